@@ -1,0 +1,52 @@
+# Minnow: `make help` lists the targets.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+UV := $(shell command -v uv 2>/dev/null)
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "%-14s %s\n", $$1, $$2}'
+
+# make_venv(folder, lock file): an environment of exactly the locked packages, by uv or by pip.
+ifdef UV
+make_venv = uv venv -q --allow-existing --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" $(1) && \
+	uv pip sync -q --python $(1)/bin/python --require-hashes $(2)
+install_self = uv pip install -q --python $(1)/bin/python --no-deps -e .
+else
+make_venv = $(PYTHON) -m venv $(1) && $(1)/bin/python -m pip install -q --require-hashes -r $(2)
+install_self = $(1)/bin/python -m pip install -q --no-deps -e .
+endif
+
+.PHONY: env
+env: $(VENV)/.installed ## make .venv with everything that developing needs
+$(VENV)/.installed: requirements-dev.txt pyproject.toml
+	$(call make_venv,$(VENV),requirements-dev.txt)
+	$(call install_self,$(VENV))
+	touch $@
+
+.PHONY: serve
+serve: env ## serve the bundle that ships with the repository
+	$(BIN)/minnow serve
+
+.PHONY: format
+format: env ## format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.PHONY: check
+check: env ## format, lint and types, as CI checks them
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+.PHONY: lock
+lock: ## pin every dependency again, with hashes
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-emit-package minnow-maas --extra dev pyproject.toml -o requirements-dev.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--extra cpu --extra handler pyproject.toml -o handler/requirements.txt

@@ -1,0 +1,129 @@
+"""Reading a bundle: the folder that `minnow export` writes and the handler serves.
+
+    model.onnx         token_ids int32 (batch, length) -> probabilities float32 (batch, num_classes)
+    tokenizer.json     Hugging Face `tokenizers`: normalisation, splitting, vocabulary, truncation
+    manifest.json      what the two are, and how to know that they are still that
+
+`docs/artefacts.md` documents the format, field by field.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from handler.errors import ArtefactError
+
+FORMAT_VERSION = 1
+MANIFEST = "manifest.json"
+MODEL = "model.onnx"
+TOKENIZER = "tokenizer.json"
+
+
+@dataclass(frozen=True)
+class Golden:
+    """A text whose probabilities are known: the last check before a bundle serves."""
+
+    text: str
+    probabilities: tuple[float, ...]
+    atol: float
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The bundle's description; `labels[i]` names column i of the probabilities."""
+
+    name: str
+    version: str
+    labels: tuple[str, ...]
+    max_length: int
+    pad_id: int
+    unknown_id: int
+    precision: str
+    golden: Golden
+    sha256: Mapping[str, str]
+    metrics: Mapping[str, Any]
+    provenance: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A verified bundle in memory: the bytes whose hashes were checked are the bytes that serve."""
+
+    folder: Path
+    manifest: Manifest
+    model: bytes
+    tokenizer: bytes
+
+
+def read_bundle(folder: Path) -> Bundle:
+    """Return the bundle in `folder`, every file checked against the manifest's sha256.
+
+    Raises:
+        ArtefactError: A file is missing, changed or unreadable, or the format is not ours.
+    """
+    manifest_path = folder / MANIFEST
+    try:
+        document = json.loads(_read(manifest_path))
+    except ValueError as error:
+        raise ArtefactError(f"{manifest_path}: not JSON. Export the model again.") from error
+    manifest = parse_manifest(document, manifest_path)
+    files = {
+        name: _read_checked(folder / name, manifest.sha256[name]) for name in (MODEL, TOKENIZER)
+    }
+    return Bundle(folder, manifest, files[MODEL], files[TOKENIZER])
+
+
+def parse_manifest(document: Any, path: Path) -> Manifest:
+    """Return the manifest in a parsed `manifest.json`; `path` names it in errors."""
+    found = document.get("format_version") if isinstance(document, dict) else None
+    if found != FORMAT_VERSION:
+        raise ArtefactError(
+            f"{path}: format_version is {found}, this build reads {FORMAT_VERSION}. "
+            "Export the model again with this version of Minnow: minnow export RUN --out BUNDLE"
+        )
+    try:
+        golden = document["golden"]
+        return Manifest(
+            name=document["name"],
+            version=document["version"],
+            labels=tuple(document["labels"]),
+            max_length=document["max_length"],
+            pad_id=document["pad_id"],
+            unknown_id=document["unknown_id"],
+            precision=document["precision"],
+            golden=Golden(golden["text"], tuple(golden["probabilities"]), golden["atol"]),
+            sha256={name: document["files"][name]["sha256"] for name in (MODEL, TOKENIZER)},
+            metrics=document["metrics"],
+            provenance=document["provenance"],
+        )
+    except (KeyError, TypeError) as error:
+        raise ArtefactError(
+            f"{path}: field {error} is missing or of the wrong type. Export the model again."
+        ) from error
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise ArtefactError(
+            f"{path}: no such file. A bundle is made by: minnow export RUN --out BUNDLE"
+        ) from error
+    except OSError as error:
+        raise ArtefactError(f"{path}: cannot be read ({error.strerror}).") from error
+
+
+def _read_checked(path: Path, wanted: str) -> bytes:
+    content = _read(path)
+    found = hashlib.sha256(content).hexdigest()
+    if found != wanted:
+        raise ArtefactError(
+            f"{path}: sha256 is {found}, the manifest says {wanted}. "
+            "The file was changed after the export: copy the bundle again, or export it again."
+        )
+    return content

@@ -1,0 +1,173 @@
+"""The classifier: texts in, labels and probabilities out. Everything that serves goes through it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+# The tokenizer's own thread pool costs more than it gains below hundreds of texts, and a function
+# of 1769 MB has one vCPU. Set before the import, which reads it.
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import numpy as np  # noqa: E402
+import onnxruntime  # noqa: E402
+from tokenizers import Tokenizer  # noqa: E402
+
+from handler.bundle import Bundle, read_bundle  # noqa: E402
+from handler.errors import ArtefactError  # noqa: E402
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from tokenizers import Encoding
+
+CPU = ("CPUExecutionProvider",)
+# Rows x padded tokens in one run: bounds memory (the seed model needs about 1 KB a token) whatever
+# a request holds, and is past the point where a larger batch is quicker a row.
+MAX_BATCH_TOKENS = 16_384
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the model says of one text.
+
+    Args:
+        label: The most probable label.
+        score: Its probability, 0 to 1.
+        scores: Label -> probability, in the manifest's order; they sum to 1 within 1e-5.
+        truncated: The text had more tokens than the model reads; the rest was not looked at.
+        known_tokens: Tokens that stand in the vocabulary; 0 means the answer is the bare prior.
+    """
+
+    label: str
+    score: float
+    scores: dict[str, float]
+    truncated: bool
+    known_tokens: int
+
+
+class Classifier:
+    """A session and a tokenizer, built once per process, used by any number of calls.
+
+    Args:
+        bundle: From `read_bundle`.
+        threads: Threads of one run; 1 suits a function with one vCPU.
+        providers: ONNX Runtime execution providers. A bundle of precision int8 is for the CPU.
+    """
+
+    def __init__(self, bundle: Bundle, threads: int = 1, providers: Sequence[str] = CPU) -> None:
+        self.manifest = bundle.manifest
+        self.model_sha256 = bundle.manifest.sha256["model.onnx"]
+        self.size_bytes = len(bundle.model) + len(bundle.tokenizer)
+        try:
+            self._tokenizer = Tokenizer.from_buffer(bundle.tokenizer)
+            self.session = onnxruntime.InferenceSession(
+                bundle.model, session_options(threads), providers=list(providers)
+            )
+        except Exception as error:  # both libraries raise bare Exception subclasses of their own
+            raise ArtefactError(
+                f"{bundle.folder}: cannot be loaded ({type(error).__name__}). Export it again."
+            ) from error
+
+    def encode_texts(self, texts: Sequence[str]) -> list[Encoding]:
+        """Return one encoding per text: `.ids` without padding, `.overflowing` if truncated."""
+        encodings: list[Encoding] = self._tokenizer.encode_batch_fast(list(texts))
+        return encodings
+
+    def predict(self, texts: Sequence[str]) -> list[Prediction]:
+        """Return one prediction per text, in the order of `texts`."""
+        encodings = self.encode_texts(texts)
+        probabilities = self.run([encoding.ids for encoding in encodings])
+        return [
+            self._shape_prediction(encoding, row)
+            for encoding, row in zip(encodings, probabilities, strict=True)
+        ]
+
+    def predict_probabilities(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return probabilities, shape (len(texts), num_classes), columns in label order."""
+        return self.run([encoding.ids for encoding in self.encode_texts(texts)])
+
+    def run(self, token_ids: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+        """Return probabilities, shape (len(token_ids), num_classes), of unpadded id lists.
+
+        Rows are run in batches of similar length, so that padding costs little.
+        """
+        probabilities = np.empty((len(token_ids), len(self.manifest.labels)), np.float32)
+        for rows in _batches([len(ids) for ids in token_ids]):
+            batch = pad([token_ids[row] for row in rows], self.manifest.pad_id)
+            (probabilities[rows],) = self.session.run(None, {"token_ids": batch})
+        return probabilities
+
+    def count_known(self, ids: Sequence[int]) -> int:
+        """Return how many of `ids` are neither padding nor the unknown token."""
+        return len(ids) - ids.count(self.manifest.unknown_id) - ids.count(self.manifest.pad_id)
+
+    def check_golden(self) -> None:
+        """Raise ArtefactError unless the golden text gets the probabilities in the manifest."""
+        golden = self.manifest.golden
+        found = self.predict_probabilities([golden.text])[0]
+        worst = float(np.max(np.abs(found - np.asarray(golden.probabilities, np.float32))))
+        if not worst <= golden.atol:  # also true of NaN
+            raise ArtefactError(
+                f"manifest.json: the golden text's probabilities are off by {worst:.4f}, at most "
+                f"{golden.atol} is allowed. The model does not compute on this machine what it "
+                "computed at export: export it again, or serve on another kind of CPU."
+            )
+
+    def _shape_prediction(self, encoding: Encoding, row: NDArray[np.float32]) -> Prediction:
+        values = row.tolist()
+        best = values.index(max(values))
+        return Prediction(
+            label=self.manifest.labels[best],
+            score=values[best],
+            scores=dict(zip(self.manifest.labels, values, strict=True)),
+            truncated=bool(encoding.overflowing),
+            known_tokens=self.count_known(encoding.ids),
+        )
+
+
+def load_classifier(folder: Path, threads: int = 1, providers: Sequence[str] = CPU) -> Classifier:
+    """Return a classifier over the bundle in `folder`, hashes and golden text checked.
+
+    Raises:
+        ArtefactError: The bundle must not serve; the message names the file and the cure.
+    """
+    classifier = Classifier(read_bundle(folder), threads, providers)
+    classifier.check_golden()
+    return classifier
+
+
+def session_options(threads: int) -> onnxruntime.SessionOptions:
+    """Return options for a small graph that was optimised at export and must start quickly."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3  # errors; warnings would print tensor names at every start
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Lengths vary with every request, and a memory pattern is kept for each shape ever seen.
+    options.enable_mem_pattern = False
+    return options
+
+
+def pad(token_ids: Sequence[Sequence[int]], pad_id: int) -> NDArray[np.int32]:
+    """Return shape (len(token_ids), longest), filled on the right; at least one column wide."""
+    width = max(1, max(len(ids) for ids in token_ids))
+    batch = np.full((len(token_ids), width), pad_id, np.int32)
+    for row, ids in enumerate(token_ids):
+        batch[row, : len(ids)] = ids
+    return batch
+
+
+def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Yield row numbers, shortest texts first, at most MAX_BATCH_TOKENS padded tokens at a time."""
+    rows: list[int] = []
+    for row in sorted(range(len(lengths)), key=lengths.__getitem__):
+        if rows and (len(rows) + 1) * lengths[row] > MAX_BATCH_TOKENS:
+            yield rows
+            rows = []
+        rows.append(row)
+    if rows:
+        yield rows

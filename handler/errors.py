@@ -1,0 +1,42 @@
+"""The handler's errors.
+
+HandlerError
+├── InvalidInput    the client's fault: a 4xx answer, the message's own failure
+└── ArtefactError   ours: a bundle that must not serve, raised at start
+"""
+
+
+class HandlerError(Exception):
+    """Root of everything that the handler raises on purpose."""
+
+
+class InvalidInput(HandlerError, ValueError):
+    """An input that cannot be scored; never holds the input's own text.
+
+    Args:
+        detail: One sentence: what came, what was wanted.
+        field: Path of the wrong field, for example `texts[3]`; empty for the whole body.
+        limit: The limit that was passed, where there is one.
+        received: What was measured against the limit.
+        status: HTTP status that says the same.
+    """
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        field: str = "",
+        limit: int | None = None,
+        received: int | None = None,
+        status: int = 422,
+    ) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.field = field
+        self.limit = limit
+        self.received = received
+        self.status = status
+
+
+class ArtefactError(HandlerError):
+    """A bundle that is missing, incomplete, changed, or of a format that this build cannot read."""

@@ -1,0 +1,154 @@
+"""The command line: parses arguments and calls a room, which it imports only then."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+DEFAULT_BUNDLE = Path(__file__).parent / "handler" / "model"
+
+Command = Callable[[argparse.Namespace], int]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return the exit code: 0 done, 1 the work failed, 2 wrong usage."""
+    options = build_parser().parse_args(arguments)
+    command: Command = options.command
+    try:
+        return command(options)
+    except KeyboardInterrupt:
+        print("minnow: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        return 1
+    except Exception as error:
+        if not is_expected(error):
+            raise
+        print(f"minnow: {error}", file=sys.stderr)
+        return 1
+
+
+def is_expected(error: Exception) -> bool:
+    """Say whether `error` was raised on purpose, with a message meant for the user.
+
+    A room's named errors are told by the module that defines them, so that no room is imported
+    to find out; an OSError (no such file, no space left) speaks for itself.
+    """
+    rooms = ("handler.errors", "training.errors", "export.errors")
+    return isinstance(error, OSError) or any(
+        kind.__module__ in rooms for kind in type(error).__mro__
+    )
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="minnow", description=__doc__.splitlines()[0])
+    version = f"minnow {metadata.version('minnow-maas')}"
+    parser.add_argument("--version", action="version", version=version)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_predict(commands)
+    _add_serve(commands)
+    _add_invoke(commands)
+    return parser
+
+
+def _add_command(
+    commands: Any, name: str, command: Command, summary: str
+) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=summary,
+        description=summary,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.set_defaults(command=command)
+    return parser
+
+
+def _add_predict(commands: Any) -> None:
+    parser = _add_command(commands, "predict", predict, "classify texts, or the lines of stdin")
+    parser.add_argument("texts", nargs="*", metavar="TEXT", help="none: one text a line from stdin")
+    _add_bundle_flag(parser)
+    parser.add_argument("--json", action="store_true", help="print one object, as POST /predict")
+
+
+def predict(options: argparse.Namespace) -> int:
+    from handler.classifier import load_classifier
+    from handler.core import answer_request
+    from handler.settings import Limits
+
+    bundle, texts = split_bundle(options)
+    texts = texts or [line.rstrip("\n") for line in sys.stdin]
+    unlimited = Limits(max_texts=sys.maxsize, max_characters=sys.maxsize)
+    answer = answer_request(load_classifier(bundle), {"texts": texts}, unlimited)
+    if options.json:
+        print(json.dumps(answer, ensure_ascii=False))
+        return 0
+    for prediction in answer["predictions"]:
+        notes = [
+            "no known words" if prediction["known_tokens"] == 0 else "",
+            "truncated" if prediction["truncated"] else "",
+        ]
+        note = "  (" + ", ".join(filter(None, notes)) + ")" if any(notes) else ""
+        print(f"{prediction['label']}\t{prediction['score']:.4f}{note}")
+    return 0
+
+
+def split_bundle(options: argparse.Namespace) -> tuple[Path, list[str]]:
+    """Return the bundle and the texts: a first TEXT that is a bundle's folder is the bundle."""
+    texts = list(options.texts)
+    if options.bundle is None and texts and (Path(texts[0]) / "manifest.json").is_file():
+        return Path(texts[0]), texts[1:]
+    return options.bundle or DEFAULT_BUNDLE, texts
+
+
+def _add_bundle_flag(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--bundle", type=Path, help="bundle folder (default: the shipped one)")
+
+
+def _add_serve(commands: Any) -> None:
+    parser = _add_command(commands, "serve", serve, "answer HTTP requests under uvicorn")
+    parser.add_argument("bundle", nargs="?", type=Path, default=DEFAULT_BUNDLE)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8000)
+
+
+def serve(options: argparse.Namespace) -> int:
+    import dataclasses
+
+    import uvicorn
+
+    from handler.app import create_app
+    from handler.classifier import load_classifier
+    from handler.settings import read_settings
+
+    settings = dataclasses.replace(read_settings(), bundle=options.bundle)
+    classifier = load_classifier(settings.bundle, settings.threads)
+    uvicorn.run(create_app(classifier, settings), host=options.host, port=options.port)
+    return 0
+
+
+def _add_invoke(commands: Any) -> None:
+    parser = _add_command(commands, "invoke", invoke, "run the Lambda handler on an event file")
+    parser.add_argument("event", type=Path, metavar="EVENT.json")
+    _add_bundle_flag(parser)
+
+
+def invoke(options: argparse.Namespace) -> int:
+    import os
+
+    event = json.loads(options.event.read_text(encoding="utf-8"))
+    if options.bundle is not None:
+        os.environ["MINNOW_BUNDLE"] = str(options.bundle)
+    from handler.function import handler
+
+    print(json.dumps(handler(event, None), ensure_ascii=False, indent=2))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
