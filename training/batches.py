@@ -1,0 +1,45 @@
+"""Batches of similar length, padded on the right with id 0."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.tokenizer import PAD_ID
+
+# Batches are cut from pools of this many batches, sorted by length: little padding, and still
+# another mix of texts in each epoch.
+POOL_BATCHES = 50
+
+
+def pad(token_ids: Sequence[Sequence[int]]) -> NDArray[np.int32]:
+    """Return shape (len(token_ids), longest), at least one column wide."""
+    width = max(1, max(len(ids) for ids in token_ids))
+    batch = np.full((len(token_ids), width), PAD_ID, np.int32)
+    for row, ids in enumerate(token_ids):
+        batch[row, : len(ids)] = ids
+    return batch
+
+
+def shuffled_batches(lengths: Sequence[int], batch_size: int, seed: int) -> list[list[int]]:
+    """Return row numbers in batches of similar length, rows and batches in an order of `seed`."""
+    order = random.Random(seed)
+    rows = list(range(len(lengths)))
+    order.shuffle(rows)
+    batches: list[list[int]] = []
+    pool_size = batch_size * POOL_BATCHES
+    for start in range(0, len(rows), pool_size):
+        pool = sorted(rows[start : start + pool_size], key=lengths.__getitem__)
+        batches += [pool[first : first + batch_size] for first in range(0, len(pool), batch_size)]
+    order.shuffle(batches)
+    return batches
+
+
+def sorted_batches(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
+    """Yield row numbers in batches, shortest rows first; for prediction."""
+    rows = sorted(range(len(lengths)), key=lengths.__getitem__)
+    for start in range(0, len(rows), batch_size):
+        yield rows[start : start + batch_size]

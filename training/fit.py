@@ -1,0 +1,143 @@
+"""Fitting a Keras model: one loop, read from top to bottom."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from training.batches import pad, shuffled_batches, sorted_batches
+from training.checkpoint import Progress, load_checkpoint, save_checkpoint
+from training.settings import Settings
+
+CHECKPOINT_INTERVAL_S = 60.0
+
+Predictor = Callable[[Sequence[Sequence[int]]], NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Token ids of each text (unpadded) and its label id."""
+
+    token_ids: Sequence[Sequence[int]]
+    label_ids: NDArray[np.int32]
+
+
+def fit(
+    model: keras.Model, train: Encoded, dev: Encoded, settings: Settings, checkpoint: Path
+) -> list[dict[str, float]]:
+    """Fit `model` in place, from where `checkpoint` stands; return one row per epoch.
+
+    Ends with the weights of the epoch with the lowest development log loss, `patience` epochs
+    after it or after `epochs`. The checkpoint is written every minute and after each epoch.
+    """
+    model.compile(
+        keras.optimizers.Adam(settings.learning_rate, clipnorm=1.0),
+        loss="binary_crossentropy" if is_binary(model) else "sparse_categorical_crossentropy",
+        jit_compile=False,  # XLA would compile every batch length anew
+    )
+    model.optimizer.build(model.trainable_variables)
+    progress = load_checkpoint(checkpoint, model)
+    predict = make_predictor(model)
+    lengths = [len(ids) for ids in train.token_ids]
+    num_batches = -(-len(lengths) // settings.batch_size)
+    with tqdm(total=settings.epochs * num_batches, unit="batch", mininterval=1.0) as bar:
+        bar.update(progress.epoch * num_batches + progress.batch)
+        while progress.epoch < settings.epochs and not _is_over(progress, settings):
+            bar.set_description(f"epoch {progress.epoch + 1}/{settings.epochs}")
+            batches = shuffled_batches(
+                lengths, settings.batch_size, seed=settings.seed * 1000 + progress.epoch
+            )
+            started = saved = time.monotonic()
+            while progress.batch < num_batches:
+                rows = batches[progress.batch]
+                loss = model.train_on_batch(
+                    pad([train.token_ids[row] for row in rows]), train.label_ids[rows]
+                )
+                # train_on_batch returns the mean since the epoch began or training went on.
+                progress.batch += 1
+                bar.update()
+                bar.set_postfix(loss=f"{float(loss):.4f}", refresh=False)
+                if time.monotonic() - saved > CHECKPOINT_INTERVAL_S:
+                    progress.seconds += time.monotonic() - started
+                    started = saved = time.monotonic()
+                    save_checkpoint(checkpoint, model, progress)
+            model.reset_metrics()
+            progress.seconds += time.monotonic() - started
+            _end_epoch(model, predict(dev.token_ids), dev.label_ids, progress, float(loss))
+            save_checkpoint(checkpoint, model, progress)
+            tqdm.write(_describe(progress.history[-1]), file=bar.fp)
+    model.set_weights(progress.best_weights)
+    return progress.history
+
+
+def is_binary(model: keras.Model) -> bool:
+    """Say whether the model has one sigmoid column, the probability of the second label."""
+    return bool(model.output_shape[-1] == 1)
+
+
+def make_predictor(model: keras.Model, batch_size: int = 128) -> Predictor:
+    """Return a function from unpadded token ids to Keras' probabilities.
+
+    Its result has shape (number of texts, num_classes), also for a model with one column.
+    """
+    signature = tf.TensorSpec((None, None), tf.int32)  # one trace for all lengths
+    call = tf.function(lambda batch: model(batch, training=False), input_signature=[signature])
+    columns = model.output_shape[-1]
+
+    def predict(token_ids: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+        outputs = np.empty((len(token_ids), columns), np.float32)
+        for rows in sorted_batches([len(ids) for ids in token_ids], batch_size):
+            outputs[rows] = call(pad([token_ids[row] for row in rows])).numpy()
+        return np.hstack([1 - outputs, outputs]) if columns == 1 else outputs
+
+    return predict
+
+
+def log_loss(probabilities: NDArray[np.float32], label_ids: NDArray[np.int32]) -> float:
+    """Return the mean negative log probability of the true labels."""
+    true = probabilities[np.arange(len(label_ids)), label_ids]
+    return float(-np.log(np.maximum(true, 1e-7)).mean())  # 1e-7: Keras' own epsilon
+
+
+def _end_epoch(
+    model: keras.Model,
+    probabilities: NDArray[np.float32],
+    label_ids: NDArray[np.int32],
+    progress: Progress,
+    loss: float,
+) -> None:
+    dev_loss = log_loss(probabilities, label_ids)
+    if not progress.history or dev_loss < min(row["dev_loss"] for row in progress.history):
+        progress.best_weights = model.get_weights()
+    row = {
+        "epoch": progress.epoch + 1,
+        "loss": loss,
+        "dev_loss": dev_loss,
+        "dev_accuracy": float(np.mean(probabilities.argmax(axis=1) == label_ids)),
+        "seconds": round(progress.seconds, 1),
+    }
+    progress.history.append(row)
+    progress.epoch += 1
+    progress.batch = 0
+    progress.seconds = 0.0
+
+
+def _is_over(progress: Progress, settings: Settings) -> bool:
+    losses = [row["dev_loss"] for row in progress.history]
+    return bool(losses) and len(losses) - 1 - int(np.argmin(losses)) >= settings.patience
+
+
+def _describe(row: dict[str, Any]) -> str:
+    return (
+        f"epoch {row['epoch']}: loss {row['loss']:.4f}, development loss {row['dev_loss']:.4f}, "
+        f"accuracy {row['dev_accuracy']:.4f}, {row['seconds']:.0f} s"
+    )

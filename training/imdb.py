@@ -1,0 +1,84 @@
+"""Downloading the Large Movie Review Dataset (Maas et al., ACL 2011)."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import tarfile
+from pathlib import Path
+
+import pooch
+
+from training.errors import DataError
+
+URL = "https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz"
+MD5 = "7c2ac02c03563afcf9b574c7e56c153a"
+LABELS = ("neg", "pos")
+
+
+def download_imdb(out: Path, url: str = URL, md5: str = MD5) -> list[Path]:
+    """Download the official tarball once, check it, and return `train.csv.gz` and `test.csv.gz`.
+
+    Columns: text, label (neg or pos), film (the film's id, for `--group-column film`: reviews of
+    one film then stay on one side of the split).
+
+    Raises:
+        DataError: The download fails, or the tarball's md5 is not the official one.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        tarball = pooch.retrieve(
+            url, f"md5:{md5}", fname="aclImdb_v1.tar.gz", path=out, progressbar=True
+        )
+    except (
+        OSError,
+        ValueError,
+    ) as error:  # requests' errors are OSErrors, a wrong hash a ValueError
+        raise DataError(f"{url}: {error}. Run the command again to retry.") from error
+    rows, films = _read_tarball(Path(tarball))
+    return [_write_split(out, split, rows, films) for split in ("train", "test")]
+
+
+def _read_tarball(
+    path: Path,
+) -> tuple[dict[tuple[str, str, int], str], dict[tuple[str, str], list[str]]]:
+    """Return (split, label, id) -> text and (split, label) -> film of each id."""
+    rows: dict[tuple[str, str, int], str] = {}
+    films: dict[tuple[str, str], list[str]] = {}
+    with tarfile.open(path) as archive:
+        for member in archive:
+            parts = member.name.split("/")
+            content = archive.extractfile(member)
+            if content is None or len(parts) < 3 or parts[1] not in ("train", "test"):
+                continue
+            split, rest = parts[1], parts[2:]
+            if len(rest) == 2 and rest[0] in LABELS and rest[1].endswith(".txt"):
+                row = int(rest[1].split("_")[0])
+                rows[split, rest[0], row] = content.read().decode("utf-8")
+            elif len(rest) == 1 and rest[0] in ("urls_neg.txt", "urls_pos.txt"):
+                label = rest[0][5:8]
+                lines = content.read().decode("utf-8").splitlines()
+                films[split, label] = [line.split("/title/")[1].split("/")[0] for line in lines]
+    return rows, films
+
+
+def _write_split(
+    out: Path,
+    split: str,
+    rows: dict[tuple[str, str, int], str],
+    films: dict[tuple[str, str], list[str]],
+) -> Path:
+    path = out / f"{split}.csv.gz"
+    temporary = path.with_name(path.name + ".tmp")
+    # mtime=0: the same tarball gives the same bytes.
+    with gzip.GzipFile(temporary, "wb", mtime=0) as stream:
+        with io.TextIOWrapper(stream, "utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(["text", "label", "film"])
+            for (_, label, row), text in sorted(
+                item for item in rows.items() if item[0][0] == split
+            ):
+                writer.writerow([text, label, films[split, label][row]])
+    temporary.replace(path)
+    return path
