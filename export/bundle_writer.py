@@ -1,0 +1,91 @@
+"""Writing a bundle: all of it, or nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from export.errors import ExportError
+from handler.bundle import FORMAT_VERSION, MANIFEST, TOKENIZER
+from handler.classifier import Classifier, load_classifier
+
+GOLDEN_WORDS = 24
+
+
+def write_bundle(
+    out: Path,
+    files: Mapping[str, bytes],
+    manifest: dict[str, Any],
+    check: Callable[[Classifier], Mapping[str, Any]],
+    golden_atol: float,
+) -> Path:
+    """Write `files` and the manifest to `out` after `check` accepted the loaded bundle.
+
+    Args:
+        check: Gets the classifier over the written files; what it returns joins the manifest's
+            metrics, what it raises leaves no bundle.
+        golden_atol: Largest difference of a golden probability on another machine.
+    """
+    temporary = out.with_name(f".{out.name}.partial")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    try:
+        for name, content in files.items():
+            (temporary / name).write_bytes(content)
+        manifest = {
+            "format_version": FORMAT_VERSION,
+            **manifest,
+            "golden": {
+                "text": make_golden_text(files[TOKENIZER]),
+                "probabilities": [0.0] * len(manifest["labels"]),
+                "atol": 1.0,
+            },
+            "files": {
+                name: {"sha256": hashlib.sha256(content).hexdigest(), "size_bytes": len(content)}
+                for name, content in files.items()
+            },
+        }
+        _write_manifest(temporary, manifest)
+        classifier = load_classifier(temporary)
+        golden = classifier.predict_probabilities([manifest["golden"]["text"]])[0]
+        manifest["golden"]["probabilities"] = [round(float(value), 6) for value in golden]
+        manifest["golden"]["atol"] = golden_atol
+        manifest["metrics"] = {**manifest["metrics"], **check(classifier)}
+        _write_manifest(temporary, manifest)
+        load_classifier(temporary)  # as the handler will, golden text included
+        if out.exists():
+            shutil.rmtree(out)
+        temporary.rename(out)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return out
+
+
+def make_golden_text(tokenizer_json: bytes) -> str:
+    """Return some words of the vocabulary in a fixed random order: no text of the user's."""
+    vocab = Tokenizer.from_buffer(tokenizer_json).get_vocab()
+    words = sorted((word for word in vocab if word.isalpha()), key=vocab.__getitem__)
+    order = random.Random(0)
+    return " ".join(order.choice(words) for _ in range(GOLDEN_WORDS)) if words else ""
+
+
+def check_free(out: Path, force: bool) -> None:
+    """Raise ExportError if `out` is there and may not be replaced."""
+    if out.exists() and not force:
+        raise ExportError(f"{out}: exists already. Give another --out, or --force to replace it.")
+    if out.exists() and not (out / MANIFEST).is_file() and any(out.iterdir()):
+        raise ExportError(
+            f"{out}: is not a bundle (no {MANIFEST}), so --force does not replace it."
+        )
+
+
+def _write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
+    content = json.dumps(manifest, ensure_ascii=False, indent=2) + "\n"
+    (folder / MANIFEST).write_text(content, encoding="utf-8")

@@ -1,0 +1,92 @@
+"""From a trained Keras model to a float32 ONNX graph with fused LSTM nodes."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import keras
+import onnx
+import tensorflow as tf
+
+from export.graph import Graph
+from export.passes import (
+    drop_zero_states,
+    gather_directly,
+    name_outputs,
+    set_sequence_lens,
+)
+
+# The newest that tf2onnx 1.17 writes (`tf2onnx.constants.OPSET_MAX_SUPPORTED`), and known to every
+# ONNX Runtime that Python 3.11 has wheels for.
+OPSET = 18
+
+
+def convert_run_model(model_path: Path) -> onnx.ModelProto:
+    """Return the float32 graph of the model in `model_path`.
+
+    token_ids int32 (batch, length), right-padded with 0 -> probabilities (batch, num_classes).
+    """
+    return convert_model(keras.saving.load_model(model_path, compile=False))
+
+
+def convert_model(model: keras.Model) -> onnx.ModelProto:
+    """Return the float32 graph of `model`, by way of a twin without masks.
+
+    A mask makes tf2onnx write each LSTM as a Loop, five times slower and closed to quantization.
+    The twin has none; `sequence_lens` then does in the graph what the mask did in Keras.
+    """
+    graph = Graph(trace(make_twin(model)))
+    gather_directly(graph)
+    drop_zero_states(graph)
+    if has_masks(model):
+        set_sequence_lens(graph)
+    name_outputs(graph)
+    graph.tidy()
+    onnx.checker.check_model(graph.model)
+    return graph.model
+
+
+def make_twin(model: keras.Model) -> keras.Model:
+    """Return the same layers and weights, without masks and without cuDNN kernels."""
+    twin = keras.Model.from_config(_without_masks(model.get_config()))
+    twin.set_weights(model.get_weights())
+    return twin
+
+
+def has_masks(model: keras.Model) -> bool:
+    """Say whether any layer of `model` makes a mask."""
+    return any(getattr(layer, "mask_zero", False) for layer in model.layers)
+
+
+def count_lstm_layers(model: keras.Model) -> int:
+    """Return how many LSTM nodes the graph must have; both directions of a layer are one node."""
+    kinds = (keras.layers.LSTM, keras.layers.Bidirectional)
+    return sum(isinstance(layer, kinds) for layer in model.layers)
+
+
+def trace(model: keras.Model) -> onnx.ModelProto:
+    """Return what tf2onnx makes of `model`, with batch and length left open.
+
+    A batch fixed to 1 would turn the bias addition into another pattern, and the LSTM into a Loop.
+    """
+    os.environ.setdefault("TF2ONNX_LOG_LEVEL", "ERROR")
+    import tf2onnx
+
+    logging.getLogger("tf2onnx").setLevel(logging.ERROR)
+    signature = [tf.TensorSpec((None, None), tf.int32, name="token_ids")]
+    call = tf.function(lambda token_ids: model(token_ids, training=False), signature)
+    graph: onnx.ModelProto
+    graph, _ = tf2onnx.convert.from_function(call, signature, opset=OPSET)
+    return graph
+
+
+def _without_masks(config: Any) -> Any:
+    if isinstance(config, dict):
+        replaced = {"mask_zero": False, "mask": None, "use_cudnn": False}
+        return {key: replaced.get(key, _without_masks(part)) for key, part in config.items()}
+    if isinstance(config, (list, tuple)):
+        return [_without_masks(part) for part in config]
+    return config

@@ -1,0 +1,5 @@
+"""The export room's error."""
+
+
+class ExportError(Exception):
+    """A run that cannot become a bundle; nothing was put in place."""

@@ -1,0 +1,115 @@
+"""From a run folder to a bundle: convert, quantize, optimise, verify, write."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from export.bundle_writer import check_free, write_bundle
+from export.convert import OPSET, convert_model, count_lstm_layers
+from export.optimize import optimize_model
+from export.quantize import quantize_model
+from export.run_reader import Run, read_run
+from export.verify import TOLERANCES, check_nodes, verify_outputs
+from handler.bundle import MODEL, TOKENIZER
+from handler.classifier import Classifier
+
+LIBRARIES = ("tf2onnx", "onnx", "onnxruntime", "minnow-maas")
+# What a golden probability may differ by on another CPU. int8: the reduced range makes the integer
+# sums equal everywhere; the float32 parts round differently, and a rounding can move an activation
+# by one step of 1/127.
+GOLDEN_ATOL = {"float32": 1e-3, "int8": 0.02}
+
+
+@dataclass(frozen=True)
+class ExportSettings:
+    """How a run becomes a bundle.
+
+    Args:
+        precision: "int8" (CPU) or "float32" (CPU or GPU).
+        reduce_range: Keep int8 weights within 7 bits, so that CPUs without VNNI compute the same.
+        name: The model's name in every answer; the run folder's name by default.
+        version: The model's version in every answer.
+    """
+
+    precision: str = "int8"
+    reduce_range: bool = True
+    name: str = ""
+    version: str = "1"
+
+
+def export_run(
+    folder: Path,
+    out: Path,
+    settings: ExportSettings | None = None,
+    force: bool = False,
+    evaluate: Callable[[Classifier], Mapping[str, Any]] | None = None,
+) -> dict[str, Any]:
+    """Write the bundle of the run in `folder` to `out`; return its metrics.
+
+    Args:
+        evaluate: Figures of the finished classifier to keep in the manifest as `metrics.bundle`.
+
+    Raises:
+        ExportError: The run is unreadable, `out` is in the way, the graph has loops, or the
+            bundle computes something else than Keras; `out` is then as it was.
+    """
+    settings = settings or ExportSettings()
+    check_free(out, force)
+    run = read_run(folder)
+    model = keras.saving.load_model(run.model_path, compile=False)
+    graph = optimize_model(convert_model(model))
+    if settings.precision == "int8":
+        graph = optimize_model(quantize_model(graph, settings.reduce_range))
+    census = check_nodes(graph, count_lstm_layers(model))
+    metrics: dict[str, Any] = {}
+
+    def check(classifier: Classifier) -> Mapping[str, Any]:
+        metrics["reference"] = verify_outputs(classifier, run, TOLERANCES[settings.precision])
+        if evaluate is not None:
+            metrics["bundle"] = evaluate(classifier)
+        return metrics
+
+    files = {MODEL: graph.SerializeToString(deterministic=True), TOKENIZER: run.tokenizer}
+    manifest = describe_run(run, settings, census)
+    write_bundle(out, files, manifest, check, GOLDEN_ATOL[settings.precision])
+    return metrics
+
+
+def describe_run(run: Run, settings: ExportSettings, census: dict[str, int]) -> dict[str, Any]:
+    """Return the manifest's fields that come from the run and the settings."""
+    metadata = run.metadata
+    return {
+        "name": settings.name or run.folder.resolve().name,
+        "version": settings.version,
+        "labels": metadata["labels"],
+        "max_length": metadata["max_length"],
+        "pad_id": metadata["pad_id"],
+        "unknown_id": metadata["unknown_id"],
+        "precision": settings.precision,
+        "metrics": {"keras": {role: _headline(part) for role, part in metadata["metrics"].items()}},
+        "provenance": {
+            "recipe": metadata["recipe"],
+            "settings": metadata["settings"],
+            "data": {
+                # The file's name, not its folder: a bundle travels further than a run.
+                role: part | {"path": Path(part["path"]).name}
+                for role, part in metadata["data"].items()
+            },
+            "versions": metadata["versions"]
+            | {name: importlib.metadata.version(name) for name in LIBRARIES},
+            "opset": OPSET,
+            "reduce_range": settings.reduce_range,
+            "nodes": census,
+        },
+    }
+
+
+def _headline(figures: dict[str, Any]) -> dict[str, Any]:
+    wanted = ("rows", "accuracy", "macro_f1", "log_loss", "calibration_error")
+    return {name: figures[name] for name in wanted}

@@ -1,0 +1,99 @@
+"""Proof that a bundle computes what Keras computed; a miss fails the export."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from export.errors import ExportError
+from export.run_reader import Run
+from handler.classifier import Classifier
+
+FUSED = ("LSTM", "DynamicQuantizeLSTM")
+FORBIDDEN = ("Loop", "Scan", "If")
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How far a bundle may be from Keras on the reference rows.
+
+    Args:
+        max_gap: Largest difference of a probability.
+        max_changed: Share of rows that may get another label, of those that Keras decided by
+            more than `max_gap`; a row on the fence may fall to either side.
+    """
+
+    max_gap: float
+    max_changed: float
+
+
+TOLERANCES = {
+    # Keras and ONNX Runtime sum the gates in another order; the worst gap seen is 3e-6.
+    "float32": Tolerance(max_gap=1e-4, max_changed=0.0),
+    # 7-bit weights and 8-bit activations through some hundred steps. Seen: 0.01 to 0.04 for trained
+    # models of two LSTM layers; a lost `sequence_lens` or scale gives 0.3 and more.
+    "int8": Tolerance(max_gap=0.12, max_changed=0.02),
+}
+
+
+def check_nodes(model: onnx.ModelProto, num_lstm: int) -> dict[str, int]:
+    """Return how many nodes of each type the graph has.
+
+    Raises:
+        ExportError: Not `num_lstm` fused LSTM nodes, or a Loop, Scan or If.
+    """
+    census = Counter(node.op_type for node in model.graph.node)
+    found = sum(census[op_type] for op_type in FUSED)
+    loops = {op_type: census[op_type] for op_type in FORBIDDEN if census[op_type]}
+    if found != num_lstm or loops:
+        raise ExportError(
+            f"the graph has {found} fused LSTM nodes and {loops or 'no loops'}, wanted {num_lstm} "
+            "and no Loop, Scan or If. Use LSTM layers with their default activations."
+        )
+    return dict(sorted(census.items()))
+
+
+def verify_outputs(classifier: Classifier, run: Run, tolerance: Tolerance) -> dict[str, float]:
+    """Compare with Keras' reference probabilities, each row alone and all rows in mixed batches.
+
+    Returns:
+        `max_gap` and `labels_changed` (share of rows), the worse of the two batch sizes.
+
+    Raises:
+        ExportError: Over `tolerance`; names the worst row and its difference.
+    """
+    pad_id = run.metadata["pad_id"]
+    rows = [ids[: int((ids != pad_id).sum())].tolist() for ids in run.token_ids]
+    results = {
+        "one row": np.vstack([classifier.run([ids]) for ids in rows]),
+        "all rows": _run_padded(classifier, run.token_ids),
+    }
+    figures = {"max_gap": 0.0, "labels_changed": 0.0}
+    for batch, probabilities in results.items():
+        gaps = np.abs(probabilities - run.probabilities).max(axis=1)
+        worst = int(gaps.argmax())
+        changed = probabilities.argmax(axis=1) != run.probabilities.argmax(axis=1)
+        decided = np.ptp(np.sort(run.probabilities, axis=1)[:, -2:], axis=1) > tolerance.max_gap
+        share = float((changed & decided).mean())
+        if not gaps[worst] <= tolerance.max_gap or share > tolerance.max_changed:
+            raise ExportError(
+                f"{run.folder / 'reference.npz'}: in a batch of {batch}, row {worst} "
+                f"({len(rows[worst])} tokens) is off by {gaps[worst]:.4f} (at most "
+                f"{tolerance.max_gap} is allowed), and {share:.1%} of the labels changed (at most "
+                f"{tolerance.max_changed:.1%}). No bundle was written. "
+                "Try --precision float32; if that passes, the model loses too much in int8."
+            )
+        figures["max_gap"] = max(figures["max_gap"], float(gaps[worst]))
+        figures["labels_changed"] = max(figures["labels_changed"], float(changed.mean()))
+    return figures
+
+
+def _run_padded(classifier: Classifier, token_ids: NDArray[np.int32]) -> NDArray[np.float32]:
+    """Run all rows as one batch, padding and all, past the classifier's sorting by length."""
+    (probabilities,) = classifier.session.run(None, {"token_ids": token_ids})
+    result: NDArray[np.float32] = probabilities
+    return result
