@@ -29,6 +29,58 @@ $(VENV)/.installed: requirements-dev.txt pyproject.toml
 	$(call install_self,$(VENV))
 	touch $@
 
+DATA ?=
+DEMO_PORT ?= 8765
+# The synthetic reviews have forty words: a small model learns them in seconds.
+DEMO_SIZES := --embedding-dim 32 --units 32,32 --epochs 6 --learning-rate 0.003
+
+# Asks the server that has just been started, for 30 s at most until it listens.
+define ASK
+import sys, time, urllib.error, urllib.request
+headers = {"content-type": "application/json"}
+request = urllib.request.Request(sys.argv[1], sys.argv[2].encode(), headers)
+for attempt in range(300):
+    try:
+        print(urllib.request.urlopen(request).read().decode())
+        break
+    except urllib.error.HTTPError:
+        raise
+    except urllib.error.URLError:
+        time.sleep(0.1)
+else:
+    sys.exit(f"no answer from {sys.argv[1]}")
+endef
+export ASK
+
+.PHONY: demo
+demo: env ## from labelled texts to an answered request; DATA=file.csv takes your own
+ifeq ($(DATA),)
+	$(BIN)/minnow data synthetic --out demo
+	$(BIN)/minnow train demo/synthetic_reviews.csv --out demo/run --force $(DEMO_SIZES)
+else
+	$(BIN)/minnow train "$(DATA)" --out demo/run --force
+endif
+	$(BIN)/minnow export demo/run --out demo/bundle --force
+	@$(BIN)/minnow serve demo/bundle --port $(DEMO_PORT) & server=$$!; trap "kill $$server" EXIT; \
+	request='{"text": "honestly the plot was not bad , but the ending felt dull ."}'; \
+	echo "POST http://127.0.0.1:$(DEMO_PORT)/predict $$request"; \
+	$(BIN)/python -c "$$ASK" http://127.0.0.1:$(DEMO_PORT)/predict "$$request"
+
+.PHONY: test
+test: env .venv-handler/.installed ## every test, but for those of the built function
+	.venv-handler/bin/python -m pytest -q -m "not slow" tests/handler
+	$(BIN)/pytest -q
+
+# Only what the handler needs, and the test tools: no TensorFlow to lean on.
+.venv-handler/.installed: requirements-handler-test.txt
+	$(call make_venv,.venv-handler,requirements-handler-test.txt)
+	$(call install_self,.venv-handler)
+	touch $@
+
+.PHONY: bench-latency
+bench-latency: env ## one text at a time, Keras against ONNX: RUN=, BUNDLE=, DATA=
+	$(BIN)/python -m benchmarks.latency "$(RUN)" "$(BUNDLE)" "$(DATA)"
+
 .PHONY: serve
 serve: env ## serve the bundle that ships with the repository
 	$(BIN)/minnow serve

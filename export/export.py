@@ -111,5 +111,4 @@ def describe_run(run: Run, settings: ExportSettings, census: dict[str, int]) -> 
 
 
 def _headline(figures: dict[str, Any]) -> dict[str, Any]:
-    wanted = ("rows", "accuracy", "macro_f1", "log_loss", "calibration_error")
-    return {name: figures[name] for name in wanted}
+    return {name: value for name, value in figures.items() if isinstance(value, (int, float))}

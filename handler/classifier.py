@@ -53,7 +53,7 @@ class Classifier:
 
     Args:
         bundle: From `read_bundle`.
-        threads: Threads of one run; 1 suits a function with one vCPU.
+        threads: Threads of one run; 1 suits a function with one vCPU, 0 is one for each core.
         providers: ONNX Runtime execution providers. A bundle of precision int8 is for the CPU.
     """
 

@@ -77,6 +77,11 @@ def evaluate(
     }
 
 
+def headline(figures: dict[str, Any]) -> dict[str, Any]:
+    """Return the figures that are one number each."""
+    return {name: value for name, value in figures.items() if isinstance(value, (int, float))}
+
+
 def calibration_error(
     label_ids: NDArray[np.integer[Any]], probabilities: NDArray[np.floating[Any]]
 ) -> float:
