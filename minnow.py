@@ -122,13 +122,25 @@ def serve(options: argparse.Namespace) -> int:
 
     import uvicorn
 
-    from handler.app import create_app
     from handler.classifier import load_classifier
+    from handler.core import describe_model
+    from handler.http.app import create_app
+    from handler.http.service import Service
+    from handler.http.telemetry import Prometheus
     from handler.settings import read_settings
 
     settings = dataclasses.replace(read_settings(), bundle=options.bundle)
     classifier = load_classifier(settings.bundle, settings.threads)
-    uvicorn.run(create_app(classifier, settings), host=options.host, port=options.port)
+    service = Service(classifier, settings, Prometheus(describe_model(classifier)))
+    # The service writes a log line a request itself, and adds no `server` header.
+    uvicorn.run(
+        create_app(service),
+        host=options.host,
+        port=options.port,
+        access_log=False,
+        server_header=False,
+        log_level="warning",
+    )
     return 0
 
 
