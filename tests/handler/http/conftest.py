@@ -48,7 +48,7 @@ def lane(tiny_classifier):
 
 @pytest.fixture
 def call(service):
-    """Return a function that sends one request: call("POST", "/predict", {...}) -> .json, .status"""
+    """Return a function: call("POST", "/predict", {...}) gives .status, .json, .headers."""
     return caller(service)
 
 
@@ -59,7 +59,8 @@ def caller(service):
             body = json.dumps(body).encode()
             headers.setdefault("content-type", "application/json")
         response = service.respond(Request(method, path, headers, body))
-        is_json = response.content_type.endswith("json") and response.body
+        is_plain = "content-encoding" not in response.headers
+        is_json = is_plain and response.content_type.endswith("json") and response.body
         return SimpleNamespace(
             status=response.status,
             body=response.body,
