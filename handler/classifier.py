@@ -1,4 +1,4 @@
-"""The classifier: texts in, labels and probabilities out. Everything that serves goes through it."""
+"""The classifier: texts in, labels and probabilities out. All that serves goes through it."""
 
 from __future__ import annotations
 

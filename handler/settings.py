@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from handler.errors import SettingsError
+
 DEFAULT_BUNDLE = Path(__file__).parent / "model"
 
 
@@ -63,7 +65,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     """Return the settings that `MINNOW_*` variables ask for.
 
     Raises:
-        ValueError: A variable is not a positive whole number; its name and value are in the text.
+        SettingsError: A variable is not a positive whole number; the text has name and value.
     """
     limits = Limits(
         max_texts=_positive(environment, "MINNOW_MAX_TEXTS", Limits.max_texts),
@@ -82,7 +84,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
 
 
 def read_http_settings(environment: Mapping[str, str]) -> HttpSettings:
-    """Return what `MINNOW_*` and Vertex's `AIP_*` say of the HTTP service; raises ValueError."""
+    """Return what `MINNOW_*` and Vertex's `AIP_*` say of the HTTP service; raises SettingsError."""
     rate = environment.get("MINNOW_RATE_LIMIT")
     return HttpSettings(
         api_keys=dict(_read_key(entry) for entry in _entries(environment, "MINNOW_API_KEYS")),
@@ -104,7 +106,7 @@ def _read_key(entry: str) -> tuple[str, str]:
     name, _, digest = entry.rpartition(":")
     if len(digest) != 64 or not set(digest) <= set("0123456789abcdef"):
         # The value is not repeated: it may be a key that was not hashed.
-        raise ValueError(
+        raise SettingsError(
             "MINNOW_API_KEYS holds an entry that is not a sha256 in hexadecimal, or name:sha256; "
             "`minnow key` makes one"
         )
@@ -116,5 +118,5 @@ def _positive(environment: Mapping[str, str], name: str, default: int) -> int:
     if not value:
         return default
     if not (value.isascii() and value.isdigit()) or int(value) == 0:
-        raise ValueError(f"{name} is {value!r}, wanted a whole number of 1 or more")
+        raise SettingsError(f"{name} is {value!r}, wanted a whole number of 1 or more")
     return int(value)

@@ -37,13 +37,15 @@ class Note:
         summary: One line.
         tag: The protocol's name.
         reads: Schema of the JSON body, for a POST.
-        writes: Schema of the JSON answer; empty: plain text.
+        writes: Schema of the JSON answer; empty: text.
+        kind: The text's media type.
     """
 
     summary: str
     tag: str
     writes: str = ""
     reads: str = ""
+    kind: str = "text/plain"
 
 
 NATIVE, HUGGING_FACE, SAGEMAKER = "Minnow", "Hugging Face", "SageMaker"
@@ -55,6 +57,7 @@ NOTES = {
     "health": Note("Say that the process runs", NATIVE, "Health"),
     "model_card": Note("Describe the model and its limits", NATIVE, "ModelCard"),
     "metrics": Note("Counters for Prometheus; in a function they are in the log", NATIVE),
+    "page": Note("Try the model in a browser", NATIVE, kind="text/html"),
     "hugging_face": Note(
         "Classify texts for huggingface_hub.InferenceClient",
         HUGGING_FACE,
@@ -135,9 +138,9 @@ def _request_content(operation: Operation, service: Service) -> dict[str, Any]:
     content: dict[str, Any] = {JSON: {"schema": refer(note.reads), "example": example}}
     if operation.name == "invocations":
         golden = service.classifier.manifest.golden.text
-        content[JSON_LINES] = {"schema": {"type": "string"}, "example": json.dumps(golden)}
-        content["text/csv"] = {"schema": {"type": "string"}, "example": f'"{golden}"'}
-        content["text/plain"] = {"schema": {"type": "string"}, "example": golden}
+        content[JSON_LINES] = {"example": json.dumps(golden)}
+        content["text/csv"] = {"example": f'"{golden}"'}
+        content["text/plain"] = {"example": golden}
     return content
 
 
@@ -157,7 +160,7 @@ def _answer(operation: Operation, note: Note, service: Service) -> dict[str, Any
     if not note.writes:
         return {
             "description": "The answer",
-            "content": {"text/plain": {"schema": {"type": "string"}}},
+            "content": {note.kind: {"schema": {"type": "string"}}},
         }
     body = dump_json(_make_example(note, service)) if note.reads else b""
     answered = operation.answer(service, Request(operation.method, operation.path, {}, body))

@@ -26,6 +26,7 @@ def make_array(items: Schema, **bounds: int) -> Schema:
 
 
 STRING: Schema = {"type": "string"}
+PARAMETERS: Schema = {"type": ["object", "null"]}
 COUNT: Schema = {"type": "integer", "minimum": 0}
 MODEL_FIELDS = ("name", "version", "sha256")
 LIMIT_FIELDS = tuple(field.name for field in dataclasses.fields(Limits))
@@ -163,7 +164,7 @@ def _protocols(limits: Limits, label: Schema) -> dict[str, Schema]:
             "inputs",
             {
                 "inputs": {"oneOf": [refer("Text"), refer("Texts")]},
-                "parameters": {"type": ["object", "null"], "properties": parameters},
+                "parameters": {**PARAMETERS, "properties": parameters},
             },
         ),
         "HuggingFaceAnswer": make_array(make_array(ranked)),
@@ -173,7 +174,7 @@ def _protocols(limits: Limits, label: Schema) -> dict[str, Schema]:
             {
                 "instances": refer("Instances"),
                 "parameters": {
-                    "type": ["object", "null"],
+                    **PARAMETERS,
                     "properties": {**options, "explain": refer("Explain")},
                 },
             },
@@ -198,21 +199,21 @@ def _inference_protocol() -> dict[str, Schema]:
         "name": STRING,
         "datatype": STRING,
         "shape": make_array({"type": "integer"}),
-        "parameters": {"type": "object"},
+        "parameters": PARAMETERS,
         "data": {"type": "array"},
     }
     input_tensor = {**tensor, "name": {"const": "text"}, "datatype": {"const": "BYTES"}}
     output = {
         "name": {"enum": ["label", "score", "probabilities"]},
-        "parameters": {"type": "object"},
+        "parameters": PARAMETERS,
     }
     request = {
         "id": STRING,
-        "parameters": {"type": "object"},
+        "parameters": PARAMETERS,
         "inputs": make_array(
             make_object("name datatype shape data", input_tensor), minItems=1, maxItems=1
         ),
-        "outputs": make_array(make_object("name", output)),
+        "outputs": {**make_array(make_object("name", output)), "type": ["array", "null"]},
     }
     answer = {
         "model_name": STRING,

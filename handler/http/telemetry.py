@@ -66,7 +66,7 @@ def log_line(write: Write) -> Callable[[Exchange], None]:
     """Return a sink that writes one JSON object a line."""
 
     def sink(exchange: Exchange) -> None:
-        write(_dump({"timestamp": round(time.time(), 3), **exchange.describe()}) + "\n")
+        write(dump_line({"timestamp": round(time.time(), 3), **exchange.describe()}) + "\n")
 
     return sink
 
@@ -82,7 +82,7 @@ def embedded_metrics(write: Write, model: str) -> Callable[[Exchange], None]:
         line["client_errors"] = int(400 <= exchange.status < 500)
         line["server_errors"] = int(exchange.status >= 500)
         line["_aws"] = {"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": [directive]}
-        write(_dump(line) + "\n")
+        write(dump_line(line) + "\n")
 
     return sink
 
@@ -147,4 +147,4 @@ def _labels(**pairs: object) -> str:
     return "{" + ",".join(f'{name}="{value}"' for name, value in escaped) + "}"
 
 
-_dump = json.JSONEncoder(separators=(",", ":")).encode
+dump_line = json.JSONEncoder(separators=(",", ":")).encode

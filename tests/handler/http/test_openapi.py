@@ -1,6 +1,6 @@
 """The OpenAPI document is true: generated requests get only documented answers, in both lanes.
 
-`make fuzz-http` runs the same with 1,500 examples an operation and lane; CI with NUM_EXAMPLES.
+`make fuzz-http` runs the same with 2,000 examples an operation and lane; CI with NUM_EXAMPLES.
 """
 
 import asyncio
@@ -25,10 +25,16 @@ from tests.conftest import TESTS
 from tests.handler.http.conftest import LIMITS
 from tests.handler.http.events import make_event, read_reply
 
-NUM_EXAMPLES = int(os.environ.get("MINNOW_FUZZ_EXAMPLES", "8"))
-PAGES = {"page", "docs", "docs_script", "docs_style"}
+NUM_EXAMPLES = int(os.environ.get("MINNOW_FUZZ_EXAMPLES", "5"))
+UNLISTED = {"docs", "docs_script", "docs_style"}
 CLASSIFIER = load_classifier(TESTS / "tiny_bundle")
 SETTINGS = Settings(limits=LIMITS)
+
+
+@schemathesis.serializer("application/jsonlines")
+def serialize_json_lines(context, value):
+    lines = value if isinstance(value, list) else [value]
+    return "\n".join(json.dumps(line) for line in lines).encode()
 
 
 def discard(line):
@@ -76,6 +82,11 @@ def make_lambda_app():
 def read_schema(app):
     schema = schemathesis.openapi.from_asgi("/openapi.json", app)
     schema.config.generation.update(modes=[GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
+    checks = schema.config.checks
+    # A limit of ours is passed: neither "invalid" nor "server error".
+    checks.negative_data_rejection.expected_statuses += ["413"]
+    # JSON Schema cannot say that a tensor's shape fits its data, nor count tokens to explain.
+    checks.positive_data_acceptance.expected_statuses += ["413", "422"]
     return schema
 
 
@@ -116,7 +127,7 @@ def test_every_operation_is_documented_with_its_errors_and_examples(document):
         for operation in methods.values()
     }
 
-    assert set(documented) == {operation.name for operation in OPERATIONS} - PAGES
+    assert set(documented) == {operation.name for operation in OPERATIONS} - UNLISTED
     for name, operation in documented.items():
         assert operation["summary"]
         assert {"200", "500", "503"} <= operation["responses"].keys()

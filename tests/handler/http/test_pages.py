@@ -191,7 +191,7 @@ def test_docs_show_every_operation_and_try_one_out(chromium, server):
     wait(page, lambda: find(page, ".live-responses-table"))
 
     assert '"label": "pos"' in find(page, ".live-responses-table")[0].text
-    assert len(find(page, ".opblock")) == 20
+    assert len(find(page, ".opblock")) == 21
 
 
 def test_a_key_is_asked_for_where_keys_are_set(chromium, make_service):
