@@ -59,6 +59,10 @@ def serve(settings: Settings, host: str, port: int, device: str = "cpu") -> None
 
     from handler.http.app import create_app
 
+    if device == "cuda":
+        import onnxruntime
+
+        onnxruntime.preload_dlls(directory="")  # CUDA and cuDNN from their wheels
     classifier = load_classifier(settings.bundle, settings.threads, DEVICES[device])
     if DEVICES[device][0] not in classifier.session.get_providers():
         # ONNX Runtime goes on with the CPU and says so only in a warning.

@@ -6,6 +6,7 @@
 import asyncio
 import json
 import os
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -37,19 +38,23 @@ def serialize_json_lines(context, value):
     return "\n".join(json.dumps(line) for line in lines).encode()
 
 
-def discard(line):
-    pass
+answered = Counter()
+
+
+def count_line(line):
+    """Take a service's log line, one a request."""
+    answered[json.loads(line).get("status")] += 1
 
 
 def make_app():
     prometheus = Prometheus(describe_model(CLASSIFIER))
-    return create_app(Service(CLASSIFIER, SETTINGS, prometheus, discard))
+    return create_app(Service(CLASSIFIER, SETTINGS, prometheus, count_line))
 
 
 def make_lambda_app():
     """Return an ASGI app that sends every request through a Lambda event, a sender at a time."""
     lane = HttpLane(CLASSIFIER, SETTINGS)
-    lane.service = Service(CLASSIFIER, SETTINGS, write=discard)
+    lane.service = Service(CLASSIFIER, SETTINGS, write=count_line)
     # Mangum runs its own event loop, always the one of the thread that made it.
     thread = ThreadPoolExecutor(max_workers=1)
     num_calls = 0
@@ -113,6 +118,16 @@ def test_generated_requests_get_documented_answers_in_process(case):
 @SLOW
 def test_generated_requests_get_documented_answers_through_lambda_events(case):
     case.call_and_validate()
+
+
+@pytest.mark.slow
+def test_the_requests_were_many_and_no_answer_was_a_server_error(capsys):
+    with capsys.disabled():
+        print(f" {answered.total()} requests:", dict(sorted(answered.items(), key=str)))
+
+    assert answered.total() > 1000
+    assert answered[200] > 100
+    assert not any(status and status >= 500 for status in answered)
 
 
 @pytest.fixture(scope="module")
