@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 # The tokenizer's own thread pool costs more than it gains below hundreds of texts, and a function
 # of 1769 MB has one vCPU. Set before the import, which reads it.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# ONNX Runtime's builds report on themselves and keep a device id in the home folder; ours do not.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import numpy as np  # noqa: E402
 import onnxruntime  # noqa: E402

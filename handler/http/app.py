@@ -84,13 +84,14 @@ class Relay:
         if "aws.event" in asked.scope:  # Mangum puts it there
             request.allows_binary = allows_binary(asked.scope["aws.event"])
             request.trace_id = getattr(asked.scope["aws.context"], "aws_request_id", "")
-        self._num_open += 1
-        try:
-            request.body = await self._read_body(asked)
-        except InvalidInput as error:
-            request.body_error = error
-        finally:
-            self._num_open -= 1
+        if asked.method == "POST":  # probes answer also while too many bodies are on their way
+            self._num_open += 1
+            try:
+                request.body = await self._read_body(asked)
+            except InvalidInput as error:
+                request.body_error = error
+            finally:
+                self._num_open -= 1
         response = self._service.respond(request, operation)
         headers = response.headers
         if response.content_type:

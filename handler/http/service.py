@@ -126,9 +126,9 @@ class Service:
                 exchange.caller = find_caller(request.headers, self.settings.http.api_keys)
             if self._rate_limit is not None:
                 self._rate_limit.check(exchange.caller)
-        if request.body_error is not None:
-            raise request.body_error
         if operation.method == "POST":
+            if request.body_error is not None:
+                raise request.body_error
             inflate_body(request, self.limits.max_body_bytes)
         return operation.answer(self, request)
 
