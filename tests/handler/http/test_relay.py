@@ -17,20 +17,29 @@ ROOT = Path(__file__).parents[3]
 HEAD = b"POST /predict HTTP/1.1\r\nhost: a\r\ncontent-length: 100\r\n\r\n{"
 
 
+def post_until(server, status):
+    """Send requests until one gets `status`: what happens on another socket takes its time."""
+    for _ in range(200):
+        response = httpx.post(f"{server.url}/predict", json={"text": "good"})
+        if response.status_code == status:
+            return response
+        time.sleep(0.05)
+    raise AssertionError(f"no answer had status {status}")
+
+
 def test_a_body_too_many_gets_503_and_probes_still_answer(make_service):
     with Server(make_service(max_concurrency=1)) as server:
         host, port = server.address.split(":")
         with socket.create_connection((host, int(port))) as slow:
             slow.sendall(HEAD)
-            time.sleep(0.2)
-            refused = httpx.post(f"{server.url}/predict", json={"text": "good"})
+            refused = post_until(server, 503)
             probe = httpx.get(f"{server.url}/health")
-        time.sleep(0.2)
-        answered = httpx.post(f"{server.url}/predict", json={"text": "good"})
+        post_until(server, 200)
 
-    assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
-    assert (probe.status_code, answered.status_code) == (200, 200)
-    assert server.service.lines[-2]["problem"] == "the client left before the body ended"
+    assert refused.headers["retry-after"] == "1"
+    assert probe.status_code == 200
+    problems = [line.get("problem") for line in server.service.lines]
+    assert "the client left before the body ended" in problems
 
 
 def test_a_body_that_stops_coming_gets_408(make_service, monkeypatch):
@@ -39,10 +48,11 @@ def test_a_body_that_stops_coming_gets_408(make_service, monkeypatch):
         host, port = server.address.split(":")
         with socket.create_connection((host, int(port))) as slow:
             slow.sendall(HEAD)
-            answer = slow.recv(65536)
+            answer = b""
+            while b"within 0.2 s" not in answer:
+                answer += slow.recv(65536)
 
     assert answer.startswith(b"HTTP/1.1 408 ")
-    assert b"the body did not arrive within 0.2 s" in answer
 
 
 @pytest.mark.parametrize(
