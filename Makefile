@@ -5,6 +5,7 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 VENV ?= .venv
+BUNDLE ?= handler/model
 BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null)
 
@@ -32,6 +33,18 @@ $(VENV)/.installed: requirements-dev.txt pyproject.toml
 .PHONY: serve
 serve: env ## serve the bundle that ships with the repository
 	$(BIN)/minnow serve
+
+.PHONY: fuzz-http
+fuzz-http: env ## generate over 20,000 requests from the OpenAPI document, in process and by events
+	MINNOW_FUZZ_EXAMPLES=2000 $(BIN)/pytest -q tests/handler/http/test_openapi.py
+
+.PHONY: bench-http
+bench-http: env ## how much the HTTP service adds to tokenizer and model, and what a batch saves
+	$(BIN)/python -m benchmarks.http --bundle $(BUNDLE)
+
+.PHONY: bench-http-memory
+bench-http-memory: env ## resident memory over 100,000 requests of random lengths
+	$(BIN)/python -m benchmarks.http_memory --bundle $(BUNDLE)
 
 .PHONY: format
 format: env ## format the code

@@ -52,6 +52,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_predict(commands)
     _add_serve(commands)
+    _add_key(commands)
     _add_invoke(commands)
     return parser
 
@@ -115,20 +116,36 @@ def _add_serve(commands: Any) -> None:
     parser.add_argument("bundle", nargs="?", type=Path, default=DEFAULT_BUNDLE)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
 
 
 def serve(options: argparse.Namespace) -> int:
     import dataclasses
 
-    import uvicorn
-
-    from handler.app import create_app
-    from handler.classifier import load_classifier
+    from handler.http.server import serve as run_server
     from handler.settings import read_settings
 
     settings = dataclasses.replace(read_settings(), bundle=options.bundle)
-    classifier = load_classifier(settings.bundle, settings.threads)
-    uvicorn.run(create_app(classifier, settings), host=options.host, port=options.port)
+    run_server(settings, options.host, options.port, options.device)
+    return 0
+
+
+def _add_key(commands: Any) -> None:
+    parser = _add_command(commands, "key", key, "make an API key and the setting that lets it in")
+    parser.add_argument("name", nargs="?", default="client", help="stands in the log")
+    parser.add_argument("--json", action="store_true", help="print one object")
+
+
+def key(options: argparse.Namespace) -> int:
+    import hashlib
+    import secrets
+
+    secret = secrets.token_urlsafe(32)
+    setting = f"{options.name}:{hashlib.sha256(secret.encode()).hexdigest()}"
+    if options.json:
+        print(json.dumps({"key": secret, "setting": setting}))
+    else:
+        print(f"the client's key, shown only now: {secret}\nMINNOW_API_KEYS={setting}")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The classifier: texts in, labels and probabilities out."""
+"""The classifier: texts in, labels and probabilities out. All that serves goes through it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 # The tokenizer's own thread pool costs more than it gains below hundreds of texts, and a function
 # of 1769 MB has one vCPU. Set before the import, which reads it.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# ONNX Runtime's builds report on themselves and keep a device id in the home folder; ours do not.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import numpy as np  # noqa: E402
 import onnxruntime  # noqa: E402
@@ -39,6 +41,7 @@ class Prediction:
         scores: Label -> probability, in the manifest's order; they sum to 1 within 1e-5.
         truncated: The text had more tokens than the model reads; the rest was not looked at.
         known_tokens: Tokens that stand in the vocabulary; 0 means the answer is the bare prior.
+        num_tokens: Tokens that the model read, known or not.
     """
 
     label: str
@@ -46,6 +49,7 @@ class Prediction:
     scores: dict[str, float]
     truncated: bool
     known_tokens: int
+    num_tokens: int = 0
 
 
 class Classifier:
@@ -74,6 +78,11 @@ class Classifier:
     def encode_texts(self, texts: Sequence[str]) -> list[Encoding]:
         """Return one encoding per text: `.ids` without padding, `.overflowing` if truncated."""
         encodings: list[Encoding] = self._tokenizer.encode_batch_fast(list(texts))
+        return encodings
+
+    def encode_texts_with_offsets(self, texts: Sequence[str]) -> list[Encoding]:
+        """Return what `encode_texts` does, and `.offsets` into the texts, at a higher price."""
+        encodings: list[Encoding] = self._tokenizer.encode_batch(list(texts))
         return encodings
 
     def predict(self, texts: Sequence[str]) -> list[Prediction]:
@@ -118,13 +127,15 @@ class Classifier:
 
     def _shape_prediction(self, encoding: Encoding, row: NDArray[np.float32]) -> Prediction:
         values = row.tolist()
+        ids = encoding.ids  # every access copies the list out of the tokenizer
         best = values.index(max(values))
         return Prediction(
             label=self.manifest.labels[best],
             score=values[best],
             scores=dict(zip(self.manifest.labels, values, strict=True)),
             truncated=bool(encoding.overflowing),
-            known_tokens=self.count_known(encoding.ids),
+            known_tokens=self.count_known(ids),
+            num_tokens=len(ids),
         )
 
 

@@ -2,6 +2,7 @@
 
 HandlerError
 ├── InvalidInput    the client's fault: a 4xx answer, the message's own failure
+├── SettingsError   the operator's: a variable of the environment, raised at start
 └── ArtefactError   ours: a bundle that must not serve, raised at start
 """
 
@@ -36,6 +37,10 @@ class InvalidInput(HandlerError, ValueError):
         self.limit = limit
         self.received = received
         self.status = status
+
+
+class SettingsError(HandlerError, ValueError):
+    """A variable of the environment that cannot be meant; the message names it."""
 
 
 class ArtefactError(HandlerError):

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from handler.classifier import load_classifier
 from handler.core import answer_request
 from handler.settings import read_settings
 
+if TYPE_CHECKING:
+    from handler.http.lambda_http import HttpLane
+
 KNOWN_EVENTS = "API Gateway (REST, HTTP API), Function URL, ALB, or a direct call with texts"
 
 SETTINGS = read_settings()
 CLASSIFIER = load_classifier(SETTINGS.bundle, SETTINGS.threads)
-_http: Any = None
+_http: HttpLane | None = None
 
 
 def handler(event: Any, context: Any) -> Any:
@@ -22,7 +25,7 @@ def handler(event: Any, context: Any) -> Any:
         InvalidInput: A direct call that cannot be scored.
         ValueError: An event of no known source.
     """
-    if isinstance(event, dict) and "requestContext" in event:
+    if isinstance(event, dict) and isinstance(event.get("requestContext"), dict):
         return _answer_http(event, context)
     if isinstance(event, dict) and ("text" in event or "texts" in event):
         return answer_request(CLASSIFIER, event, SETTINGS.limits)
@@ -30,14 +33,10 @@ def handler(event: Any, context: Any) -> Any:
 
 
 def _answer_http(event: dict[str, Any], context: Any) -> Any:
-    # Imported at the first HTTP event: FastAPI is two thirds of a cold start, and other events
-    # never need it.
+    # Imported at the first HTTP event: other events never need it.
     global _http
     if _http is None:
-        from mangum import Mangum
+        from handler.http.lambda_http import HttpLane
 
-        from handler.app import create_app
-
-        # Mangum runs lifespan at every invocation.
-        _http = Mangum(create_app(CLASSIFIER, SETTINGS), lifespan="off")
-    return _http(event, context)
+        _http = HttpLane(CLASSIFIER, SETTINGS)
+    return _http.answer(event, context)
