@@ -2,7 +2,8 @@
 
 HandlerError
 ├── InvalidInput    the client's fault: a 4xx answer, the message's own failure
-└── ArtefactError   ours: a bundle that must not serve, raised at start
+├── ArtefactError   ours: a bundle that must not serve, raised at start
+└── DeliveryError   the world's: a result not sent, an object not read; the event comes again
 """
 
 
@@ -40,3 +41,7 @@ class InvalidInput(HandlerError, ValueError):
 
 class ArtefactError(HandlerError):
     """A bundle that is missing, incomplete, changed, or of a format that this build cannot read."""
+
+
+class DeliveryError(HandlerError):
+    """A step between us and another service failed after its retries: try the event again."""

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from handler.event_settings import EventSettings, read_event_settings
+
 DEFAULT_BUNDLE = Path(__file__).parent / "model"
 
 
@@ -33,13 +35,14 @@ class Settings:
     bundle: Path = DEFAULT_BUNDLE
     threads: int = 1
     limits: Limits = field(default_factory=Limits)
+    events: EventSettings = field(default_factory=EventSettings)
 
 
 def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     """Return the settings that `MINNOW_*` variables ask for.
 
     Raises:
-        ValueError: A variable is not a positive whole number; its name and value are in the text.
+        ValueError: A variable cannot be used; the text has its name, its value, what was wanted.
     """
     limits = Limits(
         max_texts=_positive(environment, "MINNOW_MAX_TEXTS", Limits.max_texts),
@@ -50,6 +53,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         bundle=Path(environment.get("MINNOW_BUNDLE") or DEFAULT_BUNDLE),
         threads=_positive(environment, "MINNOW_THREADS", Settings.threads),
         limits=limits,
+        events=read_event_settings(environment),
     )
 
 
