@@ -52,9 +52,11 @@ class Upload:
 
         Raises:
             InvalidInput: Not a state that `suspend` returned.
-            UploadGone: The tail is not there any more.
+            UploadGone: The upload or its tail is not there any more, or its parts are another's.
         """
         self.upload_id, self.etags, tail = _read_state(state)
+        if self.upload_id and self._list_etags()[: len(self.etags)] != self.etags:
+            raise UploadGone
         if not tail:
             return
         try:
@@ -127,6 +129,22 @@ class Upload:
                 )
             except UploadGone:
                 pass
+
+    def _list_etags(self) -> list[str]:
+        etags: list[str] = []
+        marker = 0
+        while True:
+            reply = self._call(
+                "list_parts",
+                Bucket=self.bucket,
+                Key=self.key,
+                UploadId=self.upload_id,
+                PartNumberMarker=marker,
+            )
+            etags += [part["ETag"].strip('"') for part in reply.get("Parts", [])]
+            if not reply.get("IsTruncated"):
+                return etags
+            marker = reply["NextPartNumberMarker"]
 
     def _send_part(self, content: bytes) -> None:
         if not self.upload_id:

@@ -105,7 +105,7 @@ def join_labels(source: BinaryIO, labels: BinaryIO, output: BinaryIO, version: s
     codec = "SNAPPY"
     if file.num_row_groups and file.metadata.row_group(0).num_columns:
         codec = file.metadata.row_group(0).column(0).compression
-    records = csv.reader(io.TextIOWrapper(labels, "utf-8", newline=""))
+    records = csv.reader(line.decode() for line in labels)
     joined = _join(file, kept, records, schema, version)
     with parquet.ParquetWriter(
         output, schema, compression="NONE" if codec == "UNCOMPRESSED" else codec
