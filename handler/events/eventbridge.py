@@ -6,7 +6,7 @@ from typing import Any
 
 from handler.errors import InvalidInput
 from handler.events.batch import Record, process_records, raise_first
-from handler.events.fields import read_string
+from handler.events.fields import read_id, read_string
 from handler.events.service import Service
 from handler.events.work import read_event
 
@@ -25,7 +25,7 @@ def answer_eventbridge(event: dict[str, Any], context: Any, service: Service) ->
             "the event is one of our own results: leave source minnow out of the rule's pattern"
         )
     record = Record(
-        read_string(event, "id", "event"), f"eventbridge:{source}", lambda: read_event(event)
+        read_id(event, "id", "event"), f"eventbridge:{source}", lambda: read_event(event)
     )
     outcome = process_records([record], context, service)
     raise_first(outcome)

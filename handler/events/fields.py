@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from handler.errors import InvalidInput
+
+AWS_ID = re.compile(r"[A-Za-z0-9:._/+=@*-]{1,512}")
 
 
 def read_string(parent: dict[str, Any], name: str, where: str) -> str:
@@ -13,6 +16,17 @@ def read_string(parent: dict[str, Any], name: str, where: str) -> str:
     if not isinstance(value, str) or not value:
         raise InvalidInput(
             f"{where}.{name} is {type(value).__name__}, wanted a string that is not empty",
+            field=f"{where}.{name}",
+        )
+    return value
+
+
+def read_id(parent: dict[str, Any], name: str, where: str) -> str:
+    """Return an id or ARN: it goes into logs and replies, so a text must not pass for one."""
+    value = read_string(parent, name, where)
+    if not AWS_ID.fullmatch(value):
+        raise InvalidInput(
+            f"{where}.{name} is no id of AWS: wanted 1 to 512 letters, digits and :._/+=@*-",
             field=f"{where}.{name}",
         )
     return value

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from handler.events.batch import Record, process_records, raise_first
-from handler.events.fields import read_object, read_string
+from handler.events.fields import read_id, read_object
 from handler.events.service import Service
 from handler.events.work import read_body
 
@@ -19,8 +19,8 @@ def answer_sns(records: list[dict[str, Any]], context: Any, service: Service) ->
         message = read_object(record, "Sns", where)
         batch.append(
             Record(
-                read_string(message, "MessageId", f"{where}.Sns"),
-                read_string(message, "TopicArn", f"{where}.Sns"),
+                read_id(message, "MessageId", f"{where}.Sns"),
+                read_id(message, "TopicArn", f"{where}.Sns"),
                 partial(read_body, message.get("Message"), depth=1),
             )
         )

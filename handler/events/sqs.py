@@ -6,7 +6,7 @@ from typing import Any
 
 from handler.errors import InvalidInput
 from handler.events.batch import Record, process_records
-from handler.events.fields import read_string
+from handler.events.fields import read_id
 from handler.events.service import Service
 from handler.events.work import Objects, Texts, Work, read_body
 
@@ -30,8 +30,8 @@ def _read_record(record: dict[str, Any], index: int, service: Service) -> Record
     # Without an id a message cannot be reported, and an id that SQS does not know makes it
     # redeliver the whole batch: refuse such an event before anything is sent.
     where = f"Records[{index}]"
-    message_id = read_string(record, "messageId", where)
-    source_arn = read_string(record, "eventSourceARN", where)
+    message_id = read_id(record, "messageId", where)
+    source_arn = read_id(record, "eventSourceARN", where)
     service.refuse_loop(source_arn)
     attributes = record.get("attributes")
     group = attributes.get("MessageGroupId", "") if isinstance(attributes, dict) else ""

@@ -10,7 +10,7 @@ from typing import Any
 from handler.attributes import from_attribute
 from handler.errors import InvalidInput
 from handler.events.batch import Record, process_records
-from handler.events.fields import read_object, read_string
+from handler.events.fields import read_id, read_object
 from handler.events.service import Service
 from handler.events.work import Objects, Texts, Work, read_body, read_document
 
@@ -23,8 +23,8 @@ def answer_kinesis(records: list[dict[str, Any]], context: Any, service: Service
         data = read_object(record, "kinesis", where)
         batch.append(
             Record(
-                read_string(data, "sequenceNumber", f"{where}.kinesis"),
-                read_string(record, "eventSourceARN", where),
+                read_id(data, "sequenceNumber", f"{where}.kinesis"),
+                read_id(record, "eventSourceARN", where),
                 partial(_read_data, data),
             )
         )
@@ -41,8 +41,8 @@ def answer_dynamodb(
         change = read_object(record, "dynamodb", where)
         batch.append(
             Record(
-                read_string(change, "SequenceNumber", f"{where}.dynamodb"),
-                read_string(record, "eventSourceARN", where),
+                read_id(change, "SequenceNumber", f"{where}.dynamodb"),
+                read_id(record, "eventSourceARN", where),
                 partial(_read_change, record, change),
             )
         )
