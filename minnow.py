@@ -54,6 +54,8 @@ def build_parser() -> argparse.ArgumentParser:
     _add_serve(commands)
     _add_key(commands)
     _add_invoke(commands)
+    _add_score(commands)
+    _add_poll(commands)
     return parser
 
 
@@ -164,6 +166,73 @@ def invoke(options: argparse.Namespace) -> int:
     from handler.function import handler
 
     print(json.dumps(handler(event, None), ensure_ascii=False, indent=2))
+    return 0
+
+
+def _add_score(commands: Any) -> None:
+    parser = _add_command(commands, "score", score, "classify the rows of files, in bulk")
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE")
+    parser.add_argument("inputs", nargs="+", metavar="FILE|GLOB|s3://...")
+    parser.add_argument("--out", required=True, help="file, folder/ or s3://BUCKET/KEY")
+    parser.add_argument("--workers", type=int, default=1, help="processes that classify")
+    parser.add_argument("--text-column", default="text", help="column or field of the text")
+    parser.add_argument("--max-characters", type=int, default=20_000, help="of one text")
+    parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
+    parser.add_argument("--json", action="store_true", help="print one object")
+
+
+def score(options: argparse.Namespace) -> int:
+    import dataclasses
+
+    from handler.bulk import score_files
+    from handler.settings import Limits
+
+    summaries = score_files(
+        options.bundle,
+        options.inputs,
+        options.out,
+        workers=options.workers,
+        column=options.text_column,
+        limits=Limits(max_characters=options.max_characters),
+        progress=None if options.quiet else sys.stderr,
+    )
+    if options.json:
+        print(json.dumps({"files": [dataclasses.asdict(summary) for summary in summaries]}))
+        return 0
+    for summary in summaries:
+        print(f"{summary.output}\t{summary.rows} rows, {summary.rejected} rejected")
+    return 0
+
+
+def _add_poll(commands: Any) -> None:
+    parser = _add_command(commands, "poll", poll, "run the Lambda handler on a queue's messages")
+    parser.add_argument("--queue", required=True, metavar="URL", help="the queue's URL")
+    _add_bundle_flag(parser)
+    parser.add_argument("--batch-size", type=int, default=10, help="messages of one invocation")
+    parser.add_argument("--batch-window-s", type=float, default=0, help="wait to fill a batch")
+    parser.add_argument("--visibility-timeout-s", type=int, help="default: the queue's own")
+    parser.add_argument("--timeout-s", type=float, default=900, help="time of one invocation")
+    parser.add_argument("--until-empty", action="store_true", help="end when nothing is left")
+
+
+def poll(options: argparse.Namespace) -> int:
+    import os
+
+    if options.bundle is not None:
+        os.environ["MINNOW_BUNDLE"] = str(options.bundle)
+    from handler.function import handler
+    from handler.poll import PollSettings, poll_queue, stop_on_signals
+
+    settings = PollSettings(
+        options.queue,
+        options.batch_size,
+        options.batch_window_s,
+        options.visibility_timeout_s,
+        options.timeout_s,
+        options.until_empty,
+    )
+    done = poll_queue(handler, settings, stop_on_signals())
+    print(f"{done.deleted} messages done, {done.failed} failures left to the queue")
     return 0
 
 

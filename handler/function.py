@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from handler.classifier import load_classifier
-from handler.core import answer_request
+from handler.events import answer_event
+from handler.events.service import Service
 from handler.settings import read_settings
 
 if TYPE_CHECKING:
     from handler.http.lambda_http import HttpLane
 
-KNOWN_EVENTS = "API Gateway (REST, HTTP API), Function URL, ALB, or a direct call with texts"
-
 SETTINGS = read_settings()
 CLASSIFIER = load_classifier(SETTINGS.bundle, SETTINGS.threads)
+SERVICE = Service(CLASSIFIER, SETTINGS)
 _http: HttpLane | None = None
 
 
@@ -22,14 +22,11 @@ def handler(event: Any, context: Any) -> Any:
     """Return the reply to one invocation.
 
     Raises:
-        InvalidInput: A direct call that cannot be scored.
-        ValueError: An event of no known source.
+        HandlerError: An event that failed as a whole, or is of no known source.
     """
     if isinstance(event, dict) and isinstance(event.get("requestContext"), dict):
         return _answer_http(event, context)
-    if isinstance(event, dict) and ("text" in event or "texts" in event):
-        return answer_request(CLASSIFIER, event, SETTINGS.limits)
-    raise ValueError(f"unknown event; this function answers: {KNOWN_EVENTS}")
+    return answer_event(event, context, SERVICE)
 
 
 def _answer_http(event: dict[str, Any], context: Any) -> Any:

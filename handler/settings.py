@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from handler.errors import SettingsError
+from handler.event_settings import EventSettings, read_event_settings
 
 DEFAULT_BUNDLE = Path(__file__).parent / "model"
 
@@ -59,13 +60,14 @@ class Settings:
     threads: int = 1
     limits: Limits = field(default_factory=Limits)
     http: HttpSettings = field(default_factory=HttpSettings)
+    events: EventSettings = field(default_factory=EventSettings)
 
 
 def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     """Return the settings that `MINNOW_*` variables ask for.
 
     Raises:
-        SettingsError: A variable is not a positive whole number; the text has name and value.
+        SettingsError: A variable cannot be used; the text has its name, its value, what was wanted.
     """
     limits = Limits(
         max_texts=_positive(environment, "MINNOW_MAX_TEXTS", Limits.max_texts),
@@ -80,6 +82,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         threads=_positive(environment, "MINNOW_THREADS", Settings.threads),
         limits=limits,
         http=read_http_settings(environment),
+        events=read_event_settings(environment),
     )
 
 
