@@ -1,0 +1,34 @@
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.sam.emulator import LAMBDA_PYTHON, ROOT, SAM
+
+
+@pytest.fixture(scope="session")
+def sam() -> Path:
+    """The `sam` command; missing tools are a failure, never a skip."""
+    for tool in (SAM, LAMBDA_PYTHON):
+        if not tool.exists():
+            pytest.fail(f"{tool} is missing: make sam-env", pytrace=False)
+    return SAM
+
+
+@pytest.fixture(scope="session")
+def built_folder(sam, tiny_bundle, tmp_path_factory) -> Path:
+    """What `sam build` makes of the template: `template.yaml` and one folder per function."""
+    folder = tmp_path_factory.mktemp("build")
+    subprocess.run(
+        [sam, "build", "--build-dir", folder],
+        cwd=ROOT,
+        env={**os.environ, "BUNDLE": str(tiny_bundle), "SAM_CLI_TELEMETRY": "0"},
+        check=True,
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def built_function(built_folder) -> Path:
+    return built_folder / "MinnowFunction"
