@@ -59,6 +59,7 @@ CHECKOV_VENV := .venv-checkov
 SAM := $(SAM_VENV)/bin/sam
 SAM_TOOLS := aws-sam-cli==1.170.0 cfn-lint-serverless==0.3.6
 LAMBDA_TOOLS := awslambdaric==4.2.2 boto3==1.44.5
+CHECKOV_TOOLS := checkov==3.3.30
 BUNDLE ?= handler/model
 ARCHITECTURE ?= x86_64
 export SAM_CLI_TELEMETRY := 0
@@ -71,9 +72,12 @@ make_tools = "$(1)" -m venv $(2) && $(2)/bin/python -m pip install -q $(3)
 endif
 
 .PHONY: sam-env
-sam-env: $(SAM_VENV)/.installed $(LAMBDA_VENV)/.installed ## make the environments of SAM and of the Lambda runtime
+sam-env: $(SAM_VENV)/.installed $(LAMBDA_VENV)/.installed $(CHECKOV_VENV)/.installed ## make the environments of SAM, Lambda and checkov
 $(SAM_VENV)/.installed: Makefile
 	$(call make_tools,$$($(PYTHON) -c 'import sys; print(sys.executable)'),$(SAM_VENV),$(SAM_TOOLS))
+	touch $@
+$(CHECKOV_VENV)/.installed: Makefile
+	$(call make_tools,$$($(PYTHON) -c 'import sys; print(sys.executable)'),$(CHECKOV_VENV),$(CHECKOV_TOOLS))
 	touch $@
 $(LAMBDA_VENV)/.installed: Makefile
 	$(call make_tools,$$($(MAKE) -s --no-print-directory -C handler runtime-python),$(LAMBDA_VENV),$(LAMBDA_TOOLS))
