@@ -95,3 +95,8 @@ package: build ## make dist/minnow-function.zip and print where the megabytes ar
 .PHONY: test-emulation
 test-emulation: env sam-env ## test the built function in the Lambda Runtime Interface Emulator
 	$(BIN)/pytest -m "sam or docker" tests/sam
+
+STARTS ?= 7
+.PHONY: bench-cold
+bench-cold: ## cold start, warm invoke and memory beside two baselines; needs a Docker engine
+	$(PYTHON) -m benchmarks.cold_start --bundle "$(BUNDLE)" --starts $(STARTS)

@@ -1,4 +1,4 @@
-"""The classifier: texts in, labels and probabilities out. Everything that serves goes through it."""
+"""The classifier: texts in, labels and probabilities out. All that serves goes through it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING
 # The tokenizer's own thread pool costs more than it gains below hundreds of texts, and a function
 # of 1769 MB has one vCPU. Set before the import, which reads it.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# From 1.29 on, ONNX Runtime's wheels for Linux report sessions and model hashes to Microsoft unless
+# told not to before the import: https://github.com/microsoft/onnxruntime/pull/27379
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import numpy as np  # noqa: E402
 import onnxruntime  # noqa: E402
