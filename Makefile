@@ -92,6 +92,10 @@ build: sam-env ## build the function by SAM; BUNDLE=folder serves another bundle
 package: build ## make dist/minnow-function.zip and print where the megabytes are
 	$(PYTHON) handler/package.py --out .aws-sam/build/MinnowFunction --zip dist/minnow-function.zip
 
+.PHONY: local
+local: build ## serve the built function by `sam local start-api`; needs a Docker engine
+	$(SAM) local start-api --disable-authorizer --warm-containers EAGER --env-vars local.json
+
 .PHONY: test-emulation
 test-emulation: env sam-env ## test the built function in the Lambda Runtime Interface Emulator
 	$(BIN)/pytest -m "sam or docker" tests/sam

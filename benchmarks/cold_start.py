@@ -119,9 +119,7 @@ def main() -> int:
     rows = list(measure(cases, folders, options.memory, options.starts))
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1) + "\n")
-    print(
-        f"{platform.processor() or platform.machine()}, {os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}"
-    )
+    print(f"{platform.machine()}, {os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}")
     print(describe(rows))
     return 0
 

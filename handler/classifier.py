@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING
 # The tokenizer's own thread pool costs more than it gains below hundreds of texts, and a function
 # of 1769 MB has one vCPU. Set before the import, which reads it.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# numpy's OpenBLAS makes a thread pool and its buffers at import: a sixth of the time that numpy,
+# onnxruntime and tokenizers take to import, for matrix products that no one asks for here.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # From 1.29 on, ONNX Runtime's wheels for Linux report sessions and model hashes to Microsoft unless
 # told not to before the import: https://github.com/microsoft/onnxruntime/pull/27379
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

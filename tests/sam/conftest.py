@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.sam.emulator import LAMBDA_PYTHON, ROOT, SAM
+from tests.sam.emulator import BASE_IMAGE, LAMBDA_PYTHON, ROOT, SAM
 
 
 @pytest.fixture(scope="session")
@@ -32,3 +32,18 @@ def built_folder(sam, tiny_bundle, tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def built_function(built_folder) -> Path:
     return built_folder / "MinnowFunction"
+
+
+@pytest.fixture(scope="session")
+def docker_engine() -> list[str]:
+    """Options for `sam local`; no answering engine is a failure, never a skip."""
+    found = docker("version")
+    if found.returncode:
+        pytest.fail(f"no Docker engine answers ({found.stderr.strip()}): start one", pytrace=False)
+    # An image that is there serves: the stand-in where nothing can be pulled, or an earlier pull.
+    has_image = docker("image", "inspect", BASE_IMAGE).returncode == 0
+    return ["--skip-pull-image"] if has_image else []
+
+
+def docker(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)

@@ -17,9 +17,10 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 SAM = ROOT / ".venv-sam" / "bin" / "sam"
 LAMBDA_PYTHON = ROOT / ".venv-lambda" / "bin" / "python"
+BASE_IMAGE = "public.ecr.aws/lambda/python:3.12"
 HANDLER = "handler.function.handler"
 INVOKE_PATH = "/2015-03-31/functions/function/invocations"
-START_TIMEOUT_S = 20  # the emulator listens within 0.1 s on an idle machine
+START_TIMEOUT_S = 90  # the emulator listens within 0.1 s; `sam local` first builds an image
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,29 @@ def run_emulator(
     finally:
         process.terminate()
         process.wait(timeout=10)
+
+
+def http_event(method: str, path: str, body: str | None = None) -> dict[str, Any]:
+    """Return an HTTP API event (payload 2.0), which a Function URL sends too."""
+    return {
+        "version": "2.0",
+        "routeKey": "$default",
+        "rawPath": path,
+        "rawQueryString": "",
+        "headers": {"host": "localhost", "content-type": "application/json"},
+        "requestContext": {
+            "http": {
+                "method": method,
+                "path": path,
+                "protocol": "HTTP/1.1",
+                "sourceIp": "127.0.0.1",
+                "userAgent": "test",
+            },
+            "stage": "$default",
+        },
+        "body": body,
+        "isBase64Encoded": False,
+    }
 
 
 def find_emulator() -> str:

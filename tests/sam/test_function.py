@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.sam.emulator import run_emulator
+from tests.sam.emulator import http_event, run_emulator
 
 pytestmark = [pytest.mark.sam, pytest.mark.slow]
 
@@ -13,28 +13,6 @@ pytestmark = [pytest.mark.sam, pytest.mark.slow]
 def emulator(built_function, tmp_path_factory):
     with run_emulator(built_function, tmp_path_factory.mktemp("rie") / "log") as running:
         yield running
-
-
-def http_event(method, path, body=None):
-    return {
-        "version": "2.0",
-        "routeKey": "$default",
-        "rawPath": path,
-        "rawQueryString": "",
-        "headers": {"host": "localhost", "content-type": "application/json"},
-        "requestContext": {
-            "http": {
-                "method": method,
-                "path": path,
-                "protocol": "HTTP/1.1",
-                "sourceIp": "127.0.0.1",
-                "userAgent": "test",
-            },
-            "stage": "$default",
-        },
-        "body": body,
-        "isBase64Encoded": False,
-    }
 
 
 def test_built_function_answers_predict(emulator):

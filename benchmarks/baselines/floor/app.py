@@ -1,4 +1,4 @@
-"""Baseline: the least that can answer. numpy, onnxruntime, tokenizers, a session, nothing checked."""
+"""Baseline: the least that can answer; imports and a session, nothing checked."""
 
 import json
 import os
