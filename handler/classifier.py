@@ -67,6 +67,11 @@ class Classifier:
         self.manifest = bundle.manifest
         self.model_sha256 = bundle.manifest.sha256["model.onnx"]
         self.size_bytes = len(bundle.model) + len(bundle.tokenizer)
+        if bundle.manifest.precision == "float16" and tuple(providers) == CPU:
+            raise ArtefactError(
+                f"{bundle.folder}: precision is float16, a model for a GPU, and this process "
+                "serves by the CPU. Export it again: minnow export RUN --out BUNDLE --precision int8"
+            )
         try:
             self._tokenizer = Tokenizer.from_buffer(bundle.tokenizer)
             self.session = onnxruntime.InferenceSession(

@@ -7,6 +7,7 @@ from typing import Any
 from handler.classifier import load_classifier
 from handler.core import answer_request
 from handler.settings import read_settings
+from handler.snapshot import is_snapshot_start, register_hooks
 
 KNOWN_EVENTS = "API Gateway (REST, HTTP API), Function URL, ALB, or a direct call with texts"
 
@@ -41,3 +42,7 @@ def _answer_http(event: dict[str, Any], context: Any) -> Any:
         # Mangum runs lifespan at every invocation.
         _http = Mangum(create_app(CLASSIFIER, SETTINGS), lifespan="off")
     return _http(event, context)
+
+
+if is_snapshot_start():
+    register_hooks(CLASSIFIER, handler)

@@ -31,11 +31,23 @@ class Emulator:
     log: Path
 
     def invoke(self, event: Any) -> Any:
-        """Return the function's reply to one event, parsed."""
+        """Return the function's reply to one event, parsed; None if its process was killed."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         with contextlib.closing(connection):
             connection.request("POST", INVOKE_PATH, json.dumps(event))
-            return json.loads(connection.getresponse().read())
+            body = connection.getresponse().read()
+            return json.loads(body) if body else None
+
+    def invoke_when_ready(self, event: Any) -> Any:
+        """Invoke as soon as the emulator answers: a container's proxy connects before that."""
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while True:
+            try:
+                return self.invoke(event)
+            except (OSError, http.client.HTTPException):
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
 
 
 @contextlib.contextmanager
