@@ -70,7 +70,7 @@ class Classifier:
         if bundle.manifest.precision == "float16" and tuple(providers) == CPU:
             raise ArtefactError(
                 f"{bundle.folder}: precision is float16, a model for a GPU, and this process "
-                "serves by the CPU. Export it again: minnow export RUN --out BUNDLE --precision int8"
+                "serves by the CPU. Export again: minnow export RUN --out BUNDLE --precision int8"
             )
         try:
             self._tokenizer = Tokenizer.from_buffer(bundle.tokenizer)
