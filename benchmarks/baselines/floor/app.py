@@ -18,9 +18,9 @@ session = ort.InferenceSession(str(MODEL / "model.onnx"), options)
 
 
 def handler(event, context):
-    body = event["Records"][0]["body"] if "Records" in event else event["body"]
+    body = event["Records"][0]["Sns"]["Message"] if "Records" in event else event["body"]
     ids = np.array([tokenizer.encode(json.loads(body)["text"]).ids], dtype=np.int32)
     probabilities = session.run(None, {"token_ids": ids})[0][0].tolist()
     if "Records" in event:
-        return {"batchItemFailures": []}
+        return {"results": [probabilities]}
     return {"statusCode": 200, "body": json.dumps({"probabilities": probabilities})}
