@@ -63,7 +63,7 @@ HANDLERS = {"minnow": "handler.function.handler", "floor": "app.handler", "eager
 def make_event(name: str) -> dict[str, Any]:
     """Return the event `predict`, `openapi` or `sns`, in AWS's shape.
 
-    SNS stands for the events: its result is the reply, where SQS needs a queue or bucket to send to.
+    SNS stands for the events: its result is the reply; SQS needs a queue or bucket for it.
     """
     if name == "sns":
         message = {"MessageId": "1", "TopicArn": TOPIC, "Message": json.dumps({"text": TEXT})}

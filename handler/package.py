@@ -34,12 +34,13 @@ EARLIEST = 315_532_800  # 1980-01-01, the first day that a zip file can name
 # (Lambda is the server), the Hugging Face Hub client and its dependencies, onnxruntime's
 # conversion tools, idna (anyio resolves no name here). `tests/sam` calls every
 # operation of a function built without them.
+# Event sources read no Parquet here: pyarrow alone is over half of what Lambda unzips.
 NOT_SERVED = frozenset(
     "click colorama filelock flatbuffers fsspec h11 hf-xet httpcore2 httpx2 httpx2-jsfetch "
-    "huggingface-hub idna packaging protobuf pyyaml tqdm truststore uvicorn "
+    "huggingface-hub idna packaging protobuf pyyaml tqdm pyarrow truststore uvicorn "
     "boto3 botocore s3transfer jmespath python-dateutil six urllib3".split()  # in the runtime
 )
-NOT_HANDLER = {"__pycache__", "model", "Makefile", "package.py", "requirements.txt"}
+NOT_HANDLER = {"__pycache__", "model", "Makefile", "cost.py", "package.py", "requirements.txt"}
 TRIMMED_FOLDERS = (
     "bin",
     "**/tests",
