@@ -16,6 +16,7 @@ import os
 import py_compile
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -28,6 +29,7 @@ RUNTIME = (3, 12)  # the template's python3.12; byte code of another minor versi
 NEWEST_GLIBC = 34  # Amazon Linux 2023 has glibc 2.34
 MACHINES = {"x86_64": "x86_64", "arm64": "aarch64"}
 TASK_ROOT = "/var/task"
+PT_LOAD = 1
 EARLIEST = 315_532_800  # 1980-01-01, the first day that a zip file can name
 
 # Required by the wheels' metadata, imported by nothing that serves: uvicorn and its dependencies
@@ -161,10 +163,33 @@ def trim_packages(out: Path) -> None:
     for pattern in TRIMMED_FILES:
         for file in out.glob(pattern):
             file.unlink()
+    for file in out.rglob("*.so*"):
+        file.write_bytes(strip_library(file.read_bytes()))
     for file in out.glob("*.dist-info/METADATA"):
         # Name and version stay: vulnerability scanners of deployed functions read them here.
         head = file.read_text(encoding="utf-8").split("\n\n")[0].splitlines()
         file.write_text("\n".join(s for s in head if s.startswith(KEPT_METADATA)) + "\n")
+
+
+def strip_library(library: bytes) -> bytes:
+    """Return an ELF file without what no loader reads: symbol tables and section headers.
+
+    As `strip` does, for either processor and without binutils: all up to the end of the last
+    segment that is loaded (program header of type PT_LOAD) stays.
+    """
+    if library[:6] != b"\x7fELF\x02\x01":  # 64 bits, little endian
+        return library
+    (headers_at,) = struct.unpack_from("<Q", library, 32)
+    header_size, num_headers = struct.unpack_from("<HH", library, 54)
+    end = headers_at + header_size * num_headers
+    for header in range(headers_at, end, header_size):
+        kind, _, offset, _, _, size = struct.unpack_from("<IIQQQQ", library, header)
+        if kind == PT_LOAD:
+            end = max(end, offset + size)
+    stripped = bytearray(library[:end])
+    struct.pack_into("<Q", stripped, 40, 0)  # e_shoff
+    struct.pack_into("<HH", stripped, 60, 0, 0)  # e_shnum, e_shstrndx
+    return bytes(stripped)
 
 
 def copy_handler(out: Path) -> None:
@@ -191,8 +216,8 @@ def compile_bytecode(out: Path) -> None:
     """Compile every source: /var/task is read-only, so Python cannot keep what it compiles there.
 
     Unchecked hashes, because the unpacked sources have other times than here. Of the packages the
-    byte code takes the place of the sources (1.4 MB of the zip): a traceback still names file
-    and line. This room keeps its sources.
+    byte code, without docstrings and asserts, takes the place of the sources: a traceback still
+    names file and line. This room keeps its sources.
     """
     for folder in sorted(path for path in out.iterdir() if path.is_dir()):
         compile_folder(folder, out, legacy=folder.name != "handler")
@@ -209,6 +234,7 @@ def compile_folder(folder: Path, out: Path, *, legacy: bool, levels: int = 99) -
         quiet=1,
         maxlevels=levels,
         legacy=legacy,
+        optimize=2 if legacy else 0,
         stripdir=str(out),
         prependdir=TASK_ROOT,
         invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
