@@ -56,6 +56,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_invoke(commands)
     _add_score(commands)
     _add_poll(commands)
+    _add_cost(commands)
     return parser
 
 
@@ -233,6 +234,59 @@ def poll(options: argparse.Namespace) -> int:
     )
     done = poll_queue(handler, settings, stop_on_signals())
     print(f"{done.deleted} messages done, {done.failed} failures left to the queue")
+    return 0
+
+
+def _add_cost(commands: Any) -> None:
+    parser = _add_command(commands, "cost", cost, "estimate the bill of a million requests")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument(
+        "--measured",
+        action="append",
+        type=_measurement,
+        metavar="MB:WARM_MS:COLD_MS",
+        help="one memory size, as in 1769:3.1:190; repeat it for others",
+    )
+    source.add_argument("--benchmark", type=Path, help="the JSON file of `make bench-cold`")
+    parser.add_argument("--cold-share", type=_share, default=0.01, help="requests that are cold")
+    parser.add_argument("--gb-second", type=float, help="price; the output names the default")
+    parser.add_argument("--million-http", type=float, help="price; 0 for a Function URL")
+    parser.add_argument("--json", action="store_true", help="print one object")
+
+
+def _measurement(text: str) -> Any:
+    from handler.cost import parse_measurement
+
+    try:
+        return parse_measurement(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1
+    if not 0 <= share <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no share, wanted a number from 0 to 1")
+    return share
+
+
+def cost(options: argparse.Namespace) -> int:
+    import dataclasses
+
+    from handler.cost import Prices, describe_costs, estimate_cost, read_benchmark
+
+    given = {name: getattr(options, name) for name in ("gb_second", "million_http")}
+    prices = Prices(**{name: price for name, price in given.items() if price is not None})
+    measured = options.measured or read_benchmark(json.loads(options.benchmark.read_text()))
+    costs = [estimate_cost(one, prices, cold_share=options.cold_share) for one in measured]
+    if options.json:
+        rows = [dataclasses.asdict(one) for one in costs]
+        print(json.dumps({"prices": dataclasses.asdict(prices), "costs": rows}))
+    else:
+        print(describe_costs(costs, prices, options.cold_share))
     return 0
 
 

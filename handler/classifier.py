@@ -11,7 +11,11 @@ from typing import TYPE_CHECKING
 # The tokenizer's own thread pool costs more than it gains below hundreds of texts, and a function
 # of 1769 MB has one vCPU. Set before the import, which reads it.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-# ONNX Runtime's builds report on themselves and keep a device id in the home folder; ours do not.
+# numpy's OpenBLAS makes a thread pool and its buffers at import: a sixth of the time that numpy,
+# onnxruntime and tokenizers take to import, for matrix products that no one asks for here.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# From 1.29 on, ONNX Runtime's wheels for Linux report sessions and model hashes to Microsoft unless
+# told not to before the import: https://github.com/microsoft/onnxruntime/pull/27379
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import numpy as np  # noqa: E402
@@ -65,6 +69,11 @@ class Classifier:
         self.manifest = bundle.manifest
         self.model_sha256 = bundle.manifest.sha256["model.onnx"]
         self.size_bytes = len(bundle.model) + len(bundle.tokenizer)
+        if bundle.manifest.precision == "float16" and tuple(providers) == CPU:
+            raise ArtefactError(
+                f"{bundle.folder}: precision is float16, a model for a GPU, and this process "
+                "serves by the CPU. Export again: minnow export RUN --out BUNDLE --precision int8"
+            )
         try:
             self._tokenizer = Tokenizer.from_buffer(bundle.tokenizer)
             self.session = onnxruntime.InferenceSession(

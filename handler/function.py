@@ -8,6 +8,7 @@ from handler.classifier import load_classifier
 from handler.events import answer_event
 from handler.events.service import Service
 from handler.settings import read_settings
+from handler.snapshot import is_snapshot_start, register_hooks
 
 if TYPE_CHECKING:
     from handler.http.lambda_http import HttpLane
@@ -37,3 +38,7 @@ def _answer_http(event: dict[str, Any], context: Any) -> Any:
 
         _http = HttpLane(CLASSIFIER, SETTINGS)
     return _http.answer(event, context)
+
+
+if is_snapshot_start():
+    register_hooks(CLASSIFIER, handler)
