@@ -62,7 +62,7 @@ lock: ## pin every dependency again, with hashes
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-emit-package minnow-maas --extra dev pyproject.toml -o requirements-dev.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-		--extra cpu --extra handler pyproject.toml -o handler/requirements.txt
+		--extra cpu --extra handler --extra events pyproject.toml -o handler/requirements.txt
 
 # --- the function on SAM -------------------------------------------------------------------------
 # Each tool in its own environment: they pin what the others pin otherwise.
@@ -73,7 +73,6 @@ SAM := $(SAM_VENV)/bin/sam
 SAM_TOOLS := aws-sam-cli==1.170.0 cfn-lint-serverless==0.3.6
 LAMBDA_TOOLS := awslambdaric==4.2.2 boto3==1.44.5
 CHECKOV_TOOLS := checkov==3.3.30
-BUNDLE ?= handler/model
 ARCHITECTURE ?= x86_64
 export SAM_CLI_TELEMETRY := 0
 
