@@ -13,6 +13,7 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, settings
 from schemathesis import GenerationMode
+from schemathesis.config import OperationConfig
 
 from handler.classifier import load_classifier
 from handler.core import describe_model
@@ -89,10 +90,16 @@ def read_schema(app):
     schema.config.generation.update(modes=[GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
     checks = schema.config.checks
     # A limit of ours is passed: neither "invalid" nor "server error".
-    checks.negative_data_rejection.expected_statuses += ["413"]
-    # JSON Schema cannot say that a tensor's shape fits its data, nor count tokens to explain, nor
-    # what CSV and JSON Lines are: SageMaker's bodies of these types have no schema, and get a 400.
-    checks.positive_data_acceptance.expected_statuses += ["400", "413", "422"]
+    rejection = checks.negative_data_rejection
+    rejection.expected_statuses = [*rejection.expected_statuses, "413"]
+    # JSON Schema cannot say that a tensor's shape fits its data, nor count tokens to explain.
+    acceptance = checks.positive_data_acceptance
+    acceptance.expected_statuses = accepted = [*acceptance.expected_statuses, "413", "422"]
+    # SageMaker's bodies of CSV and JSON Lines have no schema, and get a 400 if they are neither.
+    invocations = {"positive_data_acceptance": {"expected-statuses": [*accepted, "400"]}}
+    schema.config.operations.operations.append(
+        OperationConfig.from_dict({"include-path": "/invocations", "checks": invocations})
+    )
     return schema
 
 
