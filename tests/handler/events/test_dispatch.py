@@ -84,7 +84,7 @@ def test_a_step_functions_list_gets_an_answer_or_an_error_for_each_item(
     assert answers[2] == {
         "id": "row-3",
         "error": {
-            "detail": "text is int, wanted a string",
+            "detail": "text is a number, wanted a string",
             "field": "text",
             "limit": None,
             "received": None,
