@@ -43,10 +43,17 @@ NOT_SERVED = frozenset(
     "boto3 botocore s3transfer jmespath python-dateutil six urllib3".split()  # in the runtime
 )
 NOT_HANDLER = {"__pycache__", "model", "Makefile", "cost.py", "package.py", "requirements.txt"}
+UNUSED_POWERTOOLS = (
+    "auth_alpha batch circuit_breaker data_classes data_masking feature_flags kafka parameters "
+    "parser streaming validation".split()
+)
 TRIMMED_FOLDERS = (
     "bin",
     "**/tests",
     "**/__pycache__",
+    # Of Powertools, idempotent sinks need its idempotency; these are two thirds of it.
+    "aws_lambda_powertools/event_handler",
+    *(f"aws_lambda_powertools/utilities/{name}" for name in UNUSED_POWERTOOLS),
     "numpy/_core/include",
     "numpy/_core/lib",
     "numpy/_pyinstaller",
@@ -74,6 +81,7 @@ TRIMMED_FILES = (
     "numpy/matlib.py",
     "onnxruntime/capi/libonnxruntime.so*",  # for C and C++ programs; Python has its own copy
     "pydantic/mypy.py",
+    "zstandard/*cffi*",  # the other backend, for PyPy
     "*.dist-info/RECORD",
     "*.dist-info/INSTALLER",
     "*.dist-info/REQUESTED",

@@ -50,7 +50,8 @@ def test_function_is_small_and_so_is_its_zip(built_function, tmp_path):
     total = sum(path.stat().st_size for path in built_function.rglob("*") if path.is_file())
     bundle_mb = 3  # the default bundle's own limit; the tiny one weighs nothing
     assert total / MB + bundle_mb <= 110
-    assert package.stat().st_size / MB + bundle_mb <= 35
+    # 32.7 with the page of the API's documentation and the event sources; AWS takes 50.
+    assert package.stat().st_size / MB + bundle_mb <= 36
     assert zipfile.ZipFile(package).testzip() is None
     assert describe_sizes(built_function, package).splitlines()[-1].startswith("total")
 
