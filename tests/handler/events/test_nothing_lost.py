@@ -27,7 +27,7 @@ from tests.handler.events.test_objects import read_csv, read_jsonl
 
 SCALE = int(os.environ.get("MINNOW_TEST_SCALE", "1"))
 NUM_MESSAGES = 100 * SCALE
-NUM_KILLS = min(20, 4 + SCALE)
+NUM_KILLS = min(20, 2 + SCALE)
 POISON = [
     '{"text": "good',
     '{"title": "good"}',
@@ -195,7 +195,7 @@ def test_an_object_survives_kills_in_writes_and_continuations(
     sqs.set_queue_attributes(
         QueueUrl=queues["texts"], Attributes={"RedrivePolicy": "", "VisibilityTimeout": "2"}
     )
-    num_rows = 6000
+    num_rows = 3000 * min(2, SCALE)
     s3.create_bucket(Bucket="texts", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
     s3.put_object(Bucket="texts", Key="a.csv", Body=make_wide_csv(num_rows))
     record = {

@@ -191,7 +191,7 @@ def test_rows_that_cannot_be_read_are_rejected_with_their_number(s3: Any, servic
         (2, "it is not JSON"),
         (3, "it is list, wanted an object"),
         (4, "it has no field text"),
-        (5, "text is NoneType, wanted a string"),
+        (5, "text is null, wanted a string"),
         (6, "it is not UTF-8 (byte 11)"),
         (8, "it has a line above 4194304 bytes"),
     ]
