@@ -5,6 +5,7 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 VENV ?= .venv
+BUNDLE ?= handler/model
 BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null)
 
@@ -85,6 +86,18 @@ bench-latency: env ## one text at a time, Keras against ONNX: RUN=, BUNDLE=, DAT
 serve: env ## serve the bundle that ships with the repository
 	$(BIN)/minnow serve
 
+.PHONY: fuzz-http
+fuzz-http: env ## generate over 20,000 requests from the OpenAPI document, in process and by events
+	MINNOW_FUZZ_EXAMPLES=2000 $(BIN)/pytest -q tests/handler/http/test_openapi.py
+
+.PHONY: bench-http
+bench-http: env ## how much the HTTP service adds to tokenizer and model, and what a batch saves
+	$(BIN)/python -m benchmarks.http --bundle $(BUNDLE)
+
+.PHONY: bench-http-memory
+bench-http-memory: env ## resident memory over 100,000 requests of random lengths
+	$(BIN)/python -m benchmarks.http_memory --bundle $(BUNDLE)
+
 .PHONY: format
 format: env ## format the code
 	$(BIN)/ruff format .
@@ -101,4 +114,58 @@ lock: ## pin every dependency again, with hashes
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-emit-package minnow-maas --extra dev pyproject.toml -o requirements-dev.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-		--extra cpu --extra handler pyproject.toml -o handler/requirements.txt
+		--extra cpu --extra handler --extra events pyproject.toml -o handler/requirements.txt
+
+# --- the function on SAM -------------------------------------------------------------------------
+# Each tool in its own environment: they pin what the others pin otherwise.
+SAM_VENV := .venv-sam
+LAMBDA_VENV := .venv-lambda
+CHECKOV_VENV := .venv-checkov
+SAM := $(SAM_VENV)/bin/sam
+SAM_TOOLS := aws-sam-cli==1.170.0 cfn-lint-serverless==0.3.6
+LAMBDA_TOOLS := awslambdaric==4.2.2 boto3==1.44.5
+CHECKOV_TOOLS := checkov==3.3.30
+ARCHITECTURE ?= x86_64
+export SAM_CLI_TELEMETRY := 0
+
+ifdef UV
+make_tools = uv venv -q --allow-existing --python "$(1)" $(2) && \
+	uv pip install -q --python $(2)/bin/python $(3)
+else
+make_tools = "$(1)" -m venv $(2) && $(2)/bin/python -m pip install -q $(3)
+endif
+
+.PHONY: sam-env
+sam-env: $(SAM_VENV)/.installed $(LAMBDA_VENV)/.installed $(CHECKOV_VENV)/.installed ## make the environments of SAM, Lambda and checkov
+$(SAM_VENV)/.installed: Makefile
+	$(call make_tools,$$($(PYTHON) -c 'import sys; print(sys.executable)'),$(SAM_VENV),$(SAM_TOOLS))
+	touch $@
+$(CHECKOV_VENV)/.installed: Makefile
+	$(call make_tools,$$($(PYTHON) -c 'import sys; print(sys.executable)'),$(CHECKOV_VENV),$(CHECKOV_TOOLS))
+	touch $@
+$(LAMBDA_VENV)/.installed: Makefile
+	$(call make_tools,$$($(MAKE) -s --no-print-directory -C handler runtime-python),$(LAMBDA_VENV),$(LAMBDA_TOOLS))
+	touch $@
+
+.PHONY: build
+build: sam-env ## build the function by SAM; BUNDLE=folder serves another bundle
+	BUNDLE="$(abspath $(BUNDLE))" ARCHITECTURE=$(ARCHITECTURE) $(SAM) build \
+		--parameter-overrides Architecture=$(ARCHITECTURE)
+
+.PHONY: package
+package: build ## make dist/minnow-function.zip and print where the megabytes are
+	$(PYTHON) handler/package.py --out .aws-sam/build/MinnowFunction --zip dist/minnow-function.zip
+
+.PHONY: local
+local: build ## serve the built function by `sam local start-api`; needs a Docker engine
+	$(SAM) local start-api --disable-authorizer --warm-containers EAGER --env-vars local.json
+
+.PHONY: test-emulation
+test-emulation: env sam-env ## test the built function in the Lambda Runtime Interface Emulator
+	$(BIN)/pytest -m "sam or docker" tests/sam
+
+STARTS ?= 7
+.PHONY: bench-cold
+bench-cold: ## cold start, warm invoke and memory beside two baselines; needs a Docker engine
+	$(PYTHON) -m benchmarks.cold_start --bundle "$(BUNDLE)" --starts $(STARTS) \
+		--json build/cold_start.json

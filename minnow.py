@@ -71,7 +71,11 @@ def build_parser() -> argparse.ArgumentParser:
     _add_data(commands)
     _add_predict(commands)
     _add_serve(commands)
+    _add_key(commands)
     _add_invoke(commands)
+    _add_score(commands)
+    _add_poll(commands)
+    _add_cost(commands)
     return parser
 
 
@@ -303,20 +307,36 @@ def _add_serve(commands: Any) -> None:
     parser.add_argument("bundle", nargs="?", type=Path, default=DEFAULT_BUNDLE)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
 
 
 def serve(options: argparse.Namespace) -> int:
     import dataclasses
 
-    import uvicorn
-
-    from handler.app import create_app
-    from handler.classifier import load_classifier
+    from handler.http.server import serve as run_server
     from handler.settings import read_settings
 
     settings = dataclasses.replace(read_settings(), bundle=options.bundle)
-    classifier = load_classifier(settings.bundle, settings.threads)
-    uvicorn.run(create_app(classifier, settings), host=options.host, port=options.port)
+    run_server(settings, options.host, options.port, options.device)
+    return 0
+
+
+def _add_key(commands: Any) -> None:
+    parser = _add_command(commands, "key", key, "make an API key and the setting that lets it in")
+    parser.add_argument("name", nargs="?", default="client", help="stands in the log")
+    parser.add_argument("--json", action="store_true", help="print one object")
+
+
+def key(options: argparse.Namespace) -> int:
+    import hashlib
+    import secrets
+
+    secret = secrets.token_urlsafe(32)
+    setting = f"{options.name}:{hashlib.sha256(secret.encode()).hexdigest()}"
+    if options.json:
+        print(json.dumps({"key": secret, "setting": setting}))
+    else:
+        print(f"the client's key, shown only now: {secret}\nMINNOW_API_KEYS={setting}")
     return 0
 
 
@@ -335,6 +355,126 @@ def invoke(options: argparse.Namespace) -> int:
     from handler.function import handler
 
     print(json.dumps(handler(event, None), ensure_ascii=False, indent=2))
+    return 0
+
+
+def _add_score(commands: Any) -> None:
+    parser = _add_command(commands, "score", score, "classify the rows of files, in bulk")
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE")
+    parser.add_argument("inputs", nargs="+", metavar="FILE|GLOB|s3://...")
+    parser.add_argument("--out", required=True, help="file, folder/ or s3://BUCKET/KEY")
+    parser.add_argument("--workers", type=int, default=1, help="processes that classify")
+    parser.add_argument("--text-column", default="text", help="column or field of the text")
+    parser.add_argument("--max-characters", type=int, default=20_000, help="of one text")
+    parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
+    parser.add_argument("--json", action="store_true", help="print one object")
+
+
+def score(options: argparse.Namespace) -> int:
+    import dataclasses
+
+    from handler.bulk import score_files
+    from handler.settings import Limits
+
+    summaries = score_files(
+        options.bundle,
+        options.inputs,
+        options.out,
+        workers=options.workers,
+        column=options.text_column,
+        limits=Limits(max_characters=options.max_characters),
+        progress=None if options.quiet else sys.stderr,
+    )
+    if options.json:
+        print(json.dumps({"files": [dataclasses.asdict(summary) for summary in summaries]}))
+        return 0
+    for summary in summaries:
+        print(f"{summary.output}\t{summary.rows} rows, {summary.rejected} rejected")
+    return 0
+
+
+def _add_poll(commands: Any) -> None:
+    parser = _add_command(commands, "poll", poll, "run the Lambda handler on a queue's messages")
+    parser.add_argument("--queue", required=True, metavar="URL", help="the queue's URL")
+    _add_bundle_flag(parser)
+    parser.add_argument("--batch-size", type=int, default=10, help="messages of one invocation")
+    parser.add_argument("--batch-window-s", type=float, default=0, help="wait to fill a batch")
+    parser.add_argument("--visibility-timeout-s", type=int, help="default: the queue's own")
+    parser.add_argument("--timeout-s", type=float, default=900, help="time of one invocation")
+    parser.add_argument("--until-empty", action="store_true", help="end when nothing is left")
+
+
+def poll(options: argparse.Namespace) -> int:
+    import os
+
+    if options.bundle is not None:
+        os.environ["MINNOW_BUNDLE"] = str(options.bundle)
+    from handler.function import handler
+    from handler.poll import PollSettings, poll_queue, stop_on_signals
+
+    settings = PollSettings(
+        options.queue,
+        options.batch_size,
+        options.batch_window_s,
+        options.visibility_timeout_s,
+        options.timeout_s,
+        options.until_empty,
+    )
+    done = poll_queue(handler, settings, stop_on_signals())
+    print(f"{done.deleted} messages done, {done.failed} failures left to the queue")
+    return 0
+
+
+def _add_cost(commands: Any) -> None:
+    parser = _add_command(commands, "cost", cost, "estimate the bill of a million requests")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument(
+        "--measured",
+        action="append",
+        type=_measurement,
+        metavar="MB:WARM_MS:COLD_MS",
+        help="one memory size, as in 1769:3.1:190; repeat it for others",
+    )
+    source.add_argument("--benchmark", type=Path, help="the JSON file of `make bench-cold`")
+    parser.add_argument("--cold-share", type=_share, default=0.01, help="requests that are cold")
+    parser.add_argument("--gb-second", type=float, help="price; the output names the default")
+    parser.add_argument("--million-http", type=float, help="price; 0 for a Function URL")
+    parser.add_argument("--json", action="store_true", help="print one object")
+
+
+def _measurement(text: str) -> Any:
+    from handler.cost import parse_measurement
+
+    try:
+        return parse_measurement(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1
+    if not 0 <= share <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no share, wanted a number from 0 to 1")
+    return share
+
+
+def cost(options: argparse.Namespace) -> int:
+    import dataclasses
+
+    from handler.cost import Prices, describe_costs, estimate_cost, read_benchmark
+
+    given = {name: getattr(options, name) for name in ("gb_second", "million_http")}
+    prices = Prices(**{name: price for name, price in given.items() if price is not None})
+    measured = options.measured or read_benchmark(json.loads(options.benchmark.read_text()))
+    costs = [estimate_cost(one, prices, cold_share=options.cold_share) for one in measured]
+    if options.json:
+        rows = [dataclasses.asdict(one) for one in costs]
+        print(json.dumps({"prices": dataclasses.asdict(prices), "costs": rows}))
+    else:
+        print(describe_costs(costs, prices, options.cold_share))
     return 0
 
 

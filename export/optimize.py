@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 
-import onnx
-import onnxruntime
+# As in handler/classifier.py: ONNX Runtime's wheels report to Microsoft unless told not to before
+# the import.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+import onnx  # noqa: E402
+import onnxruntime  # noqa: E402
 
 
 def optimize_model(model: onnx.ModelProto) -> onnx.ModelProto:

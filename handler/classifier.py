@@ -1,4 +1,4 @@
-"""The classifier: texts in, labels and probabilities out."""
+"""The classifier: texts in, labels and probabilities out. All that serves goes through it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,12 @@ from typing import TYPE_CHECKING
 # The tokenizer's own thread pool costs more than it gains below hundreds of texts, and a function
 # of 1769 MB has one vCPU. Set before the import, which reads it.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# numpy's OpenBLAS makes a thread pool and its buffers at import: a sixth of the time that numpy,
+# onnxruntime and tokenizers take to import, for matrix products that no one asks for here.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# From 1.29 on, ONNX Runtime's wheels for Linux report sessions and model hashes to Microsoft unless
+# told not to before the import: https://github.com/microsoft/onnxruntime/pull/27379
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import numpy as np  # noqa: E402
 import onnxruntime  # noqa: E402
@@ -39,6 +45,7 @@ class Prediction:
         scores: Label -> probability, in the manifest's order; they sum to 1 within 1e-5.
         truncated: The text had more tokens than the model reads; the rest was not looked at.
         known_tokens: Tokens that stand in the vocabulary; 0 means the answer is the bare prior.
+        num_tokens: Tokens that the model read, known or not.
     """
 
     label: str
@@ -46,6 +53,7 @@ class Prediction:
     scores: dict[str, float]
     truncated: bool
     known_tokens: int
+    num_tokens: int = 0
 
 
 class Classifier:
@@ -61,6 +69,11 @@ class Classifier:
         self.manifest = bundle.manifest
         self.model_sha256 = bundle.manifest.sha256["model.onnx"]
         self.size_bytes = len(bundle.model) + len(bundle.tokenizer)
+        if bundle.manifest.precision == "float16" and tuple(providers) == CPU:
+            raise ArtefactError(
+                f"{bundle.folder}: precision is float16, a model for a GPU, and this process "
+                "serves by the CPU. Export again: minnow export RUN --out BUNDLE --precision int8"
+            )
         try:
             self._tokenizer = Tokenizer.from_buffer(bundle.tokenizer)
             self.session = onnxruntime.InferenceSession(
@@ -74,6 +87,11 @@ class Classifier:
     def encode_texts(self, texts: Sequence[str]) -> list[Encoding]:
         """Return one encoding per text: `.ids` without padding, `.overflowing` if truncated."""
         encodings: list[Encoding] = self._tokenizer.encode_batch_fast(list(texts))
+        return encodings
+
+    def encode_texts_with_offsets(self, texts: Sequence[str]) -> list[Encoding]:
+        """Return what `encode_texts` does, and `.offsets` into the texts, at a higher price."""
+        encodings: list[Encoding] = self._tokenizer.encode_batch(list(texts))
         return encodings
 
     def predict(self, texts: Sequence[str]) -> list[Prediction]:
@@ -118,13 +136,15 @@ class Classifier:
 
     def _shape_prediction(self, encoding: Encoding, row: NDArray[np.float32]) -> Prediction:
         values = row.tolist()
+        ids = encoding.ids  # every access copies the list out of the tokenizer
         best = values.index(max(values))
         return Prediction(
             label=self.manifest.labels[best],
             score=values[best],
             scores=dict(zip(self.manifest.labels, values, strict=True)),
             truncated=bool(encoding.overflowing),
-            known_tokens=self.count_known(encoding.ids),
+            known_tokens=self.count_known(ids),
+            num_tokens=len(ids),
         )
 
 

@@ -2,7 +2,9 @@
 
 HandlerError
 ├── InvalidInput    the client's fault: a 4xx answer, the message's own failure
-└── ArtefactError   ours: a bundle that must not serve, raised at start
+├── SettingsError   the operator's: a variable of the environment, raised at start
+├── ArtefactError   ours: a bundle that must not serve, raised at start
+└── DeliveryError   the world's: a result not sent, an object not read; the event comes again
 """
 
 
@@ -38,5 +40,13 @@ class InvalidInput(HandlerError, ValueError):
         self.status = status
 
 
+class SettingsError(HandlerError, ValueError):
+    """A variable of the environment that cannot be meant; the message names it."""
+
+
 class ArtefactError(HandlerError):
     """A bundle that is missing, incomplete, changed, or of a format that this build cannot read."""
+
+
+class DeliveryError(HandlerError):
+    """A step between us and another service failed after its retries: try the event again."""

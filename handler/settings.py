@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from handler.errors import SettingsError
+from handler.event_settings import EventSettings, read_event_settings
+
 DEFAULT_BUNDLE = Path(__file__).parent / "model"
 
 
@@ -19,11 +22,34 @@ class Limits:
         max_characters: Characters in one text. 20,000 is above the longest IMDB review (13,704).
         max_body_bytes: Body after base64 and gzip. Lambda's own limit is 6 MB for the whole
             event, of which base64 leaves 4.5 MB.
+        max_explained_tokens: Tokens that one request may have explained: each is a row of a batch,
+            about a millisecond of the seed model.
     """
 
     max_texts: int = 256
     max_characters: int = 20_000
     max_body_bytes: int = 4_500_000
+    max_explained_tokens: int = 512
+
+
+@dataclass(frozen=True)
+class HttpSettings:
+    """What the HTTP service may be told; `docs/http.md` has the table of variables.
+
+    Args:
+        api_keys: Name -> sha256 (hex) of a key, from `MINNOW_API_KEYS=name:hash,...`; none: open.
+        cors_origins: Origins that a browser may call from; `*` is every one; none: no CORS.
+        rate_limit: Requests a second for each key, in bursts of twice that; 0: no limit.
+        max_concurrency: Requests that a server process reads at a time; the next one gets a 503.
+        predict_route, health_route: Further paths of the Vertex operations (`AIP_*_ROUTE`).
+    """
+
+    api_keys: Mapping[str, str] = field(default_factory=dict)
+    cors_origins: tuple[str, ...] = ()
+    rate_limit: int = 0
+    max_concurrency: int = 256
+    predict_route: str = ""
+    health_route: str = ""
 
 
 @dataclass(frozen=True)
@@ -33,24 +59,61 @@ class Settings:
     bundle: Path = DEFAULT_BUNDLE
     threads: int = 1
     limits: Limits = field(default_factory=Limits)
+    http: HttpSettings = field(default_factory=HttpSettings)
+    events: EventSettings = field(default_factory=EventSettings)
 
 
 def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     """Return the settings that `MINNOW_*` variables ask for.
 
     Raises:
-        ValueError: A variable is not a positive whole number; its name and value are in the text.
+        SettingsError: A variable cannot be used; the text has its name, its value, what was wanted.
     """
     limits = Limits(
         max_texts=_positive(environment, "MINNOW_MAX_TEXTS", Limits.max_texts),
         max_characters=_positive(environment, "MINNOW_MAX_CHARACTERS", Limits.max_characters),
         max_body_bytes=_positive(environment, "MINNOW_MAX_BODY_BYTES", Limits.max_body_bytes),
+        max_explained_tokens=_positive(
+            environment, "MINNOW_MAX_EXPLAINED_TOKENS", Limits.max_explained_tokens
+        ),
     )
     return Settings(
         bundle=Path(environment.get("MINNOW_BUNDLE") or DEFAULT_BUNDLE),
         threads=_positive(environment, "MINNOW_THREADS", Settings.threads),
         limits=limits,
+        http=read_http_settings(environment),
+        events=read_event_settings(environment),
     )
+
+
+def read_http_settings(environment: Mapping[str, str]) -> HttpSettings:
+    """Return what `MINNOW_*` and Vertex's `AIP_*` say of the HTTP service; raises SettingsError."""
+    rate = environment.get("MINNOW_RATE_LIMIT")
+    return HttpSettings(
+        api_keys=dict(_read_key(entry) for entry in _entries(environment, "MINNOW_API_KEYS")),
+        cors_origins=tuple(_entries(environment, "MINNOW_CORS_ORIGINS")),
+        rate_limit=_positive(environment, "MINNOW_RATE_LIMIT", 1) if rate else 0,
+        max_concurrency=_positive(
+            environment, "MINNOW_MAX_CONCURRENCY", HttpSettings.max_concurrency
+        ),
+        predict_route=environment.get("AIP_PREDICT_ROUTE", ""),
+        health_route=environment.get("AIP_HEALTH_ROUTE", ""),
+    )
+
+
+def _entries(environment: Mapping[str, str], name: str) -> list[str]:
+    return [entry.strip() for entry in environment.get(name, "").split(",") if entry.strip()]
+
+
+def _read_key(entry: str) -> tuple[str, str]:
+    name, _, digest = entry.rpartition(":")
+    if len(digest) != 64 or not set(digest) <= set("0123456789abcdef"):
+        # The value is not repeated: it may be a key that was not hashed.
+        raise SettingsError(
+            "MINNOW_API_KEYS holds an entry that is not a sha256 in hexadecimal, or name:sha256; "
+            "`minnow key` makes one"
+        )
+    return name or digest[:8], digest
 
 
 def _positive(environment: Mapping[str, str], name: str, default: int) -> int:
@@ -58,5 +121,5 @@ def _positive(environment: Mapping[str, str], name: str, default: int) -> int:
     if not value:
         return default
     if not (value.isascii() and value.isdigit()) or int(value) == 0:
-        raise ValueError(f"{name} is {value!r}, wanted a whole number of 1 or more")
+        raise SettingsError(f"{name} is {value!r}, wanted a whole number of 1 or more")
     return int(value)

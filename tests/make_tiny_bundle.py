@@ -1,6 +1,6 @@
 """Writes `tests/tiny_bundle/`: a classifier small enough to compute by hand.
 
-Each word adds its row of logits; softmax of the sum: "good film" -> softmax(2, 0) = (0.88, 0.12).
+Each word adds its row of logits; softmax of the sum. "good film" -> softmax(2, 0) = (0.88, 0.12).
 Committed, because `tests/handler` also runs where `onnx` is not installed.
 
 Run: python -m tests.make_tiny_bundle

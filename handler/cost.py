@@ -1,0 +1,147 @@
+"""What a million requests cost on Lambda, from measured milliseconds. Not part of the function."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+MB_PER_GB = 1024
+MILLION = 1_000_000
+
+
+@dataclass(frozen=True)
+class Prices:
+    """US dollars: us-east-1, x86_64, first tier, no free tier. Prices change and differ by region:
+    https://aws.amazon.com/lambda/pricing/ and https://aws.amazon.com/api-gateway/pricing/.
+
+    Args:
+        gb_second: Memory times billed duration; the start of an environment is billed too.
+        million_invocations: Invocations.
+        million_http: HTTP API requests, metered in steps of 512 KB; 0 for a Function URL or events.
+        gb_logs: Log data taken in by CloudWatch.
+    """
+
+    gb_second: float = 0.0000166667
+    million_invocations: float = 0.20
+    million_http: float = 1.00
+    gb_logs: float = 0.50
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Milliseconds of one memory size.
+
+    Args:
+        warm_ms: One request of a warm function.
+        cold_ms: The first reply of a fresh one, its start included.
+    """
+
+    memory_mb: int
+    warm_ms: float
+    cold_ms: float
+
+
+@dataclass(frozen=True)
+class Cost:
+    """US dollars for a million requests; `total` is the sum of the other four."""
+
+    memory_mb: int
+    warm_ms: float
+    cold_ms: float
+    compute: float
+    invocations: float
+    http: float
+    logs: float
+    total: float
+
+
+def estimate_cost(
+    measured: Measurement,
+    prices: Prices,
+    *,
+    cold_share: float = 0.01,
+    log_bytes: int = 600,
+) -> Cost:
+    """Return what a million requests cost.
+
+    Args:
+        measured: Milliseconds, from `make bench-cold` or from CloudWatch's Duration.
+        prices: What AWS asks.
+        cold_share: Part of the requests that start an environment, 0 to 1.
+        log_bytes: Log data of one request: Lambda's three platform lines and the access log's one.
+
+    Raises:
+        ValueError: `cold_share` is not between 0 and 1, or a duration is not positive.
+    """
+    if not 0 <= cold_share <= 1:
+        raise ValueError(f"cold share is {cold_share}, wanted a number from 0 to 1")
+    if min(measured.warm_ms, measured.cold_ms) <= 0:
+        raise ValueError(
+            f"durations are {measured.warm_ms} and {measured.cold_ms} ms, wanted more than 0"
+        )
+    # Lambda bills whole milliseconds, each request rounded up.
+    billed_ms = (1 - cold_share) * math.ceil(measured.warm_ms) + cold_share * math.ceil(
+        measured.cold_ms
+    )
+    gb_seconds = MILLION * billed_ms / 1000 * measured.memory_mb / MB_PER_GB
+    compute = gb_seconds * prices.gb_second
+    logs = MILLION * log_bytes / 1e9 * prices.gb_logs
+    total = compute + prices.million_invocations + prices.million_http + logs
+    return Cost(
+        measured.memory_mb,
+        measured.warm_ms,
+        measured.cold_ms,
+        compute,
+        prices.million_invocations,
+        prices.million_http,
+        logs,
+        total,
+    )
+
+
+def parse_measurement(text: str) -> Measurement:
+    """Return "1769:3.1:190" as 1769 MB, 3.1 ms warm, 190 ms cold.
+
+    Raises:
+        ValueError: Not three numbers with colons between.
+    """
+    try:
+        memory, warm, cold = text.split(":")
+        return Measurement(int(memory), float(warm), float(cold))
+    except ValueError:
+        raise ValueError(
+            f"{text!r} is no measurement, wanted MEMORY_MB:WARM_MS:COLD_MS, such as 1769:3.1:190"
+        ) from None
+
+
+def read_benchmark(rows: list[Mapping[str, object]]) -> Iterator[Measurement]:
+    """Yield the medians of `make bench-cold`'s JSON for `POST /predict`, by memory size."""
+    from statistics import median
+
+    predictions = [r for r in rows if r["contestant"] == "minnow" and r["event"] == "predict"]
+    for memory in sorted({int(str(row["memory_mb"])) for row in predictions}):
+        group = [row for row in predictions if row["memory_mb"] == memory]
+        yield Measurement(
+            memory,
+            median(float(str(row["warm_ms"])) for row in group),
+            median(float(str(row["first_ms"])) for row in group),
+        )
+
+
+def describe_costs(costs: list[Cost], prices: Prices, cold_share: float) -> str:
+    """Return a table in US dollars for a million requests, with what it assumes."""
+    lines = [
+        f"US dollars for {MILLION:,} requests, {cold_share:.1%} of them cold. Assumed: "
+        f"{prices.gb_second} a GB-second, {prices.million_invocations} a million invocations, "
+        f"{prices.million_http} a million HTTP API requests, {prices.gb_logs} a GB of logs; no "
+        "free tier, no data transfer.",
+        f"{'MB':>6}{'warm ms':>9}{'cold ms':>9}{'compute':>9}{'invoked':>9}{'HTTP':>7}"
+        f"{'logs':>7}{'total':>8}",
+    ]
+    lines += [
+        f"{c.memory_mb:6}{c.warm_ms:9.1f}{c.cold_ms:9.0f}{c.compute:9.3f}{c.invocations:9.2f}"
+        f"{c.http:7.2f}{c.logs:7.2f}{c.total:8.2f}"
+        for c in costs
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,109 @@
+"""What the environment may set for events; `docs/events.md` documents each variable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import parse_qsl, urlsplit
+
+SINKS = ("sqs", "s3", "eventbridge", "dynamodb")
+
+
+@dataclass(frozen=True)
+class Target:
+    """A parsed URL of a queue, bucket, bus or table.
+
+    Args:
+        scheme: One of `SINKS`.
+        name: Queue host or name, bucket, bus or table.
+        path: Queue path or key prefix, without the first slash.
+        options: The query, for example `key` of `dynamodb://results?key=id`.
+    """
+
+    scheme: str
+    name: str
+    path: str
+    options: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class EventSettings:
+    """Where results of events go, and how objects are read.
+
+    Args:
+        results: Where a record's result goes; None: it is returned, where the source allows that.
+        object_results: Where a scored object goes; None: below `results`, if that is `s3://`.
+        object_source: Where objects come from; given, it is compared with the two above at start.
+        continuation_queue: The function's own queue, for objects that outlast one invocation.
+        text_column: Column or field that holds the text.
+        reserve_ms: Time left at which an object is handed on: one block of rows, two requests to
+            S3 and one to SQS take far less than the default.
+        idempotency_table: DynamoDB table of Powertools' idempotency records, for sinks that
+            cannot be overwritten; empty: no such table.
+    """
+
+    results: Target | None = None
+    object_results: Target | None = None
+    object_source: Target | None = None
+    continuation_queue: Target | None = None
+    text_column: str = "text"
+    reserve_ms: int = 30_000
+    idempotency_table: str = ""
+
+
+def read_event_settings(environment: Mapping[str, str]) -> EventSettings:
+    """Return the settings that `MINNOW_*` variables ask for.
+
+    Raises:
+        ValueError: A URL cannot be used, or the function would trigger itself.
+    """
+    results = _target(environment, "MINNOW_RESULTS", SINKS)
+    objects = _target(environment, "MINNOW_OBJECT_RESULTS", ("s3",))
+    source = _target(environment, "MINNOW_OBJECT_SOURCE", ("s3",))
+    if objects is None and results is not None and results.scheme == "s3":
+        objects = results
+    if source is not None and objects is not None and overlap(source, objects):
+        raise ValueError(
+            f"MINNOW_OBJECT_SOURCE s3://{source.name}/{source.path} and the results' "
+            f"s3://{objects.name}/{objects.path} overlap, so a result would trigger the function "
+            "again: wanted another bucket, or two prefixes of which neither begins with the other"
+        )
+    reserve = environment.get("MINNOW_RESERVE_MS") or str(EventSettings.reserve_ms)
+    if not (reserve.isascii() and reserve.isdigit()):
+        raise ValueError(f"MINNOW_RESERVE_MS is {reserve!r}, wanted a whole number of milliseconds")
+    return EventSettings(
+        results=results,
+        object_results=objects,
+        object_source=source,
+        continuation_queue=_target(environment, "MINNOW_CONTINUATION_QUEUE", ("sqs",)),
+        text_column=environment.get("MINNOW_TEXT_COLUMN") or EventSettings.text_column,
+        reserve_ms=int(reserve),
+        idempotency_table=environment.get("MINNOW_IDEMPOTENCY_TABLE", ""),
+    )
+
+
+def parse_target(url: str, schemes: tuple[str, ...], name: str) -> Target:
+    """Return the parts of `url`; `name` names it in errors.
+
+    A prefix always ends with a slash, so that `in` is not also the start of `in-results`.
+    """
+    parts = urlsplit(url)
+    path = parts.path.lstrip("/")
+    if parts.scheme not in schemes or not parts.netloc:
+        wanted = ", ".join(f"{scheme}://NAME" for scheme in schemes)
+        raise ValueError(f"{name} is {url!r}, wanted one of {wanted}")
+    if parts.scheme == "s3" and path and not path.endswith("/"):
+        path += "/"
+    return Target(parts.scheme, parts.netloc, path, dict(parse_qsl(parts.query)))
+
+
+def overlap(left: Target, right: Target) -> bool:
+    """Say whether one key could stand below both prefixes."""
+    return left.name == right.name and (
+        left.path.startswith(right.path) or right.path.startswith(left.path)
+    )
+
+
+def _target(environment: Mapping[str, str], name: str, schemes: tuple[str, ...]) -> Target | None:
+    url = environment.get(name, "")
+    return parse_target(url, schemes, name) if url else None

@@ -1,0 +1,67 @@
+"""A direct call and Step Functions: the results are the reply."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from handler.core import answer_request, describe_model
+from handler.errors import HandlerError, InvalidInput
+from handler.events.batch import score_texts
+from handler.events.service import Service
+from handler.events.work import Texts, read_texts
+
+
+def answer_direct(event: dict[str, Any], service: Service) -> dict[str, Any]:
+    """Return the answer of `POST /predict` to the same body."""
+    return answer_request(service.classifier, event, service.limits)
+
+
+def answer_items(items: object, service: Service) -> list[dict[str, Any]]:
+    """Return one answer for each item, in order: a Map state's list, or a Distributed Map's batch.
+
+    An item is a text or an object as of a direct call, with an `id` if it likes. One that cannot
+    be scored gets `{"error": ...}` in its place, and the others their answers.
+    """
+    if not isinstance(items, list):
+        raise InvalidInput(f"Items is {type(items).__name__}, wanted a list", field="Items")
+    works: dict[int, Texts] = {}
+    failures: dict[int, HandlerError] = {}
+    for index, item in enumerate(items):
+        try:
+            works[index] = _read_item(item)
+        except InvalidInput as error:
+            failures[index] = error
+    predictions = score_texts(service.classifier, works, service.limits, failures)
+    model = describe_model(service.classifier)
+    answers: list[dict[str, Any]] = []
+    for index in range(len(items)):
+        answer: dict[str, Any] = {}
+        if index in works and works[index].sender_id is not None:
+            answer["id"] = works[index].sender_id
+        if index in failures:
+            answer["error"] = _describe(failures[index])
+        else:
+            answer["model"] = model
+            answer["predictions"] = [dataclasses.asdict(one) for one in predictions[index]]
+        answers.append(answer)
+    return answers
+
+
+def _read_item(item: object) -> Texts:
+    if isinstance(item, str):
+        return Texts([item], field="text")
+    if isinstance(item, dict) and ("text" in item or "texts" in item):
+        return read_texts(item)
+    raise InvalidInput('an item is neither a string nor an object with "text" or "texts"')
+
+
+def _describe(error: HandlerError) -> dict[str, Any]:
+    if isinstance(error, InvalidInput):
+        return {
+            "detail": error.detail,
+            "field": error.field,
+            "limit": error.limit,
+            "received": error.received,
+        }
+    return {"detail": str(error)}

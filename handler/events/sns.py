@@ -1,0 +1,29 @@
+"""SNS: raises when the message fails, so that SNS delivers it again, then to its dead letters."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from handler.events.batch import Record, process_records, raise_first
+from handler.events.fields import read_id, read_object
+from handler.events.service import Service
+from handler.events.work import read_body
+
+
+def answer_sns(records: list[dict[str, Any]], context: Any, service: Service) -> dict[str, Any]:
+    """Return `{"results": [...]}`, one for each record: for the function's own destination."""
+    batch = []
+    for index, record in enumerate(records):
+        where = f"Records[{index}]"
+        message = read_object(record, "Sns", where)
+        batch.append(
+            Record(
+                read_id(message, "MessageId", f"{where}.Sns"),
+                read_id(message, "TopicArn", f"{where}.Sns"),
+                partial(read_body, message.get("Message"), depth=1),
+            )
+        )
+    outcome = process_records(batch, context, service)
+    raise_first(outcome)
+    return {"results": [outcome.answers[index] for index in range(len(batch))]}

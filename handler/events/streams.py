@@ -1,0 +1,91 @@
+"""Kinesis and DynamoDB streams: the reply names sequence numbers; Lambda goes on at the lowest."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from functools import partial
+from typing import Any
+
+from handler.attributes import from_attribute
+from handler.errors import InvalidInput
+from handler.events.batch import Record, process_records
+from handler.events.fields import read_id, read_object
+from handler.events.service import Service
+from handler.events.work import Objects, Texts, Work, read_body, read_document
+
+
+def answer_kinesis(records: list[dict[str, Any]], context: Any, service: Service) -> dict[str, Any]:
+    """Return `{"batchItemFailures": [{"itemIdentifier": sequence_number}, ...]}`."""
+    batch = []
+    for index, record in enumerate(records):
+        where = f"Records[{index}]"
+        data = read_object(record, "kinesis", where)
+        batch.append(
+            Record(
+                read_id(data, "sequenceNumber", f"{where}.kinesis"),
+                read_id(record, "eventSourceARN", where),
+                partial(_read_data, data),
+            )
+        )
+    return _answer(batch, context, service, "Kinesis")
+
+
+def answer_dynamodb(
+    records: list[dict[str, Any]], context: Any, service: Service
+) -> dict[str, Any]:
+    """Return the sequence numbers that failed; a removed item has no text and is passed over."""
+    batch = []
+    for index, record in enumerate(records):
+        where = f"Records[{index}]"
+        change = read_object(record, "dynamodb", where)
+        batch.append(
+            Record(
+                read_id(change, "SequenceNumber", f"{where}.dynamodb"),
+                read_id(record, "eventSourceARN", where),
+                partial(_read_change, record, change),
+            )
+        )
+    return _answer(batch, context, service, "DynamoDB stream")
+
+
+def _answer(batch: list[Record], context: Any, service: Service, family: str) -> dict[str, Any]:
+    service.require_sink(family)
+    for source in {record.source for record in batch}:
+        service.refuse_loop(source)
+    outcome = process_records(batch, context, service)
+    return {
+        "batchItemFailures": [
+            {"itemIdentifier": batch[index].record_id} for index in sorted(outcome.failures)
+        ]
+    }
+
+
+def _read_data(data: dict[str, Any]) -> Work:
+    return _only_texts(read_body(_decode(data.get("data")), depth=1))
+
+
+def _decode(data: object) -> str:
+    try:
+        return base64.b64decode(str(data), validate=True).decode("utf-8")
+    except (binascii.Error, ValueError):
+        raise InvalidInput("kinesis.data is not UTF-8 text in base64", field="data") from None
+
+
+def _read_change(record: dict[str, Any], change: dict[str, Any]) -> Work:
+    if record.get("eventName") == "REMOVE":
+        return Objects([])
+    if not isinstance(change.get("NewImage"), dict):
+        raise InvalidInput(
+            "dynamodb.NewImage is missing: set the stream's view type to NEW_IMAGE or "
+            "NEW_AND_OLD_IMAGES",
+            field="dynamodb.NewImage",
+        )
+    image = {name: from_attribute(value) for name, value in change["NewImage"].items()}
+    return _only_texts(read_document(image, depth=1))
+
+
+def _only_texts(work: Work) -> Work:
+    if not isinstance(work, Texts):
+        raise InvalidInput("a stream's record holds texts; send objects through SQS or EventBridge")
+    return work

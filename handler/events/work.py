@@ -1,0 +1,172 @@
+"""What a record asks for, whichever envelopes it came in: texts to score, or objects in S3.
+
+A bucket's notification reaches a function through SQS, SNS and EventBridge as often as directly,
+and a topic through a queue: `read_body` takes envelopes off until there is work.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import unquote_plus
+
+from handler.errors import InvalidInput
+
+MAX_ENVELOPES = 4  # EventBridge to SNS to SQS is 3
+CONTINUE = "minnow_continue"
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Texts of one record, not yet checked; `sender_id` is the sender's own id, if any."""
+
+    texts: list[object]
+    sender_id: str | None = None
+    field: str = "texts"
+
+
+@dataclass(frozen=True)
+class ObjectRef:
+    """An object as an event names it; `etag` and `version_id` are empty where it does not."""
+
+    bucket: str
+    key: str
+    etag: str = ""
+    version_id: str = ""
+
+
+@dataclass(frozen=True)
+class Objects:
+    """Objects to score; `progress` is where an earlier invocation left the only one off."""
+
+    objects: list[ObjectRef]
+    progress: dict[str, Any] = field(default_factory=dict)
+
+
+Work = Texts | Objects
+
+
+def read_body(body: object, depth: int = 0) -> Work:
+    """Return the work in a message's body: a JSON object, or plain text.
+
+    Text that begins with `{` must be JSON: a broken message is not a text to classify.
+
+    Raises:
+        InvalidInput: No work in it; says what was wanted, never what stood there.
+    """
+    if not isinstance(body, str):
+        raise InvalidInput(f"the body is {type(body).__name__}, wanted a string", field="body")
+    if not body or body.isspace():
+        raise InvalidInput("the body is empty, wanted a text or a JSON object", field="body")
+    if body.lstrip()[0] != "{":
+        return Texts([body], field="body")
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        raise InvalidInput("the body begins with { and is not JSON", field="body") from None
+    return read_document(document, depth)
+
+
+def read_document(document: dict[str, Any], depth: int = 0) -> Work:
+    """Return the work in a JSON object: ours, or an envelope of S3, SNS or EventBridge."""
+    if depth > MAX_ENVELOPES:
+        raise InvalidInput(f"more than {MAX_ENVELOPES} envelopes, one in the other")
+    if CONTINUE in document and depth == 0:  # from the function's own queue, not from a topic
+        return _read_continuation(document[CONTINUE])
+    if "text" in document or "texts" in document:
+        return read_texts(document)
+    if document.get("Event") == "s3:TestEvent":  # sent once, when notifications are configured
+        return Objects([])
+    if "Records" in document:
+        return Objects(read_s3_records(document["Records"]))
+    if document.get("Type") == "Notification" and "TopicArn" in document:
+        return read_body(document.get("Message"), depth + 1)
+    if "detail-type" in document:
+        return read_event(document, depth + 1)
+    raise InvalidInput('the object has none of the fields "text" and "texts"', field="text")
+
+
+def read_event(event: dict[str, Any], depth: int = 0) -> Work:
+    """Return the work in an EventBridge event; S3's names a key as it is, not URL-encoded."""
+    detail = event.get("detail")
+    if not isinstance(detail, dict):
+        raise InvalidInput("detail is not an object", field="detail")
+    if event.get("source") != "aws.s3":
+        return read_document(detail, depth + 1)
+    if event.get("detail-type") != "Object Created":
+        raise InvalidInput('the detail-type of an S3 event is not "Object Created"')
+    bucket, entry = _object(detail, "bucket"), _object(detail, "object")
+    return Objects(
+        [
+            ObjectRef(
+                _string(bucket, "name"),
+                _string(entry, "key"),
+                _string(entry, "etag", ""),
+                _string(entry, "version-id", ""),
+            )
+        ]
+    )
+
+
+def read_s3_records(records: object) -> list[ObjectRef]:
+    """Return the objects of S3's own notification, keys URL-decoded once."""
+    if not isinstance(records, list) or not records:
+        raise InvalidInput("Records is not a list of one record or more", field="Records")
+    return [_read_s3_record(record) for record in records]
+
+
+def _read_s3_record(record: object) -> ObjectRef:
+    if not isinstance(record, dict) or record.get("eventSource") != "aws:s3":
+        raise InvalidInput("a record within the body is not of aws:s3", field="Records")
+    if not _string(record, "eventName").startswith(("ObjectCreated:", "s3:ObjectCreated:")):
+        raise InvalidInput("eventName is not ObjectCreated: subscribe to s3:ObjectCreated:* only")
+    s3 = _object(record, "s3")
+    bucket, entry = _object(s3, "bucket"), _object(s3, "object")
+    return ObjectRef(
+        _string(bucket, "name"),
+        unquote_plus(_string(entry, "key")),
+        _string(entry, "eTag", ""),
+        _string(entry, "versionId", ""),
+    )
+
+
+def _read_continuation(progress: object) -> Objects:
+    if not isinstance(progress, dict):
+        raise InvalidInput(f"{CONTINUE} is not an object", field=CONTINUE)
+    reference = ObjectRef(
+        *(_string(progress, name) for name in ("bucket", "key", "etag", "version_id"))
+    )
+    return Objects([reference], progress)
+
+
+def read_texts(document: dict[str, Any]) -> Texts:
+    """Return the texts of `{"text": ...}` or `{"texts": [...]}`, with the `id` beside them."""
+    if "text" in document and "texts" in document:
+        raise InvalidInput('wanted one of the fields "text" and "texts"', field="texts")
+    sender_id = document.get("id")
+    if sender_id is not None and (
+        isinstance(sender_id, bool) or not isinstance(sender_id, str | int)
+    ):
+        raise InvalidInput(f"id is {type(sender_id).__name__}, wanted a string", field="id")
+    name = None if sender_id is None else str(sender_id)
+    if "text" in document:
+        return Texts([document["text"]], name, "text")
+    texts = document["texts"]
+    if not isinstance(texts, list):
+        raise InvalidInput(f"texts is {type(texts).__name__}, wanted a list", field="texts")
+    return Texts(texts, name)
+
+
+def _object(parent: dict[str, Any], name: str) -> dict[str, Any]:
+    value = parent.get(name)
+    if not isinstance(value, dict):
+        raise InvalidInput(f"{name} is {type(value).__name__}, wanted an object", field=name)
+    return value
+
+
+def _string(parent: dict[str, Any], name: str, default: str | None = None) -> str:
+    value = parent.get(name, default)
+    if not isinstance(value, str):
+        raise InvalidInput(f"{name} is {type(value).__name__}, wanted a string", field=name)
+    return value

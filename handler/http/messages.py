@@ -1,0 +1,135 @@
+"""A request and a response as plain data: what each lane (ASGI, Lambda) turns its own into.
+
+Nothing here, and nothing that the hot operations import, needs FastAPI.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+from handler.classifier import Prediction
+from handler.errors import InvalidInput
+
+JSON = "application/json"
+# Bodies of these types are text: a Lambda reply carries them as they are, all others in base64.
+TEXT_TYPES = ("text/", JSON, "application/problem+json", "application/jsonlines")
+
+
+@dataclass(slots=True)
+class Request:
+    """One HTTP request, its body read.
+
+    Args:
+        method: In capitals.
+        path: Percent-decoded, without the stage or mount prefix, without the query.
+        headers: Lower-case name -> value; repeated ones joined by a comma.
+        body: As it was sent, perhaps compressed.
+        trace_id: The platform's own id of this request; used where the client sent none.
+        allows_binary: The way back carries bytes that are not text (REST API v1 does not).
+        body_error: Why the body could not be read; raised once the caller is known.
+        parameters: Filled by the router from the path, `{name}` -> value.
+        predictions: Filled by the operation, for logs and metrics.
+    """
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes = b""
+    trace_id: str = ""
+    allows_binary: bool = True
+    body_error: InvalidInput | None = None
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    predictions: list[Prediction] = field(default_factory=list)
+
+    @property
+    def content_type(self) -> str:
+        """The media type of the body, lower case, without parameters; empty if not given."""
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+@dataclass(slots=True)
+class Response:
+    """One HTTP response; `headers` are lower case and hold no content-type."""
+
+    status: int
+    body: bytes
+    content_type: str = JSON
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+class Refusal(InvalidInput):
+    """A refusal that HTTP knows a header for: Allow, Retry-After, WWW-Authenticate."""
+
+    def __init__(self, status: int, detail: str, **headers: str) -> None:
+        super().__init__(detail, status=status)
+        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+
+
+def json_response(value: object, status: int = 200, content_type: str = JSON) -> Response:
+    return Response(status, dump_json(value), content_type)
+
+
+def dump_json(value: object) -> bytes:
+    return _encode(value).encode()
+
+
+def parse_json(body: bytes) -> Any:
+    """Return the parsed body.
+
+    Raises:
+        InvalidInput: Not UTF-8, not JSON (NaN is not), or a key given twice; says where, never
+            what stands there.
+    """
+    try:
+        return _decode(body.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"the body is not UTF-8 (byte {error.start})", status=400) from None
+    except InvalidInput:
+        raise
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno} column {error.colno}"
+        raise InvalidInput(f"the body is not JSON ({where})", status=400) from None
+    except RecursionError:
+        raise InvalidInput("the body is nested too deeply", status=400) from None
+    except ValueError:  # an integer of thousands of digits
+        raise InvalidInput("the body holds a number that is too long", status=400) from None
+
+
+def require_json(request: Request) -> None:
+    """Raise a 415 unless the body is said to be JSON, or not said to be anything."""
+    kind = request.content_type
+    if kind and kind != JSON and not kind.endswith("+json"):
+        raise Refusal(415, f"the body must be JSON: send the header content-type: {JSON}")
+    charset = request.headers.get("content-type", "").lower().partition("charset=")[2]
+    if charset and charset.strip(' "').partition(";")[0] not in ("utf-8", "utf8"):
+        raise Refusal(415, "the body must be UTF-8, which is JSON's only encoding")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        # Parsers disagree on which of the two counts: what was checked may not be what serves.
+        raise InvalidInput("the body has an object with the same key twice", status=400)
+    return fields
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise InvalidInput(f"the body holds {name}, which is not JSON", status=400)
+
+
+def _parse_float(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise InvalidInput("the body holds a number that is too large", status=400)
+    return number
+
+
+# Built once: `json.loads` and `json.dumps` build a new one at every call that has options.
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+_decode = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_float=_parse_float
+).decode

@@ -1,0 +1,287 @@
+"""Scoring one object: rows in, the same file with labels out, over as many invocations as it takes.
+
+    s3://IN/reviews.csv.gz -> s3://OUT/PREFIX/IN/reviews.csv.gz
+                              s3://OUT/PREFIX/IN/reviews.csv.gz.rejected   rows left out, and why
+                              s3://OUT/PREFIX/.minnow/JOB/                 tails, until it is done
+
+JOB is a hash of the object's version, the model, and what else decides the result's bytes; the
+result carries it as metadata. So any delivery, first, second or of a continuation, ends in one of
+three ways: the result with this JOB stands and nothing is to be done; it carries on; or the state
+it was given is gone without a result, and it begins again. Killed anywhere, the message comes
+again and takes one of the three.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import logging
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, BinaryIO, cast
+
+from handler.aws import error_code
+from handler.errors import DeliveryError, HandlerError, InvalidInput
+from handler.event_settings import Target
+from handler.events.service import Service
+from handler.events.work import CONTINUE, ObjectRef
+from handler.objects.source import ObjectChanged, ObjectFile, open_object
+from handler.objects.upload import Upload, UploadFile, UploadGone
+from handler.rows.formats import Format, compress, detect_format
+from handler.rows.rows import Position, Rows
+from handler.rows.score import encode_block, label_texts, open_rows, read_blocks
+
+logger = logging.getLogger("minnow")
+STATE = ".minnow/"
+RESTARTS = 3  # each needs another process to have taken the upload away meanwhile
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is scored, and the names of everything that comes of it."""
+
+    job_id: str
+    source: ObjectRef
+    size: int
+    file_format: Format
+    output: Target
+
+    @property
+    def result_key(self) -> str:
+        return f"{self.output.path}{self.source.bucket}/{self.source.key}"
+
+    @property
+    def rejected_key(self) -> str:
+        return f"{self.result_key}.rejected"
+
+    @property
+    def state_prefix(self) -> str:
+        return f"{self.output.path}{STATE}{self.job_id}/"
+
+    @property
+    def labels_key(self) -> str:
+        """Where the rows go first: a Parquet file's labels are joined to it at the end."""
+        is_parquet = self.file_format.kind == "parquet"
+        return f"{self.state_prefix}labels" if is_parquet else self.result_key
+
+
+def score_object(
+    reference: ObjectRef, progress: dict[str, Any], context: Any, service: Service
+) -> dict[str, Any]:
+    """Score an object, or carry on with it; return what became of it.
+
+    Args:
+        reference: The object, as the event names it.
+        progress: A continuation message's content; empty at first.
+        context: Lambda's context, or None: no limit of time.
+        service: Classifier, settings and clients.
+
+    Returns:
+        `{"status": "done" | "continued" | "superseded", "result": "s3://...", "rows": ...}`.
+
+    Raises:
+        InvalidInput: The object can never be scored, or is one of our own results.
+        DeliveryError: Something failed that may pass.
+    """
+    output = service.settings.object_results
+    if output is None:
+        raise HandlerError(
+            "an object came, and there is nowhere to put its result: set MINNOW_OBJECT_RESULTS to "
+            "s3://BUCKET/PREFIX/"
+        )
+    refuse_own_result(reference, output)
+    file_format = detect_format(reference.key)
+    try:
+        file, source = open_object(service.s3, reference)
+    except ObjectChanged:
+        return {"status": "superseded"}
+    job_id = service.result_id(
+        *dataclasses.astuple(source),
+        service.settings.text_column,
+        str(service.limits.max_characters),
+    )
+    job = Job(job_id, source, file.size, file_format, output)
+    if progress.get("job_id") != job_id:
+        progress = {}  # another model was deployed meanwhile: a result is of one model throughout
+    for _ in range(RESTARTS):
+        try:
+            return _run(job, progress, remaining_ms(context), service)
+        except UploadGone:
+            progress = {}
+        except ObjectChanged:
+            return {"status": "superseded"}
+    raise DeliveryError(f"the upload was taken away {RESTARTS} times: try again later")
+
+
+def refuse_own_result(reference: ObjectRef, output: Target) -> None:
+    """Raise InvalidInput for an object below the results' own prefix."""
+    if reference.bucket == output.name and reference.key.startswith(output.path):
+        raise InvalidInput(
+            f"the object lies below s3://{output.name}/{output.path}, where results go: scoring it "
+            "would trigger the function by its own result. Use another bucket, or a prefix in the "
+            "bucket's notification that results do not have"
+        )
+
+
+def remaining_ms(context: Any) -> Callable[[], int]:
+    """Return the context's clock; without a context time does not end."""
+    clock = getattr(context, "get_remaining_time_in_millis", None)
+    return cast(Callable[[], int], clock) if clock else lambda: sys.maxsize
+
+
+def _run(
+    job: Job,
+    progress: dict[str, Any],
+    remaining: Callable[[], int],
+    service: Service,
+) -> dict[str, Any]:
+    if not _stands(job, job.result_key, service):
+        if job.labels_key == job.result_key or not _stands(job, job.labels_key, service):
+            continuation = _score_rows(job, progress, remaining, service)
+            if continuation is not None:
+                return continuation
+        if job.labels_key != job.result_key:
+            _join_labels(job, service)
+    _clean_up(job, service)
+    logger.info("job %s: done", job.job_id)
+    return {"status": "done", "result": f"s3://{job.output.name}/{job.result_key}"}
+
+
+def _score_rows(
+    job: Job,
+    progress: dict[str, Any],
+    remaining: Callable[[], int],
+    service: Service,
+) -> dict[str, Any] | None:
+    """Score until the end, and return None, or until time is up, and hand on."""
+    output, rejected = (
+        _open_upload(job, key, service) for key in (job.labels_key, job.rejected_key)
+    )
+    start = Position()
+    if progress:
+        start = _read_position(progress)
+        output.resume(progress.get("output"))
+        rejected.resume(progress.get("rejected"))
+    try:
+        rows = _open_source(job, start, service)
+        if not start.row and rows.header:
+            output.append(compress(rows.header, job.file_format.compression))
+        version = service.classifier.manifest.version
+        for block in read_blocks(rows, service.limits):
+            labels = label_texts(service.classifier, block.texts)
+            content, rejects = encode_block(rows, block, labels, version)
+            if content:
+                output.append(compress(content, job.file_format.compression))
+            rejected.append(rejects)
+            if remaining() < service.settings.reserve_ms:
+                return _hand_on(job, block.end, output, rejected, service)
+    except InvalidInput:
+        # Never to be scored: leave no parts behind to be paid for.
+        output.abort()
+        rejected.abort()
+        raise
+    # The result comes last: where it stands, all of it stands.
+    if rejected.buffer or rejected.upload_id:
+        rejected.finish()
+    else:
+        service.s3.delete_object(Bucket=job.output.name, Key=job.rejected_key)
+    output.finish()
+    return None
+
+
+def _hand_on(
+    job: Job, position: Position, output: Upload, rejected: Upload, service: Service
+) -> dict[str, Any]:
+    queue = service.continuation_queue
+    if queue is None:
+        output.abort()
+        rejected.abort()
+        raise DeliveryError(
+            f"time was up after {position.row} rows: set MINNOW_CONTINUATION_QUEUE to the "
+            "function's own queue, or give the function more time or memory"
+        )
+    progress = {
+        **dataclasses.asdict(job.source),
+        "job_id": job.job_id,
+        **dataclasses.asdict(position),
+        "output": output.suspend(),
+        "rejected": rejected.suspend(),
+    }
+    try:
+        queue.send_text(json.dumps({CONTINUE: progress}))
+    except Exception as error:
+        raise DeliveryError(f"the continuation was not sent: {error_code(error)}") from error
+    logger.info("job %s: handed on after row %d", job.job_id, position.row)
+    return {"status": "continued", "rows": position.row}
+
+
+def _join_labels(job: Job, service: Service) -> None:
+    from handler.rows.parquet import join_labels
+
+    labels_file, _ = open_object(service.s3, ObjectRef(job.output.name, job.labels_key))
+    upload = _open_upload(job, job.result_key, service)
+    join_labels(
+        _buffered(ObjectFile(service.s3, job.source, job.size)),
+        _buffered(labels_file),
+        cast(BinaryIO, UploadFile(upload)),
+        service.classifier.manifest.version,
+    )
+    upload.finish()
+
+
+def _stands(job: Job, key: str, service: Service) -> bool:
+    """Say whether `key` is an object of this very job."""
+    try:
+        head = service.s3.head_object(Bucket=job.output.name, Key=key)
+    except Exception as error:
+        # Without s3:ListBucket S3 answers 403 for what does not exist.
+        if error_code(error) in ("404", "403", "NoSuchKey", "AccessDenied", "Forbidden"):
+            return False
+        raise DeliveryError(f"head_object failed: {error_code(error)}") from error
+    return bool(head["Metadata"].get("minnow-job") == job.job_id)
+
+
+def _clean_up(job: Job, service: Service) -> None:
+    """Remove tails, and uploads that killed invocations left. What fails is left to the bucket's
+    lifecycle rule: the result stands, and doing it all again would not remove more."""
+    s3, bucket = service.s3, job.output.name
+    try:
+        left = s3.list_objects_v2(Bucket=bucket, Prefix=job.state_prefix).get("Contents", [])
+        if left:
+            s3.delete_objects(
+                Bucket=bucket, Delete={"Objects": [{"Key": entry["Key"]} for entry in left]}
+            )
+        for key in {job.result_key, job.rejected_key, job.labels_key}:
+            reply = s3.list_multipart_uploads(Bucket=bucket, Prefix=key)
+            for entry in reply.get("Uploads", []):
+                if entry["Key"] == key:
+                    s3.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=entry["UploadId"])
+    except Exception as error:  # any error of the client: see above
+        logger.warning("job %s: not all state was removed: %s", job.job_id, error_code(error))
+
+
+def _open_upload(job: Job, key: str, service: Service) -> Upload:
+    metadata = {
+        "minnow-job": job.job_id,
+        "minnow-model-version": service.classifier.manifest.version,
+        "minnow-model-sha256": service.classifier.model_sha256,
+    }
+    return Upload(service.s3, job.output.name, key, metadata, job.state_prefix)
+
+
+def _open_source(job: Job, start: Position, service: Service) -> Rows:
+    stream = _buffered(ObjectFile(service.s3, job.source, job.size))
+    return open_rows(stream, job.file_format, service.settings.text_column, start)
+
+
+def _buffered(file: ObjectFile) -> BinaryIO:
+    return io.BufferedReader(file, 1 << 17)
+
+
+def _read_position(progress: dict[str, Any]) -> Position:
+    row, offset = progress.get("row"), progress.get("offset")
+    if not isinstance(row, int) or not isinstance(offset, int) or row < 0 or offset < 0:
+        raise InvalidInput("the continuation holds no position", field=CONTINUE)
+    return Position(row, offset)

@@ -1,0 +1,290 @@
+"""Builds the function's folder for AWS Lambda: wheels, this room, a bundle, byte code.
+
+    OUT/handler/           this room, with the bundle in model/
+    OUT/<package>/         what serving imports, out of requirements.txt, hashes checked
+
+`sam build` runs it through the Makefile beside it. The same inputs give the same bytes, times
+included. Standard library only; not part of the function.
+"""
+
+from __future__ import annotations
+
+import argparse
+import compileall
+import json
+import os
+import py_compile
+import re
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections import Counter
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+RUNTIME = (3, 12)  # the template's python3.12; byte code of another minor version is not read
+NEWEST_GLIBC = 34  # Amazon Linux 2023 has glibc 2.34
+MACHINES = {"x86_64": "x86_64", "arm64": "aarch64"}
+TASK_ROOT = "/var/task"
+PT_LOAD = 1
+EARLIEST = 315_532_800  # 1980-01-01, the first day that a zip file can name
+
+# Required by the wheels' metadata, imported by nothing that serves: uvicorn and its dependencies
+# (Lambda is the server), the Hugging Face Hub client and its dependencies, onnxruntime's
+# conversion tools, idna (anyio resolves no name here). `tests/sam` calls every
+# operation of a function built without them.
+# Event sources read no Parquet here: pyarrow alone is over half of what Lambda unzips.
+NOT_SERVED = frozenset(
+    "click colorama filelock flatbuffers fsspec h11 hf-xet httpcore2 httpx2 httpx2-jsfetch "
+    "huggingface-hub idna packaging protobuf pyyaml tqdm pyarrow truststore uvicorn "
+    "boto3 botocore s3transfer jmespath python-dateutil six urllib3".split()  # in the runtime
+)
+NOT_HANDLER = {"__pycache__", "model", "Makefile", "cost.py", "package.py", "requirements.txt"}
+UNUSED_POWERTOOLS = (
+    "auth_alpha batch circuit_breaker data_classes data_masking feature_flags kafka parameters "
+    "parser streaming validation".split()
+)
+TRIMMED_FOLDERS = (
+    "bin",
+    "**/tests",
+    "**/__pycache__",
+    # Of Powertools, idempotent sinks need its idempotency; these are two thirds of it.
+    "aws_lambda_powertools/event_handler",
+    *(f"aws_lambda_powertools/utilities/{name}" for name in UNUSED_POWERTOOLS),
+    "numpy/_core/include",
+    "numpy/_core/lib",
+    "numpy/_pyinstaller",
+    # Subpackages that numpy imports at their first use, and serving uses none of them.
+    *(f"numpy/{name}" for name in "core ctypeslib doc f2py fft ma polynomial testing".split()),
+    *(f"numpy/{name}" for name in "random typing".split()),
+    "onnxruntime/backend",
+    "onnxruntime/datasets",
+    "onnxruntime/quantization",
+    "onnxruntime/tools",
+    "onnxruntime/transformers",
+    "pydantic/v1",
+    "tokenizers/tools",
+)
+TRIMMED_FILES = (
+    "**/*.pyi",
+    "**/*.pxd",
+    "**/*.pyx",
+    "**/*.h",
+    "**/*.a",
+    "**/py.typed",
+    ".lock",
+    "numpy/_core/_*_tests.*.so",
+    "numpy/_core/_simd.*.so",
+    "numpy/matlib.py",
+    "onnxruntime/capi/libonnxruntime.so*",  # for C and C++ programs; Python has its own copy
+    "pydantic/mypy.py",
+    "zstandard/*cffi*",  # the other backend, for PyPy
+    "*.dist-info/RECORD",
+    "*.dist-info/INSTALLER",
+    "*.dist-info/REQUESTED",
+    "*.dist-info/WHEEL",
+    "*.dist-info/direct_url.json",
+    "*.dist-info/sboms/*",
+)
+KEPT_METADATA = ("Metadata-Version:", "Name:", "Version:", "License", "Classifier: License")
+
+
+def main() -> int:
+    """Run the command line; return 0 if the function stands, 1 if not."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--out", type=Path, required=True, help="folder of the function")
+    parser.add_argument("--bundle", type=Path, default=HERE / "model")
+    parser.add_argument("--architecture", choices=MACHINES, default="x86_64")
+    parser.add_argument("--zip", type=Path, help="only zip OUT into this file, and print its sizes")
+    options = parser.parse_args()
+    try:
+        if options.zip:
+            zip_function(options.out, options.zip)
+            print(describe_sizes(options.out, options.zip))
+        else:
+            build_function(options.out, options.bundle, options.architecture)
+    except (BuildError, OSError, subprocess.CalledProcessError) as error:
+        print(f"package: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+class BuildError(Exception):
+    """The function cannot be built; the message says what to do."""
+
+
+def build_function(out: Path, bundle: Path, architecture: str) -> None:
+    """Write the function of `architecture`, serving `bundle`, into `out`."""
+    if sys.version_info[:2] != RUNTIME:
+        found, wanted = (".".join(map(str, v)) for v in (sys.version_info[:2], RUNTIME))
+        raise BuildError(
+            f"this is Python {found}, the function's byte code needs {wanted}: run it with "
+            f"python{wanted} (uv python install {wanted}, or pyenv install {wanted})"
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    for old in out.iterdir():
+        shutil.rmtree(old) if old.is_dir() else old.unlink()
+    install_wheels(served_requirements((HERE / "requirements.txt").read_text()), out, architecture)
+    trim_packages(out)
+    copy_handler(out / "handler")
+    copy_bundle(bundle, out / "handler" / "model")
+    compile_bytecode(out)
+    settle_files(out, int(os.environ.get("SOURCE_DATE_EPOCH", EARLIEST)))
+
+
+def served_requirements(lock: str) -> str:
+    """Return the lock file's blocks, less what serving does not import."""
+    blocks = re.findall(r"^[A-Za-z0-9][^\n]*==(?:[^\n]*\\\n)*[^\n]*\n", lock, flags=re.MULTILINE)
+    return "".join(block for block in blocks if block.split("==")[0] not in NOT_SERVED)
+
+
+def install_wheels(requirements: str, out: Path, architecture: str) -> None:
+    """Unpack the wheels for the runtime into `out`: by uv where it is, else by pip."""
+    machine = MACHINES[architecture]
+    version = ".".join(map(str, RUNTIME))
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as lock:
+        lock.write(requirements)
+        lock.flush()
+        shared = ["--quiet", "--no-deps", "--require-hashes", "--only-binary", ":all:"]
+        shared += ["--python-version", version, "--target", str(out), "-r", lock.name]
+        if uv := shutil.which("uv"):
+            platform = f"{machine}-manylinux_2_{NEWEST_GLIBC}"
+            # Copies: a hard link into uv's cache would let the trimming reach the cache.
+            command = [uv, "pip", "install", "--python-platform", platform, "--link-mode", "copy"]
+        else:
+            platforms = [f"manylinux_2_{glibc}_{machine}" for glibc in range(NEWEST_GLIBC, 16, -1)]
+            platforms.append(f"manylinux2014_{machine}")
+            command = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check"]
+            command += ["--no-compile", "--implementation", "cp"]
+            command += [word for platform in platforms for word in ("--platform", platform)]
+        subprocess.run(command + shared, check=True)
+
+
+def trim_packages(out: Path) -> None:
+    """Delete from the installed packages what serving does not need; licences stay."""
+    for pattern in TRIMMED_FOLDERS:
+        for folder in out.glob(pattern):
+            shutil.rmtree(folder)
+    for pattern in TRIMMED_FILES:
+        for file in out.glob(pattern):
+            file.unlink()
+    for file in out.rglob("*.so*"):
+        file.write_bytes(strip_library(file.read_bytes()))
+    for file in out.glob("*.dist-info/METADATA"):
+        # Name and version stay: vulnerability scanners of deployed functions read them here.
+        head = file.read_text(encoding="utf-8").split("\n\n")[0].splitlines()
+        file.write_text("\n".join(s for s in head if s.startswith(KEPT_METADATA)) + "\n")
+
+
+def strip_library(library: bytes) -> bytes:
+    """Return an ELF file without what no loader reads: symbol tables and section headers.
+
+    As `strip` does, for either processor and without binutils: all up to the end of the last
+    segment that is loaded (program header of type PT_LOAD) stays.
+    """
+    if library[:6] != b"\x7fELF\x02\x01":  # 64 bits, little endian
+        return library
+    (headers_at,) = struct.unpack_from("<Q", library, 32)
+    header_size, num_headers = struct.unpack_from("<HH", library, 54)
+    end = headers_at + header_size * num_headers
+    for header in range(headers_at, end, header_size):
+        kind, _, offset, _, _, size = struct.unpack_from("<IIQQQQ", library, header)
+        if kind == PT_LOAD:
+            end = max(end, offset + size)
+    stripped = bytearray(library[:end])
+    struct.pack_into("<Q", stripped, 40, 0)  # e_shoff
+    struct.pack_into("<HH", stripped, 60, 0, 0)  # e_shnum, e_shstrndx
+    return bytes(stripped)
+
+
+def copy_handler(out: Path) -> None:
+    """Copy this room, without what only building needs."""
+    shutil.copytree(HERE, out, ignore=lambda folder, names: NOT_HANDLER.intersection(names))
+
+
+def copy_bundle(bundle: Path, out: Path) -> None:
+    """Copy the files that the manifest names, after checking their hashes as the function will."""
+    sys.path.insert(0, str(out.parents[1]))  # the copied room: SAM's copy of ours has another name
+    from handler.bundle import MANIFEST, read_bundle
+    from handler.errors import ArtefactError
+
+    try:
+        read_bundle(bundle)
+    except ArtefactError as error:
+        raise BuildError(f"{error} Another bundle is named by BUNDLE=/absolute/path.") from error
+    out.mkdir()
+    for name in (MANIFEST, *json.loads((bundle / MANIFEST).read_text())["files"]):
+        shutil.copyfile(bundle / name, out / name)
+
+
+def compile_bytecode(out: Path) -> None:
+    """Compile every source: /var/task is read-only, so Python cannot keep what it compiles there.
+
+    Unchecked hashes, because the unpacked sources have other times than here. Of the packages the
+    byte code, without docstrings and asserts, takes the place of the sources: a traceback still
+    names file and line. This room keeps its sources.
+    """
+    for folder in sorted(path for path in out.iterdir() if path.is_dir()):
+        compile_folder(folder, out, legacy=folder.name != "handler")
+    compile_folder(out, out, legacy=True, levels=0)
+    for source in out.rglob("*.py"):
+        if source.with_suffix(".pyc").exists():
+            source.unlink()
+
+
+def compile_folder(folder: Path, out: Path, *, legacy: bool, levels: int = 99) -> None:
+    """Compile `folder`; legacy: beside the sources rather than in `__pycache__`."""
+    compiled = compileall.compile_dir(
+        str(folder),
+        quiet=1,
+        maxlevels=levels,
+        legacy=legacy,
+        optimize=2 if legacy else 0,
+        stripdir=str(out),
+        prependdir=TASK_ROOT,
+        invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
+    )
+    if not compiled:
+        raise BuildError(f"{folder}: a source does not compile with Python {sys.version}")
+
+
+def settle_files(out: Path, epoch: int) -> None:
+    """Give every file and folder the same time and the modes that Lambda's user can read."""
+    for path in (out, *out.rglob("*")):
+        path.chmod(0o755 if path.is_dir() or path.suffix == ".so" else 0o644)
+        os.utime(path, (epoch, epoch))
+
+
+def zip_function(folder: Path, target: Path) -> None:
+    """Write the deployment package: entries in order of name, times out of `settle_files`."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_suffix(".part")
+    with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as package:
+        for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+            package.write(path, path.relative_to(folder))
+    part.replace(target)
+
+
+def describe_sizes(folder: Path, package: Path) -> str:
+    """Return a table of where the megabytes are, largest first, zipped beside unzipped."""
+    unzipped: Counter[str] = Counter()
+    zipped: Counter[str] = Counter()
+    with zipfile.ZipFile(package) as archive:
+        for entry in archive.infolist():
+            name = entry.filename.split("/")[0].split("-")[0].removesuffix(".libs")
+            if entry.filename.startswith("handler/model/"):
+                name = "handler/model"
+            unzipped[name] += entry.file_size
+            zipped[name] += entry.compress_size
+    lines = [f"{'part':24}{'unzipped MB':>14}{'zipped MB':>12}"]
+    rows = [*unzipped.most_common(), ("total", unzipped.total())]
+    zipped["total"] = package.stat().st_size
+    lines += [f"{name:24}{size / 1e6:14.2f}{zipped[name] / 1e6:12.2f}" for name, size in rows]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,189 @@
+"""A queue's messages to the Lambda handler, as Lambda's event source mapping brings them.
+
+Receives until the batch is full or its window is over, calls the handler, deletes the messages
+that the reply does not name. The others, and all where the handler raises or answers out of form,
+become visible again after their timeout, and go to the dead letters by the queue's own policy.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from handler.aws import error_code, make_client
+
+logger = logging.getLogger("minnow")
+MAX_RECEIVE = 10  # messages of one ReceiveMessage or DeleteMessageBatch
+LONG_POLL_S = 20
+EMPTY_WAIT_S = 1
+ERROR_PAUSE_S = 1.0
+
+Handler = Callable[[Any, Any], Any]
+
+
+@dataclass(frozen=True)
+class PollSettings:
+    """As of an event source mapping.
+
+    Args:
+        queue: The queue's URL.
+        batch_size: Messages of one invocation; 10 at most for a FIFO queue.
+        batch_window_s: How long a batch may wait to be filled.
+        visibility_timeout_s: Of the messages received; None: the queue's own.
+        timeout_s: What the context tells the handler that it has.
+        until_empty: Return once nothing is visible and nothing in flight.
+    """
+
+    queue: str
+    batch_size: int = 10
+    batch_window_s: float = 0
+    visibility_timeout_s: int | None = None
+    timeout_s: float = 900
+    until_empty: bool = False
+
+
+@dataclass
+class Totals:
+    """Messages deleted, and failures; one message can fail several times."""
+
+    deleted: int = 0
+    failed: int = 0
+
+
+class Context:
+    """What the handler reads of Lambda's context."""
+
+    def __init__(self, timeout_s: float) -> None:
+        self._deadline = time.monotonic() + timeout_s
+
+    def get_remaining_time_in_millis(self) -> int:
+        return max(0, round((self._deadline - time.monotonic()) * 1000))
+
+
+def poll_queue(handler: Handler, settings: PollSettings, stop: threading.Event) -> Totals:
+    """Run the handler on the queue's messages until `stop` is set, or until it is empty."""
+    client = make_client("sqs")
+    totals = Totals()
+    attributes = client.get_queue_attributes(QueueUrl=settings.queue, AttributeNames=["QueueArn"])
+    arn: str = attributes["Attributes"]["QueueArn"]
+    while not stop.is_set():
+        try:
+            messages = _receive(client, settings, stop)
+            if messages:
+                failed = _invoke(handler, [_to_record(one, arn) for one in messages], settings)
+                _delete(client, settings.queue, messages, failed, totals)
+            elif settings.until_empty and _is_empty(client, settings.queue):
+                break
+        except Exception as error:  # the queue is out of reach: messages stay in it, try again
+            logger.warning("the queue cannot be read: %s", error_code(error))
+            stop.wait(ERROR_PAUSE_S)
+    return totals
+
+
+def stop_on_signals() -> threading.Event:
+    """Return an event that SIGTERM and SIGINT set: the batch at work is finished first."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+def _receive(client: Any, settings: PollSettings, stop: threading.Event) -> list[dict[str, Any]]:
+    messages: list[dict[str, Any]] = []
+    deadline = time.monotonic() + settings.batch_window_s
+    while len(messages) < settings.batch_size and not stop.is_set():
+        wait_s = EMPTY_WAIT_S if settings.until_empty else LONG_POLL_S
+        if messages:
+            wait_s = max(0, min(wait_s, int(deadline - time.monotonic())))
+        arguments: dict[str, Any] = {
+            "QueueUrl": settings.queue,
+            "MaxNumberOfMessages": min(MAX_RECEIVE, settings.batch_size - len(messages)),
+            "WaitTimeSeconds": wait_s,
+            "MessageSystemAttributeNames": ["All"],
+            "MessageAttributeNames": ["All"],
+        }
+        if settings.visibility_timeout_s is not None:
+            arguments["VisibilityTimeout"] = settings.visibility_timeout_s
+        received = client.receive_message(**arguments).get("Messages", [])
+        messages += received
+        # Without a window the mapping takes what is there: a full receive may have more behind it.
+        if len(received) < MAX_RECEIVE and time.monotonic() >= deadline:
+            break
+    return messages
+
+
+def _to_record(message: dict[str, Any], arn: str) -> dict[str, Any]:
+    return {
+        "messageId": message["MessageId"],
+        "receiptHandle": message["ReceiptHandle"],
+        "body": message["Body"],
+        "attributes": message.get("Attributes", {}),
+        "messageAttributes": {
+            name: {
+                "stringValue": value.get("StringValue"),
+                "binaryValue": value.get("BinaryValue"),
+                "stringListValues": [],
+                "binaryListValues": [],
+                "dataType": value.get("DataType"),
+            }
+            for name, value in message.get("MessageAttributes", {}).items()
+        },
+        "md5OfBody": message.get("MD5OfBody", ""),
+        "eventSource": "aws:sqs",
+        "eventSourceARN": arn,
+        "awsRegion": arn.split(":")[3],
+    }
+
+
+def _invoke(handler: Handler, records: list[dict[str, Any]], settings: PollSettings) -> set[str]:
+    """Return the ids of the messages that stay in the queue."""
+    everything = {record["messageId"] for record in records}
+    try:
+        reply = handler({"Records": records}, Context(settings.timeout_s))
+    except Exception as error:  # as Lambda: the invocation failed, all its messages come again
+        logger.warning("the handler raised %s: %s", type(error).__name__, error)
+        return everything
+    return read_failures(reply, everything)
+
+
+def read_failures(reply: object, everything: set[str]) -> set[str]:
+    """Return the failed ids in a reply, as Lambda reads it: anything out of form fails them all."""
+    failures = reply.get("batchItemFailures") if isinstance(reply, dict) else reply
+    if not failures:
+        return set()  # None, {} and an empty list mean success
+    if not isinstance(failures, list):
+        return everything
+    failed = {
+        str(failure.get("itemIdentifier")) if isinstance(failure, dict) else ""
+        for failure in failures
+    }
+    return failed if failed <= everything else everything
+
+
+def _delete(
+    client: Any,
+    queue: str,
+    messages: Sequence[dict[str, Any]],
+    failed: set[str],
+    totals: Totals,
+) -> None:
+    done = [message for message in messages if message["MessageId"] not in failed]
+    totals.failed += len(messages) - len(done)
+    for start in range(0, len(done), MAX_RECEIVE):
+        entries = [
+            {"Id": str(index), "ReceiptHandle": message["ReceiptHandle"]}
+            for index, message in enumerate(done[start : start + MAX_RECEIVE])
+        ]
+        reply = client.delete_message_batch(QueueUrl=queue, Entries=entries)
+        totals.deleted += len(reply.get("Successful", []))
+
+
+def _is_empty(client: Any, queue: str) -> bool:
+    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    reply = client.get_queue_attributes(QueueUrl=queue, AttributeNames=names)
+    return not any(int(reply["Attributes"][name]) for name in names)

@@ -1,0 +1,46 @@
+"""`dynamodb://TABLE?key=result_id`: one item a result, put only where none stands yet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+from handler.attributes import to_attribute
+from handler.aws import make_client
+from handler.event_settings import Target
+from handler.sinks import Result
+from handler.sinks.sending import send_each
+
+
+class DynamoDBSink:
+    """Puts items under the partition key named by `key`, by default `result_id`."""
+
+    overwrites = True
+
+    def __init__(self, target: Target) -> None:
+        self.table = target.name
+        self.key = target.options.get("key", "result_id")
+
+    @cached_property
+    def client(self) -> Any:
+        return make_client("dynamodb")
+
+    def send(self, results: Sequence[Result]) -> dict[str, str]:
+        return send_each(results, self._put)
+
+    def feeds(self, source_arn: str) -> bool:
+        return f":table/{self.table}/stream" in source_arn
+
+    def _put(self, result: Result) -> None:
+        item = {name: to_attribute(value) for name, value in result.document.items()}
+        item[self.key] = {"S": result.result_id}
+        try:
+            self.client.put_item(
+                TableName=self.table,
+                Item=item,
+                ConditionExpression="attribute_not_exists(#key)",
+                ExpressionAttributeNames={"#key": self.key},
+            )
+        except self.client.exceptions.ConditionalCheckFailedException:
+            pass  # an earlier delivery of the same record has put it

@@ -1,0 +1,105 @@
+"""What the sinks share: cutting results into requests, and trying the failed ones again."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from handler.aws import ATTEMPTS, error_code
+from handler.sinks import Result
+
+Sender = Callable[[Sequence[Result]], dict[str, str]]
+FIRST_PAUSE_S = 0.05
+THREADS = 8  # single puts wait on the network, not on the CPU
+# The older limit of one SQS or EventBridge request; both take 1 MiB since 2025 and 2026, but not
+# in every region and emulator.
+REQUEST_BYTES = 262_144
+
+
+def encode(result: Result) -> str:
+    """Return the document as JSON, ASCII only."""
+    return json.dumps(result.document, separators=(",", ":"))
+
+
+def send_batches(
+    results: Sequence[Result],
+    sender: Sender,
+    max_entries: int,
+    max_bytes: int = REQUEST_BYTES,
+    pause: Callable[[float], None] = time.sleep,
+) -> dict[str, str]:
+    """Send in as few requests as the limits allow; return what failed, id -> reason.
+
+    Args:
+        sender: Sends one request; returns what failed in it for a reason that may pass.
+        max_entries: Entries of one request.
+        max_bytes: Bytes of one request; a result above it fails at once.
+        pause: Waits some seconds.
+    """
+    failures: dict[str, str] = {}
+    fitting = []
+    for result in results:
+        size = len(encode(result))
+        if size > max_bytes:
+            failures[result.result_id] = f"the result has {size} bytes, the limit is {max_bytes}"
+        else:
+            fitting.append(result)
+    for batch in _cut(fitting, max_entries, max_bytes):
+        failures.update(_send_with_retries(batch, sender, pause))
+    return failures
+
+
+def send_each(results: Sequence[Result], put: Callable[[Result], None]) -> dict[str, str]:
+    """Put one by one, several at a time; the client retries. Return what failed, id -> reason."""
+
+    def attempt(result: Result) -> str:
+        try:
+            put(result)
+        except Exception as error:  # one result's failure must not lose the others
+            return error_code(error)
+        return ""
+
+    if len(results) == 1:
+        reasons = [attempt(results[0])]
+    else:
+        with ThreadPoolExecutor(THREADS) as threads:
+            reasons = list(threads.map(attempt, results))
+    return {
+        result.result_id: reason for result, reason in zip(results, reasons, strict=True) if reason
+    }
+
+
+def _cut(results: Sequence[Result], max_entries: int, max_bytes: int) -> Iterator[list[Result]]:
+    batch: list[Result] = []
+    size = 0
+    for result in results:
+        added = len(encode(result))
+        if batch and (len(batch) == max_entries or size + added > max_bytes):
+            yield batch
+            batch, size = [], 0
+        batch.append(result)
+        size += added
+    if batch:
+        yield batch
+
+
+def _send_with_retries(
+    batch: Sequence[Result], sender: Sender, pause: Callable[[float], None]
+) -> dict[str, str]:
+    left = batch
+    failures: dict[str, str] = {}
+    for attempt in range(ATTEMPTS):
+        if attempt:
+            # Full jitter, so that functions throttled together do not come back together.
+            pause(random.uniform(0, FIRST_PAUSE_S * 2**attempt))
+        try:
+            failures = sender(left)
+        except Exception as error:  # the client's own retries are spent: this request failed whole
+            return {result.result_id: error_code(error) for result in left}
+        left = [result for result in left if result.result_id in failures]
+        if not left:
+            break
+    return failures

@@ -1,0 +1,110 @@
+"""Any envelope is processed or refused: never another error, never a text in a log."""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from handler.classifier import Classifier
+from handler.errors import HandlerError
+from handler.events import answer_event
+from handler.events.service import Service
+from handler.settings import Settings
+from handler.sinks import Result
+from tests.conftest import TESTS
+from tests.handler.events.conftest import load_event
+
+SECRET = "my neighbour's secret"
+NAMES = sorted(path.stem for path in (TESTS / "events").glob("*.json"))
+# An object's event would go on to S3, which test_objects.py has; here there is no place for
+# results, and it is refused before that.
+VALUES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.just(SECRET),
+    st.just("{" + SECRET),
+    st.just(json.dumps({"text": SECRET * 2000})),
+    st.just("\ud800" + SECRET),
+    st.just([]),
+    st.just([SECRET]),
+    st.just({}),
+    st.just({"S": SECRET}),
+    st.just({"text": SECRET}),
+    st.just({"minnow_continue": {"bucket": SECRET}}),
+    st.text(),
+)
+
+
+class MemorySink:
+    """Takes everything; the real ones have tests of their own."""
+
+    overwrites = True
+
+    def send(self, results: list[Result]) -> dict[str, str]:
+        json.dumps([result.document for result in results])
+        return {}
+
+    def feeds(self, source_arn: str) -> bool:
+        return False
+
+
+def paths(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Return the path of every field and entry below `value`."""
+    entries = (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value)
+        if isinstance(value, list)
+        else ()
+    )
+    found = []
+    for name, entry in entries:
+        found += [(*path, name), *paths(entry, (*path, name))]
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+@given(data=st.data())
+@settings(
+    max_examples=60,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+def test_a_mutated_envelope_is_processed_or_refused(
+    name: str, data: Any, tiny_classifier: Classifier, caplog: pytest.LogCaptureFixture
+) -> None:
+    service = Service(tiny_classifier, Settings())
+    service.__dict__["sink"] = MemorySink()
+    event = copy.deepcopy(load_event(name))
+    for _ in range(data.draw(st.integers(1, 3))):
+        *parents, last = data.draw(st.sampled_from(paths(event)))
+        place = event
+        for step in parents:
+            place = place[step]
+        if isinstance(place, dict) and data.draw(st.booleans()):
+            del place[last]
+        else:
+            place[last] = copy.deepcopy(data.draw(VALUES))  # the strategy keeps its own
+        if not paths(event):
+            break
+    caplog.clear()
+
+    try:
+        json.dumps(answer_event(event, None, service))
+        refusal = ""
+    except HandlerError as error:
+        refusal = str(error)
+
+    assert SECRET not in refusal
+    assert not [number for number, line in enumerate(caplog.messages) if SECRET in line]
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]

@@ -1,0 +1,408 @@
+"""Objects on a real S3 server: every format, rejected rows, continuations, second deliveries."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pyarrow
+import pytest
+import zstandard
+from pyarrow import parquet
+
+from handler.errors import DeliveryError, HandlerError, InvalidInput
+from handler.events import answer_event
+from handler.events.service import Service
+from handler.objects.upload import PART_BYTES
+from tests.handler.events.conftest import MakeService, load_event
+
+Client = Callable[[str], Any]
+ROWS = [("1", "good film"), ("2", "bad,\nfilm"), ("3", "good " * 5000), ("4", "bad")]
+LABELS = [("1", "pos"), ("2", "neg"), ("4", "neg")]
+REJECTED = [{"row": 3, "reason": "text has 25000 characters, the limit is 20000"}]
+
+
+class Clock:
+    """A context whose time is up after each `calls` looks at it."""
+
+    def __init__(self, calls: int) -> None:
+        self.calls = calls
+
+    def get_remaining_time_in_millis(self) -> int:
+        self.calls -= 1
+        return 60_000 if self.calls > 0 else 0
+
+
+@pytest.fixture
+def s3(aws: Client) -> Any:
+    client = aws("s3")
+    for bucket in ("texts", "results"):
+        client.create_bucket(
+            Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
+        )
+    return client
+
+
+@pytest.fixture
+def queue_url(aws: Client) -> str:
+    url: str = aws("sqs").create_queue(QueueName="texts")["QueueUrl"]
+    return url
+
+
+@pytest.fixture
+def service(s3: Any, queue_url: str, make_service: MakeService) -> Service:
+    return make_service(
+        MINNOW_OBJECT_RESULTS="s3://results/scored/",
+        MINNOW_OBJECT_SOURCE="s3://texts/",
+        MINNOW_CONTINUATION_QUEUE="sqs://texts",
+    )
+
+
+def make_event(key: str, bucket: str = "texts") -> dict[str, Any]:
+    return {
+        "Records": [
+            {
+                "eventSource": "aws:s3",
+                "eventName": "ObjectCreated:Put",
+                "s3": {"bucket": {"name": bucket}, "object": {"key": key}},
+            }
+        ]
+    }
+
+
+def make_csv(delimiter: str = ",") -> bytes:
+    buffer = io.StringIO()
+    csv.writer(buffer, delimiter=delimiter).writerows([("id", "text"), *ROWS])
+    return buffer.getvalue().encode()
+
+
+def make_jsonl() -> bytes:
+    lines = [json.dumps({"id": row_id, "text": text}) for row_id, text in ROWS]
+    return "\n".join(lines).encode()
+
+
+def make_parquet() -> bytes:
+    buffer = io.BytesIO()
+    ids, texts = zip(*ROWS, strict=True)
+    parquet.write_table(pyarrow.table({"id": ids, "text": texts}), buffer, row_group_size=2)
+    return buffer.getvalue()
+
+
+def read_csv(content: bytes, delimiter: str = ",") -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(content.decode(), newline=""), delimiter=delimiter))
+
+
+def read_jsonl(content: bytes) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in content.splitlines()]
+
+
+def read_parquet(content: bytes) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = parquet.read_table(io.BytesIO(content)).to_pylist()
+    return rows
+
+
+def unzstd(content: bytes) -> bytes:
+    reader = zstandard.ZstdDecompressor().stream_reader(content, read_across_frames=True)
+    return bytes(reader.read())
+
+
+def get(s3: Any, key: str) -> bytes:
+    content: bytes = s3.get_object(Bucket="results", Key=key)["Body"].read()
+    return content
+
+
+def list_keys(s3: Any) -> list[str]:
+    return [entry["Key"] for entry in s3.list_objects_v2(Bucket="results").get("Contents", [])]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "read"),
+    [
+        ("a.csv", make_csv(), read_csv),
+        ("a.CSV.gz", gzip.compress(make_csv()), lambda got: read_csv(gzip.decompress(got))),
+        ("a.tsv", make_csv("\t"), lambda got: read_csv(got, "\t")),
+        ("a.jsonl", make_jsonl(), read_jsonl),
+        (
+            "a.ndjson.zst",
+            zstandard.compress(make_jsonl()[:40]) + zstandard.compress(make_jsonl()[40:]),
+            lambda got: read_jsonl(unzstd(got)),
+        ),
+        ("a.parquet", make_parquet(), read_parquet),
+    ],
+)
+def test_an_object_becomes_the_same_format_with_labels(
+    name: str, content: bytes, read: Callable[[bytes], Any], s3: Any, service: Service
+) -> None:
+    s3.put_object(Bucket="texts", Key=f"in/{name}", Body=content)
+
+    reply = answer_event(make_event(f"in/{name}"), None, service)
+
+    key = f"scored/texts/in/{name}"
+    assert reply == {"results": [{"status": "done", "result": f"s3://results/{key}"}]}
+    rows = read(get(s3, key))
+    assert list(rows[0]) == ["id", "text", "predicted_label", "predicted_score", "model_version"]
+    assert [(row["id"], row["predicted_label"]) for row in rows] == LABELS
+    assert [row["text"] for row in rows] == ["good film", "bad,\nfilm", "bad"]
+    assert float(rows[0]["predicted_score"]) == pytest.approx(0.880797, abs=1e-6)
+    assert read_jsonl(get(s3, f"{key}.rejected")) == REJECTED
+    assert list_keys(s3) == [key, f"{key}.rejected"]
+
+
+def test_plain_lines_are_scored_one_by_one(s3: Any, service: Service) -> None:
+    s3.put_object(Bucket="texts", Key="a.txt", Body=b"\xef\xbb\xbfgood film\r\n\nb\xe9d\nbad\tfilm")
+
+    answer_event(make_event("a.txt"), None, service)
+
+    assert get(s3, "scored/texts/a.txt") == (
+        b"pos\t0.880797\t1\tgood film\npos\t0.500000\t1\t\nneg\t0.880797\t1\tbad\tfilm\n"
+    )
+    assert read_jsonl(get(s3, "scored/texts/a.txt.rejected")) == [
+        {"row": 3, "reason": "text holds a lone surrogate at character 1, wanted Unicode text"}
+    ]
+
+
+def test_rows_that_cannot_be_read_are_rejected_with_their_number(s3: Any, service: Service) -> None:
+    lines = [
+        b'{"text": "good"}',
+        b"",
+        b"{broken",
+        b'["good"]',
+        b'{"title": "good"}',
+        b'{"text": null}',
+        b'{"text": "b\xe9d"}',
+        b'{"text": "good", "other": "\\ud800"}',
+        b'{"text": "' + b"x" * (5 << 20) + b'"}',
+        b'{"text": "bad"}',
+    ]
+    s3.put_object(Bucket="texts", Key="a.jsonl", Body=b"\n".join(lines))
+
+    answer_event(make_event("a.jsonl"), None, service)
+
+    rows = read_jsonl(get(s3, "scored/texts/a.jsonl"))
+    assert [row["predicted_label"] for row in rows] == ["pos", "pos", "neg"]
+    assert [
+        (line["row"], line["reason"])
+        for line in read_jsonl(get(s3, "scored/texts/a.jsonl.rejected"))
+    ] == [
+        (2, "it is not JSON"),
+        (3, "it is list, wanted an object"),
+        (4, "it has no field text"),
+        (5, "text is null, wanted a string"),
+        (6, "it is not UTF-8 (byte 11)"),
+        (8, "it has a line above 4194304 bytes"),
+    ]
+
+
+def test_a_csv_row_of_another_width_is_rejected_and_the_rest_go_on(
+    s3: Any, service: Service
+) -> None:
+    body = b"text,note\ngood,a\nbad\ngood,a,b\n\nbad,caf\xe9\n"
+    s3.put_object(Bucket="texts", Key="a.csv", Body=body)
+
+    answer_event(make_event("a.csv"), None, service)
+
+    assert get(s3, "scored/texts/a.csv") == (
+        b"text,note,predicted_label,predicted_score,model_version\n"
+        b"good,a,pos,0.880797,1\nbad,caf\xe9,neg,0.880797,1\n"
+    )
+    assert read_jsonl(get(s3, "scored/texts/a.csv.rejected")) == [
+        {"row": 2, "reason": "it has 1 fields, the header 2"},
+        {"row": 3, "reason": "it has 3 fields, the header 2"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.pdf", b"%PDF", "name does not end in one of .csv, .tsv"),
+        ("a.csv", b"title,body\n", "none of the file's 2 columns is named text"),
+        ("a.csv", b"", "none of the file's 0 columns is named text"),
+        ("a.csv.gz", gzip.compress(make_csv() * 300)[:-9], "broken or cut off after"),
+        ("a.csv.gz", b"not gzip", "broken or cut off after 0 plain bytes"),
+        ("a.csv.zst", zstandard.compress(make_csv() * 300)[:-9], "broken or cut off after"),
+        ("a.csv.zst", b"not zstd", "broken or cut off after 0 plain bytes"),
+        ("a.parquet", make_parquet()[:-9], "not Parquet, or is cut off"),
+    ],
+)
+def test_an_object_that_cannot_be_read_leaves_nothing_behind(
+    name: str, content: bytes, message: str, s3: Any, service: Service
+) -> None:
+    s3.put_object(Bucket="texts", Key=name, Body=content)
+
+    with pytest.raises(InvalidInput, match=message):
+        answer_event(make_event(name), None, service)
+
+    assert list_keys(s3) == []
+    assert "Uploads" not in s3.list_multipart_uploads(Bucket="results")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "s3_object_created",
+        "eventbridge_s3_object_created",
+        "sns_s3_notification",
+        "sqs_s3_notification",
+        "sqs_sns_s3_notification",
+        "sqs_eventbridge_s3",
+    ],
+)
+def test_an_object_is_scored_whichever_way_its_event_comes(
+    name: str, s3: Any, service: Service
+) -> None:
+    s3.put_object(Bucket="texts", Key="in/my reviews + more.csv", Body=make_csv())
+
+    answer_event(load_event(name), None, service)
+
+    assert "scored/texts/in/my reviews + more.csv" in list_keys(s3)
+
+
+def test_an_object_below_the_results_prefix_is_refused(s3: Any, service: Service) -> None:
+    s3.put_object(Bucket="results", Key="scored/a.csv", Body=make_csv())
+
+    with pytest.raises(InvalidInput, match="trigger the function by its own result"):
+        answer_event(make_event("scored/a.csv", "results"), None, service)
+
+    assert list_keys(s3) == ["scored/a.csv"]
+
+
+def test_an_object_without_a_place_for_results_is_refused(
+    s3: Any, make_service: MakeService
+) -> None:
+    with pytest.raises(HandlerError, match="set MINNOW_OBJECT_RESULTS"):
+        answer_event(make_event("a.csv"), None, make_service())
+
+
+def test_an_object_that_is_not_there_is_tried_again(s3: Any, service: Service) -> None:
+    with pytest.raises(DeliveryError, match="cannot be read: 404"):
+        answer_event(make_event("gone.csv"), None, service)
+
+
+def test_an_event_of_an_older_version_is_left_to_the_newer_ones(s3: Any, service: Service) -> None:
+    s3.put_object(Bucket="texts", Key="a.csv", Body=make_csv())
+    event = make_event("a.csv")
+    event["Records"][0]["s3"]["object"]["eTag"] = "0123456789abcdef0123456789abcdef"
+
+    assert answer_event(event, None, service) == {"results": [{"status": "superseded"}]}
+    assert list_keys(s3) == []
+
+
+def test_a_second_delivery_of_a_scored_object_writes_nothing(s3: Any, service: Service) -> None:
+    s3.put_object(Bucket="texts", Key="a.csv", Body=make_csv())
+    answer_event(make_event("a.csv"), None, service)
+    first = s3.head_object(Bucket="results", Key="scored/texts/a.csv")["LastModified"]
+
+    answer_event(make_event("a.csv"), None, service)
+
+    assert s3.head_object(Bucket="results", Key="scored/texts/a.csv")["LastModified"] == first
+
+
+def test_a_new_version_replaces_the_result_and_its_rejected_rows(s3: Any, service: Service) -> None:
+    s3.put_object(Bucket="texts", Key="a.csv", Body=make_csv())
+    answer_event(make_event("a.csv"), None, service)
+    s3.put_object(Bucket="texts", Key="a.csv", Body=b"text\ngood\n")
+
+    answer_event(make_event("a.csv"), None, service)
+
+    assert list_keys(s3) == ["scored/texts/a.csv"]
+    assert [row["predicted_label"] for row in read_csv(get(s3, "scored/texts/a.csv"))] == ["pos"]
+
+
+def make_large_csv(num_rows: int) -> bytes:
+    """Rows of 6 KB, most of it beside the text: two parts of a result in a few thousand rows."""
+    pad = "x" * 6000
+    lines = [f"{n},{'good' if n % 5 else 7 * 'good ' * 900},{pad}\n" for n in range(num_rows)]
+    return ("id,text,pad\n" + "".join(lines)).encode()
+
+
+def drain(aws: Client, queue_url: str, service: Service, looks: int) -> int:
+    """Answer continuations until there are none; return how many came."""
+    sqs, count = aws("sqs"), 0
+    while messages := sqs.receive_message(QueueUrl=queue_url).get("Messages"):
+        count += 1
+        event = load_event("sqs_plain_text")
+        event["Records"][0]["body"] = messages[0]["Body"]
+        assert answer_event(event, Clock(looks), service) == {"batchItemFailures": []}
+        sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=messages[0]["ReceiptHandle"])
+    return count
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", ["csv", "csv.gz", "csv.zst", "parquet"])
+def test_an_object_handed_on_ends_with_the_bytes_of_one_go(
+    suffix: str, aws: Client, s3: Any, queue_url: str, service: Service
+) -> None:
+    content = make_large_csv(3000)
+    if suffix == "csv.gz":
+        content = gzip.compress(content, 1)
+    elif suffix == "csv.zst":
+        content = zstandard.compress(content)
+    elif suffix == "parquet":
+        table = pyarrow.Table.from_pylist(read_csv(content))
+        buffer = io.BytesIO()
+        parquet.write_table(table, buffer, row_group_size=700)
+        content = buffer.getvalue()
+    for name in ("whole", "handed"):
+        s3.put_object(Bucket="texts", Key=f"{name}.{suffix}", Body=content)
+    answer_event(make_event(f"whole.{suffix}"), None, service)
+
+    first = answer_event(make_event(f"handed.{suffix}"), Clock(1), service)
+
+    assert first == {"results": [{"status": "continued", "rows": 1024}]}
+    assert drain(aws, queue_url, service, looks=1) == 3  # 2048, 3000, and the end
+    for ending in ("", ".rejected"):
+        whole = get(s3, f"scored/texts/whole.{suffix}{ending}")
+        assert get(s3, f"scored/texts/handed.{suffix}{ending}") == whole
+    assert len(list_keys(s3)) == 4  # no tail is left
+    assert "Uploads" not in s3.list_multipart_uploads(Bucket="results")
+
+
+@pytest.mark.slow
+def test_a_continuation_delivered_twice_ends_with_one_result(
+    aws: Client, s3: Any, queue_url: str, service: Service
+) -> None:
+    content = make_large_csv(3000)
+    assert len(content) > 2 * PART_BYTES
+    s3.put_object(Bucket="texts", Key="a.csv", Body=content)
+    answer_event(make_event("a.csv"), Clock(2), service)
+    message = aws("sqs").receive_message(QueueUrl=queue_url)["Messages"][0]
+    event = load_event("sqs_plain_text")
+    event["Records"][0]["body"] = message["Body"]
+
+    for looks in (1, 9, 1, 9):
+        assert answer_event(event, Clock(looks), service) == {"batchItemFailures": []}
+    drain(aws, queue_url, service, looks=1)
+
+    rows = read_csv(get(s3, "scored/texts/a.csv"))
+    assert [int(row["id"]) for row in rows] == [n for n in range(3000) if n % 5]
+    assert len(list_keys(s3)) == 2
+    assert "Uploads" not in s3.list_multipart_uploads(Bucket="results")
+
+
+@pytest.mark.slow
+def test_an_upload_taken_away_begins_again(
+    aws: Client, s3: Any, queue_url: str, service: Service
+) -> None:
+    s3.put_object(Bucket="texts", Key="a.csv", Body=make_large_csv(3000))
+    answer_event(make_event("a.csv"), Clock(2), service)
+    for entry in s3.list_multipart_uploads(Bucket="results")["Uploads"]:
+        s3.abort_multipart_upload(Bucket="results", Key=entry["Key"], UploadId=entry["UploadId"])
+
+    drain(aws, queue_url, service, looks=9)
+
+    rows = read_csv(get(s3, "scored/texts/a.csv"))
+    assert [int(row["id"]) for row in rows] == [n for n in range(3000) if n % 5]
+
+
+def test_time_up_without_a_queue_says_what_to_set(s3: Any, make_service: MakeService) -> None:
+    service = make_service(MINNOW_RESULTS="s3://results/scored/")
+    s3.put_object(Bucket="texts", Key="a.csv", Body=make_csv())
+
+    with pytest.raises(DeliveryError, match="after 4 rows: set MINNOW_CONTINUATION_QUEUE"):
+        answer_event(make_event("a.csv"), Clock(1), service)
+
+    assert list_keys(s3) == []

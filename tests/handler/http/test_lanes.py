@@ -1,0 +1,148 @@
+"""The Lambda lane and FastAPI behind Mangum answer alike, whatever sent the event."""
+
+import gzip
+import json
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from handler.http.lambda_http import read_event, strip_stage
+from handler.http.operations import OPERATIONS
+from tests.handler.http.cases import ANSWERS, REFUSALS, name_case
+from tests.handler.http.events import KINDS, make_event, read_reply
+
+CONTEXT = SimpleNamespace(aws_request_id="11111111-2222-3333-4444-555555555555")
+
+
+def compare(reply):
+    status, headers, body = read_reply(reply)
+    headers.pop("content-length", None)  # which Lambda counts itself
+    return status, headers, body
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("case", [*ANSWERS, *REFUSALS], ids=name_case)
+def test_both_lanes_give_the_same_status_headers_and_body(lane, kind, case):
+    status, method, path, body, headers = case
+    event = make_event(kind, method, path, body, headers)
+
+    fast = compare(lane.answer(event, CONTEXT))
+    by_app = compare(lane.answer_by_app(event, read_event(event, CONTEXT), CONTEXT))
+
+    assert fast[0] == status
+    assert fast == by_app
+
+
+@pytest.mark.parametrize("case", [*ANSWERS, *REFUSALS], ids=name_case)
+def test_all_senders_get_the_same_json_bytes(lane, case):
+    _, method, path, body, headers = case
+    replies = [lane.answer(make_event(k, method, path, body, headers), CONTEXT) for k in KINDS]
+
+    results = [read_reply(reply) for reply in replies]
+
+    if "json" in results[0][1].get("content-type", ""):  # v1 alone has no way for binary tensors
+        kept = [r for r in results if "json" in r[1]["content-type"]]
+        assert {(status, content) for status, _, content in kept} == {
+            (results[0][0], results[0][2])
+        }
+
+
+def test_every_operation_is_among_the_cases():
+    asked = {(method, path.replace("tiny", "{name}")) for _, method, path, *_ in ANSWERS}
+    table = {(o.method, o.path.replace("versions/{version}", "versions/1")) for o in OPERATIONS}
+
+    assert table - asked == {("GET", "/metrics")}  # refused in a function
+
+
+@pytest.mark.parametrize(
+    ("path", "stage", "stripped"),
+    [
+        ("/prod/predict", "prod", "/predict"),
+        ("/prod", "prod", "/"),
+        ("/prod/", "prod", "/"),
+        ("/production/predict", "prod", "/production/predict"),
+        ("/predict", "$default", "/predict"),
+        ("/predict", "", "/predict"),
+    ],
+)
+def test_only_a_whole_stage_is_stripped(path, stage, stripped):
+    assert strip_stage(path, stage) == stripped
+
+
+@pytest.mark.parametrize("path", ["/predict", "/openapi.json"])
+def test_a_stage_in_the_path_is_not_part_of_the_route(lane, path):
+    method, body = ("POST", {"text": "good"}) if path == "/predict" else ("GET", b"")
+    event = make_event("http_v2", method, f"/prod{path}", body)
+    event["requestContext"]["stage"] = "prod"
+
+    assert lane.answer(event, CONTEXT)["statusCode"] == 200
+
+
+@pytest.mark.parametrize("path", ["/predict", "/nowhere"])
+def test_a_body_that_is_not_base64_is_refused(lane, path):
+    event = make_event("http_v2", "POST", path, b"")
+    event |= {"body": "*", "isBase64Encoded": True}
+
+    status, _, body = read_reply(lane.answer(event, CONTEXT))
+
+    assert status in (400, 404)
+    assert json.loads(body)["status"] == status
+
+
+def test_a_base64_body_and_its_text_are_one_request(lane):
+    event = make_event("http_v2", "POST", "/predict", {"text": "good"})
+    encoded = make_event("http_v2", "POST", "/predict", gzip.compress(event["body"].encode()))
+    encoded["headers"] |= {"content-encoding": "gzip"}
+
+    plain, packed = (read_reply(lane.answer(e, CONTEXT)) for e in (event, encoded))
+
+    assert encoded["isBase64Encoded"]
+    assert packed == plain
+
+
+def test_the_platforms_request_id_comes_back(lane):
+    for path in ("/health", "/openapi.json"):
+        _, headers, _ = read_reply(lane.answer(make_event("http_v2", "GET", path), CONTEXT))
+        assert headers["x-request-id"] == CONTEXT.aws_request_id
+
+
+def test_an_answer_over_lambdas_limit_is_a_413(lane, monkeypatch):
+    monkeypatch.setattr("handler.http.lambda_http.MAX_REPLY_BYTES", 100)
+    event = make_event("http_v2", "POST", "/predict", {"text": "good"})
+
+    status, headers, body = read_reply(lane.answer(event, CONTEXT))
+
+    assert (status, headers["content-type"]) == (413, "application/problem+json")
+    assert json.loads(body)["limit"] == 100
+
+
+SCRIPT = """
+import json, sys
+from handler.function import handler
+replies = [handler(event, None) for event in json.loads(sys.argv[1])]
+slow = {"fastapi", "starlette", "pydantic", "mangum", "asyncio", "boto3"} & set(sys.modules)
+print(json.dumps([[reply["statusCode"] for reply in replies], sorted(slow)]))
+"""
+
+
+@pytest.mark.slow
+def test_no_operation_of_the_table_imports_fastapi(tiny_bundle):
+    cases = [*ANSWERS, *(case for case in REFUSALS if case[0] != 404)]
+    events = [make_event("http_v2", *case[1:]) for case in cases]
+    environment = {"MINNOW_BUNDLE": str(tiny_bundle), "MINNOW_MAX_CHARACTERS": "100"}
+    for name in ("TEXTS=4", "BODY_BYTES=2000", "EXPLAINED_TOKENS=8"):
+        environment["MINNOW_MAX_" + name.split("=")[0]] = name.split("=")[1]
+
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, json.dumps(events)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    statuses, slow = json.loads(done.stdout.splitlines()[-1])
+    assert statuses == [case[0] for case in cases]
+    assert slow == []

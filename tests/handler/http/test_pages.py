@@ -1,0 +1,211 @@
+"""The pages, in a real headless Chromium (Debian: chromium, chromium-driver)."""
+
+import hashlib
+import shutil
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import WebDriverWait
+
+from handler.http.pages import STATIC
+from tests.handler.http.conftest import Server
+
+pytestmark = pytest.mark.slow
+WAIT_S = 20
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which("chromium") or shutil.which("google-chrome")
+    # Root has no sandbox, a container no shared memory; nothing but our own server is opened.
+    for flag in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    service = webdriver.ChromeService(shutil.which("chromedriver"))
+    driver = webdriver.Chrome(options, service)
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture
+def page(chromium, server):
+    return open_page(chromium, server.url + "/")
+
+
+def open_page(chromium, url):
+    chromium.get_log("browser")
+    chromium.get(url)
+    return chromium
+
+
+def wait(chromium, condition):
+    WebDriverWait(chromium, WAIT_S).until(lambda driver: condition())
+
+
+def find(chromium, selector):
+    return chromium.find_elements(By.CSS_SELECTOR, selector)
+
+
+def classify(chromium, text):
+    field = chromium.find_element(By.ID, "text")
+    field.clear()
+    field.send_keys(text, Keys.CONTROL, Keys.ENTER)
+    wait(chromium, lambda: chromium.find_element(By.ID, "winner").is_displayed())
+
+
+def test_a_typed_text_gets_its_label_bar_words_and_latency(page):
+    field = page.switch_to.active_element  # the cursor waits in the field
+    field.send_keys("a good film, not bad bad bad")
+    find(page, "#go")[0].click()
+    wait(page, lambda: page.find_element(By.ID, "winner").is_displayed())
+
+    assert find(page, "#winner")[0].text == "neg, 98.2 %"
+    bars = find(page, "#scores progress")
+    assert [float(bar.get_attribute("value")) for bar in bars] == [
+        pytest.approx(0.982, abs=1e-3),
+        pytest.approx(0.018, abs=1e-3),
+    ]
+    marks = [
+        (m.text, m.get_attribute("class"), "color" in m.get_attribute("style"))
+        for m in find(page, "#words mark")
+    ]
+    assert marks[1] == ("good", "against", False)
+    assert marks[2] == ("film", "", False)
+    assert marks[5] == ("bad", "", True)
+    assert find(page, "#words")[0].text == "a good film, not bad bad bad"
+    assert "ms" in find(page, "#notes")[0].text
+
+
+def test_the_model_card_tells_accuracy_size_training_and_limits(page):
+    wait(page, lambda: find(page, "#card dd"))
+
+    card = find(page, "#card")[0].text
+    for part in ("tiny", "pos, neg", "accuracy 1", "MB", "tests.make_tiny_bundle", "max texts 4"):
+        assert part in card or part in page.title
+
+
+def test_a_refusal_is_shown_in_the_servers_words(page):
+    wait(page, lambda: find(page, "#card dd"))
+    page.execute_script("document.getElementById('text').removeAttribute('maxlength')")
+    field = page.find_element(By.ID, "text")
+    field.send_keys("a" * 101, Keys.CONTROL, Keys.ENTER)
+    wait(page, lambda: find(page, "#problem")[0].text)
+
+    assert find(page, "#problem")[0].text == "texts[0] has 101 characters, the limit is 100"
+    assert not find(page, "#result")[0].is_displayed()
+
+
+def test_html_in_a_text_stays_text(page):
+    classify(page, '<img src=x onerror="document.title=1"> & good')
+
+    assert find(page, "#words img") == []
+    assert find(page, "#words")[0].text.startswith('<img src=x onerror="document.title=1">')
+
+
+def test_an_unknown_text_is_said_to_be_unknown(page):
+    classify(page, "🙂 電影")
+
+    assert "no word of it is known" in find(page, "#notes")[0].text
+
+
+def test_snippets_hold_the_text_and_go_by_arrow_keys(page):
+    classify(page, "it's good")
+    curl = find(page, "#snippet")[0].text
+    find(page, "#tab-curl")[0].click()
+    page.switch_to.active_element.send_keys(Keys.ARROW_RIGHT)
+
+    assert "it'\\''s good" in curl
+    assert page.switch_to.active_element.get_attribute("id") == "tab-Python"
+    assert "urllib.request" in find(page, "#snippet")[0].text
+
+
+def test_every_control_is_reached_by_the_tab_key(page):
+    reached = []
+    for _ in range(5):
+        reached.append(page.switch_to.active_element.get_attribute("id"))
+        page.switch_to.active_element.send_keys(Keys.TAB)
+
+    assert reached == ["text", "go", "tab-curl", "snippet", "copy"]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [320, 390, 1200])
+def test_the_page_fits_the_screen_and_is_readable(page, scheme, width):
+    media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 600}
+    page.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    classify(page, "a good film, not bad bad bad " + "verylongword" * 5)
+
+    assert page.execute_script("return document.documentElement.scrollWidth") <= width
+    contrasts = page.execute_script(CONTRAST_SCRIPT)
+    assert contrasts
+    assert min(contrasts) >= 4.5  # WCAG 2.2 AA for text of normal size
+    page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+CONTRAST_SCRIPT = """
+const luminance = (colour) => {
+  const [r, g, b] = colour.match(/[\\d.]+/g).map(Number).map((v) => v / 255)
+    .map((v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+};
+const behind = (element) => {
+  for (; element; element = element.parentElement) {
+    const colour = getComputedStyle(element).backgroundColor;
+    if (!colour.startsWith("rgba(0, 0, 0, 0")) return colour;
+  }
+};
+return [...document.querySelectorAll("h1, h2, p, a, label, button, dt, dd, pre, textarea")]
+  .filter((element) => element.checkVisibility() && element.textContent.trim())
+  .map((element) => {
+    const pair = [getComputedStyle(element).color, behind(element)].map(luminance);
+    return (Math.max(...pair) + 0.05) / (Math.min(...pair) + 0.05);
+  });
+"""
+
+
+@pytest.mark.parametrize(("path", "ready"), [("/", "#card dd"), ("/docs", ".opblock")])
+def test_a_page_asks_nobody_else_and_breaks_no_policy(chromium, server, path, ready):
+    page = open_page(chromium, server.url + path)
+    wait(page, lambda: find(page, ready))
+
+    asked = page.execute_script("return performance.getEntriesByType('resource').map(e => e.name)")
+    assert asked
+    assert all(address.startswith((server.url, "data:")) for address in asked)
+    assert [entry["message"] for entry in page.get_log("browser")] == []
+
+
+def test_docs_show_every_operation_and_try_one_out(chromium, server):
+    page = open_page(chromium, server.url + "/docs")
+    wait(page, lambda: find(page, "#operations-Minnow-predict"))
+    find(page, "#operations-Minnow-predict button")[0].click()
+    wait(page, lambda: find(page, ".try-out__btn"))
+    find(page, ".try-out__btn")[0].click()
+    wait(page, lambda: find(page, ".execute"))
+    find(page, ".execute")[0].click()
+    wait(page, lambda: find(page, ".live-responses-table"))
+
+    assert '"label": "pos"' in find(page, ".live-responses-table")[0].text
+    assert len(find(page, ".opblock")) == 21
+
+
+def test_a_key_is_asked_for_where_keys_are_set(chromium, make_service):
+    keys = {"me": hashlib.sha256(b"secret-key").hexdigest()}
+    with Server(make_service(api_keys=keys)) as server:
+        page = open_page(chromium, server.url + "/")
+        wait(page, lambda: page.find_element(By.ID, "key").is_displayed())
+        page.find_element(By.ID, "key").send_keys("secret-key", Keys.TAB)
+        wait(page, lambda: find(page, "#card dd"))
+        classify(page, "good")
+
+        assert find(page, "#winner")[0].text.startswith("pos")
+
+
+def test_the_pages_name_no_outside_address():
+    for path in STATIC.glob("*.html"):
+        assert "http" not in path.read_text().replace("http-equiv", "")

@@ -1,0 +1,125 @@
+"""What only a server meets: bodies that come slowly, too many at a time, its environment."""
+
+import re
+import socket
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from handler.errors import SettingsError
+from handler.http.server import main, read_device, read_port
+from handler.settings import HttpSettings, Limits, read_settings
+from tests.handler.http.conftest import Server
+
+ROOT = Path(__file__).parents[3]
+HEAD = b"POST /predict HTTP/1.1\r\nhost: a\r\ncontent-length: 100\r\n\r\n{"
+
+
+def post_until(server, status):
+    """Send requests until one gets `status`: what happens on another socket takes its time."""
+    for _ in range(200):
+        response = httpx.post(f"{server.url}/predict", json={"text": "good"})
+        if response.status_code == status:
+            return response
+        time.sleep(0.05)
+    raise AssertionError(f"no answer had status {status}")
+
+
+def test_a_body_too_many_gets_503_and_probes_still_answer(make_service):
+    with Server(make_service(max_concurrency=1)) as server:
+        host, port = server.address.split(":")
+        with socket.create_connection((host, int(port))) as slow:
+            slow.sendall(HEAD)
+            refused = post_until(server, 503)
+            probe = httpx.get(f"{server.url}/health")
+        post_until(server, 200)
+
+    assert refused.headers["retry-after"] == "1"
+    assert probe.status_code == 200
+    problems = [line.get("problem") for line in server.service.lines]
+    assert "the client left before the body ended" in problems
+
+
+def test_a_body_that_stops_coming_gets_408(make_service, monkeypatch):
+    monkeypatch.setattr("handler.http.app.BODY_TIMEOUT_S", 0.2)
+    with Server(make_service()) as server:
+        host, port = server.address.split(":")
+        with socket.create_connection((host, int(port))) as slow:
+            slow.sendall(HEAD)
+            answer = b""
+            while b"within 0.2 s" not in answer:
+                answer += slow.recv(65536)
+
+    assert answer.startswith(b"HTTP/1.1 408 ")
+
+
+@pytest.mark.parametrize(
+    ("environment", "port"),
+    [
+        ({}, 8080),
+        ({"PORT": "80"}, 80),
+        ({"PORT": "80", "SAGEMAKER_BIND_TO_PORT": "81"}, 81),
+        ({"PORT": "80", "AIP_HTTP_PORT": "7080"}, 7080),
+    ],
+)
+def test_the_platform_chooses_the_port(environment, port):
+    assert read_port(environment) == port
+
+
+@pytest.mark.parametrize("value", ["0", "65536", "x", "-1", "²"])
+def test_a_port_that_is_none_is_refused(value):
+    with pytest.raises(SettingsError, match="PORT is '.*', wanted a port, 1 to 65535"):
+        read_port({"PORT": value})
+
+
+def test_only_known_devices_are_taken():
+    assert [read_device({}), read_device({"MINNOW_DEVICE": "cuda"})] == ["cpu", "cuda"]
+    with pytest.raises(SettingsError, match="MINNOW_DEVICE is 'tpu', wanted one of cpu, cuda"):
+        read_device({"MINNOW_DEVICE": "tpu"})
+
+
+def test_a_container_that_cannot_start_says_why_in_one_line(tmp_path, capsys):
+    assert main({"MINNOW_BUNDLE": str(tmp_path / "none")}) == 1
+
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_the_environment_sets_everything_of_the_service():
+    digest = "a" * 64
+    environment = {
+        "MINNOW_MAX_TEXTS": "1",
+        "MINNOW_MAX_CHARACTERS": "2",
+        "MINNOW_MAX_BODY_BYTES": "3",
+        "MINNOW_MAX_EXPLAINED_TOKENS": "4",
+        "MINNOW_API_KEYS": f"shop:{digest}, {digest}",
+        "MINNOW_CORS_ORIGINS": "https://a.example, https://b.example",
+        "MINNOW_RATE_LIMIT": "5",
+        "MINNOW_MAX_CONCURRENCY": "6",
+        "AIP_PREDICT_ROUTE": "/p",
+        "AIP_HEALTH_ROUTE": "/h",
+    }
+
+    settings = read_settings(environment)
+
+    assert settings.limits == Limits(1, 2, 3, 4)
+    assert settings.http == HttpSettings(
+        api_keys={"shop": digest, "aaaaaaaa": digest},
+        cors_origins=("https://a.example", "https://b.example"),
+        rate_limit=5,
+        max_concurrency=6,
+        predict_route="/p",
+        health_route="/h",
+    )
+
+
+def test_every_variable_stands_in_the_documentation_with_its_default():
+    code = "".join(path.read_text() for path in (ROOT / "handler").rglob("*.py"))
+    text = (ROOT / "docs" / "http.md").read_text()
+    names = set(re.findall(r'"(MINNOW_(?:MAX|API|CORS|RATE|DEVICE)[A-Z_]*)"', code))
+
+    assert len(names) == 9
+    assert {name for name in names if f"`{name}" not in text} == set()
+    for name, value in (("TEXTS", Limits.max_texts), ("CHARACTERS", Limits.max_characters)):
+        assert f"| `MINNOW_MAX_{name}` | {value} |" in text

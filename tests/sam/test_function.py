@@ -1,0 +1,40 @@
+"""The artefact of `sam build`, under the Lambda Runtime Interface Emulator."""
+
+import json
+
+import pytest
+
+from tests.sam.emulator import http_event, run_emulator
+
+pytestmark = [pytest.mark.sam, pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def emulator(built_function, tmp_path_factory):
+    with run_emulator(built_function, tmp_path_factory.mktemp("rie") / "log") as running:
+        yield running
+
+
+def test_built_function_answers_predict(emulator):
+    reply = emulator.invoke(http_event("POST", "/predict", '{"text": "good film"}'))
+
+    (prediction,) = json.loads(reply["body"])["predictions"]
+    assert (reply["statusCode"], prediction["label"]) == (200, "pos")
+    assert prediction["score"] == pytest.approx(0.8808, abs=1e-4)
+
+
+@pytest.mark.parametrize("path", ["/health", "/docs", "/openapi.json"])
+def test_built_function_answers_what_fastapi_serves(emulator, path):
+    assert emulator.invoke(http_event("GET", path))["statusCode"] == 200
+
+
+def test_built_function_answers_a_direct_call(emulator):
+    reply = emulator.invoke({"texts": ["bad film", ""]})
+
+    assert [p["known_tokens"] for p in reply["predictions"]] == [2, 0]
+
+
+def test_unknown_event_names_the_known_ones(emulator):
+    reply = emulator.invoke({"surprise": 1})
+
+    assert "unknown event; this function answers: " in reply["errorMessage"]
