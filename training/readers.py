@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 import sys
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -144,7 +145,7 @@ def _read_rows(path: Path, columns: Columns) -> Iterator[Mapping[str, Any]]:
             f"{path}: not UTF-8 after row {rows}. Convert it, for example: "
             "iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW"
         ) from None
-    except (csv.Error, EOFError, OSError) as error:  # zlib and zstd errors come as these too
+    except (csv.Error, EOFError, OSError, zlib.error) as error:  # zstd's errors are OSErrors
         raise DataError(f"{path}: cannot be read after row {rows}: {error}") from error
 
 
@@ -158,17 +159,18 @@ def _open(path: Path, compression: str) -> IO[bytes]:
     return path.open("rb")
 
 
-def _text_lines(stream: IO[bytes]) -> io.TextIOWrapper:
+def _text_lines(stream: IO[bytes], newline: str) -> io.TextIOWrapper:
     # utf-8-sig: spreadsheets write a byte order mark, which would become part of a column's name.
-    return io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
+    return io.TextIOWrapper(stream, encoding="utf-8-sig", newline=newline)
 
 
 def _parse_delimited(delimiter: str) -> Any:
     def parse(stream: IO[bytes], path: Path, columns: Columns) -> Iterator[Mapping[str, Any]]:
         csv.field_size_limit(sys.maxsize)  # the default of 128 KB is shorter than some documents
-        reader = csv.DictReader(_text_lines(stream), delimiter=delimiter, strict=True)
-        _check_columns(path, reader.fieldnames or [], columns)
-        yield from reader
+        with _text_lines(stream, newline="") as lines:
+            reader = csv.DictReader(lines, delimiter=delimiter, strict=True)
+            _check_columns(path, reader.fieldnames or [], columns)
+            yield from reader
 
     return parse
 
@@ -176,19 +178,22 @@ def _parse_delimited(delimiter: str) -> Any:
 def _parse_json_lines(
     stream: IO[bytes], path: Path, columns: Columns
 ) -> Iterator[Mapping[str, Any]]:
-    for number, line in enumerate(io.TextIOWrapper(stream, "utf-8-sig", newline="\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            position = getattr(error, "colno", 0)
-            raise DataError(f"{path}: line {number} is not JSON (column {position})") from None
-        if not isinstance(row, dict):
-            raise DataError(f"{path}: line {number} is {type(row).__name__}, wanted an object")
-        if number == 1:
-            _check_columns(path, row, columns)
-        yield row
+    is_first = True
+    with _text_lines(stream, newline="\n") as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except ValueError as error:
+                position = getattr(error, "colno", 0)
+                raise DataError(f"{path}: line {number} is not JSON (column {position})") from None
+            if not isinstance(row, dict):
+                raise DataError(f"{path}: line {number} is {type(row).__name__}, wanted an object")
+            if is_first:
+                _check_columns(path, row, columns)
+                is_first = False
+            yield row
 
 
 def _parse_parquet(stream: IO[bytes], path: Path, columns: Columns) -> Iterator[Mapping[str, Any]]:

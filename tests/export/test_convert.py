@@ -1,0 +1,167 @@
+"""The float32 graph computes what Keras computes, whatever stands beside a text in its batch."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from keras import layers
+
+from export.convert import convert_model, count_lstm_layers
+from export.errors import ExportError
+from export.optimize import optimize_model
+from export.quantize import quantize_model
+from export.verify import check_nodes
+
+pytestmark = pytest.mark.slow
+
+# Keras and ONNX Runtime sum the gates in another order; seen: under 1e-6 for models this small.
+ATOL = 1e-5
+# Mixed lengths, an empty row, one token, the longest alone at its length, and equal rows.
+ROWS = [[3, 4, 5, 6, 7, 8, 9, 10, 11], [], [5], [7, 1, 1], [5], [12, 13, 14, 15], [1] * 6]
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    units: tuple[int, ...]
+    is_bidirectional: bool = False
+    num_classes: int = 2
+    mask_zero: bool = True
+
+
+CASES = {
+    "one LSTM": Case((6,)),
+    "two LSTMs": Case((6, 5)),
+    "two bidirectional": Case((6, 5), is_bidirectional=True),
+    "softmax": Case((6, 5), num_classes=3),
+    "without a mask": Case((6, 5), mask_zero=False),
+}
+
+
+def build_model(case: Case) -> keras.Model:
+    keras.utils.set_random_seed(5)
+    token_ids = keras.Input((None,), dtype="int32", name="token_ids")
+    # Weights near 1: at Keras' default of 0.05 every text would get about the same probability.
+    large = keras.initializers.RandomNormal(stddev=1.0, seed=1)
+    hidden = layers.Embedding(16, 4, mask_zero=case.mask_zero, embeddings_initializer=large)(
+        token_ids
+    )
+    for layer, units in enumerate(case.units, start=1):
+        lstm = layers.LSTM(units, return_sequences=layer < len(case.units))
+        hidden = (layers.Bidirectional(lstm) if case.is_bidirectional else lstm)(hidden)
+    columns, activation = (1, "sigmoid") if case.num_classes == 2 else (3, "softmax")
+    output = layers.Dense(columns, activation=activation, kernel_initializer=large)(hidden)
+    return keras.Model(token_ids, output)
+
+
+def pad(rows: list[list[int]]) -> np.ndarray:
+    width = max(1, *(len(row) for row in rows), 0)
+    return np.array([row + [0] * (width - len(row)) for row in rows], np.int32)
+
+
+def run_keras(model: keras.Model, batch: np.ndarray) -> np.ndarray:
+    outputs = np.asarray(model(batch, training=False))
+    return np.hstack([1 - outputs, outputs]) if outputs.shape[1] == 1 else outputs
+
+
+def open_session(graph: onnx.ModelProto) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(
+        graph.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+
+
+def run_onnx(session: onnxruntime.InferenceSession, batch: np.ndarray) -> np.ndarray:
+    return session.run(["probabilities"], {"token_ids": batch})[0]
+
+
+@pytest.fixture(scope="module", params=list(CASES))
+def converted(request) -> tuple[Case, keras.Model, onnx.ModelProto]:
+    case = CASES[request.param]
+    model = build_model(case)
+    return case, model, convert_model(model)
+
+
+def test_float32_graph_equals_keras(converted):
+    case, model, graph = converted
+    session = open_session(graph)
+
+    for batch in (pad(ROWS), pad(ROWS[:1]), pad([[], []]), pad([[5], [6]])):
+        expected = run_keras(model, batch)
+        found = run_onnx(session, batch)
+        np.testing.assert_allclose(found, expected, rtol=0, atol=ATOL)
+        assert found.shape == (len(batch), case.num_classes)
+    assert np.ptp(run_keras(model, pad(ROWS))[:, 0]) > 0.01  # a constant would prove nothing
+
+
+def test_row_alone_equals_row_in_a_batch(converted):
+    case, _, graph = converted
+    if not case.mask_zero:
+        pytest.skip("padding counts where there is no mask")
+    session = open_session(graph)
+
+    together = run_onnx(session, pad(ROWS))
+
+    alone = np.vstack([run_onnx(session, pad([row])) for row in ROWS])
+    np.testing.assert_allclose(together, alone, rtol=0, atol=ATOL)
+
+
+def test_census_has_one_fused_node_a_layer_and_no_loop(converted):
+    case, model, graph = converted
+
+    for precision, op_type in (("float32", "LSTM"), ("int8", "DynamicQuantizeLSTM")):
+        finished = optimize_model(graph)
+        if precision == "int8":
+            finished = optimize_model(quantize_model(finished))
+        census = check_nodes(finished, count_lstm_layers(model))
+        assert census[op_type] == count_lstm_layers(model) == len(case.units)
+        assert {"Loop", "Scan", "If"} & set(census) == set()
+
+
+def test_optimized_graph_computes_the_same(converted):
+    _, _, graph = converted
+    batch = pad(ROWS)
+
+    found = run_onnx(open_session(optimize_model(graph)), batch)
+
+    expected = run_onnx(open_session(graph), batch)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=ATOL)
+
+
+def test_input_and_output_are_named_and_open(converted):
+    case, _, graph = converted
+
+    (token_ids,), (probabilities,) = graph.graph.input, graph.graph.output
+
+    assert token_ids.name == "token_ids"
+    assert [dim.dim_param for dim in token_ids.type.tensor_type.shape.dim] == ["batch", "length"]
+    assert probabilities.name == "probabilities"
+    shape = probabilities.type.tensor_type.shape.dim
+    assert (shape[0].dim_param, shape[1].dim_value) == ("batch", case.num_classes)
+
+
+def test_model_that_becomes_a_loop_is_refused():
+    token_ids = keras.Input((None,), dtype="int32", name="token_ids")
+    hidden = layers.Embedding(16, 4, mask_zero=True)(token_ids)
+    hidden = layers.LSTM(4, activation="softplus")(hidden)
+    model = keras.Model(token_ids, layers.Dense(1, activation="sigmoid")(hidden))
+
+    with pytest.raises(ExportError, match="wanted 1 and no Loop, Scan or If. Use LSTM layers"):
+        check_nodes(convert_model(model), count_lstm_layers(model))
+
+
+def test_loop_beside_a_fused_lstm_is_refused():
+    graph = onnx.ModelProto()
+    graph.graph.node.add(op_type="LSTM")
+    graph.graph.node.add(op_type="Loop")
+
+    with pytest.raises(ExportError) as caught:
+        check_nodes(graph, 1)
+
+    assert str(caught.value) == (
+        "the graph has 1 fused LSTM nodes and {'Loop': 1}, wanted 1 and no Loop, Scan or If. "
+        "Use LSTM layers with their default activations."
+    )

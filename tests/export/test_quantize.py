@@ -1,0 +1,164 @@
+"""int8 weights: how far they may be, and how the nodes read them."""
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import numpy_helper
+
+from export.graph import Graph
+from export.quantize import FULL_RANGE, REDUCED_RANGE, quantize_model, quantize_rows
+
+EMBEDDING = """
+<ir_version: 10, opset_import: ["" : 18]>
+lookup (int32[batch, length] token_ids) => (float[batch, length, 4] probabilities)
+{
+    embedded = Gather (table, token_ids)
+    probabilities = Identity (embedded)
+}
+"""
+LSTM = """
+<ir_version: 10, opset_import: ["" : 18]>
+recurrent (float[length, batch, 3] inputs, int32[batch] lens)
+    => (float[directions, batch, 2] probabilities)
+{
+    all, probabilities, cell = LSTM <hidden_size = 2, direction = "bidirectional">
+        (inputs, w, r, b, lens)
+}
+"""
+DENSE = """
+<ir_version: 10, opset_import: ["" : 18]>
+dense (float[batch, inputs] hidden) => (float[batch, outputs] probabilities)
+{
+    product = MatMul (hidden, weights)
+    probabilities = Identity (product)
+}
+"""
+
+
+def make_model(graph: str, **weights: np.ndarray) -> onnx.ModelProto:
+    model = onnx.parser.parse_model(graph)
+    model.graph.initializer.extend(
+        numpy_helper.from_array(value.astype(np.float32), name) for name, value in weights.items()
+    )
+    return model
+
+
+def run(model: onnx.ModelProto, **inputs: np.ndarray) -> np.ndarray:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    return session.run(["probabilities"], inputs)[0]
+
+
+def op_types(model: onnx.ModelProto) -> list[str]:
+    return sorted(node.op_type for node in model.graph.node)
+
+
+@pytest.fixture
+def random() -> np.random.Generator:
+    return np.random.default_rng(4)
+
+
+@pytest.mark.parametrize("highest", [FULL_RANGE, REDUCED_RANGE])
+@pytest.mark.parametrize("axis", [0, -1])
+def test_quantized_slices_are_within_half_a_step(random, highest, axis):
+    weights = (random.normal(size=(20, 7)) * 10.0 ** random.integers(-4, 4, (20, 1))).astype("f4")
+
+    values, scales = quantize_rows(weights, highest, axis)
+
+    assert values.dtype == np.int8
+    assert np.abs(values.astype(int)).max(axis=axis).tolist() == [highest] * weights.shape[axis - 1]
+    # 1e-6: float32's rounding of the division and the product.
+    assert (np.abs(values * scales - weights) <= scales * (0.5 + 1e-4)).all()
+
+
+def test_row_of_zeros_stays_zero_with_scale_one():
+    values, scales = quantize_rows(np.array([[0, 0], [1, -2]], np.float32))
+
+    np.testing.assert_array_equal(values[0], [0, 0])
+    np.testing.assert_array_equal(scales[:, 0], np.array([1, 2 / 127], np.float32))
+
+
+def test_embedding_is_looked_up_within_half_a_step_of_its_row(random):
+    table = random.normal(size=(6, 4)) * np.array([[0], [1e-3], [1], [1], [1], [100]])
+    model = make_model(EMBEDDING, table=table)
+    token_ids = np.array([[0, 1, 2], [5, 4, 0]], np.int32)
+
+    quantized = quantize_model(model)
+
+    found, expected = (run(m, token_ids=token_ids) for m in (quantized, model))
+    half_steps = np.abs(table).max(axis=1)[token_ids][:, :, None] / 127 / 2
+    assert op_types(quantized) == ["Cast", "Gather", "Gather", "Identity", "Mul"]
+    assert (np.abs(found - expected) <= half_steps * 1.0001).all()
+    np.testing.assert_array_equal(found[0, 0], np.zeros(4))
+
+
+def make_lstm(random: np.random.Generator) -> onnx.ModelProto:
+    return make_model(
+        LSTM,
+        w=random.normal(size=(2, 8, 3)) * np.arange(1, 9)[:, None],
+        r=random.normal(size=(2, 8, 2)),
+        b=random.normal(size=(2, 16)),
+    )
+
+
+def test_lstm_has_a_scale_for_each_unit_of_each_gate(random):
+    model = make_lstm(random)
+
+    graph = Graph(quantize_model(model))
+
+    (node,) = graph.nodes
+    w, w_scale, w_zero = (graph.constant(node.input[index]) for index in (1, 8, 9))
+    r, r_scale, r_zero = (graph.constant(node.input[index]) for index in (2, 10, 11))
+    assert node.op_type == "DynamicQuantizeLSTM"
+    assert (w.shape, r.shape) == ((2, 3, 8), (2, 2, 8))
+    assert w_scale.shape == r_scale.shape == w_zero.shape == r_zero.shape == (2, 8)
+    assert not w_zero.any()
+    assert not r_zero.any()
+    original = numpy_helper.to_array(model.graph.initializer[0])
+    rebuilt = (w * w_scale[:, None, :]).transpose(0, 2, 1)
+    assert (np.abs(rebuilt - original) <= w_scale[:, :, None] * 0.5001).all()
+
+
+def test_quantized_lstm_computes_nearly_the_same(random):
+    model = make_lstm(random)
+    inputs = random.normal(size=(5, 3, 3)).astype(np.float32)
+    lens = np.array([5, 1, 3], np.int32)
+
+    quantized = quantize_model(model)  # the whole range overflows on CPUs without VNNI
+
+    found, expected = (run(m, inputs=inputs, lens=lens) for m in (quantized, model))
+    # Weights of up to 8 times a normal variable, 7 bits, five steps: a wrong scale gives 1.
+    np.testing.assert_allclose(found, expected, rtol=0, atol=0.15)
+
+
+def test_large_dense_layer_is_quantized(random):
+    model = make_model(DENSE, weights=random.normal(size=(128, 32)))
+    hidden = random.uniform(-1, 1, size=(3, 128)).astype(np.float32)
+
+    quantized = quantize_model(model)
+
+    found, expected = (run(m, hidden=hidden) for m in (quantized, model))
+    assert op_types(quantized) == ["DynamicQuantizeMatMul", "Identity"]
+    # 128 products, each off by half a step of either side (1/64 and 1/255): about 0.2 in all.
+    np.testing.assert_allclose(found, expected, rtol=0, atol=0.5)
+
+
+def test_small_dense_layer_stays_as_it_is(random):
+    model = make_model(DENSE, weights=random.normal(size=(127, 32)))
+
+    quantized = quantize_model(model)
+
+    assert quantized.graph == model.graph
+
+
+def test_the_model_given_is_not_changed(random):
+    model = make_lstm(random)
+    before = model.SerializeToString(deterministic=True)
+
+    quantize_model(model)
+
+    assert model.SerializeToString(deterministic=True) == before

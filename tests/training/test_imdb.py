@@ -1,0 +1,120 @@
+"""The download, from a tarball of the official layout on loopback."""
+
+import hashlib
+import http.server
+import io
+import tarfile
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from training.errors import DataError
+from training.imdb import download_imdb
+from training.readers import Columns, read_dataset
+
+FILES = {
+    "README": "not a review",
+    "imdb.vocab": "the\nand",
+    "train/labeledBow.feat": "9 0:1",
+    "train/neg/0_2.txt": "dull, very\ndull",
+    "train/neg/1_1.txt": 'a "bad" film',
+    "train/pos/0_9.txt": "good<br />film",
+    "train/pos/10_8.txt": "eleventh",
+    "train/unsup/0_0.txt": "no label",
+    "train/urls_neg.txt": "http://www.imdb.com/title/tt1/usercomments\n"
+    "http://www.imdb.com/title/tt2/usercomments\n",
+    "train/urls_pos.txt": "".join(
+        f"http://www.imdb.com/title/tt{film}/usercomments\n" for film in range(100, 111)
+    ),
+    "train/urls_unsup.txt": "http://www.imdb.com/title/tt9/usercomments\n",
+    "test/neg/0_3.txt": "weak",
+    "test/pos/0_7.txt": "café",
+    "test/urls_neg.txt": "http://www.imdb.com/title/tt3/usercomments\n",
+    "test/urls_pos.txt": "http://www.imdb.com/title/tt4/usercomments\n",
+}
+
+
+@dataclass
+class Site:
+    url: str
+    md5: str
+    requests: list[str] = field(default_factory=list)
+
+
+def make_tarball() -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        for name, text in FILES.items():
+            member = tarfile.TarInfo(f"aclImdb/{name}")
+            member.size = len(text.encode())
+            archive.addfile(member, io.BytesIO(text.encode()))
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    content = make_tarball()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            site.requests.append(self.path)
+            is_there = self.path == "/aclImdb_v1.tar.gz"
+            self.send_response(200 if is_there else 404)
+            self.send_header("Content-Length", str(len(content) if is_there else 0))
+            self.end_headers()
+            self.wfile.write(content if is_there else b"")
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        url = f"http://127.0.0.1:{server.server_port}/aclImdb_v1.tar.gz"
+        site = Site(url, hashlib.md5(content).hexdigest())
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield site
+        server.shutdown()
+        thread.join()
+
+
+def files_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_rows_labels_and_films_are_those_of_the_tarball(tmp_path, site):
+    train_path, test_path = download_imdb(tmp_path / "imdb", site.url, site.md5)
+
+    train = read_dataset(train_path, Columns(group="film"))
+    test = read_dataset(test_path, Columns(group="film"))
+    assert train.texts == ["dull, very\ndull", 'a "bad" film', "good<br />film", "eleventh"]
+    assert train.labels == ["neg", "neg", "pos", "pos"]
+    assert train.groups == ["tt1", "tt2", "tt100", "tt110"]
+    assert (test.texts, test.labels) == (["weak", "café"], ["neg", "pos"])
+    assert test.groups == ["tt3", "tt4"]
+    assert files_in(tmp_path / "imdb") == ["aclImdb_v1.tar.gz", "test.csv.gz", "train.csv.gz"]
+
+
+def test_second_call_downloads_nothing_and_writes_the_same_bytes(tmp_path, site):
+    first = [path.read_bytes() for path in download_imdb(tmp_path, site.url, site.md5)]
+
+    again = [path.read_bytes() for path in download_imdb(tmp_path, site.url, site.md5)]
+
+    assert again == first
+    assert site.requests == ["/aclImdb_v1.tar.gz"]
+
+
+def test_wrong_md5_leaves_nothing(tmp_path, site):
+    with pytest.raises(DataError, match=r"(?s)aclImdb_v1\.tar\.gz: .*Run the command again"):
+        download_imdb(tmp_path, site.url, md5="0" * 32)
+
+    assert files_in(tmp_path) == []
+
+
+def test_failed_download_leaves_nothing(tmp_path, site):
+    with pytest.raises(DataError, match="/gone: 404 .* Run the command again to retry"):
+        download_imdb(tmp_path, site.url.replace("aclImdb_v1.tar.gz", "gone"), site.md5)
+
+    assert files_in(tmp_path) == []
