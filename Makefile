@@ -35,12 +35,12 @@ DEMO_PORT ?= 8765
 # The synthetic reviews have forty words: a small model learns them in seconds.
 DEMO_SIZES := --embedding-dim 32 --units 32,32 --epochs 6 --learning-rate 0.003
 
-# Asks the server that has just been started, for 30 s at most until it listens.
+# Asks the server that has just been started, for two minutes at most until it listens.
 define ASK
 import sys, time, urllib.error, urllib.request
 headers = {"content-type": "application/json"}
 request = urllib.request.Request(sys.argv[1], sys.argv[2].encode(), headers)
-for attempt in range(300):
+for attempt in range(1200):
     try:
         print(urllib.request.urlopen(request).read().decode())
         break
@@ -115,6 +115,9 @@ lock: ## pin every dependency again, with hashes
 		--no-emit-package minnow-maas --extra dev pyproject.toml -o requirements-dev.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--extra cpu --extra handler --extra events pyproject.toml -o handler/requirements.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--extra cpu --extra handler --extra events --extra test pyproject.toml \
+		-o requirements-handler-test.txt
 
 # --- the function on SAM -------------------------------------------------------------------------
 # Each tool in its own environment: they pin what the others pin otherwise.
