@@ -80,7 +80,8 @@ def check_free(out: Path, force: bool) -> None:
     """Raise ExportError if `out` is there and may not be replaced."""
     if out.exists() and not force:
         raise ExportError(f"{out}: exists already. Give another --out, or --force to replace it.")
-    if out.exists() and not (out / MANIFEST).is_file() and any(out.iterdir()):
+    is_empty = out.is_dir() and not any(out.iterdir())
+    if out.exists() and not (out / MANIFEST).is_file() and not is_empty:
         raise ExportError(
             f"{out}: is not a bundle (no {MANIFEST}), so --force does not replace it."
         )

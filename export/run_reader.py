@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,10 +58,13 @@ def read_run(folder: Path) -> Run:
         with np.load(folder / "reference.npz", allow_pickle=False) as reference:
             token_ids, probabilities = reference["token_ids"], reference["probabilities"]
         tokenizer = (folder / "tokenizer.json").read_bytes()
+        run = Run(folder, metadata, tokenizer, token_ids, probabilities)
+        if not run.model_path.is_file():
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(run.model_path))
     except FileNotFoundError as error:
         raise ExportError(
             f"{error.filename}: no such file. A run is made by: minnow train DATA --out {folder}"
         ) from error
-    except (KeyError, TypeError, ValueError) as error:
+    except (EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
         raise ExportError(f"{folder}: the run cannot be read ({error}). Train again.") from error
-    return Run(folder, metadata, tokenizer, token_ids, probabilities)
+    return run

@@ -15,3 +15,21 @@ def tiny_bundle() -> Path:
 @pytest.fixture(scope="session")
 def tiny_classifier(tiny_bundle: Path) -> Classifier:
     return load_classifier(tiny_bundle)
+
+
+@pytest.fixture(scope="session")
+def tiny_data(tmp_path_factory) -> Path:
+    from tests.training.tiny import write_tiny_data
+
+    return write_tiny_data(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tiny_data: Path, tmp_path_factory) -> Path:
+    """A finished run, trained once a session; copy it before changing it."""
+    # Imported here: tests/handler also runs where tensorflow is not installed.
+    from tests.training.tiny import SETTINGS
+    from training.train import Sources, train_run
+
+    out = tmp_path_factory.mktemp("runs") / "tiny"
+    return train_run(Sources(tiny_data), out, SETTINGS).folder

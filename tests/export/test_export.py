@@ -1,0 +1,146 @@
+"""From a run to a bundle, or to nothing."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from export.errors import ExportError
+from export.export import ExportSettings, export_run
+from handler.classifier import load_classifier
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def run_copy(tiny_run, tmp_path) -> Path:
+    return Path(shutil.copytree(tiny_run, tmp_path / "run"))
+
+
+def snapshot(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def spoil_reference(run: Path, row: int) -> None:
+    """Turn the probabilities of `row` around."""
+    with np.load(run / "reference.npz") as arrays:
+        token_ids, probabilities = arrays["token_ids"], arrays["probabilities"]
+    probabilities[row] = (1.0, 0.0) if probabilities[row, 0] < 0.5 else (0.0, 1.0)
+    np.savez(run / "reference.npz", token_ids=token_ids, probabilities=probabilities)
+
+
+@pytest.mark.parametrize("precision", ["int8", "float32"])
+def test_bundle_loads_and_computes_what_keras_computed(tiny_run, tmp_path, precision):
+    out = tmp_path / "bundle"
+
+    metrics = export_run(tiny_run, out, ExportSettings(precision, name="tiny", version="7"))
+
+    classifier = load_classifier(out)
+    manifest = classifier.manifest
+    assert sorted(snapshot(out)) == ["manifest.json", "model.onnx", "tokenizer.json"]
+    assert (manifest.name, manifest.version, manifest.precision) == ("tiny", "7", precision)
+    assert manifest.labels == ("neg", "pos")
+    assert manifest.metrics["reference"] == metrics["reference"]
+    assert metrics["reference"]["max_gap"] <= (1e-4 if precision == "float32" else 0.12)
+    nodes = manifest.provenance["nodes"]
+    assert nodes["LSTM" if precision == "float32" else "DynamicQuantizeLSTM"] == 2
+    assert manifest.provenance["data"]["train"]["path"] == "reviews.csv"
+    with np.load(tiny_run / "reference.npz") as arrays:
+        rows = [ids[ids > 0].tolist() for ids in arrays["token_ids"]]
+        expected = arrays["probabilities"]
+    # int8: the export's own tolerance; float32: its worst gap seen is 3e-6.
+    atol = 1e-4 if precision == "float32" else 0.12
+    np.testing.assert_allclose(classifier.run(rows), expected, rtol=0, atol=atol)
+
+
+def test_figures_of_the_finished_classifier_are_kept(tiny_run, tmp_path):
+    out = tmp_path / "bundle"
+
+    metrics = export_run(
+        tiny_run, out, evaluate=lambda classifier: {"size_bytes": classifier.size_bytes}
+    )
+
+    size_bytes = load_classifier(out).size_bytes
+    assert metrics["bundle"] == {"size_bytes": size_bytes}
+    assert json.loads((out / "manifest.json").read_text())["metrics"]["bundle"] == metrics["bundle"]
+
+
+def test_bundle_that_differs_from_the_reference_is_not_written(run_copy, tmp_path):
+    spoil_reference(run_copy, row=11)
+
+    with pytest.raises(ExportError, match=r"reference\.npz: in a batch of one row, row 11 \(\d+ "):
+        export_run(run_copy, tmp_path / "bundle")
+
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_failed_export_leaves_the_existing_bundle_as_it_was(run_copy, tmp_path, tiny_bundle):
+    out = Path(shutil.copytree(tiny_bundle, tmp_path / "bundle"))
+    spoil_reference(run_copy, row=0)
+
+    with pytest.raises(ExportError, match=r"row 0 \(0 tokens\) is off by 0\.\d+"):
+        export_run(run_copy, out, force=True)
+
+    assert snapshot(out) == snapshot(tiny_bundle)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle", "run"]
+
+
+def test_force_replaces_a_bundle(tiny_run, tmp_path, tiny_bundle):
+    out = Path(shutil.copytree(tiny_bundle, tmp_path / "bundle"))
+
+    export_run(tiny_run, out, force=True)
+
+    assert load_classifier(out).manifest.name == "tiny"
+    assert snapshot(out)["model.onnx"] != snapshot(tiny_bundle)["model.onnx"]
+
+
+def test_existing_out_is_refused_without_force(tiny_run, tmp_path, tiny_bundle):
+    out = Path(shutil.copytree(tiny_bundle, tmp_path / "bundle"))
+
+    with pytest.raises(ExportError, match=re.escape(f"{out}: exists already. Give another --out")):
+        export_run(tiny_run, out)
+
+    assert snapshot(out) == snapshot(tiny_bundle)
+
+
+def test_force_does_not_replace_a_folder_that_is_no_bundle(tiny_run, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+
+    with pytest.raises(ExportError, match=r"is not a bundle \(no manifest\.json\), so --force"):
+        export_run(tiny_run, tmp_path, force=True)
+
+    assert snapshot(tmp_path) == {"notes.txt": b"mine"}
+
+
+def test_force_does_not_replace_a_file(tiny_run, tmp_path):
+    out = tmp_path / "notes.txt"
+    out.write_text("mine")
+
+    with pytest.raises(ExportError, match=r"is not a bundle"):
+        export_run(tiny_run, out, force=True)
+
+    assert out.read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    "name", ["metadata.json", "model.keras", "reference.npz", "tokenizer.json"]
+)
+def test_run_with_a_missing_file_is_refused(run_copy, tmp_path, name):
+    (run_copy / name).unlink()
+
+    with pytest.raises(ExportError, match=re.escape(f"{run_copy / name}: no such file")):
+        export_run(run_copy, tmp_path / "bundle")
+
+    assert not (tmp_path / "bundle").exists()
+
+
+@pytest.mark.parametrize("name", ["metadata.json", "reference.npz"])
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 no archive", b"{"])
+def test_run_with_a_broken_file_is_refused(run_copy, tmp_path, name, content):
+    (run_copy / name).write_bytes(content)
+
+    with pytest.raises(ExportError, match="the run cannot be read"):
+        export_run(run_copy, tmp_path / "bundle")

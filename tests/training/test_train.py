@@ -1,0 +1,238 @@
+"""Training a tiny run from end to end, also when it is killed on the way."""
+
+import csv
+import dataclasses
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.training.tiny import NUM_ROWS, SETTINGS
+from training import fit as fit_module
+from training import train as train_module
+from training.errors import DataError, RunError
+from training.metrics import evaluate
+from training.readers import read_dataset
+from training.run_folder import Run, read_run
+from training.split import split_rows
+from training.train import Sources, load_predictor, reference_rows, train_run
+
+pytestmark = pytest.mark.slow
+
+# The same sums in the same order on one machine: only threads can change the last bits of float32.
+ATOL = 1e-6
+
+
+class Killed(BaseException):
+    """Stands for a kill: no handler of Exception may see it."""
+
+
+def weights_of(run: Run) -> list[np.ndarray]:
+    import keras
+
+    return keras.saving.load_model(run.model_path, compile=False).get_weights()
+
+
+def kill_after_batches(monkeypatch, num_batches: int) -> None:
+    """Write a checkpoint after every batch, and raise Killed right after number `num_batches`."""
+    save = fit_module.save_checkpoint
+    saved = []
+
+    def save_and_kill(path, model, progress):
+        save(path, model, progress)
+        saved.append(progress.batch)
+        if len(saved) == num_batches:
+            raise Killed
+
+    monkeypatch.setattr(fit_module, "CHECKPOINT_INTERVAL_S", -1.0)
+    monkeypatch.setattr(fit_module, "save_checkpoint", save_and_kill)
+
+
+def start_and_kill(data: Path, out: Path, num_batches: int = 3, settings=SETTINGS) -> Path:
+    """Leave unfinished training and return its folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        kill_after_batches(patch, num_batches)
+        with pytest.raises(Killed):
+            train_run(Sources(data), out, settings)
+    assert not out.exists()
+    return out.with_name(out.name + ".partial")
+
+
+def test_run_folder_is_complete(tiny_run):
+    run = read_run(tiny_run)
+
+    assert sorted(path.name for path in tiny_run.iterdir()) == [
+        "confusion_matrix.png",
+        "history.csv",
+        "learning_curves.png",
+        "metadata.json",
+        "model.keras",
+        "reference.npz",
+        "report.md",
+        "tokenizer.json",
+    ]
+    assert not tiny_run.with_name("tiny.partial").exists()
+    assert run.labels == ["neg", "pos"]
+    assert run.metadata["settings"] == json.loads(json.dumps(dataclasses.asdict(SETTINGS)))
+    assert run.metadata["data"]["train"]["rows"] == NUM_ROWS
+
+
+def test_history_has_a_row_an_epoch(tiny_run):
+    with (tiny_run / "history.csv").open() as file:
+        rows = list(csv.DictReader(file))
+
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+
+
+def test_reference_holds_what_keras_gives(tiny_run):
+    import keras
+
+    model = keras.saving.load_model(tiny_run / "model.keras", compile=False)
+    with np.load(tiny_run / "reference.npz", allow_pickle=False) as reference:
+        token_ids, probabilities = reference["token_ids"], reference["probabilities"]
+
+    positive = model.predict_on_batch(token_ids)
+
+    np.testing.assert_allclose(
+        probabilities, np.hstack([1 - positive, positive]), rtol=0, atol=1e-5
+    )
+    assert token_ids.shape == (64, SETTINGS.max_length)
+    assert (token_ids[:4] > 0).sum(axis=1).tolist() == [0, 1, 1, SETTINGS.max_length]
+
+
+def test_metadata_metrics_are_those_of_the_saved_model(tiny_run, tiny_data):
+    run = read_run(tiny_run)
+    dataset = read_dataset(tiny_data)
+    _, dev_rows = split_rows(dataset, SETTINGS.dev_fraction, SETTINGS.seed)
+
+    probabilities = load_predictor(run)([dataset.texts[row] for row in dev_rows])
+
+    figures = evaluate([dataset.labels[row] for row in dev_rows], probabilities, run.labels)
+    stored = run.metadata["metrics"]["dev"]
+    assert stored["rows"] == figures["rows"] == len(dev_rows)
+    assert stored["confusion_matrix"] == figures["confusion_matrix"]
+    for name in ("accuracy", "macro_f1", "log_loss", "calibration_error"):
+        assert stored[name] == pytest.approx(figures[name], abs=1e-5)
+
+
+# 17 batches and 18 checkpoints an epoch: inside the first epoch, and inside the second.
+@pytest.mark.parametrize("num_batches", [3, 25])
+def test_killed_training_goes_on_to_the_same_end(tiny_run, tiny_data, tmp_path, num_batches):
+    out = tmp_path / "run"
+    partial = start_and_kill(tiny_data, out, num_batches)
+    assert (partial / "checkpoint.npz").is_file()
+
+    resumed = train_run(Sources(tiny_data), out, SETTINGS)
+
+    whole = read_run(tiny_run)
+    for found, expected in zip(weights_of(resumed), weights_of(whole), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=0, atol=ATOL)
+    for name in ("accuracy", "macro_f1", "log_loss"):
+        found, expected = (r.metadata["metrics"]["dev"][name] for r in (resumed, whole))
+        assert found == pytest.approx(expected, abs=ATOL)
+    assert not partial.exists()
+
+
+def begin_and_kill(data: Path, out: Path, settings=SETTINGS, force: bool = False) -> Path:
+    """Leave training that was killed before its first batch and return its folder."""
+
+    def kill(*_):
+        raise Killed
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train_module, "fit", kill)
+        with pytest.raises(Killed):
+            train_run(Sources(data), out, settings, force)
+    return out.with_name(out.name + ".partial")
+
+
+def test_unfinished_training_of_other_settings_is_not_continued(tiny_data, tmp_path):
+    out = tmp_path / "run"
+    partial = begin_and_kill(tiny_data, out)
+    other = dataclasses.replace(SETTINGS, units=(8,), learning_rate=0.02)
+    before = (partial / "started.json").read_bytes()
+
+    with pytest.raises(RunError) as caught:
+        train_run(Sources(tiny_data), out, other)
+
+    assert str(caught.value) == (
+        f"{partial}: holds unfinished training of other settings or data "
+        "(settings.learning_rate, settings.units differ). "
+        "Repeat them to go on, or start anew with --force."
+    )
+    assert (partial / "started.json").read_bytes() == before
+
+
+def test_unfinished_training_of_other_data_is_not_continued(tiny_data, tmp_path):
+    data = Path(shutil.copy(tiny_data, tmp_path / "reviews.csv"))
+    begin_and_kill(data, tmp_path / "run")
+    with data.open("a") as file:
+        file.write("the plot was good .,pos\n")
+
+    with pytest.raises(RunError, match=r"\(data\.train\.rows, data\.train\.sha256 differ\)"):
+        train_run(Sources(data), tmp_path / "run", SETTINGS)
+
+
+def test_force_starts_anew_over_unfinished_training(tiny_data, tmp_path):
+    partial = begin_and_kill(tiny_data, tmp_path / "run")
+    (partial / "checkpoint.npz").write_bytes(b"of other settings")
+
+    begin_and_kill(tiny_data, tmp_path / "run", dataclasses.replace(SETTINGS, seed=9), force=True)
+
+    assert json.loads((partial / "started.json").read_text())["settings"]["seed"] == 9
+    assert not (partial / "checkpoint.npz").exists()
+
+
+def test_existing_out_is_refused_and_left_alone(tiny_data, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "notes.txt").write_text("mine")
+
+    with pytest.raises(RunError, match=re.escape(f"{tmp_path / 'run'}: exists already. Give")):
+        train_run(Sources(tiny_data), tmp_path / "run", SETTINGS)
+
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["notes.txt"]
+    assert not (tmp_path / "run.partial").exists()
+
+
+def test_development_label_that_training_lacks_is_refused(tiny_data, tmp_path):
+    dev = tmp_path / "dev.csv"
+    dev.write_text("text,label\nthe plot was good .,mixed\n")
+
+    with pytest.raises(DataError, match="1 labels do not stand in .* the first is 'mixed'"):
+        train_run(Sources(tiny_data, dev=dev), tmp_path / "run", SETTINGS)
+
+    assert not (tmp_path / "run.partial").exists()
+
+
+def test_three_labels_with_development_and_test_files(tmp_path):
+    rows = [f"{word} film {word},{word}" for word in ("good", "bad", "odd")] * 8
+    path = tmp_path / "rows.csv"
+    path.write_text("text,label\n" + "\n".join(rows) + "\n")
+    settings = dataclasses.replace(SETTINGS, epochs=1, units=(4,))
+
+    run = train_run(Sources(path, dev=path, test=path), tmp_path / "run", settings)
+
+    assert run.labels == ["bad", "good", "odd"]
+    assert run.metadata["metrics"]["test"] == run.metadata["metrics"]["dev"]
+    probabilities = load_predictor(run)(["good film", "", "odd"])
+    assert probabilities.shape == (3, 3)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["metadata.json", "model.keras", "reference.npz"])
+def test_run_with_a_missing_file_is_refused(tiny_run, tmp_path, name):
+    folder = Path(shutil.copytree(tiny_run, tmp_path / "run"))
+    (folder / name).unlink()
+
+    with pytest.raises(RunError, match=re.escape(f"{folder / name}: no such file")):
+        read_run(folder)
+
+
+def test_reference_rows_of_empty_texts_still_have_every_length():
+    rows = reference_rows([[], []], max_length=3)
+
+    assert rows[:4] == [[], [1], [1], [1, 1, 1]]
+    assert len(rows) == 64

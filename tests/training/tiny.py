@@ -1,0 +1,27 @@
+"""A run small enough to train inside a test: 300 synthetic rows, two LSTMs of 8 units."""
+
+from pathlib import Path
+
+from training.settings import Settings
+from training.synthetic import write_synthetic_reviews
+
+# A dropout rate, so that a resumed run must also find the random generators as they were.
+SETTINGS = Settings(
+    recipe="seed",
+    seed=3,
+    vocab_size=50,
+    max_length=32,
+    embedding_dim=8,
+    units=(8, 8),
+    dropout_rate=0.1,
+    learning_rate=0.01,
+    batch_size=16,
+    epochs=2,
+)
+NUM_ROWS = 300
+
+
+def write_tiny_data(folder: Path) -> Path:
+    path = folder / "reviews.csv"
+    write_synthetic_reviews(path, NUM_ROWS, seed=1)
+    return path
