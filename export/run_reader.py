@@ -55,7 +55,11 @@ def read_run(folder: Path) -> Run:
                 f"{path}: format_version is {found}, this build reads {FORMAT_VERSION}. "
                 "Train again."
             )
-        with np.load(folder / "reference.npz", allow_pickle=False) as reference:
+        # NumPy leaves a file that it opened itself open when it turns out to be no archive.
+        with (
+            (folder / "reference.npz").open("rb") as file,
+            np.load(file, allow_pickle=False) as reference,
+        ):
             token_ids, probabilities = reference["token_ids"], reference["probabilities"]
         tokenizer = (folder / "tokenizer.json").read_bytes()
         run = Run(folder, metadata, tokenizer, token_ids, probabilities)
