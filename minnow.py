@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from importlib import metadata
@@ -32,7 +33,9 @@ Command = Callable[[argparse.Namespace], int]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return the exit code: 0 done, 1 the work failed, 2 wrong usage."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     options = build_parser().parse_args(arguments)
+    options.typed = shlex.join(["minnow", *arguments])
     command: Command = options.command
     try:
         return command(options)
@@ -128,7 +131,8 @@ def train(options: argparse.Namespace) -> int:
     given = {name: value for name, value in vars(options).items() if name in names}
     columns = Columns(options.text_column, options.label_column, options.group_column)
     sources = Sources(options.data, options.dev, options.test, columns)
-    run = train_run(sources, options.out, dataclasses.replace(settings, **given), options.force)
+    settings = dataclasses.replace(settings, **given)
+    run = train_run(sources, options.out, settings, options.force, options.typed)
     metrics = run.metadata["metrics"]
     print(format_evaluation(metrics.get("test", metrics["dev"])))
     print(f"\n{run.folder}: done. The report is in {run.folder / 'report.md'}", file=sys.stderr)

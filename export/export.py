@@ -94,6 +94,7 @@ def describe_run(run: Run, settings: ExportSettings, census: dict[str, int]) -> 
         "precision": settings.precision,
         "metrics": {"keras": {role: _headline(part) for role, part in metadata["metrics"].items()}},
         "provenance": {
+            "command": metadata["command"],
             "recipe": metadata["recipe"],
             "settings": metadata["settings"],
             "data": {

@@ -55,11 +55,14 @@ class Splits:
     labels: list[str]
 
 
-def train_run(sources: Sources, out: Path, settings: Settings, force: bool = False) -> Run:
+def train_run(
+    sources: Sources, out: Path, settings: Settings, force: bool = False, command: str = ""
+) -> Run:
     """Train on `sources` and return the run in `out`.
 
     Work in progress stands in `<out>.partial`; where that folder is there, made by the same data
     and settings, training goes on from it. `out` appears when everything is in it.
+    `command` is kept in the metadata, so that others can do the same.
 
     Raises:
         DataError: The data cannot be trained on; said before any training.
@@ -111,6 +114,7 @@ def train_run(sources: Sources, out: Path, settings: Settings, force: bool = Fal
     )
     metadata = {
         "format_version": FORMAT_VERSION,
+        "command": command,
         "recipe": settings.recipe,
         "settings": dataclasses.asdict(settings),
         "labels": labels,
