@@ -15,10 +15,14 @@ from numpy.typing import NDArray
 
 @dataclass
 class Progress:
-    """Epoch and batch that come next, what the epochs so far gave, and the best weights."""
+    """Epoch and batch that come next, what the epochs so far gave, and the best weights.
+
+    `loss_sum` and `seconds` are of the epoch under way.
+    """
 
     epoch: int = 0
     batch: int = 0
+    loss_sum: float = 0.0
     seconds: float = 0.0
     history: list[dict[str, float]] = field(default_factory=list)
     best_weights: list[NDArray[Any]] = field(default_factory=list)

@@ -62,17 +62,16 @@ def fit(
                 loss = model.train_on_batch(
                     pad([train.token_ids[row] for row in rows]), train.label_ids[rows]
                 )
-                # train_on_batch returns the mean since the epoch began or training went on.
+                progress.loss_sum += float(loss)
                 progress.batch += 1
                 bar.update()
-                bar.set_postfix(loss=f"{float(loss):.4f}", refresh=False)
+                bar.set_postfix(loss=f"{progress.loss_sum / progress.batch:.4f}", refresh=False)
                 if time.monotonic() - saved > CHECKPOINT_INTERVAL_S:
                     progress.seconds += time.monotonic() - started
                     started = saved = time.monotonic()
                     save_checkpoint(checkpoint, model, progress)
-            model.reset_metrics()
             progress.seconds += time.monotonic() - started
-            _end_epoch(model, predict(dev.token_ids), dev.label_ids, progress, float(loss))
+            _end_epoch(model, predict(dev.token_ids), dev.label_ids, progress)
             save_checkpoint(checkpoint, model, progress)
             tqdm.write(_describe(progress.history[-1]), file=bar.fp)
     model.set_weights(progress.best_weights)
@@ -113,14 +112,13 @@ def _end_epoch(
     probabilities: NDArray[np.float32],
     label_ids: NDArray[np.int32],
     progress: Progress,
-    loss: float,
 ) -> None:
     dev_loss = log_loss(probabilities, label_ids)
     if not progress.history or dev_loss < min(row["dev_loss"] for row in progress.history):
         progress.best_weights = model.get_weights()
     row = {
         "epoch": progress.epoch + 1,
-        "loss": loss,
+        "loss": progress.loss_sum / progress.batch,
         "dev_loss": dev_loss,
         "dev_accuracy": float(np.mean(probabilities.argmax(axis=1) == label_ids)),
         "seconds": round(progress.seconds, 1),
@@ -128,6 +126,7 @@ def _end_epoch(
     progress.history.append(row)
     progress.epoch += 1
     progress.batch = 0
+    progress.loss_sum = 0.0
     progress.seconds = 0.0
 
 

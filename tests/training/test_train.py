@@ -14,8 +14,10 @@ from tests.training.tiny import NUM_ROWS, SETTINGS
 from training import fit as fit_module
 from training import train as train_module
 from training.errors import DataError, RunError
+from training.fit import Encoded, fit
 from training.metrics import evaluate
 from training.readers import read_dataset
+from training.recipes.seed import build_model
 from training.run_folder import Run, read_run
 from training.split import split_rows
 from training.train import Sources, load_predictor, reference_rows, train_run
@@ -236,3 +238,17 @@ def test_reference_rows_of_empty_texts_still_have_every_length():
 
     assert rows[:4] == [[], [1], [1], [1, 1, 1]]
     assert len(rows) == 64
+
+
+def test_history_loss_is_the_mean_of_all_batches_of_the_epoch(tmp_path):
+    settings = dataclasses.replace(
+        SETTINGS, learning_rate=0.0, dropout_rate=0.0, batch_size=10, epochs=1
+    )
+    model = build_model(settings, vocab_size=50, num_classes=2)
+    token_ids = [[2 + row, 5, 7][: 1 + row % 3] for row in range(20)]
+    rows = Encoded(token_ids, np.arange(20, dtype=np.int32) % 2)
+
+    (epoch,) = fit(model, rows, rows, settings, tmp_path / "checkpoint.npz")
+
+    # Without learning, and with batches of one size, both are the same mean over the same rows.
+    np.testing.assert_allclose(epoch["loss"], epoch["dev_loss"], rtol=1e-5)
