@@ -166,9 +166,10 @@ def evaluate(options: argparse.Namespace) -> int:
 
 def load_model(folder: Path) -> tuple[Sequence[str], Callable[[list[str]], Any]]:
     """Return labels and a function from texts to probabilities, of a run or of a bundle."""
-    if (folder / "metadata.json").is_file():
+    from training.run_folder import is_run, read_run
+
+    if is_run(folder):
         _quieten_tensorflow()
-        from training.run_folder import read_run
         from training.train import load_predictor
 
         run = read_run(folder)

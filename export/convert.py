@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -24,16 +23,10 @@ from export.passes import (
 OPSET = 18
 
 
-def convert_run_model(model_path: Path) -> onnx.ModelProto:
-    """Return the float32 graph of the model in `model_path`.
-
-    token_ids int32 (batch, length), right-padded with 0 -> probabilities (batch, num_classes).
-    """
-    return convert_model(keras.saving.load_model(model_path, compile=False))
-
-
 def convert_model(model: keras.Model) -> onnx.ModelProto:
     """Return the float32 graph of `model`, by way of a twin without masks.
+
+    token_ids int32 (batch, length), right-padded with 0 -> probabilities (batch, num_classes).
 
     A mask makes tf2onnx write each LSTM as a Loop, five times slower and closed to quantization.
     The twin has none; `sequence_lens` then does in the graph what the mask did in Keras.

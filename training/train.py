@@ -30,7 +30,6 @@ from training.settings import Settings
 from training.split import split_rows
 from training.tokenizer import PAD_ID, UNKNOWN_ID, encode_texts, train_tokenizer
 
-RECIPES = ("seed",)
 REFERENCE_ROWS = 64
 LIBRARIES = ("tensorflow", "keras", "numpy", "tokenizers")
 
@@ -47,12 +46,11 @@ class Sources:
 
 @dataclass(frozen=True)
 class Splits:
-    """The rows by use, and the label of each output column."""
+    """The rows by use."""
 
     train: Encoded
     dev: Encoded
     dev_labels: list[str]
-    labels: list[str]
 
 
 def train_run(
@@ -224,7 +222,7 @@ def _encode_splits(
         dev_labels = [dataset.labels[row] for row in dev_rows or []]
         dev_ids = [token_ids[row] for row in dev_rows or []]
     dev = Encoded(dev_ids, np.array([column[label] for label in dev_labels], np.int32))
-    return Splits(train, dev, dev_labels, labels)
+    return Splits(train, dev, dev_labels)
 
 
 def _check_labels(other: Dataset, train: Dataset) -> None:
