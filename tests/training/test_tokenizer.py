@@ -65,6 +65,14 @@ def test_most_frequent_words_are_kept_and_words_seen_once_are_not():
     assert set(large.get_vocab()) == {PAD, UNKNOWN, "often", "twice", "rare"}
 
 
+def test_ids_follow_the_alphabet_whatever_the_frequency():
+    texts = ["b b b", "c c", "a a a a", "ä ä"]
+
+    vocab = train_tokenizer(texts, vocab_size=50, max_length=8).get_vocab()
+
+    assert vocab == {PAD: 0, UNKNOWN: 1, "a": 2, "b": 3, "c": 4, "ä": 5}
+
+
 def test_same_texts_give_the_same_tokenizer():
     texts = [f"{word} {word} b c d" for word in "zyxwvu"] * 2
 
