@@ -28,6 +28,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from handler.bundle import unpack_tokenizer
+
 ROOT = Path(__file__).parents[1]
 IMAGE = "public.ecr.aws/lambda/python:3.12"
 MB_PER_VCPU = 1769
@@ -134,12 +136,20 @@ def build_contestants(out: Path, bundle: Path) -> dict[str, Path]:
     for name in ("floor", "eager"):
         shutil.copy(ROOT / "benchmarks/baselines" / name / "app.py", folders[name])
         shutil.copytree(bundle, folders[name] / "model")
+        write_plain_tokenizer(folders[name] / "model")
     for cache in folders["eager"].rglob("__pycache__"):
         shutil.rmtree(cache)
     done = subprocess.run([*make, "runtime-python"], check=True, capture_output=True, text=True)
     compile_floor = ["-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]
     subprocess.run([done.stdout.strip(), *compile_floor, folders["floor"] / "app.py"], check=True)
     return folders
+
+
+def write_plain_tokenizer(bundle: Path) -> None:
+    """Write the `tokenizer.json` that everybody else's function would load."""
+    document, vocab = unpack_tokenizer((bundle / "tokenizer.json.gz").read_bytes())
+    document["model"]["vocab"] = vocab
+    (bundle / "tokenizer.json").write_text(json.dumps(document, ensure_ascii=False), "utf-8")
 
 
 def measure(

@@ -10,10 +10,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from tokenizers import Tokenizer
-
 from export.errors import ExportError
-from handler.bundle import FORMAT_VERSION, MANIFEST, TOKENIZER
+from handler.bundle import FORMAT_VERSION, MANIFEST, TOKENIZER, unpack_tokenizer
 from handler.classifier import Classifier, load_classifier
 
 GOLDEN_WORDS = 24
@@ -43,7 +41,7 @@ def write_bundle(
             "format_version": FORMAT_VERSION,
             **manifest,
             "golden": {
-                "text": make_golden_text(files[TOKENIZER]),
+                "text": make_golden_text(unpack_tokenizer(files[TOKENIZER])[1]),
                 "probabilities": [0.0] * len(manifest["labels"]),
                 "atol": 1.0,
             },
@@ -68,9 +66,8 @@ def write_bundle(
     return out
 
 
-def make_golden_text(tokenizer_json: bytes) -> str:
+def make_golden_text(vocab: Mapping[str, int]) -> str:
     """Return some words of the vocabulary in a fixed random order: no text of the user's."""
-    vocab = Tokenizer.from_buffer(tokenizer_json).get_vocab()
     words = sorted((word for word in vocab if word.isalpha()), key=vocab.__getitem__)
     order = random.Random(0)
     return " ".join(order.choice(words) for _ in range(GOLDEN_WORDS)) if words else ""

@@ -15,6 +15,7 @@ from export.convert import OPSET, convert_model, count_lstm_layers
 from export.optimize import optimize_model
 from export.quantize import quantize_model
 from export.run_reader import Run, read_run
+from export.tokenizer_file import pack_tokenizer
 from export.verify import TOLERANCES, check_nodes, verify_outputs
 from handler.bundle import MODEL, TOKENIZER
 from handler.classifier import Classifier
@@ -75,7 +76,10 @@ def export_run(
             metrics["bundle"] = evaluate(classifier)
         return metrics
 
-    files = {MODEL: graph.SerializeToString(deterministic=True), TOKENIZER: run.tokenizer}
+    files = {
+        MODEL: graph.SerializeToString(deterministic=True),
+        TOKENIZER: pack_tokenizer(run.tokenizer),
+    }
     manifest = describe_run(run, settings, census)
     write_bundle(out, files, manifest, check, GOLDEN_ATOL[settings.precision])
     return metrics

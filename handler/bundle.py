@@ -1,7 +1,7 @@
 """Reading a bundle: the folder that `minnow export` writes and the handler serves.
 
     model.onnx         token_ids int32 (batch, length) -> probabilities float32 (batch, num_classes)
-    tokenizer.json     Hugging Face `tokenizers`: normalisation, splitting, vocabulary, truncation
+    tokenizer.json.gz  Hugging Face `tokenizers`, the words told apart: `unpack_tokenizer`
     manifest.json      what the two are, and how to know that they are still that
 
 `docs/artefacts.md` documents the format, field by field.
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +19,12 @@ from typing import Any
 
 from handler.errors import ArtefactError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MANIFEST = "manifest.json"
 MODEL = "model.onnx"
-TOKENIZER = "tokenizer.json"
+TOKENIZER = "tokenizer.json.gz"
+GZIP = 31  # zlib's `wbits` for a gzip header; the gzip module is one more import
+NO_LETTER = ord("0")  # stands for 0 in `shared`
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,21 @@ def read_bundle(folder: Path) -> Bundle:
         name: _read_checked(folder / name, manifest.sha256[name]) for name in (MODEL, TOKENIZER)
     }
     return Bundle(folder, manifest, files[MODEL], files[TOKENIZER])
+
+
+def unpack_tokenizer(content: bytes) -> tuple[dict[str, Any], dict[str, int]]:
+    """Return (`tokenizer.json` with added tokens only, word -> id) of the file in a bundle.
+
+    Each word is stored as how many letters it shares with the word before it, and its ending:
+    {"shared": "0442", "endings": "film s ed t"} -> film, films, filmed, fit
+    """
+    document = json.loads(zlib.decompress(content, GZIP))
+    shared, endings = document["words"]["shared"], document["words"]["endings"]
+    word, words = "", []
+    for letters, ending in zip(shared.encode("ascii"), endings.split(" "), strict=True):
+        word = word[: letters - NO_LETTER] + ending
+        words.append(word)
+    return document["tokenizer"], dict(zip(words, range(len(words)), strict=True))
 
 
 def parse_manifest(document: Any, path: Path) -> Manifest:

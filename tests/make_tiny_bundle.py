@@ -16,6 +16,8 @@ import onnx
 from onnx import numpy_helper
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
+from export.tokenizer_file import pack_tokenizer
+
 FOLDER = Path(__file__).parent / "tiny_bundle"
 LOGITS = {"[PAD]": (0, 0), "[UNK]": (0, 0), "good": (2, 0), "bad": (0, 2), "film": (0, 0)}
 MAX_LENGTH = 8
@@ -39,7 +41,7 @@ def write_tiny_bundle(folder: Path) -> None:
     onnx.checker.check_model(model)
     files = {
         "model.onnx": model.SerializeToString(deterministic=True),
-        "tokenizer.json": make_tokenizer().to_str().encode(),
+        "tokenizer.json.gz": pack_tokenizer(make_tokenizer().to_str().encode()),
     }
     for name, content in files.items():
         (folder / name).write_bytes(content)
@@ -58,7 +60,7 @@ def make_tokenizer() -> Tokenizer:
 def make_manifest(files: dict[str, bytes]) -> dict:
     winning = 1 / (1 + np.exp(-2.0))
     return {
-        "format_version": 1,
+        "format_version": 2,
         "name": "tiny",
         "version": "1",
         "labels": ["pos", "neg"],

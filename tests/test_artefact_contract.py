@@ -88,6 +88,6 @@ def test_newer_bundle_is_refused_by_the_handler(exported, tmp_path):
     raise_format_version(bundle / "manifest.json")
 
     with pytest.raises(
-        ArtefactError, match=r"manifest\.json: format_version is 2, this build reads 1\. Export"
+        ArtefactError, match=r"manifest\.json: format_version is 3, this build reads 2\. Export"
     ):
         read_bundle(bundle)

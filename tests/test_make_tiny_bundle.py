@@ -3,7 +3,7 @@ import pytest
 from tests.make_tiny_bundle import FOLDER, write_tiny_bundle
 
 
-@pytest.mark.parametrize("name", ["manifest.json", "model.onnx", "tokenizer.json"])
+@pytest.mark.parametrize("name", ["manifest.json", "model.onnx", "tokenizer.json.gz"])
 def test_committed_bundle_is_what_the_script_writes(tmp_path, name):
     write_tiny_bundle(tmp_path)
 

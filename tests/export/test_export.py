@@ -40,7 +40,7 @@ def test_bundle_loads_and_computes_what_keras_computed(tiny_run, tmp_path, preci
 
     classifier = load_classifier(out)
     manifest = classifier.manifest
-    assert sorted(snapshot(out)) == ["manifest.json", "model.onnx", "tokenizer.json"]
+    assert sorted(snapshot(out)) == ["manifest.json", "model.onnx", "tokenizer.json.gz"]
     assert (manifest.name, manifest.version, manifest.precision) == ("tiny", "7", precision)
     assert manifest.labels == ("neg", "pos")
     assert manifest.metrics["reference"] == metrics["reference"]

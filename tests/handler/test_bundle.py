@@ -32,12 +32,12 @@ def test_intact_bundle_is_read_whole(tiny_bundle):
     bundle = read_bundle(tiny_bundle)
 
     assert bundle.model == (tiny_bundle / "model.onnx").read_bytes()
-    assert bundle.tokenizer == (tiny_bundle / "tokenizer.json").read_bytes()
+    assert bundle.tokenizer == (tiny_bundle / "tokenizer.json.gz").read_bytes()
     assert bundle.manifest.labels == ("pos", "neg")
     assert bundle.manifest.max_length == 8
 
 
-@pytest.mark.parametrize("name", ["model.onnx", "tokenizer.json"])
+@pytest.mark.parametrize("name", ["model.onnx", "tokenizer.json.gz"])
 def test_changed_file_is_named(bundle, name):
     path = bundle / name
     content = bytearray(path.read_bytes())
@@ -47,7 +47,7 @@ def test_changed_file_is_named(bundle, name):
     assert_refused(bundle, name, "sha256 is [0-9a-f]{64}, the manifest says [0-9a-f]{64}. The file")
 
 
-@pytest.mark.parametrize("name", ["model.onnx", "tokenizer.json"])
+@pytest.mark.parametrize("name", ["model.onnx", "tokenizer.json.gz"])
 def test_truncated_file_is_named(bundle, name):
     path = bundle / name
     path.write_bytes(path.read_bytes()[:-1])
@@ -55,7 +55,7 @@ def test_truncated_file_is_named(bundle, name):
     assert_refused(bundle, name, "sha256 is ")
 
 
-@pytest.mark.parametrize("name", ["model.onnx", "tokenizer.json", "manifest.json"])
+@pytest.mark.parametrize("name", ["model.onnx", "tokenizer.json.gz", "manifest.json"])
 def test_missing_file_is_named(bundle, name):
     (bundle / name).unlink()
 
@@ -73,12 +73,12 @@ def test_folder_in_the_place_of_a_file_is_named(bundle):
     assert_refused(bundle, "model.onnx", r"cannot be read \(Is a directory\)")
 
 
-@pytest.mark.parametrize("found", [2, 0, "1", None])
+@pytest.mark.parametrize("found", [1, 0, "1", None])
 def test_other_format_version_is_refused(bundle, found):
     change_manifest(bundle, format_version=found)
 
     assert_refused(
-        bundle, "manifest.json", f"format_version is {found}, this build reads 1. Export the model"
+        bundle, "manifest.json", f"format_version is {found}, this build reads 2. Export the model"
     )
 
 
@@ -93,7 +93,7 @@ def test_broken_json_is_refused(bundle, content):
 def test_json_that_is_no_object_is_refused(bundle, content):
     (bundle / "manifest.json").write_text(content)
 
-    assert_refused(bundle, "manifest.json", "format_version is None, this build reads 1")
+    assert_refused(bundle, "manifest.json", "format_version is None, this build reads 2")
 
 
 @pytest.mark.parametrize("field", ["labels", "golden", "files", "max_length", "precision"])
@@ -109,7 +109,7 @@ def test_missing_field_is_named(bundle, field):
 def test_file_that_the_manifest_does_not_list_is_named(bundle):
     change_manifest(bundle, files={"model.onnx": {"sha256": "0" * 64}})
 
-    assert_refused(bundle, "manifest.json", "field 'tokenizer.json' is missing")
+    assert_refused(bundle, "manifest.json", "field 'tokenizer.json.gz' is missing")
 
 
 def test_wrong_golden_probabilities_are_refused(bundle):

@@ -1,0 +1,57 @@
+"""The tokenizer's file in a bundle; `handler/bundle.py` reads it."""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from typing import Any
+
+from export.errors import ExportError
+from handler.bundle import GZIP, NO_LETTER
+
+MAX_SHARED = 40  # letters of the word before that a word may repeat; "X" in the file
+
+
+def pack_tokenizer(tokenizer_json: bytes) -> bytes:
+    """Return what `handler.bundle.unpack_tokenizer` reads, the same bytes for the same words.
+
+    Raises:
+        ExportError: Not a word-level tokenizer, or a word with a space in it.
+    """
+    document = json.loads(tokenizer_json)
+    vocab: dict[str, int] = read_vocab(document)
+    words = sorted(vocab, key=vocab.__getitem__)
+    shared, endings, previous = "", [], ""
+    for word in words:
+        letters = min(len(os.path.commonprefix([previous, word])), MAX_SHARED)
+        shared += chr(NO_LETTER + letters)
+        endings.append(word[letters:])
+        previous = word
+    added = {token["content"]: token["id"] for token in document["added_tokens"]}
+    document["model"]["vocab"] = added
+    packed = {
+        "tokenizer": document,
+        "words": {"shared": shared, "endings": " ".join(endings)},
+    }
+    content = json.dumps(packed, ensure_ascii=False, separators=(",", ":")).encode()
+    return zlib.compress(content, 9, GZIP)
+
+
+def read_vocab(document: dict[str, Any]) -> dict[str, int]:
+    """Return word -> id of a parsed `tokenizer.json`; raises ExportError as `pack_tokenizer`."""
+    model = document["model"]
+    if model["type"] != "WordLevel":
+        raise ExportError(
+            f"tokenizer.json: its model is {model['type']}, wanted WordLevel, which "
+            "`minnow train` makes."
+        )
+    vocab: dict[str, int] = model["vocab"]
+    spaced = sum(" " in word for word in vocab)
+    gaps = len(set(range(len(vocab))) - set(vocab.values()))
+    if spaced or gaps:
+        raise ExportError(
+            f"tokenizer.json: {spaced} words hold a space and {gaps} ids are missing; wanted words "
+            "without spaces and ids from 0 on. Train again."
+        )
+    return vocab
