@@ -1,4 +1,4 @@
-"""int8 weights: LSTM, embeddings (a scale per row) and large dense layers."""
+"""int8 weights: LSTM, embeddings (a scale for each row, 4 bits if wanted), large dense layers."""
 
 from __future__ import annotations
 
@@ -21,15 +21,28 @@ FULL_RANGE = 127
 # A dense layer of fewer weights stays float32: the nodes that would quantize its input take longer
 # than the multiplication, and the whole layer is under 16 KB.
 MIN_DENSE_WEIGHTS = 4096
+# Of fewer columns a scale for each row would be half the table or more.
+MIN_SCALED = 8
+SMALLEST_FLOAT16 = 6.2e-5  # below it float16 loses precision
+# Shares of the largest value that 4 bits may reach up to.
+CLIP_RATIOS = (1.0, 0.95, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5, 0.4)
+MIDDLE = 8  # values of 4 bits are stored as 1 to 15
 
 
-def quantize_model(model: onnx.ModelProto, reduce_range: bool = True) -> onnx.ModelProto:
-    """Return `model` with int8 weights; activations are quantized as they come."""
+def quantize_model(
+    model: onnx.ModelProto, reduce_range: bool = True, embedding_bits: int = 8
+) -> onnx.ModelProto:
+    """Return `model` with int8 weights; activations are quantized as they come.
+
+    Args:
+        reduce_range: LSTM and dense weights within 7 bits.
+        embedding_bits: 8 or 4, of the tables.
+    """
     graph = Graph(onnx.ModelProto.FromString(model.SerializeToString()))
     highest = REDUCED_RANGE if reduce_range else FULL_RANGE
     for node in graph.nodes:
         if node.op_type == "Gather" and _is_table(graph.constant(node.input[0])):
-            _quantize_embedding(graph, node)
+            _quantize_embedding(graph, node, embedding_bits)
         elif node.op_type == "MatMul":
             _quantize_dense(graph, node, highest)
     for node in lstm_nodes(graph):
@@ -53,18 +66,103 @@ def quantize_rows(
     return values, scales
 
 
+def quantize_table(
+    table: NDArray[np.float32], bits: int
+) -> tuple[NDArray[np.int8], NDArray[np.floating[Any]]]:
+    """Return (int8 values, scales) of an embedding table, `bits` of each value in use.
+
+    A scale for each row, float16, shape (rows, 1); of rows under MIN_SCALED columns one scale for
+    the whole table, float32, shape (1, 1). With 8 bits values * scales is at most half a step from
+    `table`; with 4 bits large values may be clipped, where that makes the squared error smaller.
+    """
+    highest = 2 ** (bits - 1) - 1
+    axis = 1 if table.shape[1] >= MIN_SCALED else None
+    largest = np.abs(table).max(axis=axis, keepdims=True)
+    best_error = np.full(largest.shape, np.inf)
+    best = np.ones_like(largest)
+    for ratio in CLIP_RATIOS if bits == 4 else (1.0,):
+        scales = np.where(largest > 0, largest * ratio / highest, 1)
+        if axis == 1:  # rounded up, so that the largest value needs no clipping
+            scales = np.maximum(scales * (1 + 2**-11), SMALLEST_FLOAT16).astype(np.float16)
+        scales = scales.astype(np.float32)
+        values = np.clip(np.rint(table / scales), -highest, highest)
+        error = np.mean((values * scales - table) ** 2, axis=axis, keepdims=True)
+        best = np.where(error < best_error, scales, best)
+        best_error = np.minimum(error, best_error)
+    values = np.clip(np.rint(table / best), -highest, highest).astype(np.int8)
+    return values, best.astype(np.float16 if axis == 1 else np.float32)
+
+
 def _is_table(value: NDArray[Any] | None) -> bool:
     return value is not None and value.ndim == 2 and value.dtype == np.float32
 
 
-def _quantize_embedding(graph: Graph, node: onnx.NodeProto) -> None:
+def _quantize_embedding(graph: Graph, node: onnx.NodeProto, bits: int) -> None:
+    """Let `node` look up integers and multiply what it found by their scales.
+
+    A table of 4 bits whose rows cannot be halved stays at 8, but for rows of one value.
+    """
     table = graph.weights(node.input[0])
-    values, scales = quantize_rows(table)  # (rows, dim), (rows, 1)
+    columns = table.shape[1]
+    bits = 8 if columns % 2 and columns > 1 else bits
+    values, scales = quantize_table(table, bits)
     ids, output = node.input[1], node.output[0]
-    rows = graph.add_node("Gather", [graph.add_constant(values, "embedding"), ids], "rows")
-    steps = graph.add_node("Gather", [graph.add_constant(scales, "embedding_scales"), ids], "steps")
-    floats = graph.add_node("Cast", [rows], "row_values", to=TensorProto.FLOAT)
+    if bits == 8:
+        found = graph.add_node("Gather", [graph.add_constant(values, "embedding"), ids], "rows")
+    elif columns == 1:
+        found = _look_up_nibble(graph, values, ids)
+    else:
+        found = _look_up_nibbles(graph, values, ids)
+    floats = graph.add_node("Cast", [found], "row_values", to=TensorProto.FLOAT)
+    if bits == 4:
+        middle = graph.add_constant(np.array(MIDDLE, np.float32), "middle")
+        floats = graph.add_node("Sub", [floats, middle], "centred")
+    steps = graph.add_constant(scales, "embedding_scales")
+    if len(scales) > 1:
+        halves = graph.add_node("Gather", [steps, ids], "half_steps")
+        steps = graph.add_node("Cast", [halves], "steps", to=TensorProto.FLOAT)
     graph.redirect(output, graph.add_node("Mul", [floats, steps], "embedded"))
+
+
+def _look_up_nibbles(graph: Graph, values: NDArray[np.int8], ids: str) -> str:
+    """Return values + MIDDLE; the first half of a row is stored in the low four bits.
+
+    As quick as com.microsoft's GatherBlockQuantized (39 and 46 us of CPU time for 250 ids of 32
+    columns; int8: 27), and every ONNX runtime has these operators.
+    """
+    low, high = np.hsplit((values + MIDDLE).astype(np.uint8), 2)
+    packed = graph.add_constant(low | high << 4, "embedding")
+    both = graph.add_node("Gather", [packed, ids], "packed_rows")
+    halves = [_low_nibble(graph, both), _high_nibble(graph, both)]
+    return graph.add_node("Concat", halves, "rows", axis=-1)
+
+
+def _look_up_nibble(graph: Graph, values: NDArray[np.int8], ids: str) -> str:
+    """Return values + MIDDLE of a table of one column; a byte holds the rows 2i and 2i + 1."""
+    padded = np.append(values[:, 0], [0] * (len(values) % 2)) + MIDDLE
+    low, high = padded.astype(np.uint8).reshape(-1, 2).T
+    packed = graph.add_constant((low | high << 4)[:, None], "embedding")
+    two = graph.add_constant(np.array(2, np.int64), "two")
+    wide_ids = graph.add_node("Cast", [ids], "row_ids", to=TensorProto.INT64)
+    both = graph.add_node(
+        "Gather", [packed, graph.add_node("Div", [wide_ids, two], "pair_ids")], "packed_rows"
+    )
+    odd = graph.add_node("Mod", [wide_ids, two], "parity")
+    axis = graph.add_constant(np.array([-1], np.int64), "last_axis")
+    is_odd = graph.add_node("Cast", [odd], "is_odd", to=TensorProto.BOOL)
+    is_odd = graph.add_node("Unsqueeze", [is_odd, axis], "is_odd")
+    found = [is_odd, _high_nibble(graph, both), _low_nibble(graph, both)]
+    return graph.add_node("Where", found, "rows")
+
+
+def _low_nibble(graph: Graph, packed: str) -> str:
+    mask = graph.add_constant(np.array(15, np.uint8), "low_bits")
+    return graph.add_node("BitwiseAnd", [packed, mask], "low")
+
+
+def _high_nibble(graph: Graph, packed: str) -> str:
+    shift = graph.add_constant(np.array(4, np.uint8), "shift")
+    return graph.add_node("BitShift", [packed, shift], "high", direction="RIGHT")
 
 
 def _quantize_dense(graph: Graph, node: onnx.NodeProto, highest: int) -> None:

@@ -7,7 +7,7 @@ import pytest
 from onnx import numpy_helper
 
 from export.graph import Graph
-from export.quantize import FULL_RANGE, REDUCED_RANGE, quantize_model, quantize_rows
+from export.quantize import FULL_RANGE, REDUCED_RANGE, quantize_model, quantize_rows, quantize_table
 
 EMBEDDING = """
 <ir_version: 10, opset_import: ["" : 18]>
@@ -44,9 +44,11 @@ def make_model(graph: str, **weights: np.ndarray) -> onnx.ModelProto:
     return model
 
 
-def run(model: onnx.ModelProto, **inputs: np.ndarray) -> np.ndarray:
+def run(model: onnx.ModelProto, precise: bool = False, **inputs: np.ndarray) -> np.ndarray:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    # Products of 8 bits with 8 bits in full, also on CPUs without VNNI, which saturate otherwise.
+    options.add_session_config_entry("session.x64quantprecision", "1" if precise else "0")
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
@@ -83,17 +85,68 @@ def test_row_of_zeros_stays_zero_with_scale_one():
 
 
 def test_embedding_is_looked_up_within_half_a_step_of_its_row(random):
-    table = random.normal(size=(6, 4)) * np.array([[0], [1e-3], [1], [1], [1], [100]])
-    model = make_model(EMBEDDING, table=table)
+    table = random.normal(size=(6, 8)) * np.array([[0], [0.1], [1], [1], [1], [100]])
+    model = make_model(EMBEDDING.replace("length, 4", "length, 8"), table=table)
     token_ids = np.array([[0, 1, 2], [5, 4, 0]], np.int32)
 
     quantized = quantize_model(model)
 
     found, expected = (run(m, token_ids=token_ids) for m in (quantized, model))
     half_steps = np.abs(table).max(axis=1)[token_ids][:, :, None] / 127 / 2
-    assert op_types(quantized) == ["Cast", "Gather", "Gather", "Identity", "Mul"]
-    assert (np.abs(found - expected) <= half_steps * 1.0001).all()
-    np.testing.assert_array_equal(found[0, 0], np.zeros(4))
+    assert op_types(quantized) == ["Cast", "Cast", "Gather", "Gather", "Identity", "Mul"]
+    # 1.001: a scale is rounded up to float16's 11 bits.
+    assert (np.abs(found - expected) <= half_steps * 1.001).all()
+    np.testing.assert_array_equal(found[0, 0], np.zeros(8))
+
+
+@pytest.mark.parametrize("columns", [8, 10, 32, 1])
+def test_embedding_of_4_bits_is_looked_up(random, columns):
+    table = random.normal(size=(7, columns)).astype(np.float32)
+    model = make_model(EMBEDDING.replace("length, 4", f"length, {columns}"), table=table)
+    token_ids = np.array([[0, 1, 2, 3], [6, 5, 4, 0]], np.int32)
+
+    quantized = quantize_model(model, embedding_bits=4)
+
+    values, scales = quantize_table(table, bits=4)
+    found = run(quantized, token_ids=token_ids)
+    np.testing.assert_array_equal(found, (values * scales.astype(np.float32))[token_ids])
+    (packed,) = (
+        tensor for tensor in quantized.graph.initializer if tensor.name.startswith("embedding__")
+    )
+    assert len(numpy_helper.to_array(packed).tobytes()) == -(-table.size // 2)
+    assert np.abs(values).max() <= 7
+    # The step of the largest value is a seventh of it; clipping trades that for smaller steps.
+    assert np.sqrt(np.mean((found - table[token_ids]) ** 2)) < np.abs(table).max() / 7 / 2
+
+
+def test_embedding_of_odd_width_keeps_8_bits(random):
+    table = random.normal(size=(7, 9)).astype(np.float32)
+    model = make_model(EMBEDDING.replace("length, 4", "length, 9"), table=table)
+
+    assert quantize_model(model, embedding_bits=4) == quantize_model(model)
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+def test_narrow_table_has_one_scale(random, bits):
+    table = random.normal(size=(50, 1)).astype(np.float32)
+
+    values, scales = quantize_table(table, bits)
+
+    assert scales.shape == (1, 1)
+    assert scales.dtype == np.float32
+    if bits == 8:
+        assert (np.abs(values * scales - table) <= scales * 0.5001).all()
+
+
+def test_clipping_makes_the_error_of_4_bits_smaller(random):
+    table = random.normal(size=(200, 64)).astype(np.float32)
+
+    values, scales = quantize_table(table, bits=4)
+
+    clipped = np.mean((values * scales.astype(np.float32) - table) ** 2)
+    plain_values, plain_scales = quantize_rows(table, highest=7)
+    plain = np.mean((plain_values * plain_scales - table) ** 2)
+    assert clipped < 0.9 * plain
 
 
 def make_lstm(random: np.random.Generator) -> onnx.ModelProto:
@@ -123,14 +176,16 @@ def test_lstm_has_a_scale_for_each_unit_of_each_gate(random):
     assert (np.abs(rebuilt - original) <= w_scale[:, :, None] * 0.5001).all()
 
 
-def test_quantized_lstm_computes_nearly_the_same(random):
+@pytest.mark.parametrize("reduce_range", [True, False])
+def test_quantized_lstm_computes_nearly_the_same(random, reduce_range):
     model = make_lstm(random)
     inputs = random.normal(size=(5, 3, 3)).astype(np.float32)
     lens = np.array([5, 1, 3], np.int32)
 
-    quantized = quantize_model(model)  # the whole range overflows on CPUs without VNNI
+    quantized = quantize_model(model, reduce_range)
 
-    found, expected = (run(m, inputs=inputs, lens=lens) for m in (quantized, model))
+    found = run(quantized, precise=not reduce_range, inputs=inputs, lens=lens)
+    expected = run(model, inputs=inputs, lens=lens)
     # Weights of up to 8 times a normal variable, 7 bits, five steps: a wrong scale gives 1.
     np.testing.assert_allclose(found, expected, rtol=0, atol=0.15)
 
