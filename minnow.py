@@ -14,6 +14,7 @@ from typing import Any
 DEFAULT_BUNDLE = Path(__file__).parent / "handler" / "model"
 
 DATA_HELP = "CSV, TSV, JSON Lines or Parquet (also .gz, .zst), or a folder with one a label"
+RECIPES = ("wide_deep", "seed")  # modules of `training/recipes`, the default first
 # Flags named for the fields of `training.settings.Settings`.
 TRAINING_FLAGS = {
     "--seed": int,
@@ -22,9 +23,12 @@ TRAINING_FLAGS = {
     "--max-length": int,
     "--embedding-dim": int,
     "--dropout-rate": float,
+    "--token-dropout-rate": float,
     "--learning-rate": float,
+    "--weight-decay": float,
     "--batch-size": int,
     "--epochs": int,
+    "--min-steps": int,
     "--patience": int,
 }
 
@@ -103,7 +107,8 @@ def _add_train(commands: Any) -> None:
     parser.add_argument("--group-column", help="rows of one group stay on one side of the split")
     parser.add_argument("--dev", type=Path, metavar="FILE", help="default: a tenth of DATA")
     parser.add_argument("--test", type=Path, metavar="FILE", help="rows for the reported figures")
-    parser.add_argument("--recipe", choices=("seed",), default="seed")
+    parser.add_argument("--recipe", choices=RECIPES, default=RECIPES[0])
+    parser.add_argument("--quick", action="store_true", help="a first look in a few epochs")
     parser.add_argument("--force", action="store_true", help="replace RUN, or start it anew")
     recipe = parser.add_argument_group("instead of the recipe's own settings")
     for flag, kind in TRAINING_FLAGS.items():
@@ -126,7 +131,8 @@ def train(options: argparse.Namespace) -> int:
     from training.readers import Columns
     from training.train import Sources, train_run
 
-    settings = importlib.import_module(f"training.recipes.{options.recipe}").SETTINGS
+    recipe = importlib.import_module(f"training.recipes.{options.recipe}")
+    settings = recipe.QUICK if options.quick else recipe.SETTINGS
     names = {field.name for field in dataclasses.fields(settings)} - {"recipe"}
     given = {name: value for name, value in vars(options).items() if name in names}
     columns = Columns(options.text_column, options.label_column, options.group_column)

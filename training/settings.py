@@ -18,10 +18,18 @@ class Settings:
         embedding_dim: Width of the word vectors.
         units: Hidden units of each LSTM layer, first to last.
         dropout_rate: Share of activations zeroed between layers while training.
-        learning_rate: Of Adam.
+        token_dropout_rate: Share of whole tokens zeroed while training.
+        learning_rate: Of AdamW, its highest.
+        weight_decay: Of AdamW; 0 makes it Adam.
+        cosine_decay: Warm up over a twentieth of the steps, then lower the learning rate to zero
+            along a cosine, in place of a constant one.
+        ema_share: Share of all steps that the moving average of the weights reaches back over; what
+            is kept is that average. 0 keeps the weights themselves.
         batch_size: Texts in one step.
         epochs: Passes over the training rows at most.
-        patience: Epochs without a better development log loss before training ends.
+        min_steps: More epochs, where they would be fewer steps than this.
+        patience: Epochs without a better development log loss before training ends, with the
+            weights of the best epoch; 0 trains all epochs and keeps the last.
     """
 
     recipe: str
@@ -32,7 +40,12 @@ class Settings:
     embedding_dim: int = 128
     units: tuple[int, ...] = (128, 128)
     dropout_rate: float = 0.0
+    token_dropout_rate: float = 0.0
     learning_rate: float = 1e-3
+    weight_decay: float = 0.0
+    cosine_decay: bool = False
+    ema_share: float = 0.0
     batch_size: int = 64
     epochs: int = 5
+    min_steps: int = 0
     patience: int = 2

@@ -21,7 +21,7 @@ from tokenizers import Tokenizer
 
 from training.batches import pad
 from training.errors import DataError, RunError
-from training.fit import Encoded, fit, make_predictor
+from training.fit import Encoded, make_predictor
 from training.metrics import evaluate
 from training.readers import Columns, Dataset, check_trainable, read_dataset
 from training.report import write_report
@@ -95,7 +95,8 @@ def train_run(
 
     recipe = importlib.import_module(f"training.recipes.{settings.recipe}")
     model = recipe.build_model(settings, tokenizer.get_vocab_size(), len(labels))
-    history = fit(model, splits.train, splits.dev, settings, partial / "checkpoint.npz")
+    checkpoint = partial / "checkpoint.npz"
+    history = recipe.fit_model(model, splits.train, splits.dev, settings, checkpoint)
 
     predict = make_predictor(model)
     metrics = {"dev": evaluate(splits.dev_labels, predict(splits.dev.token_ids), labels)}
@@ -129,8 +130,8 @@ def train_run(
     }
     write_report(partial, metadata, history)
     write_json(partial / "metadata.json", metadata)
-    (partial / "checkpoint.npz").unlink()
-    (partial / "started.json").unlink()
+    for name in ("started.json", "checkpoint.npz", "wide.npz"):
+        (partial / name).unlink(missing_ok=True)
     if out.exists():
         shutil.rmtree(out)
     partial.rename(out)

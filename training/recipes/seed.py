@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import keras
 from keras import layers
 
+from training.fit import fit as fit_model
 from training.settings import Settings
 
+__all__ = ["QUICK", "SETTINGS", "build_model", "fit_model"]
+
 SETTINGS = Settings(recipe="seed")
+QUICK = dataclasses.replace(SETTINGS, epochs=1)
 
 
 def build_model(settings: Settings, vocab_size: int, num_classes: int) -> keras.Model:
