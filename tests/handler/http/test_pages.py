@@ -71,7 +71,7 @@ def test_a_typed_text_gets_its_label_bar_words_and_latency(page):
         pytest.approx(0.018, abs=1e-3),
     ]
     marks = [
-        (m.text, m.get_attribute("class"), "color" in m.get_attribute("style"))
+        (m.text, m.get_attribute("class"), "background" in m.get_attribute("style"))
         for m in find(page, "#words mark")
     ]
     assert marks[1] == ("good", "against", False)
