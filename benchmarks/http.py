@@ -6,6 +6,7 @@ Every way of asking takes its turn in each round, so that a busy machine disturb
     http_v2 ...     the Lambda entry point on that sender's event, the table's lane
     mangum_http_v2  the same event through Mangum and FastAPI
     64 requests     one text each; `batch of 64`: the same texts in one request
+    ... mixed       the same with texts cut to any length
 
 Run: python -m benchmarks.http --bundle BUNDLE [--texts reviews.csv.gz]
 """
@@ -99,14 +100,20 @@ def make_bare(classifier: Classifier, texts: Sequence[str]) -> Callable[[int], A
 def make_batch_ways(
     classifier: Classifier, texts: Sequence[str]
 ) -> dict[str, Callable[[int], Any]]:
+    """Return name -> a function that has the 64 texts answered."""
     lane = make_lane(classifier)
-    chosen = [texts[i % len(texts)] for i in range(64)]
-    singles = [make_event("http_v2", {"text": text}) for text in chosen]
-    batch = make_event("http_v2", {"texts": chosen})
-    return {
-        "64 requests": lambda i: [lane.answer(event, CONTEXT) for event in singles],
-        "batch of 64": lambda i: lane.answer(batch, CONTEXT),
-    }
+    alike = [texts[i % len(texts)] for i in range(64)]
+    rng = np.random.default_rng(7)
+    mixed = [" ".join(text.split()[: rng.integers(1, NUM_WORDS)]) for text in alike]
+    ways: dict[str, Callable[[int], Any]] = {}
+    for name, chosen in (("", alike), (" mixed", mixed)):
+        singles = [make_event("http_v2", {"text": text}) for text in chosen]
+        batch = make_event("http_v2", {"texts": chosen})
+        ways[f"64 requests{name}"] = lambda i, singles=singles: [
+            lane.answer(event, CONTEXT) for event in singles
+        ]
+        ways[f"batch of 64{name}"] = lambda i, batch=batch: lane.answer(batch, CONTEXT)
+    return ways
 
 
 def make_lane(classifier: Classifier) -> HttpLane:
@@ -172,12 +179,14 @@ def print_report(
     size = classifier.size_bytes / 1e6
     print(f"{classifier.manifest.name}, {size:.2f} MB, 1 thread, {platform.machine()}")
     print(f"{NUM_WORDS} words, {options.rounds} rounds; milliseconds")
-    for group, base in ((results, "bare"), (batches, "64 requests")):
+    pairs = list(batches.items())
+    for group in (results, dict(pairs[:2]), dict(pairs[2:])):
+        base = next(iter(group))
         reference = float(np.median(group[base]))
-        print(f"{'':16} {'p50':>8} {'p95':>8}   p50 / {base}")
+        print(f"{'':18} {'p50':>8} {'p95':>8}   p50 / {base}")
         for name, values in group.items():
             p50, p95 = np.percentile(values, [50, 95])
-            print(f"{name:16} {p50:8.3f} {p95:8.3f}   {p50 / reference:.2f}")
+            print(f"{name:18} {p50:8.3f} {p95:8.3f}   {p50 / reference:.2f}")
 
 
 if __name__ == "__main__":

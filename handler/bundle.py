@@ -13,7 +13,7 @@ import hashlib
 import json
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,17 @@ class Golden:
 
 
 @dataclass(frozen=True)
+class Card:
+    """What people should know of a model, in the words of whoever made it; all may be empty."""
+
+    summary: str = ""
+    data: str = ""
+    terms: str = ""
+    intended_use: str = ""
+    known_failures: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Manifest:
     """The bundle's description; `labels[i]` names column i of the probabilities."""
 
@@ -51,6 +62,7 @@ class Manifest:
     sha256: Mapping[str, str]
     metrics: Mapping[str, Any]
     provenance: Mapping[str, Any]
+    card: Card = Card()
 
 
 @dataclass(frozen=True)
@@ -118,11 +130,24 @@ def parse_manifest(document: Any, path: Path) -> Manifest:
             sha256={name: document["files"][name]["sha256"] for name in (MODEL, TOKENIZER)},
             metrics=document["metrics"],
             provenance=document["provenance"],
+            card=_parse_card(document.get("card", {}), path),
         )
     except (KeyError, TypeError) as error:
         raise ArtefactError(
             f"{path}: field {error} is missing or of the wrong type. Export the model again."
         ) from error
+
+
+def _parse_card(document: Any, path: Path) -> Card:
+    known = {field.name for field in fields(Card)}
+    if not isinstance(document, dict):
+        raise ArtefactError(f"{path}: card wants an object of {', '.join(sorted(known))}.")
+    given = {name: value for name, value in document.items() if name in known}
+    failures = given.pop("known_failures", [])
+    texts = [*given.values(), *(failures if isinstance(failures, list) else [None])]
+    if not all(isinstance(text, str) for text in texts):
+        raise ArtefactError(f"{path}: card wants texts, and known_failures an array of texts.")
+    return Card(**given, known_failures=tuple(failures))
 
 
 def _read(path: Path) -> bytes:

@@ -1,8 +1,8 @@
 """HTTP events of Lambda: API Gateway v1 (REST) and v2 (HTTP API), Function URL, ALB.
 
-Operations of the table are answered here. Whatever the table does not know (`/openapi.json`, and
-routes that somebody adds to the app) goes through Mangum to FastAPI, which is imported only then:
-it is two thirds of a cold start.
+Operations of the table are answered here. Whatever the table does not know (`/openapi.json` the
+first time, and routes that somebody adds to the app) goes through Mangum to FastAPI, which is
+imported only then: it is two thirds of a cold start.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 from handler.core import describe_model, read_request, shape_answer
@@ -44,6 +45,7 @@ def model_card(service: Service, request: Request) -> Response:
             "limits": service.describe_limits(),
             "metrics": manifest.metrics,
             "provenance": manifest.provenance,
+            "card": dataclasses.asdict(manifest.card),
         }
     )
 

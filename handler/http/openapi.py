@@ -1,4 +1,4 @@
-"""The OpenAPI document: what FastAPI cannot know, because the routes take no pydantic models.
+"""The OpenAPI document: what FastAPI cannot know, because the table has no pydantic models.
 
 Validation by hand in the core is quicker and answers better; here the same is written for readers.
 Examples are not written but computed: the golden text, through the operation itself.
@@ -15,11 +15,11 @@ from fastapi.openapi.utils import get_openapi
 
 from handler.core import describe_model
 from handler.http.messages import JSON, Request, dump_json
+from handler.http.operations import OPERATIONS, Operation
 from handler.http.problems import PROBLEM_JSON, TITLES, native_error
 from handler.http.schemas import make_schemas, refer
 
 if TYPE_CHECKING:
-    from handler.http.operations import Operation
     from handler.http.service import Service
 
 DESCRIPTION = """\
@@ -87,7 +87,7 @@ SECURITY = {
 
 
 def describe_api(app: FastAPI, service: Service) -> dict[str, Any]:
-    """Return the whole document."""
+    """Return the whole document: the table's operations, and the routes added to the app."""
     model = describe_model(service.classifier)
     document = get_openapi(
         title=f"Minnow: {model['name']}",
@@ -97,20 +97,24 @@ def describe_api(app: FastAPI, service: Service) -> dict[str, Any]:
         servers=[{"url": "./", "description": "Where this document is"}],
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
     )
+    paths: dict[str, dict[str, Any]] = {}
+    for operation in OPERATIONS:
+        if operation.name in NOTES:
+            described = describe_operation(operation, service)
+            paths.setdefault(operation.path, {})[operation.method.lower()] = described
+    document["paths"] = paths | document["paths"]
+    components = document.setdefault("components", {})
     labels = service.classifier.manifest.labels
-    document["components"] = {
-        "schemas": make_schemas(service.limits, labels),
-        "securitySchemes": SECURITY,
-    }
+    components["schemas"] = components.get("schemas", {}) | make_schemas(service.limits, labels)
+    components["securitySchemes"] = components.get("securitySchemes", {}) | SECURITY
     return document
 
 
 def describe_operation(operation: Operation, service: Service) -> dict[str, Any]:
-    """Return one operation's part of the document; empty for the pages."""
-    note = NOTES.get(operation.name)
-    if note is None:
-        return {}
+    """Return one operation's part of the document."""
+    note = NOTES[operation.name]
     part: dict[str, Any] = {
+        "operationId": operation.name,
         "summary": note.summary,
         "tags": [note.tag],
         "parameters": _parameters(operation, service),

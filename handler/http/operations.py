@@ -1,14 +1,14 @@
 """The table of operations, and finding the one that a request asks for.
 
-Both lanes answer from this table: FastAPI registers every row, and the Lambda entry point looks
-rows up itself, so that a function's first answer does not wait for FastAPI's import.
+Both lanes answer from this table, the ASGI app and the Lambda entry point, before FastAPI: a
+function's first answer does not wait for its import.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from handler.errors import InvalidInput
@@ -103,8 +103,12 @@ class Router:
                 self._patterns.append((re.compile(pattern), methods))
             else:
                 self._exact[path] = methods
-        for path, operation in vertex_routes(settings):
-            self._exact.setdefault(path, {})[operation.method] = operation
+        for operation in vertex_operations(settings):
+            self.add(operation)
+
+    def add(self, operation: Operation) -> None:
+        """Answer by one operation more, of a path without parameters."""
+        self._exact.setdefault(operation.path, {})[operation.method] = operation
 
     def find(self, request: Request) -> Operation:
         """Return the request's operation.
@@ -135,11 +139,12 @@ class Router:
         return {}
 
 
-def vertex_routes(settings: HttpSettings) -> Sequence[tuple[str, Operation]]:
-    """Return the paths that Vertex asked for in the environment, with their operations."""
-    health = Operation("GET", settings.health_route, "health", native.health, is_open=True)
-    routes = ((settings.health_route, health), (settings.predict_route, VERTEX_PREDICT))
-    return [(path, operation) for path, operation in routes if path]
+def vertex_operations(settings: HttpSettings) -> Iterator[Operation]:
+    """Yield the operations at the paths that Vertex asked for in the environment."""
+    if settings.health_route:
+        yield Operation("GET", settings.health_route, "health", native.health, is_open=True)
+    if settings.predict_route:
+        yield replace(VERTEX_PREDICT, path=settings.predict_route)
 
 
 def shape_unrouted(path: str) -> Callable[[InvalidInput], Response]:

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+from handler.bundle import Card
 from handler.settings import Limits
 
 Schema = dict[str, Any]
@@ -30,6 +31,7 @@ PARAMETERS: Schema = {"type": ["object", "null"]}
 COUNT: Schema = {"type": "integer", "minimum": 0}
 MODEL_FIELDS = ("name", "version", "sha256")
 LIMIT_FIELDS = tuple(field.name for field in dataclasses.fields(Limits))
+CARD_FIELDS = tuple(field.name for field in dataclasses.fields(Card))
 SCORE: Schema = {"type": "number", "minimum": 0, "maximum": 1}
 
 
@@ -115,7 +117,7 @@ def _native(label: Schema, labels: Sequence[str]) -> dict[str, Schema]:
             "status model", {"status": {"const": "ok"}, "model": refer("Model")}, closed=True
         ),
         "ModelCard": make_object(
-            "model labels max_tokens precision size_bytes limits metrics provenance",
+            "model labels max_tokens precision size_bytes limits metrics provenance card",
             {
                 "model": refer("Model"),
                 "labels": make_array(STRING),
@@ -125,7 +127,13 @@ def _native(label: Schema, labels: Sequence[str]) -> dict[str, Schema]:
                 "limits": refer("Limits"),
                 "metrics": {"type": "object"},
                 "provenance": {"type": "object"},
+                "card": refer("Card"),
             },
+        ),
+        "Card": make_object(
+            " ".join(CARD_FIELDS),
+            {**dict.fromkeys(CARD_FIELDS, STRING), "known_failures": make_array(STRING)},
+            closed=True,
         ),
         "Limits": make_object(
             " ".join(LIMIT_FIELDS), dict.fromkeys(LIMIT_FIELDS, COUNT), closed=True

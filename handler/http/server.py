@@ -55,17 +55,19 @@ def serve(settings: Settings, host: str, port: int, device: str = "cpu") -> None
     Raises:
         ArtefactError: The bundle must not serve, or does not run on `device`.
     """
+    import onnxruntime
     import uvicorn
 
     from handler.http.app import create_app
 
     if device == "cuda":
-        import onnxruntime
-
         onnxruntime.preload_dlls(directory="")  # CUDA and cuDNN from their wheels
-    classifier = load_classifier(settings.bundle, settings.threads, DEVICES[device])
+    # A provider that the wheel lacks is only a warning to ONNX Runtime, and so is one that does not
+    # start: it goes on with the CPU.
+    available = onnxruntime.get_available_providers()
+    providers = [provider for provider in DEVICES[device] if provider in available]
+    classifier = load_classifier(settings.bundle, settings.threads, providers)
     if DEVICES[device][0] not in classifier.session.get_providers():
-        # ONNX Runtime goes on with the CPU and says so only in a warning.
         raise ArtefactError(
             f"MINNOW_DEVICE is {device!r}, but ONNX Runtime found no {DEVICES[device][0]}: "
             "install onnxruntime-gpu in place of onnxruntime, and check the driver"

@@ -73,8 +73,8 @@ class Service:
                 'may use it; the platform in front must say who that is"}\n'
             )
 
-    def respond(self, request: Request, operation: Operation | None = None) -> Response:
-        """Return the answer, whatever the request is; an operation given needs no routing."""
+    def respond(self, request: Request) -> Response:
+        """Return the answer, whatever the request is."""
         started = time.perf_counter()
         exchange = Exchange(
             request_id=self._choose_id(request),
@@ -91,7 +91,7 @@ class Service:
             if preflight is not None:
                 response = preflight
             else:
-                operation = operation or self.router.find(request)
+                operation = self.router.find(request)
                 exchange.operation = operation.name
                 shape_error = operation.shape_error
                 response = self._answer(request, operation, exchange)

@@ -39,7 +39,13 @@ class Exchange:
 
     def describe(self) -> dict[str, Any]:
         """Return the log line's fields."""
-        tokens = sum(p.num_tokens for p in self.predictions)
+        truncated = tokens = known_tokens = 0
+        labels: dict[str, int] = {}
+        for prediction in self.predictions:
+            truncated += prediction.truncated
+            tokens += prediction.num_tokens
+            known_tokens += prediction.known_tokens
+            labels[prediction.label] = labels.get(prediction.label, 0) + 1
         line: dict[str, Any] = {
             "level": "error" if self.status >= 500 else "info",
             "message": "request",
@@ -49,12 +55,12 @@ class Exchange:
             "status": self.status,
             "latency_ms": round(self.latency_ms, 3),
             "texts": len(self.predictions),
-            "truncated": sum(p.truncated for p in self.predictions),
+            "truncated": truncated,
             "tokens": tokens,
-            "unknown_tokens": tokens - sum(p.known_tokens for p in self.predictions),
+            "unknown_tokens": tokens - known_tokens,
         }
-        if self.predictions:
-            line["labels"] = Counter(p.label for p in self.predictions)
+        if labels:
+            line["labels"] = labels
         if self.caller:
             line["caller"] = self.caller
         if self.problem:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from handler.bundle import read_bundle
+from handler.bundle import Card, read_bundle
 from handler.classifier import load_classifier
 from handler.errors import ArtefactError
 
@@ -35,6 +35,21 @@ def test_intact_bundle_is_read_whole(tiny_bundle):
     assert bundle.tokenizer == (tiny_bundle / "tokenizer.json.gz").read_bytes()
     assert bundle.manifest.labels == ("pos", "neg")
     assert bundle.manifest.max_length == 8
+
+
+def test_a_card_is_read_and_may_be_absent_or_partial(bundle):
+    assert read_bundle(bundle).manifest.card == Card()
+
+    change_manifest(bundle, card={"summary": "good or bad?", "known_failures": ["irony"], "x": 1})
+
+    assert read_bundle(bundle).manifest.card == Card("good or bad?", known_failures=("irony",))
+
+
+@pytest.mark.parametrize("card", [None, [], "text", {"summary": 1}, {"known_failures": "irony"}])
+def test_a_card_of_a_wrong_type_is_named(bundle, card):
+    change_manifest(bundle, card=card)
+
+    assert_refused(bundle, "manifest.json", "card wants ")
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "tokenizer.json.gz"])

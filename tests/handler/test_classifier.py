@@ -69,6 +69,22 @@ def test_small_batches_give_what_one_large_batch_gives(tiny_classifier, monkeypa
     np.testing.assert_array_equal(small, large)
 
 
+def test_texts_of_unlike_lengths_are_not_padded_to_the_longest(tiny_classifier, monkeypatch):
+    shapes = []
+    pad = classifier_module.pad
+
+    def note_shape(token_ids, pad_id):
+        shapes.append(pad(token_ids, pad_id).shape)
+        return pad(token_ids, pad_id)
+
+    monkeypatch.setattr(classifier_module, "pad", note_shape)
+
+    tiny_classifier.predict_probabilities(["good " * 8] * 10 + ["bad"] * 10 + ["film bad"] * 5)
+
+    # Fewer than 8 rows take longer ones in: ["film bad"] * 5 is run with three of ["good " * 8].
+    assert shapes == [(10, 1), (8, 8), (7, 8)]
+
+
 def test_text_longer_than_a_batch_is_still_run(tiny_classifier, monkeypatch):
     monkeypatch.setattr(classifier_module, "MAX_BATCH_TOKENS", 2)
 

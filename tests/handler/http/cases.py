@@ -108,6 +108,12 @@ REFUSALS = [
     (422, "POST", "/", {"inputs": "a", "parameters": {"function_to_apply": ["none"]}}, {}),
     (400, "POST", "/invocations", b'"a"b', {"content-type": "text/csv"}),
     (400, "POST", "/invocations", b"\xff", {"content-type": "text/plain"}),
+    (413, "POST", "/invocations", b"a" * 101, {"content-type": "text/plain"}),
+    (413, "POST", "/invocations", b"a\r\n" * 5, {"content-type": "text/csv"}),
+    (400, "POST", "/invocations", b"NaN", {"content-type": "application/jsonlines"}),
+    (400, "POST", "/invocations", b"[" * 1900, {"content-type": "application/jsonlines"}),
+    (400, "POST", "/invocations", b'{"text":1,"text":2}', {"content-type": "application/jsonl"}),
+    (422, "POST", "/invocations", b'"\\ud800"', {"content-type": "application/jsonlines"}),
     (422, "POST", "/invocations", b"", {"content-type": "text/csv"}),
     (422, "POST", "/invocations", b'{"a":"b"}', {"content-type": "application/jsonlines"}),
     (422, "POST", "/v1/models/tiny:predict", [], {}),
@@ -139,6 +145,45 @@ REFUSALS = [
         BINARY + b"\x04\x00\x00\x00bad",
         {"inference-header-content-length": str(len(BINARY))},
     ),
+    (
+        400,
+        "POST",
+        INFER,
+        BINARY + b"\x03\x00\x00\x00\xed\xa0\x80",  # a lone surrogate is not UTF-8
+        {"inference-header-content-length": str(len(BINARY))},
+    ),
+]
+
+# Where a protocol's JSON holds a text; `%s` stands for a JSON value.
+PLACES = {
+    "/predict": '{"text":%s}',
+    "/": '{"inputs":%s}',
+    "/invocations": '{"instances":[%s]}',
+    "/v1/models/tiny:predict": '{"instances":[{"text":%s}]}',
+    INFER: '{"inputs":[{"name":"text","datatype":"BYTES","shape":[1],"data":[%s]}]}',
+}
+MANY = {
+    "/predict": '{"texts":%s}',
+    "/": '{"inputs":%s}',
+    "/invocations": '{"instances":%s}',
+    "/v1/models/tiny:predict": '{"instances":%s}',
+    INFER: '{"inputs":[{"name":"text","datatype":"BYTES","shape":[100000],"data":%s}]}',
+}
+# (status, what stands in the text's place); bodies past the limit are refused before they are read.
+HOSTILE = [
+    (400, PLACES, "NaN"),
+    (400, PLACES, "Infinity"),
+    (400, PLACES, "1e999"),
+    (400, PLACES, "9" * 5000),
+    (400, PLACES, '{"a":1,"a":2}'),
+    (400, PLACES, "[" * 100_000),
+    (400, PLACES, '{"a":' * 100_000),
+    (422, PLACES, '"\\ud800"'),
+    (422, PLACES, '"\\udfff\\ud800"'),
+    (413, PLACES, '"' + "a" * 10_000_000 + '"'),
+    (413, PLACES, '"' + "a" * 4_000_000 + '"'),
+    (413, MANY, "[" + '"a",' * 99_999 + '"a"]'),
+    (422, PLACES, "null"),
 ]
 
 

@@ -75,7 +75,7 @@ def caller(service):
 class Server:
     """A real uvicorn on loopback, in a thread."""
 
-    def __init__(self, service):
+    def __init__(self, service, create_app=create_app):
         self.service = service
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.address = f"127.0.0.1:{self.socket.getsockname()[1]}"

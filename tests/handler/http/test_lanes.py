@@ -6,11 +6,14 @@ import subprocess
 import sys
 from types import SimpleNamespace
 
+import httpx
 import pytest
 
-from handler.http.lambda_http import read_event, strip_stage
+from handler.http.app import create_app
+from handler.http.lambda_http import HttpLane, read_event, strip_stage
 from handler.http.operations import OPERATIONS
 from tests.handler.http.cases import ANSWERS, REFUSALS, name_case
+from tests.handler.http.conftest import Server
 from tests.handler.http.events import KINDS, make_event, read_reply
 
 CONTEXT = SimpleNamespace(aws_request_id="11111111-2222-3333-4444-555555555555")
@@ -116,6 +119,37 @@ def test_an_answer_over_lambdas_limit_is_a_413(lane, monkeypatch):
 
     assert (status, headers["content-type"]) == (413, "application/problem+json")
     assert json.loads(body)["limit"] == 100
+
+
+def add_route(service):
+    app = create_app(service)
+
+    @app.get("/mine")
+    def mine() -> str:
+        return "good"
+
+    return app
+
+
+def test_a_route_added_to_the_app_is_answered_in_both_lanes_and_documented(
+    lane, make_service, monkeypatch
+):
+    monkeypatch.setattr("handler.http.app.create_app", add_route)
+    lane = HttpLane(lane.service.classifier, lane.service.settings)
+    for kind in KINDS:
+        status, _, body = read_reply(lane.answer(make_event(kind, "GET", "/mine"), CONTEXT))
+        assert (status, body) == (200, b'"good"')
+
+    with Server(make_service(), add_route) as server:
+        answers = [httpx.get(server.url + path) for path in ("/mine", "/health", "/nowhere")]
+        document = httpx.get(f"{server.url}/openapi.json").json()
+        wrong_method = httpx.post(f"{server.url}/openapi.json")
+
+    assert [answer.status_code for answer in answers] == [200, 200, 404]
+    assert answers[0].json() == "good"
+    assert answers[2].headers["content-type"] == "application/problem+json"
+    assert {"/mine", "/predict", "/v2"} <= document["paths"].keys()
+    assert (wrong_method.status_code, wrong_method.headers["allow"]) == (405, "GET, HEAD")
 
 
 SCRIPT = """

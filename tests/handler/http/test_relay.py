@@ -86,6 +86,14 @@ def test_a_container_that_cannot_start_says_why_in_one_line(tmp_path, capsys):
     assert capsys.readouterr().err.count("\n") == 1
 
 
+def test_a_gpu_that_is_not_there_stops_the_start_in_one_line(tiny_bundle, capsys):
+    assert main({"MINNOW_BUNDLE": str(tiny_bundle), "MINNOW_DEVICE": "cuda", "PORT": "1"}) == 1
+
+    error = capsys.readouterr().err
+    assert "found no CUDAExecutionProvider" in error
+    assert error.count("\n") == 1
+
+
 def test_the_environment_sets_everything_of_the_service():
     digest = "a" * 64
     environment = {

@@ -14,7 +14,7 @@ from handler.http.messages import Refusal
 from handler.http.operations import OPERATIONS
 from handler.http.telemetry import BUCKETS_MS
 from handler.settings import Limits
-from tests.handler.http.cases import ANSWERS, REFUSALS, name_case
+from tests.handler.http.cases import ANSWERS, HOSTILE, PLACES, REFUSALS, name_case
 from tests.handler.http.conftest import caller
 
 KEYS = {
@@ -49,6 +49,35 @@ def test_a_refusal_has_its_protocols_shape(service, case):
         assert response.type == "application/problem+json"
         assert list(response.json)[:4] == ["type", "title", "status", "detail"]
         assert response.json["status"] == status
+
+
+@pytest.mark.parametrize("path", PLACES)
+@pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])
+@pytest.mark.parametrize(
+    ("status", "places", "value"), HOSTILE, ids=[f"{h[0]} {h[2][:12]}" for h in HOSTILE]
+)
+def test_every_protocol_refuses_hostile_json(make_service, path, packed, status, places, value):
+    service = make_service(limits=Limits())
+    call = caller(service)
+    body = (places[path] % value).encode()
+    headers = {"content-type": "application/json"}
+    if packed:
+        body, headers["content-encoding"] = gzip.compress(body, 1), "gzip"
+
+    response = call("POST", path, body, **headers)
+
+    assert response.status == status
+    assert len(response.body) < 300
+    assert call("POST", path, (PLACES[path] % '"good"').encode()).status == 200
+
+
+@pytest.mark.parametrize("path", PLACES)
+def test_every_protocol_refuses_a_gzip_bomb(make_service, path):
+    bomb = gzip.compress(b"0" * 200_000_000, 1)
+
+    response = caller(make_service(limits=Limits()))("POST", path, bomb, content_encoding="gzip")
+
+    assert response.status == 413
 
 
 def test_a_limit_is_told_with_what_was_received(call):
