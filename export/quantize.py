@@ -21,7 +21,7 @@ FULL_RANGE = 127
 # A dense layer of fewer weights stays float32: the nodes that would quantize its input take longer
 # than the multiplication, and the whole layer is under 16 KB.
 MIN_DENSE_WEIGHTS = 4096
-# A table of fewer columns holds weights, not vectors: it keeps 8 bits, with a scale for each column.
+# A table of fewer columns holds weights, not vectors: 8 bits, and a scale for each column.
 # A scale for each row would be an eighth of such a table or more, and 4 bits cost the default
 # recipe's table of phrases half a point of accuracy on IMDB.
 MIN_VECTOR = 16
