@@ -19,8 +19,8 @@ from handler.aws import READ_TIMEOUT_S, error_code, make_client
 
 logger = logging.getLogger("minnow")
 MAX_RECEIVE = 10  # messages of one ReceiveMessage or DeleteMessageBatch
-# Well below the client's timeout: a receive that the client gives up takes its messages with it, and
-# they count as received. A stop waits for it too, and containers are killed after 10 s.
+# Well below the client's timeout: a receive that the client gives up takes its messages with it,
+# and they count as received. A stop waits for it too, and containers are killed after 10 s.
 LONG_POLL_S = READ_TIMEOUT_S // 2
 EMPTY_WAIT_S = 1
 ERROR_PAUSE_S = 1.0

@@ -1,9 +1,9 @@
 """Nothing lost, nothing doubled: poison, kills and failing sinks, with a real queue between.
 
 The counts here are small; `make test-events-long` runs 10,000 messages and 20 kills. Messages are
-sent a hundred at a time, because moto counts a whole queue, in Python, for every message that it
-takes or gives: with 500 in one queue a receive can take longer than their visibility timeout, and
-the batch comes again before it was deleted.
+sent a hundred at a time, because moto looks at a whole queue for every message that it takes or
+gives: where a receive takes longer than the visibility timeout, a batch comes again before it was
+deleted, and its results are sent twice.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from typing import Any
 
 import pytest
 
+from tests.handler.events.conftest import create_bus
 from tests.handler.events.flaky import FAULTS, flaky_proxy
 from tests.handler.events.test_objects import read_csv, read_jsonl
 
@@ -286,19 +287,6 @@ def create_results(aws: Client) -> None:
         BillingMode="PAY_PER_REQUEST",
     )
     create_bus(aws)
-
-
-def create_bus(aws: Client) -> str:
-    """Make an event bus whose events of minnow go into a queue; return the queue's URL."""
-    events, sqs = aws("events"), aws("sqs")
-    url: str = sqs.create_queue(QueueName="bus")["QueueUrl"]
-    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
-    events.create_event_bus(Name="bus")
-    pattern = json.dumps({"source": ["minnow"]})
-    events.put_rule(Name="all", EventBusName="bus", EventPattern=pattern)
-    targets = [{"Id": "queue", "Arn": arn["Attributes"]["QueueArn"]}]
-    events.put_targets(Rule="all", EventBusName="bus", Targets=targets)
-    return url
 
 
 def take_results(aws: Client, sink: str) -> list[str]:
