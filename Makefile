@@ -90,6 +90,18 @@ serve: env ## serve the bundle that ships with the repository
 fuzz-http: env ## generate over 20,000 requests from the OpenAPI document, in process and by events
 	MINNOW_FUZZ_EXAMPLES=2000 $(BIN)/pytest -q tests/handler/http/test_openapi.py
 
+.PHONY: test-events-long
+test-events-long: env ## 10,000 messages, 20 kills, failing sinks: nothing lost, nothing doubled
+	MINNOW_TEST_LONG=1 $(BIN)/pytest -q -s tests/handler/events/test_nothing_lost.py
+
+.PHONY: bench-events
+bench-events: env ## an SQS batch against single events, and an event's cold start: TEXTS=reviews.csv
+	$(BIN)/python -m benchmarks.events --bundle $(BUNDLE) $(if $(TEXTS),--texts "$(TEXTS)")
+
+.PHONY: bench-score
+bench-score: env ## `minnow score` against the same rows in memory, fastText and Keras: DATA=, RUN=
+	$(BIN)/python -m benchmarks.score "$(DATA)" --bundle $(BUNDLE) $(if $(RUN),--run "$(RUN)")
+
 .PHONY: bench-http
 bench-http: env ## how much the HTTP service adds to tokenizer and model, and what a batch saves
 	$(BIN)/python -m benchmarks.http --bundle $(BUNDLE)

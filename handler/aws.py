@@ -7,6 +7,7 @@ from typing import Any
 # A client call is tried this often, with exponential backoff, on throttling, 5xx and lost
 # connections. A tenth of all calls failing then loses one in 10^5, which the source retries.
 ATTEMPTS = 5
+READ_TIMEOUT_S = 10
 
 
 def make_client(service: str) -> Any:
@@ -19,7 +20,7 @@ def make_client(service: str) -> Any:
         config=Config(
             retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
             connect_timeout=3,
-            read_timeout=10,
+            read_timeout=READ_TIMEOUT_S,
             max_pool_connections=16,
         ),
     )

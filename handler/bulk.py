@@ -3,16 +3,18 @@
     reviews.csv.gz -> scored.csv.gz, scored.csv.gz.rejected
 
 While it runs, the output is `scored.csv.gz.partial` and `scored.csv.gz.state.json` tells how much
-of it is sure; a run that was stopped goes on from there.
+of it is sure; a run that was stopped goes on from there. An output in S3 is made below the user's
+cache folder, then uploaded.
 """
 
 from __future__ import annotations
 
 import glob
+import hashlib
 import io
 import json
 import os
-import tempfile
+import shutil
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -24,7 +26,9 @@ from pathlib import Path
 from typing import Any, BinaryIO, TextIO, cast
 
 from handler.classifier import Classifier, load_classifier
-from handler.errors import InvalidInput
+from handler.errors import DeliveryError, InvalidInput
+from handler.events.work import ObjectRef
+from handler.objects.source import ObjectChanged, open_object
 from handler.rows.formats import compress, detect_format
 from handler.rows.rows import Label, Position, Rows
 from handler.rows.score import Block, encode_block, label_texts, open_rows, read_blocks
@@ -173,15 +177,18 @@ class _FileJob:
 
     def run(self) -> Summary:
         started = time.monotonic()
-        if "://" in self.output:
-            with tempfile.TemporaryDirectory() as folder:
-                target = Path(folder) / self.output.rsplit("/", 1)[-1]
-                row = self._score(target)
-                _put(target, self.output)
-        else:
-            target = Path(self.output)
-            target.parent.mkdir(parents=True, exist_ok=True)
+        is_object = "://" in self.output
+        target = _local_copy(self.name, self.output) if is_object else Path(self.output)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
             row = self._score(target)
+        except ObjectChanged:
+            raise DeliveryError(
+                f"{self.name}: the object was replaced while it was read: run the command again"
+            ) from None
+        if is_object:
+            _put(target, self.output)
+            shutil.rmtree(target.parent)
         seconds = time.monotonic() - started
         return Summary(self.output, row, self.rejected, seconds)
 
@@ -299,15 +306,23 @@ def open_input(name: str) -> tuple[BinaryIO, int, str]:
     """Return a file or object, its bytes, and what tells its version."""
     if name.startswith("s3://"):
         from handler.aws import make_client
-        from handler.events.work import ObjectRef
-        from handler.objects.source import open_object
 
         bucket, _, key = name.removeprefix("s3://").partition("/")
-        file, reference = open_object(make_client("s3"), ObjectRef(bucket, key))
+        try:
+            file, reference = open_object(make_client("s3"), ObjectRef(bucket, key))
+        except DeliveryError as error:
+            raise DeliveryError(f"{name}: {error}") from error
         return io.BufferedReader(file, 1 << 17), file.size, reference.etag
     path = Path(name)
     status = path.stat()
     return path.open("rb"), status.st_size, str(status.st_mtime_ns)
+
+
+def _local_copy(name: str, url: str) -> Path:
+    """Return where the result for `url` is made, the same for a run after one that stopped."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    job = hashlib.sha256(f"{name}\n{url}".encode()).hexdigest()[:16]
+    return cache / "minnow" / job / url.rsplit("/", 1)[-1]
 
 
 def _put(path: Path, url: str) -> None:
@@ -317,11 +332,14 @@ def _put(path: Path, url: str) -> None:
     client = make_client("s3")
     bucket, _, key = url.removeprefix("s3://").partition("/")
     rejected = _beside(path, ".rejected")
-    if rejected.exists():
-        client.upload_file(str(rejected), bucket, f"{key}.rejected")
-    else:
-        client.delete_object(Bucket=bucket, Key=f"{key}.rejected")
-    client.upload_file(str(path), bucket, key)
+    try:
+        if rejected.exists():
+            client.upload_file(str(rejected), bucket, f"{key}.rejected")
+        else:
+            client.delete_object(Bucket=bucket, Key=f"{key}.rejected")
+        client.upload_file(str(path), bucket, key)
+    except Exception as error:  # of the client and of its transfers, which hides the service's code
+        raise DeliveryError(f"{url}: cannot be written: {error}") from error
 
 
 def _read_state(

@@ -15,11 +15,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from handler.aws import error_code, make_client
+from handler.aws import READ_TIMEOUT_S, error_code, make_client
 
 logger = logging.getLogger("minnow")
 MAX_RECEIVE = 10  # messages of one ReceiveMessage or DeleteMessageBatch
-LONG_POLL_S = 20
+# Well below the client's timeout: a receive that the client gives up takes its messages with it,
+# and they count as received. A stop waits for it too, and containers are killed after 10 s.
+LONG_POLL_S = READ_TIMEOUT_S // 2
 EMPTY_WAIT_S = 1
 ERROR_PAUSE_S = 1.0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -17,17 +18,7 @@ from handler.events.work import Objects, Texts, Work, read_body, read_document
 
 def answer_kinesis(records: list[dict[str, Any]], context: Any, service: Service) -> dict[str, Any]:
     """Return `{"batchItemFailures": [{"itemIdentifier": sequence_number}, ...]}`."""
-    batch = []
-    for index, record in enumerate(records):
-        where = f"Records[{index}]"
-        data = read_object(record, "kinesis", where)
-        batch.append(
-            Record(
-                read_id(data, "sequenceNumber", f"{where}.kinesis"),
-                read_id(record, "eventSourceARN", where),
-                partial(_read_data, data),
-            )
-        )
+    batch = _read_records(records, "kinesis", "sequenceNumber", _read_data)
     return _answer(batch, context, service, "Kinesis")
 
 
@@ -35,18 +26,25 @@ def answer_dynamodb(
     records: list[dict[str, Any]], context: Any, service: Service
 ) -> dict[str, Any]:
     """Return the sequence numbers that failed; a removed item has no text and is passed over."""
+    batch = _read_records(records, "dynamodb", "SequenceNumber", _read_change)
+    return _answer(batch, context, service, "DynamoDB stream")
+
+
+def _read_records(
+    records: list[dict[str, Any]], part: str, id_name: str, read: Callable[[dict[str, Any]], Work]
+) -> list[Record]:
+    """Return the records, each with the id that stands in its `part`."""
     batch = []
     for index, record in enumerate(records):
         where = f"Records[{index}]"
-        change = read_object(record, "dynamodb", where)
         batch.append(
             Record(
-                read_id(change, "SequenceNumber", f"{where}.dynamodb"),
+                read_id(read_object(record, part, where), id_name, f"{where}.{part}"),
                 read_id(record, "eventSourceARN", where),
-                partial(_read_change, record, change),
+                partial(read, record),
             )
         )
-    return _answer(batch, context, service, "DynamoDB stream")
+    return batch
 
 
 def _answer(batch: list[Record], context: Any, service: Service, family: str) -> dict[str, Any]:
@@ -61,8 +59,8 @@ def _answer(batch: list[Record], context: Any, service: Service, family: str) ->
     }
 
 
-def _read_data(data: dict[str, Any]) -> Work:
-    return _only_texts(read_body(_decode(data.get("data")), depth=1))
+def _read_data(record: dict[str, Any]) -> Work:
+    return _only_texts(read_body(_decode(record["kinesis"].get("data")), depth=1))
 
 
 def _decode(data: object) -> str:
@@ -72,17 +70,18 @@ def _decode(data: object) -> str:
         raise InvalidInput("kinesis.data is not UTF-8 text in base64", field="data") from None
 
 
-def _read_change(record: dict[str, Any], change: dict[str, Any]) -> Work:
+def _read_change(record: dict[str, Any]) -> Work:
     if record.get("eventName") == "REMOVE":
         return Objects([])
-    if not isinstance(change.get("NewImage"), dict):
+    image = record["dynamodb"].get("NewImage")
+    if not isinstance(image, dict):
         raise InvalidInput(
             "dynamodb.NewImage is missing: set the stream's view type to NEW_IMAGE or "
             "NEW_AND_OLD_IMAGES",
             field="dynamodb.NewImage",
         )
-    image = {name: from_attribute(value) for name, value in change["NewImage"].items()}
-    return _only_texts(read_document(image, depth=1))
+    document = {name: from_attribute(value) for name, value in image.items()}
+    return _only_texts(read_document(document, depth=1))
 
 
 def _only_texts(work: Work) -> Work:

@@ -73,11 +73,16 @@ def open_parquet(stream: BinaryIO) -> Any:
     """Return a `pyarrow.parquet.ParquetFile` that reads page by page, not row group by row group.
 
     Raises:
-        InvalidInput: Not a Parquet file.
+        InvalidInput: Not a Parquet file, or pyarrow is not there to read it.
     """
-    import pyarrow
-    from pyarrow import parquet
-
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ModuleNotFoundError:
+        raise InvalidInput(
+            "Parquet needs pyarrow, which is not installed here: the Lambda function leaves it out "
+            "for its size. Send .csv, .tsv, .jsonl or .txt, or score the file by `minnow score`"
+        ) from None
     try:
         return parquet.ParquetFile(stream, buffer_size=PAGE_BUFFER_BYTES, pre_buffer=False)
     except pyarrow.ArrowInvalid:

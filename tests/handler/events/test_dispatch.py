@@ -25,7 +25,7 @@ from handler.events.service import Service
 from handler.events.work import Texts, read_body
 from handler.settings import read_settings
 from tests.conftest import TESTS
-from tests.handler.events.conftest import MakeService, load_event
+from tests.handler.events.conftest import MakeService, load_event, receive_all
 
 POSITIVE = pytest.approx(0.8807970779778823, abs=1e-6)  # softmax(2, 0), see make_tiny_bundle.py
 Client = Callable[[str], Any]
@@ -40,15 +40,6 @@ def results_queue(aws: Client) -> str:
 @pytest.fixture
 def service(results_queue: str, make_service: MakeService) -> Service:
     return make_service(MINNOW_RESULTS="sqs://results")
-
-
-def receive_all(client: Any, url: str) -> list[dict[str, Any]]:
-    messages = []
-    while batch := client.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
-        for message in batch:
-            client.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-        messages += [json.loads(message["Body"]) for message in batch]
-    return messages
 
 
 def labels_by_id(results: list[dict[str, Any]]) -> dict[str, list[str]]:

@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -275,6 +276,18 @@ def test_an_object_without_a_place_for_results_is_refused(
 ) -> None:
     with pytest.raises(HandlerError, match="set MINNOW_OBJECT_RESULTS"):
         answer_event(make_event("a.csv"), None, make_service())
+
+
+def test_parquet_is_refused_with_its_reason_where_pyarrow_is_left_out(
+    s3: Any, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    s3.put_object(Bucket="texts", Key="a.parquet", Body=make_parquet())
+
+    with pytest.raises(InvalidInput, match="Parquet needs pyarrow, which is not installed here"):
+        answer_event(make_event("a.parquet"), None, service)
+
+    assert list_keys(s3) == []
 
 
 def test_an_object_that_is_not_there_is_tried_again(s3: Any, service: Service) -> None:
