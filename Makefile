@@ -169,6 +169,6 @@ test-emulation: env sam-env ## test the built function in the Lambda Runtime Int
 
 STARTS ?= 7
 .PHONY: bench-cold
-bench-cold: ## cold start, warm invoke and memory beside two baselines; needs a Docker engine
-	$(PYTHON) -m benchmarks.cold_start --bundle "$(BUNDLE)" --starts $(STARTS) \
+bench-cold: env ## cold start, warm invoke and memory beside two baselines; needs a Docker engine
+	$(BIN)/python -m benchmarks.cold_start --bundle "$(BUNDLE)" --starts $(STARTS) \
 		--json build/cold_start.json
