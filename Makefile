@@ -141,6 +141,7 @@ SAM_TOOLS := aws-sam-cli==1.170.0 cfn-lint-serverless==0.3.6
 LAMBDA_TOOLS := awslambdaric==4.2.2 boto3==1.44.5
 CHECKOV_TOOLS := checkov==3.3.30
 ARCHITECTURE ?= x86_64
+RELEASE ?=
 export SAM_CLI_TELEMETRY := 0
 
 ifdef UV
@@ -164,7 +165,7 @@ $(LAMBDA_VENV)/.installed: Makefile
 
 .PHONY: build
 build: sam-env ## build the function by SAM; BUNDLE=folder serves another bundle
-	BUNDLE="$(abspath $(BUNDLE))" ARCHITECTURE=$(ARCHITECTURE) $(SAM) build \
+	BUNDLE="$(abspath $(BUNDLE))" ARCHITECTURE=$(ARCHITECTURE) RELEASE="$(RELEASE)" $(SAM) build \
 		--parameter-overrides Architecture=$(ARCHITECTURE)
 
 .PHONY: package
@@ -175,12 +176,16 @@ package: build ## make dist/minnow-function.zip and print where the megabytes ar
 local: build ## serve the built function by `sam local start-api`; needs a Docker engine
 	$(SAM) local start-api --disable-authorizer --warm-containers EAGER --env-vars local.json
 
+.PHONY: test-function
+test-function: env sam-env ## test the built function in the Lambda Runtime Interface Emulator
+	$(BIN)/pytest -m sam tests/sam
+
 .PHONY: test-emulation
-test-emulation: env sam-env ## test the built function in the Lambda Runtime Interface Emulator
+test-emulation: env sam-env ## the same, and in containers by `sam local`; needs a Docker engine
 	$(BIN)/pytest -m "sam or docker" tests/sam
 
 STARTS ?= 7
 .PHONY: bench-cold
-bench-cold: ## cold start, warm invoke and memory beside two baselines; needs a Docker engine
-	$(PYTHON) -m benchmarks.cold_start --bundle "$(BUNDLE)" --starts $(STARTS) \
+bench-cold: env ## cold start, warm invoke and memory beside two baselines; needs a Docker engine
+	$(BIN)/python -m benchmarks.cold_start --bundle "$(BUNDLE)" --starts $(STARTS) \
 		--json build/cold_start.json

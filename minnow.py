@@ -436,6 +436,16 @@ def poll(options: argparse.Namespace) -> int:
     return 0
 
 
+PRICES = (
+    "gb_second",
+    "million_invocations",
+    "million_http",
+    "gb_logs",
+    "snapshot_gb_second",
+    "restored_gb",
+)
+
+
 def _add_cost(commands: Any) -> None:
     parser = _add_command(commands, "cost", cost, "estimate the bill of a million requests")
     source = parser.add_mutually_exclusive_group(required=True)
@@ -448,8 +458,9 @@ def _add_cost(commands: Any) -> None:
     )
     source.add_argument("--benchmark", type=Path, help="the JSON file of `make bench-cold`")
     parser.add_argument("--cold-share", type=_share, default=0.01, help="requests that are cold")
-    parser.add_argument("--gb-second", type=float, help="price; the output names the default")
-    parser.add_argument("--million-http", type=float, help="price; 0 for a Function URL")
+    parser.add_argument("--snapstart", action="store_true", help="cold requests restore a snapshot")
+    for name in PRICES:
+        parser.add_argument(f"--{name.replace('_', '-')}", type=float, metavar="PRICE")
     parser.add_argument("--json", action="store_true", help="print one object")
 
 
@@ -477,10 +488,11 @@ def cost(options: argparse.Namespace) -> int:
 
     from handler.cost import Prices, describe_costs, estimate_cost, read_benchmark
 
-    given = {name: getattr(options, name) for name in ("gb_second", "million_http")}
+    given = {name: getattr(options, name) for name in PRICES}
     prices = Prices(**{name: price for name, price in given.items() if price is not None})
     measured = options.measured or read_benchmark(json.loads(options.benchmark.read_text()))
-    costs = [estimate_cost(one, prices, cold_share=options.cold_share) for one in measured]
+    assumed = {"cold_share": options.cold_share, "snapstart": options.snapstart}
+    costs = [estimate_cost(one, prices, **assumed) for one in measured]
     if options.json:
         rows = [dataclasses.asdict(one) for one in costs]
         print(json.dumps({"prices": dataclasses.asdict(prices), "costs": rows}))

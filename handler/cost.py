@@ -8,24 +8,30 @@ from dataclasses import dataclass
 
 MB_PER_GB = 1024
 MILLION = 1_000_000
+MONTH_S = 30 * 24 * 3600
 
 
 @dataclass(frozen=True)
 class Prices:
-    """US dollars: us-east-1, x86_64, first tier, no free tier. Prices change and differ by region:
-    https://aws.amazon.com/lambda/pricing/ and https://aws.amazon.com/api-gateway/pricing/.
+    """US dollars: US East (N. Virginia), x86_64, first tier, no free tier, as found in 2026.
+
+    `docs/operations.md` names where each was found. They change and differ by region.
 
     Args:
         gb_second: Memory times billed duration; the start of an environment is billed too.
         million_invocations: Invocations.
         million_http: HTTP API requests, metered in steps of 512 KB; 0 for a Function URL or events.
         gb_logs: Log data taken in by CloudWatch.
+        snapshot_gb_second: SnapStart's snapshot of each published version: memory times its life.
+        restored_gb: SnapStart's restores: memory, each time.
     """
 
     gb_second: float = 0.0000166667
     million_invocations: float = 0.20
     million_http: float = 1.00
     gb_logs: float = 0.50
+    snapshot_gb_second: float = 0.0000015046
+    restored_gb: float = 0.0001397998
 
 
 @dataclass(frozen=True)
@@ -44,16 +50,23 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Cost:
-    """US dollars for a million requests; `total` is the sum of the other four."""
+    """US dollars for a million requests; `total` is the sum of the five before it.
+
+    Args:
+        snapshot_month: Comes on top with SnapStart, requests or none: keeping one version's
+            snapshot for 30 days.
+    """
 
     memory_mb: int
     warm_ms: float
     cold_ms: float
     compute: float
+    restores: float
     invocations: float
     http: float
     logs: float
     total: float
+    snapshot_month: float
 
 
 def estimate_cost(
@@ -61,6 +74,7 @@ def estimate_cost(
     prices: Prices,
     *,
     cold_share: float = 0.01,
+    snapstart: bool = False,
     log_bytes: int = 600,
 ) -> Cost:
     """Return what a million requests cost.
@@ -69,6 +83,8 @@ def estimate_cost(
         measured: Milliseconds, from `make bench-cold` or from CloudWatch's Duration.
         prices: What AWS asks.
         cold_share: Part of the requests that start an environment, 0 to 1.
+        snapstart: A cold request restores a snapshot, and is billed for that and for the check of
+            the golden text, about one warm request, in place of the start.
         log_bytes: Log data of one request: Lambda's three platform lines and the access log's one.
 
     Raises:
@@ -81,22 +97,25 @@ def estimate_cost(
             f"durations are {measured.warm_ms} and {measured.cold_ms} ms, wanted more than 0"
         )
     # Lambda bills whole milliseconds, each request rounded up.
-    billed_ms = (1 - cold_share) * math.ceil(measured.warm_ms) + cold_share * math.ceil(
-        measured.cold_ms
-    )
-    gb_seconds = MILLION * billed_ms / 1000 * measured.memory_mb / MB_PER_GB
-    compute = gb_seconds * prices.gb_second
-    logs = MILLION * log_bytes / 1e9 * prices.gb_logs
-    total = compute + prices.million_invocations + prices.million_http + logs
+    warm_ms, cold_ms = math.ceil(measured.warm_ms), math.ceil(measured.cold_ms)
+    if snapstart:
+        cold_ms = 2 * warm_ms
+    billed_ms = (1 - cold_share) * warm_ms + cold_share * cold_ms
+    memory_gb = measured.memory_mb / MB_PER_GB
+    costs = {
+        "compute": MILLION * billed_ms / 1000 * memory_gb * prices.gb_second,
+        "restores": MILLION * cold_share * memory_gb * prices.restored_gb if snapstart else 0.0,
+        "invocations": prices.million_invocations,
+        "http": prices.million_http,
+        "logs": MILLION * log_bytes / 1e9 * prices.gb_logs,
+    }
     return Cost(
         measured.memory_mb,
         measured.warm_ms,
         measured.cold_ms,
-        compute,
-        prices.million_invocations,
-        prices.million_http,
-        logs,
-        total,
+        **costs,
+        total=sum(costs.values()),
+        snapshot_month=memory_gb * MONTH_S * prices.snapshot_gb_second if snapstart else 0.0,
     )
 
 
@@ -136,12 +155,18 @@ def describe_costs(costs: list[Cost], prices: Prices, cold_share: float) -> str:
         f"{prices.gb_second} a GB-second, {prices.million_invocations} a million invocations, "
         f"{prices.million_http} a million HTTP API requests, {prices.gb_logs} a GB of logs; no "
         "free tier, no data transfer.",
-        f"{'MB':>6}{'warm ms':>9}{'cold ms':>9}{'compute':>9}{'invoked':>9}{'HTTP':>7}"
-        f"{'logs':>7}{'total':>8}",
+        f"{'MB':>6}{'warm ms':>9}{'cold ms':>9}{'compute':>9}{'restored':>10}{'invoked':>9}"
+        f"{'HTTP':>7}{'logs':>7}{'total':>8}",
     ]
     lines += [
-        f"{c.memory_mb:6}{c.warm_ms:9.1f}{c.cold_ms:9.0f}{c.compute:9.3f}{c.invocations:9.2f}"
-        f"{c.http:7.2f}{c.logs:7.2f}{c.total:8.2f}"
+        f"{c.memory_mb:6}{c.warm_ms:9.1f}{c.cold_ms:9.0f}{c.compute:9.3f}{c.restores:10.2f}"
+        f"{c.invocations:9.2f}{c.http:7.2f}{c.logs:7.2f}{c.total:8.2f}"
         for c in costs
     ]
+    if any(c.snapshot_month for c in costs):
+        kept = ", ".join(f"{c.snapshot_month:.2f} at {c.memory_mb} MB" for c in costs)
+        lines.append(
+            f"SnapStart, at {prices.restored_gb} a GB restored and {prices.snapshot_gb_second} a "
+            f"GB-second kept: each published version costs, a month, {kept}."
+        )
     return "\n".join(lines)

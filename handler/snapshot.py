@@ -30,7 +30,10 @@ def prepare_snapshot(classifier: Classifier, handler: Handler) -> None:
     """Import and warm what an invocation would: in a snapshot it costs nothing.
 
     The OpenAPI document loads the whole HTTP app; the golden text is an answer already known.
+    boto3's clients are made later: they may hold credentials, which a snapshot outlives.
     """
+    import boto3  # noqa: F401  # whoever sends results needs it: over half of a queue's first batch
+
     handler(_http_event("GET", "/openapi.json"), None)
     body = json.dumps({"text": classifier.manifest.golden.text})
     handler(_http_event("POST", "/predict", body), None)

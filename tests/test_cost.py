@@ -5,7 +5,14 @@ import pytest
 from handler.cost import Measurement, Prices, estimate_cost, parse_measurement, read_benchmark
 from minnow import main
 
-PRICES = Prices(gb_second=0.00001, million_invocations=0.2, million_http=1.0, gb_logs=0.5)
+PRICES = Prices(
+    gb_second=0.00001,
+    million_invocations=0.2,
+    million_http=1.0,
+    gb_logs=0.5,
+    snapshot_gb_second=0.000001,
+    restored_gb=0.0001,
+)
 
 
 def test_a_million_requests_of_one_gb_and_ten_ms_are_ten_thousand_gb_seconds():
@@ -20,6 +27,17 @@ def test_cold_requests_are_billed_with_their_start():
     cost = estimate_cost(Measurement(2048, 10, 210), PRICES, cold_share=0.1)
 
     assert cost.compute == pytest.approx(0.00001 * 2 * 1000 * (0.9 * 10 + 0.1 * 210))
+
+
+def test_snapshots_are_billed_by_restore_and_by_month_and_not_by_the_start():
+    cost = estimate_cost(Measurement(2048, 10, 210), PRICES, cold_share=0.1, snapstart=True)
+
+    assert cost.compute == pytest.approx(0.00001 * 2 * 1000 * (0.9 * 10 + 0.1 * 20))
+    assert cost.restores == pytest.approx(100_000 * 2 * 0.0001)
+    assert cost.snapshot_month == pytest.approx(2 * 0.000001 * 2_592_000)
+    assert cost.total == pytest.approx(
+        cost.compute + cost.restores + cost.invocations + cost.http + cost.logs
+    )
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.1])
@@ -49,6 +67,15 @@ def test_command_prints_one_object_a_memory_size(capsys):
     costs = json.loads(capsys.readouterr().out)
     assert [cost["memory_mb"] for cost in costs["costs"]] == [512, 1769]
     assert costs["prices"]["million_http"] == 1.0
+
+
+def test_every_price_is_an_option(capsys):
+    options = [f"--{name.replace('_', '-')}=0" for name in vars(PRICES)]
+
+    assert main(["cost", "--measured", "512:5:400", "--snapstart", "--json", *options]) == 0
+
+    (cost,) = json.loads(capsys.readouterr().out)["costs"]
+    assert (cost["total"], cost["snapshot_month"]) == (0, 0)
 
 
 def test_command_names_what_is_wrong_in_one_line(capsys):

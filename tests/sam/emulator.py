@@ -86,29 +86,6 @@ def run_emulator(
         process.wait(timeout=10)
 
 
-def http_event(method: str, path: str, body: str | None = None) -> dict[str, Any]:
-    """Return an HTTP API event (payload 2.0), which a Function URL sends too."""
-    return {
-        "version": "2.0",
-        "routeKey": "$default",
-        "rawPath": path,
-        "rawQueryString": "",
-        "headers": {"host": "localhost", "content-type": "application/json"},
-        "requestContext": {
-            "http": {
-                "method": method,
-                "path": path,
-                "protocol": "HTTP/1.1",
-                "sourceIp": "127.0.0.1",
-                "userAgent": "test",
-            },
-            "stage": "$default",
-        },
-        "body": body,
-        "isBase64Encoded": False,
-    }
-
-
 def find_emulator() -> str:
     """Return the path of the emulator, which aws-sam-cli carries."""
     machine = {"x86_64": "x86_64", "aarch64": "arm64"}[os.uname().machine]

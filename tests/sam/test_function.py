@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from tests.sam.emulator import http_event, run_emulator
+from tests.handler.http.events import make_event
+from tests.sam.emulator import run_emulator
 
 pytestmark = [pytest.mark.sam, pytest.mark.slow]
 
@@ -16,7 +17,7 @@ def emulator(built_function, tmp_path_factory):
 
 
 def test_built_function_answers_predict(emulator):
-    reply = emulator.invoke(http_event("POST", "/predict", '{"text": "good film"}'))
+    reply = emulator.invoke(make_event("http_v2", "POST", "/predict", {"text": "good film"}))
 
     (prediction,) = json.loads(reply["body"])["predictions"]
     assert (reply["statusCode"], prediction["label"]) == (200, "pos")
@@ -25,7 +26,7 @@ def test_built_function_answers_predict(emulator):
 
 @pytest.mark.parametrize("path", ["/health", "/docs", "/openapi.json"])
 def test_built_function_answers_what_fastapi_serves(emulator, path):
-    assert emulator.invoke(http_event("GET", path))["statusCode"] == 200
+    assert emulator.invoke(make_event("http_v2", "GET", path))["statusCode"] == 200
 
 
 def test_built_function_answers_a_direct_call(emulator):

@@ -8,7 +8,8 @@ import urllib.request
 
 import pytest
 
-from tests.sam.emulator import LAMBDA_PYTHON, ROOT, free_ports, http_event, wait_for_port
+from tests.handler.http.events import make_event
+from tests.sam.emulator import LAMBDA_PYTHON, ROOT, free_ports, wait_for_port
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
@@ -95,7 +96,7 @@ def test_start_api_serves_the_openapi_document(api):
 
 
 def test_start_lambda_answers_boto3(lambda_endpoint):
-    event = http_event("POST", "/predict", json.dumps({"text": "bad film"}))
+    event = make_event("http_v2", "POST", "/predict", {"text": "bad film"})
 
     reply = invoke_with_boto3(lambda_endpoint, event)
 

@@ -84,10 +84,14 @@ def test_every_source_is_compiled_and_never_compared_again(built_function):
         assert (path.parent / "__pycache__" / f"{path.stem}.cpython-312.pyc").is_file()
 
 
-def test_arm64_wheels_are_for_arm64(sam, tiny_bundle, built_function, tmp_path):
+def test_arm64_wheels_are_for_arm64_and_a_release_is_other_code(
+    sam, tiny_bundle, built_function, tmp_path
+):
     # A smoke test: nothing here can run them, as the other tests run the x86_64 function.
-    build(tmp_path / "arm64", tiny_bundle, ARCHITECTURE="arm64")
+    build(tmp_path / "arm64", tiny_bundle, ARCHITECTURE="arm64", RELEASE="new keys")
 
+    assert (tmp_path / "arm64" / "release.txt").read_text() == "new keys\n"
+    assert not (built_function / "release.txt").exists()
     assert (machines(tmp_path / "arm64"), machines(built_function)) == ({"arm64"}, {"x86_64"})
 
 

@@ -130,7 +130,10 @@ def test_policies_star_only_what_knows_no_resource(resources):
     assert starred == {"xray", "logs"}
 
 
-@pytest.mark.parametrize("source", ["WithHttp", "WithQueue", "WithBucket", "WithTopic"])
+@pytest.mark.parametrize(
+    "source",
+    ["WithHttp", "WithFunctionUrl", "WithQueue", "WithBucket", "WithTopic", "WithEvents"],
+)
 def test_a_source_that_is_off_leaves_nothing_that_refers_to_it(resources, source):
     """What is always there may name a conditional resource only inside `Fn::If`."""
     conditional = {name for name, r in resources.items() if r.get("Condition") == source}
