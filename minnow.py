@@ -216,6 +216,7 @@ def _add_export(commands: Any) -> None:
         "--max-drop", type=float, default=0.3, metavar="POINTS", help="of development accuracy"
     )
     budget.add_argument("--max-latency-ms", type=float, help="p50 of one text on this machine")
+    budget.add_argument("--max-trials", type=int, default=6, metavar="N", help="pruned models")
     budget.add_argument("--fine-tune-epochs", type=int, default=2, help="of each pruned model")
     budget.add_argument(
         "--best-effort", action="store_true", help="write the nearest if none keeps the budget"
@@ -279,7 +280,7 @@ def _search_bundle(options: argparse.Namespace, settings: Any, measure: Any) -> 
         cache = checkpoint.parent.parent / "teacher.npz"
         fine_tune(model, teach(teacher, rows, cache), rows, id_map, tuning, checkpoint)
 
-    budget = Budget(options.max_size, options.max_drop, options.max_latency_ms)
+    budget = Budget(options.max_size, options.max_drop, options.max_latency_ms, options.max_trials)
     workshop = Workshop(rows.dev_texts, measure_accuracy, lambda: importance_batches(rows), tune)
     result = search(options.run, options.out, budget, workshop, settings, options.force)
     write_report(result, budget)

@@ -33,7 +33,6 @@ PRECISIONS: dict[str, dict[str, Any]] = {
     "int8": {"precision": "int8"},
     "int8, 4-bit table": {"precision": "int8", "embedding_bits": 4},
 }
-MAX_PRUNED_TRIALS = 6
 LATENCY_ROUNDS = 200
 WARM_UP_ROUNDS = 20
 
@@ -46,11 +45,13 @@ class Budget:
         max_size_bytes: Of `model.onnx` and the tokenizer's file.
         max_drop: Points of accuracy on the development rows below the run's own Keras model.
         max_latency_ms: p50 of one text at a time on this machine, one thread; None: any.
+        max_trials: Pruned models to fine-tune before the search gives up.
     """
 
     max_size_bytes: int
     max_drop: float
     max_latency_ms: float | None = None
+    max_trials: int = 6
 
 
 @dataclass(frozen=True)
@@ -208,7 +209,7 @@ class Trials:
                 f"the smallest would have {planner.smallest_bytes() / 1e6:.3f} MB. Nothing was "
                 "trained."
             )
-        for plan in plans[:MAX_PRUNED_TRIALS]:
+        for plan in plans[: self.budget.max_trials]:
             self._try_plan(planner, plan)
             yield
 
