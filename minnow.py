@@ -262,12 +262,20 @@ def _search_bundle(options: argparse.Namespace, settings: Any, measure: Any) -> 
     from export.errors import ExportError
     from export.search import Budget, Workshop, export_point, format_point, search
     from export.search_report import write_report
-    from training.distill import fine_tune, fine_tune_settings, importance_batches, load_rows, teach
+    from training.distill import (
+        check_teacher,
+        fine_tune,
+        fine_tune_settings,
+        importance_batches,
+        load_rows,
+        teach,
+    )
     from training.metrics import evaluate as evaluate_rows
     from training.run_folder import read_run
 
     run = read_run(options.run)
     rows = load_rows(run)
+    check_teacher(run, rows.dev_labels)
     tuning = fine_tune_settings(run, options.fine_tune_epochs)
 
     def measure_accuracy(classifier: Any) -> float:
