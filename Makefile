@@ -82,6 +82,10 @@ test: env .venv-handler/.installed ## every test, but for those of the built fun
 bench-latency: env ## one text at a time, Keras against ONNX: RUN=, BUNDLE=, DATA=
 	$(BIN)/python -m benchmarks.latency "$(RUN)" "$(BUNDLE)" "$(DATA)"
 
+.PHONY: bench-compression
+bench-compression: env ## size, accuracy and speed of bundles beside their run: RUN=, BUNDLES=, DATA=
+	$(BIN)/python -m benchmarks.compression "$(RUN)" $(BUNDLES) --data "$(DATA)"
+
 .PHONY: serve
 serve: env ## serve the bundle that ships with the repository
 	$(BIN)/minnow serve

@@ -75,6 +75,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_train(commands)
     _add_evaluate(commands)
     _add_export(commands)
+    _add_inspect(commands)
     _add_data(commands)
     _add_predict(commands)
     _add_serve(commands)
@@ -198,8 +199,28 @@ def _add_export(commands: Any) -> None:
     )
     parser.add_argument("--name", default="", help="in every answer (default: RUN's name)")
     parser.add_argument("--model-version", default="1", help="in every answer")
+    parser.add_argument("--embedding-bits", type=int, choices=(8, 4), default=8, help="of int8")
+    parser.add_argument(
+        "--sparsity",
+        type=_share,
+        default=0.0,
+        help="share of int8 weights set to zero: a smaller zip, no more speed",
+    )
     parser.add_argument("--test", type=Path, metavar="FILE", help="rows to measure the bundle on")
     parser.add_argument("--force", action="store_true", help="replace BUNDLE")
+    budget = parser.add_argument_group(
+        "search for a bundle that keeps a budget, by pruning and fine-tuning"
+    )
+    budget.add_argument("--max-size", type=_size, metavar="1MB", help="model and tokenizer")
+    budget.add_argument(
+        "--max-drop", type=float, default=0.3, metavar="POINTS", help="of development accuracy"
+    )
+    budget.add_argument("--max-latency-ms", type=float, help="p50 of one text on this machine")
+    budget.add_argument("--max-trials", type=int, default=6, metavar="N", help="pruned models")
+    budget.add_argument("--fine-tune-epochs", type=int, default=2, help="of each pruned model")
+    budget.add_argument(
+        "--best-effort", action="store_true", help="write the nearest if none keeps the budget"
+    )
     parser.add_argument("--json", action="store_true", help="print one object")
 
 
@@ -208,10 +229,18 @@ def export(options: argparse.Namespace) -> int:
     from export.export import ExportSettings, export_run
 
     settings = ExportSettings(
-        options.precision, not options.full_range, options.name, options.model_version
+        options.precision,
+        not options.full_range,
+        options.name,
+        options.model_version,
+        options.embedding_bits,
+        options.sparsity,
     )
     measure = _bundle_measure(options.run, options.test) if options.test else None
-    metrics = export_run(options.run, options.out, settings, options.force, measure)
+    if options.max_size is not None:
+        metrics = _search_bundle(options, settings, measure)
+    else:
+        metrics = export_run(options.run, options.out, settings, options.force, measure)
     if options.json:
         print(json.dumps(metrics))
         return 0
@@ -224,6 +253,68 @@ def export(options: argparse.Namespace) -> int:
     for file in sorted(options.out.iterdir()):
         print(f"{file.name:36} {file.stat().st_size / 1e6:.3f} MB")
     return 0
+
+
+def _search_bundle(options: argparse.Namespace, settings: Any, measure: Any) -> dict[str, Any]:
+    """Search under the budget, write the report and the bundle; return the bundle's metrics."""
+    import keras
+
+    from export.errors import ExportError
+    from export.search import Budget, Workshop, export_point, format_point, search
+    from export.search_report import write_report
+    from training.distill import (
+        check_teacher,
+        fine_tune,
+        fine_tune_settings,
+        importance_batches,
+        load_rows,
+        teach,
+    )
+    from training.metrics import evaluate as evaluate_rows
+    from training.run_folder import read_run
+
+    run = read_run(options.run)
+    rows = load_rows(run)
+    check_teacher(run, rows.dev_labels)
+    tuning = fine_tune_settings(run, options.fine_tune_epochs)
+
+    def measure_accuracy(classifier: Any) -> float:
+        probabilities = classifier.predict_probabilities(rows.dev_texts)
+        accuracy: float = evaluate_rows(rows.dev_labels, probabilities, run.labels)["accuracy"]
+        return accuracy
+
+    def tune(model: Any, id_map: Any, checkpoint: Path) -> None:
+        teacher = keras.saving.load_model(run.model_path, compile=False)
+        cache = checkpoint.parent.parent / "teacher.npz"
+        fine_tune(model, teach(teacher, rows, cache), rows, id_map, tuning, checkpoint)
+
+    budget = Budget(options.max_size, options.max_drop, options.max_latency_ms, options.max_trials)
+    workshop = Workshop(rows.dev_texts, measure_accuracy, lambda: importance_batches(rows), tune)
+    result = search(options.run, options.out, budget, workshop, settings, options.force)
+    write_report(result, budget)
+    if not result.is_met and not options.best_effort:
+        raise ExportError(
+            f"none of {len(result.points)} bundles keeps the budget; the nearest is "
+            f"{format_point(result.chosen)}. No bundle was written: see "
+            f"{result.folder / 'compression.md'}, or take it with --best-effort."
+        )
+    metrics = export_point(result, options.run, options.out, settings, options.force, measure)
+    print(f"{format_point(result.chosen)}\n{result.folder / 'compression.md'}", file=sys.stderr)
+    return metrics
+
+
+def _size(text: str) -> int:
+    """Return bytes: "350kB" -> 350000, "1.5MB" -> 1500000."""
+    for unit, factor in (("mb", 1e6), ("kb", 1e3), ("b", 1)):
+        number = text.lower().removesuffix(unit)
+        if number != text.lower():
+            try:
+                size_bytes = round(float(number) * factor)
+            except ValueError:
+                break
+            if size_bytes > 0:
+                return size_bytes
+    raise argparse.ArgumentTypeError(f"{text!r} is no size, wanted one such as 1MB or 350kB")
 
 
 def _bundle_measure(run: Path, test: Path) -> Callable[[Any], dict[str, Any]]:
@@ -241,6 +332,21 @@ def _bundle_measure(run: Path, test: Path) -> Callable[[Any], dict[str, Any]]:
         return headline(measure(dataset.labels, probabilities, classifier.manifest.labels))
 
     return measure_bundle
+
+
+def _add_inspect(commands: Any) -> None:
+    parser = _add_command(commands, "inspect", inspect, "show where bytes and milliseconds are")
+    parser.add_argument("bundle", nargs="?", type=Path, default=DEFAULT_BUNDLE)
+    parser.add_argument("--json", action="store_true", help="print one object")
+
+
+def inspect(options: argparse.Namespace) -> int:
+    from export.inspection import format_inspection, inspect_bundle
+    from handler.bundle import read_bundle
+
+    found = inspect_bundle(read_bundle(options.bundle))
+    print(json.dumps(found, ensure_ascii=False) if options.json else format_inspection(found))
+    return 0
 
 
 def _add_data(commands: Any) -> None:

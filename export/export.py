@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import onnx
 
 from export.bundle_writer import check_free, write_bundle
 from export.convert import OPSET, convert_model, count_lstm_layers
@@ -36,12 +37,30 @@ class ExportSettings:
         reduce_range: Keep int8 weights within 7 bits, so that CPUs without VNNI compute the same.
         name: The model's name in every answer; the run folder's name by default.
         version: The model's version in every answer.
+        embedding_bits: 8 or 4, of the embedding tables of an int8 bundle.
+        sparsity: Share of an int8 bundle's weights that become zero: a smaller zip, no more speed.
     """
 
     precision: str = "int8"
     reduce_range: bool = True
     name: str = ""
     version: str = "1"
+    embedding_bits: int = 8
+    sparsity: float = 0.0
+
+
+@dataclass(frozen=True)
+class Converted:
+    """A run's float32 graph and how many LSTM nodes it must have."""
+
+    graph: onnx.ModelProto
+    num_lstm: int
+
+
+def convert_run(run: Run) -> Converted:
+    """Return the float32 graph of the run's Keras model."""
+    model = keras.saving.load_model(run.model_path, compile=False)
+    return Converted(optimize_model(convert_model(model)), count_lstm_layers(model))
 
 
 def export_run(
@@ -50,11 +69,13 @@ def export_run(
     settings: ExportSettings | None = None,
     force: bool = False,
     evaluate: Callable[[Classifier], Mapping[str, Any]] | None = None,
+    converted: Converted | None = None,
 ) -> dict[str, Any]:
     """Write the bundle of the run in `folder` to `out`; return its metrics.
 
     Args:
         evaluate: Figures of the finished classifier to keep in the manifest as `metrics.bundle`.
+        converted: What `convert_run` gives, if it is there already.
 
     Raises:
         ExportError: The run is unreadable, `out` is in the way, the graph has loops, or the
@@ -63,11 +84,14 @@ def export_run(
     settings = settings or ExportSettings()
     check_free(out, force)
     run = read_run(folder)
-    model = keras.saving.load_model(run.model_path, compile=False)
-    graph = optimize_model(convert_model(model))
+    converted = converted or convert_run(run)
+    graph = converted.graph
     if settings.precision == "int8":
-        graph = optimize_model(quantize_model(graph, settings.reduce_range))
-    census = check_nodes(graph, count_lstm_layers(model))
+        quantized = quantize_model(
+            graph, settings.reduce_range, settings.embedding_bits, settings.sparsity
+        )
+        graph = optimize_model(quantized)
+    census = check_nodes(graph, converted.num_lstm)
     metrics: dict[str, Any] = {}
 
     def check(classifier: Classifier) -> Mapping[str, Any]:
@@ -110,6 +134,9 @@ def describe_run(run: Run, settings: ExportSettings, census: dict[str, int]) -> 
             | {name: importlib.metadata.version(name) for name in LIBRARIES},
             "opset": OPSET,
             "reduce_range": settings.reduce_range,
+            "embedding_bits": settings.embedding_bits,
+            "sparsity": settings.sparsity,
+            "compression": metadata.get("compression"),
             "nodes": census,
         },
     }

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from onnx import NodeProto, TensorProto, helper
+from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from export.errors import ExportError
 from export.graph import Graph, attribute
 
 INPUT = "token_ids"
 OUTPUT = "probabilities"
+MIN_SPARSE_WEIGHTS = 1024  # of a tensor; the biases of an LSTM are smaller, and matter more
 
 
 def lstm_nodes(graph: Graph) -> list[NodeProto]:
@@ -124,6 +125,21 @@ def _last_steps(graph: Graph, name: str) -> list[NodeProto]:
         elif node.op_type == "Squeeze":
             found += _last_steps(graph, node.output[0])
     return found
+
+
+def zero_small_weights(graph: Graph, sparsity: float) -> None:
+    """Set the smallest `sparsity` (0 to 1) of every large tensor's weights to zero, in place.
+
+    Magnitude pruning (Han et al., "Learning both Weights and Connections", NeurIPS 2015). It makes
+    a zip smaller and nothing quicker: ONNX Runtime computes with the zeros as with any number.
+    """
+    for tensor in graph.proto.initializer:
+        weights = numpy_helper.to_array(tensor)
+        if weights.dtype != np.float32 or weights.ndim < 2 or weights.size < MIN_SPARSE_WEIGHTS:
+            continue
+        limit = np.quantile(np.abs(weights), sparsity)
+        sparse = np.where(np.abs(weights) < limit, 0, weights).astype(np.float32)
+        tensor.CopyFrom(numpy_helper.from_array(sparse, tensor.name))
 
 
 def name_outputs(graph: Graph) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from export.graph import Graph, attribute
-from export.passes import lstm_nodes
+from export.passes import lstm_nodes, zero_small_weights
 
 MICROSOFT = "com.microsoft"
 # Weights up to +-64 where the whole range has 127: CPUs without VNNI add pairs of uint8 x int8
@@ -32,16 +32,22 @@ MIDDLE = 8  # values of 4 bits are stored as 1 to 15
 
 
 def quantize_model(
-    model: onnx.ModelProto, reduce_range: bool = True, embedding_bits: int = 8
+    model: onnx.ModelProto,
+    reduce_range: bool = True,
+    embedding_bits: int = 8,
+    sparsity: float = 0.0,
 ) -> onnx.ModelProto:
     """Return `model` with int8 weights; activations are quantized as they come.
 
     Args:
         reduce_range: LSTM and dense weights within 7 bits.
         embedding_bits: 8 or 4, of the tables.
+        sparsity: Share of the weights that become zero.
     """
     graph = Graph(onnx.ModelProto.FromString(model.SerializeToString()))
     highest = REDUCED_RANGE if reduce_range else FULL_RANGE
+    if sparsity:
+        zero_small_weights(graph, sparsity)
     for node in graph.nodes:
         if node.op_type == "Gather" and _is_table(graph.constant(node.input[0])):
             _quantize_embedding(graph, node, embedding_bits)

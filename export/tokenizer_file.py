@@ -7,6 +7,9 @@ import os
 import zlib
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from export.errors import ExportError
 from handler.bundle import GZIP, NO_LETTER
 
@@ -36,6 +39,24 @@ def pack_tokenizer(tokenizer_json: bytes) -> bytes:
     }
     content = json.dumps(packed, ensure_ascii=False, separators=(",", ":")).encode()
     return zlib.compress(content, 9, GZIP)
+
+
+def keep_words(tokenizer_json: bytes, kept_ids: NDArray[np.int64]) -> bytes:
+    """Return a `tokenizer.json` of the words in `kept_ids`, numbered in that order."""
+    document = json.loads(tokenizer_json)
+    vocab = read_vocab(document)
+    words = sorted(vocab, key=vocab.__getitem__)
+    document["model"]["vocab"] = {
+        words[old_id]: new_id for new_id, old_id in enumerate(kept_ids.tolist())
+    }
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def map_words(old_json: bytes, new_json: bytes, unknown_id: int) -> NDArray[np.int32]:
+    """Return old id -> new id of the same word, `unknown_id` for a word that is gone."""
+    old, new = read_vocab(json.loads(old_json)), read_vocab(json.loads(new_json))
+    words = sorted(old, key=old.__getitem__)
+    return np.array([new.get(word, unknown_id) for word in words], np.int32)
 
 
 def read_vocab(document: dict[str, Any]) -> dict[str, int]:

@@ -26,10 +26,14 @@ Predictor = Callable[[Sequence[Sequence[int]]], NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class Encoded:
-    """Token ids of each text (unpadded) and its label id."""
+    """Token ids of each text (unpadded) and its label id.
+
+    `targets`, shape (texts, num_classes), are probabilities to learn in place of the labels.
+    """
 
     token_ids: Sequence[Sequence[int]]
     label_ids: NDArray[np.int32]
+    targets: NDArray[np.float32] | None = None
 
 
 def fit(
@@ -46,12 +50,13 @@ def fit(
     epochs = max(settings.epochs, -(-settings.min_steps // num_batches))
     model.compile(
         make_optimizer(settings, num_batches * epochs),
-        loss="binary_crossentropy" if is_binary(model) else "sparse_categorical_crossentropy",
+        loss="binary_crossentropy" if is_binary(model) else "categorical_crossentropy",
         jit_compile=False,  # XLA would compile every batch length anew
     )
     model.optimizer.build(model.trainable_variables)
     progress = load_checkpoint(checkpoint, model)
     predict = make_predictor(model)
+    targets = _make_targets(model, train)
     with tqdm(total=epochs * num_batches, unit="batch", mininterval=1.0) as bar:
         bar.update(progress.epoch * num_batches + progress.batch)
         while progress.epoch < epochs and not _is_over(progress, settings):
@@ -63,7 +68,7 @@ def fit(
             while progress.batch < num_batches:
                 rows = batches[progress.batch]
                 loss = model.train_on_batch(
-                    pad([train.token_ids[row] for row in rows]), train.label_ids[rows]
+                    pad([train.token_ids[row] for row in rows]), targets[rows]
                 )
                 progress.loss_sum += float(loss)
                 progress.batch += 1
@@ -152,6 +157,15 @@ def log_loss(probabilities: NDArray[np.float32], label_ids: NDArray[np.int32]) -
     """Return the mean negative log probability of the true labels."""
     true = probabilities[np.arange(len(label_ids)), label_ids]
     return float(-np.log(np.maximum(true, 1e-7)).mean())  # 1e-7: Keras' own epsilon
+
+
+def _make_targets(model: keras.Model, train: Encoded) -> NDArray[np.float32]:
+    """Return what the model's columns shall become: certain of the label, without targets."""
+    num_classes = max(2, model.output_shape[-1])
+    targets = train.targets
+    if targets is None:
+        targets = np.eye(num_classes, dtype=np.float32)[train.label_ids]
+    return targets[:, 1:] if is_binary(model) else targets
 
 
 def _end_epoch(

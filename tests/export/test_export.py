@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from export.errors import ExportError
-from export.export import ExportSettings, export_run
+from export.export import ExportSettings, convert_run, export_run
+from export.run_reader import read_run
 from handler.classifier import load_classifier
 
 pytestmark = pytest.mark.slow
@@ -54,6 +55,26 @@ def test_bundle_loads_and_computes_what_keras_computed(tiny_run, tmp_path, preci
     # int8: the export's own tolerance; float32: its worst gap seen is 3e-6.
     atol = 1e-4 if precision == "float32" else 0.12
     np.testing.assert_allclose(classifier.run(rows), expected, rtol=0, atol=atol)
+
+
+def test_ways_to_int8_are_verified_and_told(tiny_run, tmp_path):
+    converted = convert_run(read_run(tiny_run))
+    ways = {
+        "full": {"reduce_range": False},
+        "nibbles": {"embedding_bits": 4},
+        "sparse": {"sparsity": 0.3},
+    }
+
+    for name, way in ways.items():
+        export_run(tiny_run, tmp_path / name, ExportSettings(**way), converted=converted)
+
+    for name, way in ways.items():
+        manifest = load_classifier(tmp_path / name).manifest
+        found = {field: manifest.provenance[field] for field in way}
+        assert found == way
+        assert 0 < manifest.metrics["reference"]["max_gap"] <= 0.12
+    models = {name: (tmp_path / name / "model.onnx").read_bytes() for name in ways}
+    assert len(set(models.values())) == 3
 
 
 def test_figures_of_the_finished_classifier_are_kept(tiny_run, tmp_path):

@@ -1,5 +1,7 @@
 """int8 weights: how far they may be, and how the nodes read them."""
 
+import zlib
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -147,6 +149,22 @@ def test_clipping_makes_the_error_of_4_bits_smaller(random):
     plain_values, plain_scales = quantize_rows(table, highest=7)
     plain = np.mean((plain_values * plain_scales - table) ** 2)
     assert clipped < 0.9 * plain
+
+
+def test_small_weights_become_zero_and_deflate_better(random):
+    table = random.normal(size=(400, 8)).astype(np.float32)
+    model = make_model(EMBEDDING.replace("length, 4", "length, 8"), table=table)
+
+    dense, sparse = (quantize_model(model, sparsity=share) for share in (0.0, 0.6))
+
+    found, expected = (
+        run(m, token_ids=np.arange(400, dtype=np.int32)[None])[0] for m in (sparse, dense)
+    )
+    small = np.abs(table) < np.quantile(np.abs(table), 0.6)
+    assert small.mean() == pytest.approx(0.6, abs=0.001)
+    np.testing.assert_array_equal(found, np.where(small, 0, expected))
+    sizes = [len(zlib.compress(m.SerializeToString(), 9)) for m in (sparse, dense)]
+    assert sizes[0] < 0.75 * sizes[1]
 
 
 def make_lstm(random: np.random.Generator) -> onnx.ModelProto:

@@ -1,11 +1,12 @@
 import gzip
 import json
 
+import numpy as np
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from export.errors import ExportError
-from export.tokenizer_file import pack_tokenizer
+from export.tokenizer_file import keep_words, map_words, pack_tokenizer
 from handler.bundle import unpack_tokenizer
 from handler.classifier import make_tokenizer
 from training.tokenizer import train_tokenizer
@@ -32,6 +33,16 @@ def test_sorted_words_are_stored_in_a_third_of_their_json():
     content = tokenizer.to_str().encode()
 
     assert len(pack_tokenizer(content)) < len(content) / 3
+
+
+def test_kept_words_are_numbered_anew_and_the_others_are_unknown():
+    old = word_level({"[PAD]": 0, "[UNK]": 1, "a": 2, "b": 3, "c": 4})
+
+    new = keep_words(old, np.array([0, 1, 2, 4]))
+
+    assert Tokenizer.from_buffer(new).get_vocab() == {"[PAD]": 0, "[UNK]": 1, "a": 2, "c": 3}
+    assert Tokenizer.from_buffer(new).encode("b c a").ids == [1, 3, 2]
+    assert map_words(old, new, unknown_id=1).tolist() == [0, 1, 2, 1, 3]
 
 
 def word_level(vocab: dict[str, int]) -> bytes:
