@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.prune import Indices, choose_most, prune_model
-from export.quantize import MIN_DENSE_WEIGHTS, MIN_SCALED
+from export.quantize import MIN_DENSE_WEIGHTS, MIN_VECTOR
 from export.run_reader import Run
 from export.tokenizer_file import keep_words, pack_tokenizer
 from export.wiring import trace_channels
@@ -148,7 +148,8 @@ def estimate_bytes(
         shapes = [tuple(weight.shape) for weight in layer.weights]
         if isinstance(layer, keras.layers.Embedding):
             num, columns = (rows or {}).get(layer.name, shapes[0][0]), shapes[0][1]
-            total += num * (columns * embedding_bits / 8 + (2 if columns >= MIN_SCALED else 0))
+            is_vectors = columns >= MIN_VECTOR
+            total += num * (columns * embedding_bits / 8 + 2 if is_vectors else columns)
         elif isinstance(layer, (keras.layers.LSTM, keras.layers.Bidirectional)):
             # int8, and for each column a float32 scale, a zero point and the bias.
             total += sum(int(np.prod(s)) + 5 * s[1] if len(s) == 2 else 8 * s[0] for s in shapes)

@@ -87,8 +87,8 @@ def test_row_of_zeros_stays_zero_with_scale_one():
 
 
 def test_embedding_is_looked_up_within_half_a_step_of_its_row(random):
-    table = random.normal(size=(6, 8)) * np.array([[0], [0.1], [1], [1], [1], [100]])
-    model = make_model(EMBEDDING.replace("length, 4", "length, 8"), table=table)
+    table = random.normal(size=(6, 16)) * np.array([[0], [0.1], [1], [1], [1], [100]])
+    model = make_model(EMBEDDING.replace("length, 4", "length, 16"), table=table)
     token_ids = np.array([[0, 1, 2], [5, 4, 0]], np.int32)
 
     quantized = quantize_model(model)
@@ -98,10 +98,10 @@ def test_embedding_is_looked_up_within_half_a_step_of_its_row(random):
     assert op_types(quantized) == ["Cast", "Cast", "Gather", "Gather", "Identity", "Mul"]
     # 1.001: a scale is rounded up to float16's 11 bits.
     assert (np.abs(found - expected) <= half_steps * 1.001).all()
-    np.testing.assert_array_equal(found[0, 0], np.zeros(8))
+    np.testing.assert_array_equal(found[0, 0], np.zeros(16))
 
 
-@pytest.mark.parametrize("columns", [8, 10, 32, 1])
+@pytest.mark.parametrize("columns", [16, 18, 32])
 def test_embedding_of_4_bits_is_looked_up(random, columns):
     table = random.normal(size=(7, columns)).astype(np.float32)
     model = make_model(EMBEDDING.replace("length, 4", f"length, {columns}"), table=table)
@@ -121,23 +121,39 @@ def test_embedding_of_4_bits_is_looked_up(random, columns):
     assert np.sqrt(np.mean((found - table[token_ids]) ** 2)) < np.abs(table).max() / 7 / 2
 
 
-def test_embedding_of_odd_width_keeps_8_bits(random):
-    table = random.normal(size=(7, 9)).astype(np.float32)
-    model = make_model(EMBEDDING.replace("length, 4", "length, 9"), table=table)
+@pytest.mark.parametrize("columns", [1, 8, 17])
+def test_embedding_that_is_narrow_or_of_odd_width_keeps_8_bits(random, columns):
+    table = random.normal(size=(7, columns)).astype(np.float32)
+    model = make_model(EMBEDDING.replace("length, 4", f"length, {columns}"), table=table)
 
     assert quantize_model(model, embedding_bits=4) == quantize_model(model)
 
 
-@pytest.mark.parametrize("bits", [4, 8])
-def test_narrow_table_has_one_scale(random, bits):
-    table = random.normal(size=(50, 1)).astype(np.float32)
+@pytest.mark.parametrize("columns", [1, 2, 15])
+def test_narrow_table_has_a_scale_for_each_column(random, columns):
+    table = (random.normal(size=(50, columns)) * 10.0 ** np.arange(columns)).astype(np.float32)
+    model = make_model(EMBEDDING.replace("length, 4", f"length, {columns}"), table=table)
+    token_ids = np.arange(50, dtype=np.int32)[None]
 
-    values, scales = quantize_table(table, bits)
+    values, scales = quantize_table(table, bits=8)
 
-    assert scales.shape == (1, 1)
+    assert scales.shape == (1, columns)
     assert scales.dtype == np.float32
-    if bits == 8:
-        assert (np.abs(values * scales - table) <= scales * 0.5001).all()
+    assert (np.abs(values * scales - table) <= scales * 0.5001).all()
+    found = run(quantize_model(model), token_ids=token_ids)
+    np.testing.assert_array_equal(found, (values * scales)[token_ids])
+
+
+def test_table_of_whole_numbers_stays_exact(random):
+    table = random.integers(0, 256, size=(40, 1)).astype(np.float32)
+    model = make_model(EMBEDDING.replace("length, 4", "length, 1"), table=table)
+
+    quantized = quantize_model(model)
+
+    (stored,) = (numpy_helper.to_array(tensor) for tensor in quantized.graph.initializer)
+    assert stored.dtype == np.uint8
+    found = run(quantized, token_ids=np.arange(40, dtype=np.int32)[None])
+    np.testing.assert_array_equal(found[0], table)
 
 
 def test_clipping_makes_the_error_of_4_bits_smaller(random):

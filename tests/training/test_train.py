@@ -12,11 +12,11 @@ import pytest
 
 from tests.training.tiny import NUM_ROWS, SETTINGS
 from training import fit as fit_module
-from training import train as train_module
 from training.errors import DataError, RunError
 from training.fit import Encoded, fit
 from training.metrics import evaluate
 from training.readers import read_dataset
+from training.recipes import seed
 from training.recipes.seed import build_model
 from training.run_folder import Run, read_run
 from training.split import split_rows
@@ -145,7 +145,7 @@ def begin_and_kill(data: Path, out: Path, settings=SETTINGS, force: bool = False
         raise Killed
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train_module, "fit", kill)
+        patch.setattr(seed, "fit_model", kill)
         with pytest.raises(Killed):
             train_run(Sources(data), out, settings, force)
     return out.with_name(out.name + ".partial")
