@@ -58,6 +58,7 @@ KERNEL = 4
 # Bytes of the table of phrases once it is int8: a fingerprint and two weights a class each.
 TABLE_BYTES = 2**18
 VECTOR_SCALE = 0.5  # standard deviation of the first word vectors
+EQUAL_TRUST = np.array([0.5, 0.5, 0.0])  # in the wide logits, in the deep ones; the shift
 FAR_BELOW = -1.0  # under every LSTM output, for steps that are padding
 
 
@@ -204,22 +205,24 @@ def _set_mixture(
 ) -> None:
     """Set the last layer to the trust in each half that makes the development log loss least.
 
-    Two weights, and for two classes a shift: this calibrates the probabilities too.
+    Two weights, and for two classes a shift: this calibrates the probabilities too. A prior as
+    heavy as one row keeps them finite where a half makes no mistake.
     """
     columns = len(bias)
     wide, deep = logits[:, :columns] + bias, logits[:, columns:]
 
-    def log_loss(parameters: NDArray[np.float64]) -> float:
+    def objective(parameters: NDArray[np.float64]) -> float:
         wide_weight, deep_weight, shift = parameters
         mixed = wide_weight * wide + deep_weight * deep
         if columns == 1:
             mixed = np.hstack([np.zeros_like(mixed), mixed + shift])
         mixed = mixed - mixed.max(axis=1, keepdims=True)
         true = mixed[np.arange(len(mixed)), dev.label_ids]
-        return float(np.mean(np.log(np.exp(mixed).sum(axis=1)) - true))
+        log_losses = np.log(np.exp(mixed).sum(axis=1)) - true
+        return float(log_losses.sum() + ((parameters - EQUAL_TRUST) ** 2).sum() / 2)
 
     bounds = [(0.0, None), (0.0, None), (None, None)]
-    wide_weight, deep_weight, shift = minimize(log_loss, [0.5, 0.5, 0.0], bounds=bounds).x
+    wide_weight, deep_weight, shift = minimize(objective, EQUAL_TRUST, bounds=bounds).x
     identity = np.eye(columns, dtype=np.float32)
     kernel = np.vstack([wide_weight * identity, deep_weight * identity])
     shift = wide_weight * bias + (shift if columns == 1 else 0.0)
