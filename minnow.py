@@ -106,7 +106,7 @@ def _add_train(commands: Any) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="RUN")
     _add_column_flags(parser)
     parser.add_argument("--group-column", help="rows of one group stay on one side of the split")
-    parser.add_argument("--dev", type=Path, metavar="FILE", help="default: a tenth of DATA")
+    parser.add_argument("--dev", type=Path, metavar="FILE", help="default: a part of DATA")
     parser.add_argument("--test", type=Path, metavar="FILE", help="rows for the reported figures")
     parser.add_argument("--recipe", choices=RECIPES, default=RECIPES[0])
     parser.add_argument("--quick", action="store_true", help="a first look in a few epochs")
@@ -199,7 +199,7 @@ def _add_export(commands: Any) -> None:
     )
     parser.add_argument("--name", default="", help="in every answer (default: RUN's name)")
     parser.add_argument("--model-version", default="1", help="in every answer")
-    parser.add_argument("--embedding-bits", type=int, choices=(8, 4), default=8, help="of int8")
+    parser.add_argument("--embedding-bits", type=int, choices=(4, 8), default=4, help="of int8")
     parser.add_argument(
         "--sparsity",
         type=_share,

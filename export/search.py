@@ -30,7 +30,7 @@ WHOLE = "whole"
 # Precision of a point -> how it is exported.
 PRECISIONS: dict[str, dict[str, Any]] = {
     "float32": {"precision": "float32"},
-    "int8": {"precision": "int8"},
+    "int8": {"precision": "int8", "embedding_bits": 8},
     "int8, 4-bit table": {"precision": "int8", "embedding_bits": 4},
 }
 LATENCY_ROUNDS = 200

@@ -85,7 +85,7 @@ def verify_outputs(classifier: Classifier, run: Run, tolerance: Tolerance) -> di
                 f"({len(rows[worst])} tokens) is off by {gaps[worst]:.4f} (at most "
                 f"{tolerance.max_gap} is allowed), and {share:.1%} of the labels changed (at most "
                 f"{tolerance.max_changed:.1%}). No bundle was written. "
-                "Try --precision float32; if that passes, the model loses too much in int8."
+                "Try --embedding-bits 8; if that fails too, --precision float32."
             )
         figures["max_gap"] = max(figures["max_gap"], float(gaps[worst]))
         figures["labels_changed"] = max(figures["labels_changed"], float(changed.mean()))

@@ -61,7 +61,7 @@ def test_ways_to_int8_are_verified_and_told(tiny_run, tmp_path):
     converted = convert_run(read_run(tiny_run))
     ways = {
         "full": {"reduce_range": False},
-        "nibbles": {"embedding_bits": 4},
+        "bytes": {"embedding_bits": 8},
         "sparse": {"sparsity": 0.3},
     }
 
