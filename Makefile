@@ -78,6 +78,12 @@ test: env .venv-handler/.installed ## every test, but for those of the built fun
 	$(call install_self,.venv-handler)
 	touch $@
 
+# name=training rows,test rows: as many sets as you have.
+SETS ?=
+.PHONY: bench-accuracy
+bench-accuracy: env ## both recipes beside fastText, TF-IDF and NBSVM: SETS="imdb=train.csv,test.csv …"
+	$(BIN)/python -m benchmarks.accuracy $(SETS)
+
 .PHONY: bench-latency
 bench-latency: env ## one text at a time, Keras against ONNX: RUN=, BUNDLE=, DATA=
 	$(BIN)/python -m benchmarks.latency "$(RUN)" "$(BUNDLE)" "$(DATA)"

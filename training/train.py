@@ -9,6 +9,7 @@ import importlib.metadata
 import json
 import platform
 import shutil
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +67,7 @@ def train_run(
         DataError: The data cannot be trained on; said before any training.
         RunError: `out` exists (without `force`), or the work in progress is of other settings.
     """
+    started = time.monotonic()
     if out.exists() and not force:
         raise RunError(f"{out}: exists already. Give another --out, or --force to replace it.")
     dataset = read_dataset(sources.train, sources.columns)
@@ -127,6 +129,7 @@ def train_run(
         | {"minnow-maas": importlib.metadata.version("minnow-maas")}
         | {"python": platform.python_version()},
         "metrics": metrics,
+        "seconds": round(time.monotonic() - started, 1),
     }
     write_report(partial, metadata, history)
     write_json(partial / "metadata.json", metadata)

@@ -1,0 +1,258 @@
+"""Accuracy, calibration, size, training time and speed of both recipes beside their rivals.
+
+Every model of a set is fitted on the same training rows and read once on the same test rows. A
+baseline chooses its setting on a tenth of the training rows, then fits all of them. What chance
+decides is fitted with three seeds. Runs of Minnow stay in --work and are used again; a set's
+figures are kept in --results, so that sets can be measured one after the other.
+
+Latency is of one text at a time, the models of the first seed in turns in one process: read the
+ratios.
+
+Run: python -m benchmarks.accuracy NAME=TRAIN,TEST [NAME=TRAIN,TEST ...]
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.baselines.classifiers import (
+    FASTTEXT_EPOCHS,
+    INVERSE_PENALTIES,
+    FastText,
+    Fit,
+    Majority,
+    NaiveBayesRegression,
+    QuantizedFastText,
+    Rows,
+    TfidfRegression,
+    split_words,
+)
+from export.export import ExportSettings, export_run
+from handler.classifier import load_classifier
+from training.metrics import evaluate
+from training.readers import Dataset, read_dataset
+from training.recipes import seed, wide_deep
+from training.run_folder import Run, read_run
+from training.split import split_rows
+from training.train import Sources, load_predictor, train_run
+
+SEEDS = (0, 1, 2)
+DEV_FRACTION = 0.1
+LATENCY_TEXTS = 200
+WARM_UP_TEXTS = 20
+BASELINES: dict[str, tuple[Fit, Sequence[Any], bool]] = {  # settings, whether chance decides
+    "majority": (Majority, (None,), False),
+    "fastText, bigrams": (FastText, FASTTEXT_EPOCHS, True),
+    "fastText, bigrams, quantized": (QuantizedFastText, FASTTEXT_EPOCHS, True),
+    "TF-IDF + logistic regression": (TfidfRegression, INVERSE_PENALTIES, False),
+    "NBSVM, trigrams": (NaiveBayesRegression, INVERSE_PENALTIES, False),
+}
+RECIPES = {"seed": seed.SETTINGS, "wide_deep": wide_deep.SETTINGS}
+# Figures of the table: heading, format of the mean.
+COLUMNS = {
+    "accuracy": ("accuracy %", "{:.2f}"),
+    "macro_f1": ("macro F1 %", "{:.2f}"),
+    "log_loss": ("log loss", "{:.3f}"),
+    "calibration_error": ("calibration error", "{:.3f}"),
+    "size_bytes": ("MB", "{:.2f}"),
+    "seconds": ("training s", "{:.0f}"),
+    "latency_ms": ("p50 ms", "{:.2f}"),
+}
+SCALES = {"accuracy": 100, "macro_f1": 100, "size_bytes": 1e-6}
+
+Predict = Callable[[Sequence[str]], NDArray[np.floating[Any]]]
+Figures = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """One fitted model: its figures on the test rows, and how to ask it for texts.
+
+    Only the first seed's is asked again; the others may go.
+    """
+
+    name: str
+    seed: int
+    figures: Figures
+    predict: Predict | None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("sets", nargs="+", metavar="NAME=TRAIN,TEST")
+    parser.add_argument("--work", type=Path, default=Path("benchmarks/runs"))
+    parser.add_argument("--results", type=Path, default=Path("benchmarks/results"))
+    options = parser.parse_args()
+    for item in options.sets:
+        name, _, files = item.partition("=")
+        train, _, test = files.partition(",")
+        rows = measure_set(name, Path(train), Path(test), options.work)
+        write_results(options.results, name, rows)
+        print(f"\n{name}\n{format_table(rows)}", flush=True)
+
+
+def measure_set(name: str, train: Path, test: Path, work: Path) -> list[Figures]:
+    """Return one row a model: its name, seeds, and every figure as a list over the seeds."""
+    dataset, test_set = read_dataset(train), read_dataset(test)
+    results = [
+        *fit_baselines(dataset, test_set),
+        *fit_recipes(name, train, test_set, work),
+    ]
+    first = [(result, result.predict) for result in results if result.predict]
+    latencies = measure_latency([predict for _, predict in first], test_set.texts)
+    for (result, _), latency_ms in zip(first, latencies, strict=True):
+        result.figures["latency_ms"] = latency_ms
+    sizes = {"train_rows": len(dataset), "test_rows": len(test_set)}
+    return [
+        {"name": model, **sizes, **gather([r.figures for r in results if r.name == model])}
+        for model in dict.fromkeys(result.name for result in results)
+    ]
+
+
+def gather(figures: list[Figures]) -> dict[str, list[float]]:
+    """Return each figure of the table as a list over the seeds."""
+    return {name: [found[name] for found in figures if name in found] for name in COLUMNS}
+
+
+def fit_baselines(dataset: Dataset, test_set: Dataset) -> Iterator[Result]:
+    labels = sorted(set(dataset.labels))
+    rows = make_rows(dataset, labels)
+    test_texts = split_words(test_set.texts)
+    for name, (fit, settings, has_chance) in BASELINES.items():
+        setting = choose(fit, settings, dataset, rows)
+        for number in SEEDS if has_chance else SEEDS[:1]:
+            started = time.perf_counter()
+            model = fit(rows, setting, number)
+            seconds = time.perf_counter() - started
+            figures = evaluate(test_set.labels, model.predict(test_texts), labels)
+            figures |= {"size_bytes": model.size_bytes, "seconds": seconds}
+            print(f"{name} ({setting}), seed {number}: {figures['accuracy']:.4f}", flush=True)
+            yield Result(
+                name, number, figures, lambda texts, m=model: m.predict(split_words(texts))
+            )
+
+
+def make_rows(dataset: Dataset, labels: list[str]) -> Rows:
+    column = {label: index for index, label in enumerate(labels)}
+    label_ids = np.array([column[label] for label in dataset.labels])
+    return Rows(split_words(dataset.texts), label_ids, len(labels))
+
+
+def choose(fit: Fit, settings: Sequence[Any], dataset: Dataset, rows: Rows) -> Any:
+    """Return the setting that is most accurate on held-out rows."""
+    if len(settings) == 1:
+        return settings[0]
+    parts = split_rows(dataset, DEV_FRACTION, seed=0)
+    train, dev = (
+        Rows([rows.texts[row] for row in part], rows.label_ids[part], rows.num_classes)
+        for part in parts
+    )
+
+    def accuracy(setting: Any) -> float:
+        predicted = fit(train, setting, 0).predict(dev.texts).argmax(axis=1)
+        return float(np.mean(predicted == dev.label_ids))
+
+    return max(settings, key=accuracy)
+
+
+def fit_recipes(name: str, train: Path, test_set: Dataset, work: Path) -> Iterator[Result]:
+    for recipe, settings in RECIPES.items():
+        for number in SEEDS:
+            folder = work / f"{name}-{recipe}-{number}"
+            run = train_once(folder, train, test_set, dataclasses.replace(settings, seed=number))
+            figures = run.metadata["metrics"]["test"] | {
+                "size_bytes": run.model_path.stat().st_size + run.tokenizer_path.stat().st_size,
+                "seconds": run.metadata["seconds"],
+            }
+            print(f"{recipe}, seed {number}: {figures['accuracy']:.4f}", flush=True)
+            predict = None if number else load_predictor(run)
+            yield Result(f"Minnow `{recipe}`: Keras", number, figures, predict)
+            for precision in ("float32", "int8"):
+                bundle = folder.with_suffix(f".{precision}")
+                export_run(folder, bundle, ExportSettings(precision), force=True)
+                classifier = load_classifier(bundle)
+                found = evaluate(
+                    test_set.labels,
+                    classifier.predict_probabilities(test_set.texts),
+                    classifier.manifest.labels,
+                )
+                found |= {"size_bytes": classifier.size_bytes, "seconds": figures["seconds"]}
+                print(f"{recipe}, {precision}: {found['accuracy']:.4f}", flush=True)
+                yield Result(
+                    f"Minnow `{recipe}`: {precision} bundle",
+                    number,
+                    found,
+                    None if number else classifier.predict_probabilities,
+                )
+
+
+def train_once(folder: Path, train: Path, test_set: Dataset, settings: Any) -> Run:
+    """Return the run in `folder`, trained now if it is not there."""
+    if folder.exists():
+        run = read_run(folder)
+        made_with = {"train": read_dataset(train).sha256, "test": test_set.sha256}
+        found = {role: run.metadata["data"][role]["sha256"] for role in made_with}
+        wanted = json.loads(json.dumps(dataclasses.asdict(settings)))
+        if found == made_with and run.metadata["settings"] == wanted:
+            return run
+    return train_run(Sources(train, test=test_set.path), folder, settings, force=True)
+
+
+def measure_latency(models: Sequence[Predict], texts: Sequence[str]) -> list[float]:
+    """Return the median milliseconds of one text for each model, in turns."""
+    times: list[list[float]] = [[] for _ in models]
+    for number, text in enumerate(texts[: WARM_UP_TEXTS + LATENCY_TEXTS]):
+        for predict, elapsed in zip(models, times, strict=True):
+            started = time.perf_counter()
+            predict([text])
+            if number >= WARM_UP_TEXTS:
+                elapsed.append((time.perf_counter() - started) * 1000)
+    return [statistics.median(elapsed) for elapsed in times]
+
+
+def write_results(folder: Path, name: str, rows: list[Figures]) -> None:
+    """Replace the figures of set `name` in `accuracy.json`, and write all sets as tables."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "accuracy.json"
+    sets = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    sets[name] = rows
+    path.write_text(json.dumps(sets, indent=1) + "\n", encoding="utf-8")
+    tables = [
+        f"## {name}\n\n{rows[0]['train_rows']:,} training rows, "
+        f"{rows[0]['test_rows']:,} test rows.\n\n{format_table(rows)}\n"
+        for name, rows in sets.items()
+    ]
+    head = "# Accuracy\n\n`make bench-accuracy`; mean ± standard deviation over the seeds.\n"
+    (folder / "accuracy.md").write_text("\n".join([head, *tables]), encoding="utf-8")
+
+
+def format_table(rows: list[Figures]) -> str:
+    headings = ["model", *(heading for heading, _ in COLUMNS.values())]
+    lines = [f"| {' | '.join(headings)} |", f"|{'---|' * len(headings)}"]
+    for row in rows:
+        cells = [row["name"]]
+        for figure, (_, form) in COLUMNS.items():
+            values = [value * SCALES.get(figure, 1) for value in row[figure]]
+            cell = form.format(statistics.mean(values))
+            if len(values) > 1 and figure in ("accuracy", "macro_f1"):
+                cell += f" ± {statistics.stdev(values):.2f}"
+            cells.append(cell)
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

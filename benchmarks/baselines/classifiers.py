@@ -1,0 +1,200 @@
+"""What people use instead of Minnow: each fitted on texts that are words joined by spaces.
+
+Every baseline gets the words that Minnow's tokenizer sees (`split_words`), and chooses its own
+settings on development rows cut from the training rows.
+"""
+
+from __future__ import annotations
+
+import pickle
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import fasttext
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+
+from training.tokenizer import train_tokenizer
+from training.wide import log_count_ratios
+
+INVERSE_PENALTIES = (1.0, 4.0, 16.0, 64.0)
+FASTTEXT_EPOCHS = (5, 10, 25)
+FASTTEXT_CUTOFF = 100_000  # features that a quantized fastText model keeps
+
+
+class Baseline(Protocol):
+    """A fitted classifier: probabilities (number of texts, num_classes), and its size on disk."""
+
+    def predict(self, texts: Sequence[str]) -> NDArray[np.floating[Any]]: ...
+
+    @property
+    def size_bytes(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Texts of words joined by spaces, and the label id of each."""
+
+    texts: Sequence[str]
+    label_ids: NDArray[np.integer]
+    num_classes: int
+
+
+Fit = Callable[[Rows, Any, int], Baseline]
+
+
+def split_words(texts: Sequence[str]) -> list[str]:
+    """Return each text as Minnow's tokenizer splits it: lower case, CJK characters one by one."""
+    tokenizer = train_tokenizer(["a"], 3, 1)
+    found = []
+    for text in texts:
+        normalized = tokenizer.normalizer.normalize_str(text)
+        words = tokenizer.pre_tokenizer.pre_tokenize_str(normalized)
+        found.append(" ".join(word for word, _ in words))
+    return found
+
+
+class Majority:
+    """Always the shares of the labels in the training rows."""
+
+    size_bytes = 0
+
+    def __init__(self, rows: Rows, setting: None, seed: int) -> None:
+        counts = np.bincount(rows.label_ids, minlength=rows.num_classes)
+        self.shares = counts / counts.sum()
+
+    def predict(self, texts: Sequence[str]) -> NDArray[np.floating[Any]]:
+        return np.tile(self.shares, (len(texts), 1))
+
+
+class TfidfRegression:
+    """TF-IDF of words and pairs (sublinear, from two texts on), logistic regression."""
+
+    def __init__(self, rows: Rows, inverse_penalty: float, seed: int) -> None:
+        self.vectorizer = TfidfVectorizer(
+            tokenizer=str.split,
+            token_pattern=None,
+            lowercase=False,
+            ngram_range=(1, 2),
+            min_df=2,
+            sublinear_tf=True,
+            dtype=np.float32,
+        )
+        features = self.vectorizer.fit_transform(rows.texts)
+        self.model = LogisticRegression(C=inverse_penalty, max_iter=1000)
+        self.model.fit(features, rows.label_ids)
+
+    def predict(self, texts: Sequence[str]) -> NDArray[np.floating[Any]]:
+        found: NDArray[np.floating[Any]] = self.model.predict_proba(
+            self.vectorizer.transform(texts)
+        )
+        return found
+
+    @property
+    def size_bytes(self) -> int:
+        return len(pickle.dumps((self.vectorizer.vocabulary_, self.vectorizer.idf_))) + (
+            4 * self.model.coef_.size
+        )
+
+
+class NaiveBayesRegression:
+    """NBSVM with words, pairs and triples, logistic loss (Wang & Manning 2012, eq. 2; Mesnil et al.
+    2014, who give 91.87 % for IMDB with triples)."""
+
+    def __init__(self, rows: Rows, inverse_penalty: float, seed: int) -> None:
+        self.vectorizer = CountVectorizer(
+            tokenizer=str.split,
+            token_pattern=None,
+            lowercase=False,
+            ngram_range=(1, 3),
+            binary=True,
+            dtype=np.float32,
+        )
+        features = self.vectorizer.fit_transform(rows.texts)
+        classes = range(rows.num_classes) if rows.num_classes > 2 else (1,)
+        columns = [
+            self._fit_column(features, rows.label_ids == label_id, inverse_penalty, seed)
+            for label_id in classes
+        ]
+        self.weights = np.stack([weights for weights, _ in columns], axis=1)
+        self.bias = np.array([bias for _, bias in columns])
+
+    def _fit_column(
+        self, features: Any, target: NDArray[np.bool_], inverse_penalty: float, seed: int
+    ) -> tuple[NDArray[np.float32], float]:
+        ratios = log_count_ratios(features, target)
+        model = LogisticRegression(
+            C=inverse_penalty, solver="liblinear", dual=True, max_iter=1000, random_state=seed
+        )
+        model.fit(sparse.csr_matrix(features @ sparse.diags_array(ratios)), target)
+        return (model.coef_[0] * ratios).astype(np.float32), float(model.intercept_[0])
+
+    def predict(self, texts: Sequence[str]) -> NDArray[np.floating[Any]]:
+        logits = self.vectorizer.transform(texts) @ self.weights + self.bias
+        positive = 1 / (1 + np.exp(-logits))
+        if positive.shape[1] == 1:
+            return np.hstack([1 - positive, positive])
+        return positive / positive.sum(axis=1, keepdims=True)
+
+    @property
+    def size_bytes(self) -> int:
+        return len(pickle.dumps(self.vectorizer.vocabulary_)) + self.weights.nbytes
+
+
+class FastText:
+    """fastText of words and pairs, learning rate 0.5."""
+
+    def __init__(self, rows: Rows, epochs: int, seed: int) -> None:
+        self.num_classes = rows.num_classes
+        with fasttext_file(rows) as path:
+            self.model = fasttext.train_supervised(
+                str(path), wordNgrams=2, epoch=epochs, lr=0.5, seed=seed, thread=2, verbose=0
+            )
+
+    def predict(self, texts: Sequence[str]) -> NDArray[np.floating[Any]]:
+        found = np.zeros((len(texts), self.num_classes))
+        for row, (names, shares) in enumerate(
+            zip(
+                *self.model.f.multilinePredict(list(texts), self.num_classes, 0.0, "strict"),
+                strict=True,
+            )
+        ):
+            for name, share in zip(names, shares, strict=True):
+                found[row, int(name.removeprefix("__label__"))] = share
+        return np.maximum(found, 1e-9)
+
+    @property
+    def size_bytes(self) -> int:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "model.bin"
+            self.model.save_model(str(path))
+            return path.stat().st_size
+
+
+class QuantizedFastText(FastText):
+    """The same, product-quantized, its most important 100,000 features kept and retrained."""
+
+    def __init__(self, rows: Rows, epochs: int, seed: int) -> None:
+        super().__init__(rows, epochs, seed)
+        with fasttext_file(rows) as path:
+            self.model.quantize(
+                input=str(path), cutoff=FASTTEXT_CUTOFF, retrain=True, qnorm=True, thread=2
+            )
+
+
+@contextmanager
+def fasttext_file(rows: Rows) -> Iterator[Path]:
+    """Give the rows as fastText reads them, in a file that is gone afterwards."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "rows.txt"
+        with path.open("w", encoding="utf-8") as file:
+            for label_id, text in zip(rows.label_ids, rows.texts, strict=True):
+                file.write(f"__label__{label_id} {text}\n")
+        yield path
