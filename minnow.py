@@ -199,6 +199,7 @@ def _add_export(commands: Any) -> None:
     )
     parser.add_argument("--name", default="", help="in every answer (default: RUN's name)")
     parser.add_argument("--model-version", default="1", help="in every answer")
+    parser.add_argument("--card", type=Path, metavar="FILE", help="JSON: summary, data, terms, …")
     parser.add_argument("--embedding-bits", type=int, choices=(4, 8), default=4, help="of int8")
     parser.add_argument(
         "--sparsity",
@@ -226,7 +227,7 @@ def _add_export(commands: Any) -> None:
 
 def export(options: argparse.Namespace) -> int:
     _quieten_tensorflow()
-    from export.export import ExportSettings, export_run
+    from export.export import ExportSettings, export_run, read_card
 
     settings = ExportSettings(
         options.precision,
@@ -235,6 +236,7 @@ def export(options: argparse.Namespace) -> int:
         options.model_version,
         options.embedding_bits,
         options.sparsity,
+        **({"card": read_card(options.card)} if options.card else {}),
     )
     measure = _bundle_measure(options.run, options.test) if options.test else None
     if options.max_size is not None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.metadata
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +15,15 @@ import onnx
 
 from export.bundle_writer import check_free, write_bundle
 from export.convert import OPSET, convert_model, count_lstm_layers
+from export.errors import ExportError
 from export.optimize import optimize_model
 from export.quantize import quantize_model
 from export.run_reader import Run, read_run
 from export.tokenizer_file import pack_tokenizer
 from export.verify import TOLERANCES, check_nodes, verify_outputs
-from handler.bundle import MODEL, TOKENIZER
+from handler.bundle import MODEL, TOKENIZER, Card, parse_card
 from handler.classifier import Classifier
+from handler.errors import ArtefactError
 
 LIBRARIES = ("tf2onnx", "onnx", "onnxruntime", "minnow-maas")
 # What a golden probability may differ by on another CPU. int8: the reduced range makes the integer
@@ -40,6 +44,7 @@ class ExportSettings:
         embedding_bits: 4 or 8, of the word vectors of an int8 bundle. 4 makes the default recipe's
             bundle of IMDB a quarter smaller and its development log loss 0.0004 or less larger.
         sparsity: Share of an int8 bundle's weights that become zero: a smaller zip, no more speed.
+        card: What people should know of the model.
     """
 
     precision: str = "int8"
@@ -48,6 +53,7 @@ class ExportSettings:
     version: str = "1"
     embedding_bits: int = 4
     sparsity: float = 0.0
+    card: Card = Card()
 
 
 @dataclass(frozen=True)
@@ -110,6 +116,24 @@ def export_run(
     return metrics
 
 
+def read_card(path: Path) -> Card:
+    """Return the card in the JSON file `path`.
+
+    Raises:
+        ExportError: Not JSON, not an object of texts, or a field that a card does not have.
+    """
+    known = [field.name for field in dataclasses.fields(Card)]
+    try:
+        document = json.loads(path.read_text("utf-8"))
+        card = parse_card(document, path)
+    except (ValueError, ArtefactError) as error:
+        raise ExportError(f"{path}: wanted a JSON object of texts: {', '.join(known)}.") from error
+    unknown = sorted(set(document) - set(known))
+    if unknown:
+        raise ExportError(f"{path}: a card has no {unknown[0]!r}, only {', '.join(known)}.")
+    return card
+
+
 def describe_run(run: Run, settings: ExportSettings, census: dict[str, int]) -> dict[str, Any]:
     """Return the manifest's fields that come from the run and the settings."""
     metadata = run.metadata
@@ -121,6 +145,7 @@ def describe_run(run: Run, settings: ExportSettings, census: dict[str, int]) -> 
         "pad_id": metadata["pad_id"],
         "unknown_id": metadata["unknown_id"],
         "precision": settings.precision,
+        "card": dataclasses.asdict(settings.card),
         "metrics": {"keras": {role: _headline(part) for role, part in metadata["metrics"].items()}},
         "provenance": {
             "command": metadata["command"],

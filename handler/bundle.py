@@ -130,7 +130,7 @@ def parse_manifest(document: Any, path: Path) -> Manifest:
             sha256={name: document["files"][name]["sha256"] for name in (MODEL, TOKENIZER)},
             metrics=document["metrics"],
             provenance=document["provenance"],
-            card=_parse_card(document.get("card", {}), path),
+            card=parse_card(document.get("card", {}), path),
         )
     except (KeyError, TypeError) as error:
         raise ArtefactError(
@@ -138,7 +138,8 @@ def parse_manifest(document: Any, path: Path) -> Manifest:
         ) from error
 
 
-def _parse_card(document: Any, path: Path) -> Card:
+def parse_card(document: Any, path: Path) -> Card:
+    """Return the card of a manifest, or of a file of its own; unknown fields do not matter."""
     known = {field.name for field in fields(Card)}
     if not isinstance(document, dict):
         raise ArtefactError(f"{path}: card wants an object of {', '.join(sorted(known))}.")

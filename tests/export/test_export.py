@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from export.errors import ExportError
-from export.export import ExportSettings, convert_run, export_run
+from export.export import ExportSettings, convert_run, export_run, read_card
 from export.run_reader import read_run
 from handler.classifier import load_classifier
 
@@ -165,3 +165,32 @@ def test_run_with_a_broken_file_is_refused(run_copy, tmp_path, name, content):
 
     with pytest.raises(ExportError, match="the run cannot be read"):
         export_run(run_copy, tmp_path / "bundle")
+
+
+def test_card_is_kept_for_people(tiny_run, tmp_path):
+    card = tmp_path / "card.json"
+    card.write_text('{"summary": "Reviews.", "known_failures": ["irony", "two words"]}')
+
+    export_run(tiny_run, tmp_path / "bundle", ExportSettings(card=read_card(card)))
+
+    found = load_classifier(tmp_path / "bundle").manifest.card
+    assert found.summary == "Reviews."
+    assert found.known_failures == ("irony", "two words")
+    assert found.terms == ""
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"sumary": "Reviews."}', "a card has no 'sumary', only summary, data, terms"),
+        ('{"summary": 3}', "wanted a JSON object of texts: summary"),
+        ("[]", "wanted a JSON object of texts: summary"),
+        ("{", "wanted a JSON object of texts: summary"),
+    ],
+)
+def test_wrong_card_is_refused(tmp_path, content, message):
+    card = tmp_path / "card.json"
+    card.write_text(content)
+
+    with pytest.raises(ExportError, match=re.escape(f"{card}: {message}")):
+        read_card(card)
