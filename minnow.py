@@ -262,14 +262,17 @@ def _search_bundle(options: argparse.Namespace, settings: Any, measure: Any) -> 
     import keras
 
     from export.errors import ExportError
-    from export.search import Budget, Workshop, export_point, format_point, search
+    from export.search import Budget, Words, Workshop, export_point, format_point, search
     from export.search_report import write_report
     from training.distill import (
         check_teacher,
+        count_texts,
         fine_tune,
         fine_tune_settings,
         importance_batches,
+        load_recipe,
         load_rows,
+        map_ids,
         teach,
     )
     from training.metrics import evaluate as evaluate_rows
@@ -279,6 +282,10 @@ def _search_bundle(options: argparse.Namespace, settings: Any, measure: Any) -> 
     rows = load_rows(run)
     check_teacher(run, rows.dev_labels)
     tuning = fine_tune_settings(run, options.fine_tune_epochs)
+    recipe = load_recipe(tuning)
+
+    def load_whole() -> Any:
+        return keras.saving.load_model(run.model_path, compile=False)
 
     def measure_accuracy(classifier: Any) -> float:
         probabilities = classifier.predict_probabilities(rows.dev_texts)
@@ -286,12 +293,24 @@ def _search_bundle(options: argparse.Namespace, settings: Any, measure: Any) -> 
         return accuracy
 
     def tune(model: Any, id_map: Any, checkpoint: Path) -> None:
-        teacher = keras.saving.load_model(run.model_path, compile=False)
+        teacher = recipe.make_teacher(load_whole())
         cache = checkpoint.parent.parent / "teacher.npz"
         fine_tune(model, teach(teacher, rows, cache), rows, id_map, tuning, checkpoint)
 
     budget = Budget(options.max_size, options.max_drop, options.max_latency_ms, options.max_trials)
-    workshop = Workshop(rows.dev_texts, measure_accuracy, lambda: importance_batches(rows), tune)
+    words = None
+    if hasattr(recipe, "shrink_vocabulary"):
+        words = Words(
+            count_texts(rows, run.metadata["vocab_size"]),
+            lambda num_words: recipe.count_rows(whole, tuning, num_words),
+            lambda kept_ids, id_map, path: recipe.shrink_vocabulary(
+                whole, kept_ids, map_ids(rows.train, id_map), tuning, path
+            ),
+        )
+        whole = load_whole()
+    workshop = Workshop(
+        rows.dev_texts, measure_accuracy, lambda: importance_batches(rows), tune, words
+    )
     result = search(options.run, options.out, budget, workshop, settings, options.force)
     write_report(result, budget)
     if not result.is_met and not options.best_effort:

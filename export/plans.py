@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.prune import Indices, choose_most, prune_model
-from export.quantize import MIN_DENSE_WEIGHTS, MIN_VECTOR
+from export.quantize import MIN_DENSE_WEIGHTS, holds_vectors
 from export.run_reader import Run
 from export.tokenizer_file import keep_words, pack_tokenizer
 from export.wiring import trace_channels
@@ -59,8 +59,14 @@ class Planner:
     """Sizes plans for one run, from its model, importances and the size of its int8 bundle."""
 
     def __init__(
-        self, run: Run, model: keras.Model, importance: Importance, int8_bytes: int
+        self,
+        run: Run,
+        model: keras.Model,
+        importance: Importance,
+        int8_bytes: int,
+        count_rows: Callable[[int], dict[str, int]] | None = None,
     ) -> None:
+        """`count_rows`: number of words -> rows of each table, where they are not as many."""
         self.run = run
         self.model = model
         self.importance = importance
@@ -68,6 +74,7 @@ class Planner:
         # Graph, biases that are stored twice, wide branches: all that the estimate does not see.
         self._rest = int8_bytes - estimate_bytes(model, 8) - len(pack_tokenizer(run.tokenizer))
         self._pruned: dict[float, keras.Model] = {}
+        self._count_rows = count_rows or (lambda num: dict.fromkeys(self.wiring.tables, num))
 
     def choose(self, plan: Plan) -> tuple[dict[str, Indices], Indices | None]:
         """Return what stays: channels by owner, and token ids."""
@@ -135,7 +142,7 @@ class Planner:
         rows = {}
         if num_words is not None:
             tokenizer = keep_words(tokenizer, choose_most(self.importance.words, num_words))
-            rows = dict.fromkeys(self.wiring.tables, num_words)
+            rows = self._count_rows(num_words)
         return estimate_bytes(model, bits, rows) + len(pack_tokenizer(tokenizer)) + self._rest
 
 
@@ -148,7 +155,7 @@ def estimate_bytes(
         shapes = [tuple(weight.shape) for weight in layer.weights]
         if isinstance(layer, keras.layers.Embedding):
             num, columns = (rows or {}).get(layer.name, shapes[0][0]), shapes[0][1]
-            is_vectors = columns >= MIN_VECTOR
+            is_vectors = holds_vectors(layer.name, columns)
             total += num * (columns * embedding_bits / 8 + 2 if is_vectors else columns)
         elif isinstance(layer, (keras.layers.LSTM, keras.layers.Bidirectional)):
             # int8, and for each column a float32 scale, a zero point and the bias.

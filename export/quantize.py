@@ -21,10 +21,12 @@ FULL_RANGE = 127
 # A dense layer of fewer weights stays float32: the nodes that would quantize its input take longer
 # than the multiplication, and the whole layer is under 16 KB.
 MIN_DENSE_WEIGHTS = 4096
-# A table of fewer columns holds weights, not vectors: 8 bits, and a scale for each column.
+# A table of fewer columns holds weights, not vectors: 8 bits, and a scale for each column. So does
+# the table of phrases, by the name of its layer, however many labels there are.
 # A scale for each row would be an eighth of such a table or more, and 4 bits cost the default
 # recipe's table of phrases half a point of accuracy on IMDB.
 MIN_VECTOR = 16
+WEIGHTS = "wide_weights"
 SMALLEST_FLOAT16 = 6.2e-5  # below it float16 loses precision
 # Shares of the largest value that 4 bits may reach up to.
 CLIP_RATIOS = (1.0, 0.95, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5, 0.4)
@@ -74,17 +76,20 @@ def quantize_rows(
     return values, scales
 
 
+def holds_vectors(name: str, columns: int) -> bool:
+    """Say whether the table `name` holds word vectors, and not weights."""
+    return columns >= MIN_VECTOR and WEIGHTS not in name
+
+
 def quantize_table(
-    table: NDArray[np.float32], bits: int
+    table: NDArray[np.float32], bits: int, is_vectors: bool = True
 ) -> tuple[NDArray[np.int8], NDArray[np.floating[Any]]]:
     """Return (int8 values, scales) of an embedding table, `bits` of each value in use.
 
-    Vectors get a scale for each row, float16, shape (rows, 1); a table of under MIN_VECTOR columns
-    one for each column, float32, shape (1, columns). With 8 bits values * scales is at most half a
-    step from `table`; with 4 bits large values may be clipped, where that makes the squared error
-    smaller.
+    Vectors get a scale for each row, float16, shape (rows, 1); weights one for each column,
+    float32, shape (1, columns). With 8 bits values * scales is at most half a step from `table`;
+    with 4 bits large values may be clipped, where that makes the squared error smaller.
     """
-    is_vectors = table.shape[1] >= MIN_VECTOR
     axis = 1 if is_vectors else 0
     highest = 2 ** (bits - 1) - 1
     largest = np.abs(table).max(axis=axis, keepdims=True)
@@ -124,8 +129,9 @@ def _quantize_embedding(graph: Graph, node: onnx.NodeProto, bits: int) -> None:
         found = graph.add_node("Gather", [whole, ids], "rows")
         graph.redirect(output, graph.add_node("Cast", [found], "number", to=TensorProto.FLOAT))
         return
-    bits = 8 if columns % 2 or columns < MIN_VECTOR else bits
-    values, scales = quantize_table(table, bits)
+    is_vectors = holds_vectors(node.input[0], columns)
+    bits = 8 if columns % 2 or not is_vectors else bits
+    values, scales = quantize_table(table, bits, is_vectors)
     if bits == 8:
         found = graph.add_node("Gather", [graph.add_constant(values, "embedding"), ids], "rows")
     else:

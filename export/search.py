@@ -55,6 +55,22 @@ class Budget:
 
 
 @dataclass(frozen=True)
+class Words:
+    """A recipe's own way to a smaller vocabulary.
+
+    Args:
+        importance: Of each token id.
+        count_rows: Number of words -> rows that each table then has.
+        shrink: Gets the token ids that stay, old id -> new id, and a file for what it computes;
+            returns the unpruned model of those words.
+    """
+
+    importance: NDArray[np.float64]
+    count_rows: Callable[[int], dict[str, int]]
+    shrink: Callable[[NDArray[np.int64], NDArray[np.int32], Path], keras.Model]
+
+
+@dataclass(frozen=True)
 class Workshop:
     """What the search asks of training, which this room may not import.
 
@@ -64,12 +80,15 @@ class Workshop:
         importance_batches: Training rows (token_ids, label_ids), the same at every call.
         fine_tune: Fits a pruned model in place. Gets the model, old id -> new id, and a file for
             its checkpoints, from which it goes on.
+        words: How to take words out of a model that computes with their ids; None where pruning
+            the tables is all.
     """
 
     texts: Sequence[str]
     measure_accuracy: Callable[[Classifier], float]
     importance_batches: Callable[[], Iterable[tuple[NDArray[np.int32], NDArray[np.int32]]]]
     fine_tune: Callable[[keras.Model, NDArray[np.int32], Path], Any]
+    words: Words | None = None
 
 
 @dataclass(frozen=True)
@@ -201,7 +220,10 @@ class Trials:
         if int8.error:
             raise ExportError(f"{self.run.folder}: {int8.error}")
         importance = self._find_importance()
-        planner = Planner(self.run, self._model, importance, int8.size_bytes)
+        words = self.workshop.words
+        planner = Planner(
+            self.run, self._model, importance, int8.size_bytes, words.count_rows if words else None
+        )
         plans = planner.make_plans(self.budget.max_size_bytes)
         if not plans and planner.smallest_bytes() > self.budget.max_size_bytes:
             raise ExportError(
@@ -227,11 +249,15 @@ class Trials:
         partial = self.folder / f"{plan.name}.partial"
         partial.mkdir(exist_ok=True)
         keep, kept_ids = planner.choose(plan)
-        model = prune_model(self._model, keep, kept_ids)
         tokenizer = self.run.tokenizer
         if kept_ids is not None:
             tokenizer = keep_words(tokenizer, kept_ids)
         id_map = map_words(self.run.tokenizer, tokenizer, self.run.metadata["unknown_id"])
+        if kept_ids is not None and self.workshop.words is not None:
+            whole = self.workshop.words.shrink(kept_ids, id_map, partial / "words.npz")
+            model = prune_model(whole, keep)
+        else:
+            model = prune_model(self._model, keep, kept_ids)
         if self.budget.max_latency_ms is not None and not (partial / "checkpoint.npz").exists():
             _write_run(partial, self.run, model, tokenizer, id_map, {})
             point = self._measure(read_run(partial), plan.name, "int8", is_trained=False)
@@ -248,7 +274,8 @@ class Trials:
             "seconds": round(time.monotonic() - started, 1),
         }
         _write_run(partial, self.run, model, tokenizer, id_map, compression)
-        (partial / "checkpoint.npz").unlink(missing_ok=True)
+        for name in ("checkpoint.npz", "words.npz"):
+            (partial / name).unlink(missing_ok=True)
         return partial.rename(self.folder / plan.name)
 
     def _try_run(self, run: Run, trial: str) -> None:
@@ -311,7 +338,8 @@ class Trials:
             temporary.replace(path)
         with np.load(path, allow_pickle=False) as arrays:
             named = {name[3:]: arrays[name] for name in arrays.files if name != "words"}
-            return Importance(named, arrays["words"])
+            own = self.workshop.words
+            return Importance(named, own.importance if own else arrays["words"])
 
     def _record(self, point: Point) -> None:
         self.points.append(point)

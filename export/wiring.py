@@ -20,7 +20,7 @@ Channels = NDArray[np.int64]
 IDS: Channels = np.empty(0, np.int64)  # stands for the token ids themselves
 DENSE = -1  # stands for a channel of a Dense layer: it is read, and stays
 
-# Each channel goes its own way through these, and a channel that is zero stays so.
+# Each channel goes its own way through these.
 PASSING = {
     "AveragePooling1D",
     "Dropout",
@@ -29,6 +29,10 @@ PASSING = {
     "MaxPooling1D",
     "SpatialDropout1D",
 }
+# So it does through these, if the other side is as wide as one channel: it is spread over all.
+SPREADING = {"Add", "Multiply", "Subtract"}
+# And through these, if they work along another axis.
+ALONG_AN_AXIS = {"Max", "Mean", "Sum", "Take"}
 
 
 @dataclass
@@ -129,6 +133,11 @@ def _trace_layer(
             return written
     if is_plain and kind == "Add" and all(np.array_equal(known[0], other) for other in known):
         return known[0]
+    if len(known) == 1 and (
+        (kind in SPREADING and _spreads_one(layer))
+        or (kind in ALONG_AN_AXIS and isinstance(config["axis"], int) and not _is_last_axis(layer))
+    ):
+        return known[0]
     for channels in known:
         wiring.fix(channels, f"{name} ({kind}) reads them, which pruning does not know")
     return None
@@ -161,6 +170,12 @@ def _compares_with_pad(layer: Mapping[str, Any]) -> bool:
     """Say whether this is the mask of an embedding: `ids != 0`, true of the same words after."""
     is_compared = layer["class_name"] == "NotEqual"
     return bool(is_compared and layer["inbound_nodes"][0]["args"][1] == 0)
+
+
+def _spreads_one(layer: Mapping[str, Any]) -> bool:
+    """Say whether all that the layer reads, but for one tensor, has one channel."""
+    widths = [tensor["shape"][-1] for tensor in _tensors(layer["inbound_nodes"][0])]
+    return [width != 1 for width in widths].count(True) == 1
 
 
 def _is_last_axis(layer: Mapping[str, Any]) -> bool:

@@ -167,3 +167,25 @@ def test_run_that_cannot_teach_is_refused_before_anything(run, tmp_path, change,
     assert status == 1
     assert message in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run"]
+
+
+def test_default_recipe_gives_up_words_and_phrases(tmp_path):
+    from tests.training.tiny import write_tiny_data
+    from training.recipes import wide_deep
+    from training.train import Sources, train_run
+
+    settings = dataclasses.replace(
+        wide_deep.SETTINGS, embedding_dim=8, units=(8,), table_bytes=2**15, epochs=2, min_steps=0
+    )
+    run = train_run(Sources(write_tiny_data(tmp_path)), tmp_path / "run", settings)
+    whole, small = tmp_path / "whole", tmp_path / "small"
+    assert minnow.main(["export", str(run.folder), "--out", str(whole)]) == 0
+    max_size = size_of(whole) - 12_000
+    budget = ["--max-size", f"{max_size}B", "--max-drop", "60", "--fine-tune-epochs", "1"]
+
+    assert minnow.main(["export", str(run.folder), "--out", str(small), *budget]) == 0
+
+    assert size_of(small) <= max_size
+    classifier = load_classifier(small)
+    assert classifier.tokenizer.get_vocab_size() < run.metadata["vocab_size"]
+    assert classifier.manifest.provenance["compression"]["parameters"] < 15_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from tokenizers import Tokenizer
 
 from training.batches import pad, shuffled_batches
 from training.errors import DataError
-from training.fit import Encoded, fit, make_predictor
+from training.fit import Encoded, make_predictor
 from training.readers import Columns, Dataset, read_dataset
 from training.run_folder import Run
 from training.settings import Settings
@@ -92,8 +93,11 @@ def fine_tune(
         id_map: Token id -> the student's token id; None: the same.
     """
     targets = mix_targets(teacher, rows.train.label_ids)
-    train = replace(_map_ids(rows.train, id_map), targets=targets)
-    return fit(student, train, _map_ids(rows.dev, id_map), settings, checkpoint)
+    train = replace(map_ids(rows.train, id_map), targets=targets)
+    history: list[dict[str, float]] = load_recipe(settings).fine_tune_model(
+        student, train, map_ids(rows.dev, id_map), settings, checkpoint
+    )
+    return history
 
 
 def mix_targets(teacher: NDArray[np.float32], label_ids: NDArray[np.int32]) -> NDArray[np.float32]:
@@ -110,12 +114,15 @@ def mix_targets(teacher: NDArray[np.float32], label_ids: NDArray[np.int32]) -> N
 
 def fine_tune_settings(run: Run, epochs: int) -> Settings:
     """Return the run's own settings with `epochs`, and a patience that never ends it early."""
-    settings = run.metadata["settings"] | {"epochs": epochs, "patience": epochs}
+    settings = run.metadata["settings"] | {"epochs": epochs, "patience": epochs, "min_steps": 0}
     return Settings(**settings | {"units": tuple(settings["units"])})
 
 
 def teach(model: keras.Model, rows: Rows, cache: Path) -> NDArray[np.float32]:
-    """Return the teacher's probabilities for the training rows, by way of `cache` (npz)."""
+    """Return the teacher's probabilities for the training rows, by way of `cache` (npz).
+
+    `model` is what the recipe's `make_teacher` gives.
+    """
     if not cache.exists():
         temporary = cache.with_name(f"partial-{cache.name}")
         np.savez(temporary, probabilities=make_predictor(model)(rows.train.token_ids))
@@ -125,7 +132,22 @@ def teach(model: keras.Model, rows: Rows, cache: Path) -> NDArray[np.float32]:
     return probabilities
 
 
-def _map_ids(encoded: Encoded, id_map: NDArray[np.int32] | None) -> Encoded:
+def count_texts(rows: Rows, vocab_size: int) -> NDArray[np.float64]:
+    """Return how many training texts have each token id, which is what a word is worth; padding and
+    unknown are worth everything."""
+    counts = np.zeros(vocab_size)
+    for ids in rows.train.token_ids:
+        counts[list(set(ids))] += 1
+    counts[:2] = np.inf
+    return counts
+
+
+def load_recipe(settings: Settings) -> Any:
+    """Return the module in `training/recipes` that `settings` names."""
+    return importlib.import_module(f"training.recipes.{settings.recipe}")
+
+
+def map_ids(encoded: Encoded, id_map: NDArray[np.int32] | None) -> Encoded:
     if id_map is None:
         return encoded
     return replace(encoded, token_ids=[id_map[list(ids)].tolist() for ids in encoded.token_ids])

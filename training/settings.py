@@ -17,6 +17,7 @@ class Settings:
         max_length: Tokens that the model reads.
         embedding_dim: Width of the word vectors.
         units: Hidden units of each LSTM layer, first to last.
+        table_bytes: Of the table of phrases beside the LSTM, once it is int8.
         dropout_rate: Share of activations zeroed between layers while training.
         token_dropout_rate: Share of whole tokens zeroed while training.
         learning_rate: Of AdamW, its highest.
@@ -39,6 +40,7 @@ class Settings:
     max_length: int = 256
     embedding_dim: int = 128
     units: tuple[int, ...] = (128, 128)
+    table_bytes: int = 0
     dropout_rate: float = 0.0
     token_dropout_rate: float = 0.0
     learning_rate: float = 1e-3

@@ -32,9 +32,9 @@ PRIME = 2**31 - 1
 NUM_FINGERPRINTS = 251
 # A phrase that one text has says nothing about the next.
 MIN_TEXTS = 2
-# Inverse strength of the L2 penalty, naive Bayes' pseudo-count. From 64 to 32 to 16, accuracy of this
-# half by cross-validation: ChnSentiCorp 88.74, 89.03, 89.15; AG News 90.27, 90.40, 90.61; TREC 85.17,
-# 85.18, 85.08; IMDB with films apart loses 0.1 points at 16 and a point at 4.
+# Inverse strength of the L2 penalty, naive Bayes' pseudo-count. From 64 to 32 to 16, accuracy of
+# this half by cross-validation: ChnSentiCorp 88.74, 89.03, 89.15; AG News 90.27, 90.40, 90.61; TREC
+# 85.17, 85.18, 85.08; IMDB with films apart loses 0.1 points at 16 and a point at 4.
 PENALTY_C = 32.0
 PSEUDO_COUNT = 1.0
 # How a text ends says more of its verdict than its middle: the last 100 tokens have weights of

@@ -1,6 +1,7 @@
 """Taking units out is the same as silencing them, for every kind of layer that is known."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -10,6 +11,7 @@ from keras import layers, ops
 from export.errors import ExportError
 from export.prune import choose_most, measure_importance, prune_model
 from export.wiring import trace_channels
+from training.recipes import wide_deep
 
 pytestmark = pytest.mark.slow
 VOCAB_SIZE, COLUMNS = 30, 8
@@ -183,11 +185,52 @@ def test_unknown_operations_stay_whole_beside_what_is_pruned():
     np.testing.assert_allclose(run(pruned, TOKEN_IDS), run(model, TOKEN_IDS), rtol=0, atol=ATOL)
 
 
+@pytest.fixture
+def default_model() -> keras.Model:
+    keras.utils.set_random_seed(4)
+    settings = replace(wide_deep.SETTINGS, embedding_dim=8, units=(6,), table_bytes=600)
+    return shake(wide_deep.build_model(settings, VOCAB_SIZE, 3))
+
+
+def test_default_recipe_is_pruned_to_what_its_other_units_compute(default_model):
+    keep = {
+        "embedding": np.array([0, 3, 4, 7]),
+        "conv1d": np.arange(0, 16, 2),
+        "bidirectional/0": np.array([1, 2, 5]),
+        "bidirectional/1": np.array([0, 2, 3]),
+    }
+    wiring = trace_channels(default_model)
+    token_ids = np.random.default_rng(5).integers(1, VOCAB_SIZE, (4, 120)).astype(np.int32)
+    token_ids[0, 30:] = 0
+
+    pruned = prune_model(default_model, keep)
+
+    before = run(default_model, token_ids)
+    # A silent unit's maximum is still above that of padding: its rows must be silent too.
+    units = [np.setdiff1d(np.arange(6), keep[f"bidirectional/{end}"]) for end in (0, 1)]
+    for owner, stay in keep.items():
+        num = len(wiring.owners[owner])
+        silence(default_model, owner, np.setdiff1d(np.arange(num), stay))
+    dense = default_model.get_layer("deep_logits")
+    kernel, bias = dense.get_weights()
+    kernel[np.concatenate([units[0], 6 + units[1]])] = 0
+    dense.set_weights([kernel, bias])
+    masked = run(default_model, token_ids)
+    assert set(wiring.fixed) == {"wide_fingerprints", "wide_weights"}
+    assert np.abs(masked - before).max() > 100 * ATOL
+    np.testing.assert_allclose(run(pruned, token_ids), masked, rtol=0, atol=ATOL)
+
+
+def test_words_of_the_default_recipe_stay(default_model):
+    with pytest.raises(ExportError, match=r"no word can be taken out, because .* computes with"):
+        prune_model(default_model, {}, np.arange(10))
+
+
 @pytest.mark.parametrize(
     ("keep", "kept_ids", "message"),
     [
         ({}, [0, 1, 5], r"no word can be taken out, because multiply\w* \(Multiply\) computes"),
-        ({"ngrams": []}, None, r"ngrams: nothing can be taken out, because sum\w* \(Sum\) reads"),
+        ({"ngrams": []}, None, r"ngrams: nothing can be taken out, because logit \(Add\) reads"),
         ({"both/0": [0, 1]}, None, "both: both directions must keep as many units as the other"),
         ({"both/0": [], "both/1": []}, None, "both/0: 0 of 5 units would stay, wanted 1 to 5"),
         ({"dense": [0]}, None, "dense: is no layer with units; those are"),

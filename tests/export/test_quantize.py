@@ -135,13 +135,24 @@ def test_narrow_table_has_a_scale_for_each_column(random, columns):
     model = make_model(EMBEDDING.replace("length, 4", f"length, {columns}"), table=table)
     token_ids = np.arange(50, dtype=np.int32)[None]
 
-    values, scales = quantize_table(table, bits=8)
+    values, scales = quantize_table(table, bits=8, is_vectors=False)
 
     assert scales.shape == (1, columns)
     assert scales.dtype == np.float32
     assert (np.abs(values * scales - table) <= scales * 0.5001).all()
     found = run(quantize_model(model), token_ids=token_ids)
     np.testing.assert_array_equal(found, (values * scales)[token_ids])
+
+
+def test_table_of_phrases_keeps_8_bits_for_many_labels(random):
+    table = random.normal(size=(50, 40)).astype(np.float32)
+    graph = EMBEDDING.replace("length, 4", "length, 40").replace("table", "wide_weights")
+    model = make_model(graph, wide_weights=table)
+
+    found = run(quantize_model(model), token_ids=np.arange(50, dtype=np.int32)[None])
+
+    values, scales = quantize_table(table, bits=8, is_vectors=False)
+    np.testing.assert_array_equal(found[0], values * scales)
 
 
 def test_table_of_whole_numbers_stays_exact(random):

@@ -12,7 +12,14 @@ from tests.training.test_wide import logits_of, make_rows
 from training.batches import pad
 from training.fit import Encoded, make_predictor
 from training.recipes import wide_deep
-from training.recipes.wide_deep import build_model, fit_model, num_buckets
+from training.recipes.wide_deep import (
+    build_model,
+    count_rows,
+    fine_tune_model,
+    fit_model,
+    num_buckets,
+    shrink_vocabulary,
+)
 from training.run_folder import read_run
 from training.train import Sources, train_run
 from training.wide import NUM_FINGERPRINTS, Wide, find_phrases
@@ -20,6 +27,7 @@ from training.wide import NUM_FINGERPRINTS, Wide, find_phrases
 pytestmark = pytest.mark.slow
 
 VOCAB_SIZE = 60
+TABLES = ("embedding", "wide_fingerprints", "wide_weights")
 SETTINGS = dataclasses.replace(
     wide_deep.SETTINGS, embedding_dim=4, units=(4,), batch_size=32, epochs=2, min_steps=0, seed=1
 )
@@ -47,7 +55,7 @@ def read(model: keras.Model, layer: str, rows: list[list[int]]) -> np.ndarray:
 def random_wide(columns: int, texts: list[list[int]]) -> Wide:
     """A table that knows half of the phrases of `texts`."""
     random = np.random.default_rng(3)
-    size = num_buckets(columns)
+    size = num_buckets(columns, SETTINGS.table_bytes)
     hashes = np.unique(find_phrases(texts).feature_ids)[::2]
     fingerprints = np.zeros(size, np.int32)
     fingerprints[hashes % size] = hashes % NUM_FINGERPRINTS + 1
@@ -134,3 +142,45 @@ def test_killed_training_goes_on_to_the_same_end(tiny_data, tmp_path, num_batche
     for found, expected in zip(weights_of(resumed), weights_of(whole), strict=True):
         np.testing.assert_allclose(found, expected, rtol=0, atol=ATOL)
     assert not (read_run(out).folder / "wide.npz").exists()
+
+
+def test_smaller_vocabulary_keeps_what_the_deep_half_learned(tmp_path):
+    rows, label_ids = make_rows(2, 120)
+    keras.utils.set_random_seed(6)
+    model = build_model(SETTINGS, VOCAB_SIZE, 2)
+    kept_ids = np.array([0, 1, 2, 3, 4, 7, 9, 30])
+    id_map = np.ones(VOCAB_SIZE, int)
+    id_map[kept_ids] = np.arange(len(kept_ids))
+    mapped = [id_map[ids].tolist() for ids in rows]
+    train = Encoded(mapped, label_ids.astype(np.int32))
+
+    small = shrink_vocabulary(model, kept_ids, train, SETTINGS, tmp_path / "words.npz")
+
+    unknown = [np.where(np.isin(ids, kept_ids), ids, 1).tolist() for ids in rows]
+    np.testing.assert_allclose(
+        read(small, "deep_logits", mapped), read(model, "deep_logits", unknown), rtol=0, atol=1e-6
+    )
+    found = {name: small.get_layer(name).input_dim for name in TABLES}
+    assert found == count_rows(model, SETTINGS, len(kept_ids))
+    share = len(kept_ids) / VOCAB_SIZE
+    assert found["wide_fingerprints"] == pytest.approx(
+        share * model.get_layer("wide_fingerprints").input_dim, rel=0.01
+    )
+    # The phrases alone, fitted anew, tell the pair that decides.
+    logits = read(small, "both_logits", mapped)[:, 0]
+    bias = small.get_layer("probabilities").get_weights()[1]
+    assert np.mean((logits + bias > 0) == label_ids) > 0.95
+
+
+def test_fine_tuning_leaves_the_phrases_alone(tmp_path):
+    rows, label_ids = make_rows(2, 120)
+    train = Encoded(rows, label_ids.astype(np.int32))
+    model = build_model(SETTINGS, VOCAB_SIZE, 2)
+    before = {name: model.get_layer(name).get_weights()[0] for name in TABLES}
+
+    fine_tune_model(model, train, train, SETTINGS, tmp_path / "checkpoint.npz")
+
+    after = {name: model.get_layer(name).get_weights()[0] for name in TABLES}
+    assert np.abs(after["embedding"] - before["embedding"]).max() > 0
+    for name in ("wide_fingerprints", "wide_weights"):
+        np.testing.assert_array_equal(after[name], before[name])

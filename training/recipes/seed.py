@@ -10,9 +10,10 @@ from keras import layers
 from training.fit import fit as fit_model
 from training.settings import Settings
 
-__all__ = ["QUICK", "SETTINGS", "build_model", "fit_model"]
+__all__ = ["QUICK", "SETTINGS", "build_model", "fine_tune_model", "fit_model", "make_teacher"]
 
 SETTINGS = Settings(recipe="seed")
+fine_tune_model = fit_model
 QUICK = dataclasses.replace(SETTINGS, epochs=1)
 
 
@@ -31,3 +32,8 @@ def build_model(settings: Settings, vocab_size: int, num_classes: int) -> keras.
     else:
         output = layers.Dense(num_classes, activation="softmax", name="probabilities")(hidden)
     return keras.Model(token_ids, output, name="seed")
+
+
+def make_teacher(model: keras.Model) -> keras.Model:
+    """Return what a smaller model learns from."""
+    return model

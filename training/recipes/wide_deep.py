@@ -39,6 +39,7 @@ SETTINGS = Settings(
     max_length=1024,
     embedding_dim=32,
     units=(64,),
+    table_bytes=2**18,
     dropout_rate=0.5,
     token_dropout_rate=0.3,
     learning_rate=2e-3,
@@ -55,8 +56,6 @@ QUICK = dataclasses.replace(SETTINGS, epochs=2, min_steps=600)
 SEGMENT_TOKENS = 50
 STRIDE = 2
 KERNEL = 4
-# Bytes of the table of phrases once it is int8: a fingerprint and two weights a class each.
-TABLE_BYTES = 2**18
 VECTOR_SCALE = 0.5  # standard deviation of the first word vectors
 EQUAL_TRUST = np.array([0.5, 0.5, 0.0])  # in the wide logits, in the deep ones; the shift
 FAR_BELOW = -1.0  # under every LSTM output, for steps that are padding
@@ -66,7 +65,8 @@ def build_model(settings: Settings, vocab_size: int, num_classes: int) -> keras.
     """Return the model: token ids (batch, length) -> probabilities, one column for two classes."""
     columns = 1 if num_classes == 2 else num_classes
     token_ids = keras.Input((None,), dtype="int32", name="token_ids")
-    wide = _wide_logits(token_ids, vocab_size, columns)
+    buckets = num_buckets(columns, settings.table_bytes)
+    wide = _wide_logits(token_ids, vocab_size, buckets, columns)
     deep = _deep_logits(token_ids, settings, vocab_size, columns)
     output = layers.Dense(columns, activation=_activation(columns), name="probabilities")(
         layers.Concatenate(name="both_logits")([wide, deep])
@@ -78,35 +78,85 @@ def fit_model(
     model: keras.Model, train: Encoded, dev: Encoded, settings: Settings, checkpoint: Path
 ) -> list[dict[str, float]]:
     """Fit `model` in place, from where `checkpoint` stands; return one row per epoch."""
-    columns = model.output_shape[-1]
-    wide = _set_wide(model, train, settings, checkpoint.with_name("wide.npz"))
+    _set_wide(model, train, settings, checkpoint.with_name("wide.npz"))
     if not checkpoint.exists():
         embedding = model.get_layer("embedding")
         vectors = learn_word_vectors(
             train.token_ids, embedding.input_dim, embedding.output_dim, settings.seed
         )
         embedding.set_weights([vectors * VECTOR_SCALE])
-    logits = model.get_layer("deep_logits").output
-    deep = keras.Model(model.input, layers.Activation(_activation(columns))(logits))
-    history = fit(deep, train, dev, settings, checkpoint)
+    return fine_tune_model(model, train, dev, settings, checkpoint)
+
+
+def fine_tune_model(
+    model: keras.Model, train: Encoded, dev: Encoded, settings: Settings, checkpoint: Path
+) -> list[dict[str, float]]:
+    """Fit the deep half in place and the trust in each; the phrases stay as they are."""
+    columns = model.output_shape[-1]
+    kernel, bias = model.get_layer("probabilities").get_weights()
+    history = fit(make_teacher(model), train, dev, settings, checkpoint)
     both = keras.Model(model.input, model.get_layer("both_logits").output)
-    _set_mixture(model, make_reader(both)(dev.token_ids), dev, wide.bias)
+    logits = make_reader(both)(dev.token_ids)
+    _set_mixture(model, logits, dev, bias / kernel[0, 0] if kernel[0, 0] else np.zeros(columns))
     return history
 
 
-def num_buckets(columns: int) -> int:
-    """Return how many phrases the table has room for."""
-    buckets = TABLE_BYTES // (1 + 2 * columns)
+def make_teacher(model: keras.Model) -> keras.Model:
+    """Return what a smaller model learns from: the deep half, whose weights it shares.
+
+    The phrases know the training rows by heart, and would teach no more than the labels do.
+    """
+    activate = layers.Activation(_activation(model.output_shape[-1]))
+    return keras.Model(model.input, activate(model.get_layer("deep_logits").output))
+
+
+def shrink_vocabulary(
+    model: keras.Model, kept_ids: NDArray[np.int64], train: Encoded, settings: Settings, path: Path
+) -> keras.Model:
+    """Return the model of fewer words and, in proportion, fewer phrases.
+
+    The deep half keeps what it learned; the phrases are fitted anew.
+
+    Args:
+        kept_ids: Token ids that stay, sorted; they are numbered anew in that order.
+        train: Rows in the new ids.
+        path: Where the fitted phrases are kept, or found again.
+    """
+    columns = model.output_shape[-1]
+    share = len(kept_ids) / model.get_layer("embedding").input_dim
+    settings = dataclasses.replace(settings, table_bytes=round(share * settings.table_bytes))
+    small = build_model(settings, len(kept_ids), 2 if columns == 1 else columns)
+    for layer in small.layers:
+        if layer.weights and not layer.name.startswith("wide_"):
+            weights = model.get_layer(layer.name).get_weights()
+            layer.set_weights([weights[0][kept_ids]] if layer.name == "embedding" else weights)
+    _set_wide(small, train, settings, path)
+    return small
+
+
+def count_rows(model: keras.Model, settings: Settings, num_words: int) -> dict[str, int]:
+    """Return the rows that each table of `shrink_vocabulary`'s model has."""
+    share = num_words / model.get_layer("embedding").input_dim
+    buckets = num_buckets(model.output_shape[-1], round(share * settings.table_bytes))
+    return {
+        "embedding": num_words,
+        "wide_fingerprints": buckets,
+        "wide_weights": num_words + buckets,
+    }
+
+
+def num_buckets(columns: int, table_bytes: int) -> int:
+    """Return how many phrases have room: a fingerprint and two weights a class each."""
+    buckets = max(1, table_bytes // (1 + 2 * columns))
     return buckets - 1 if buckets % NUM_FINGERPRINTS == 0 else buckets
 
 
-def _wide_logits(token_ids: Any, vocab_size: int, columns: int) -> Any:
+def _wide_logits(token_ids: Any, vocab_size: int, buckets: int, columns: int) -> Any:
     """Return shape (batch, columns): what `training/wide.py` computes, without its bias.
 
     Every feature is a row of one table. Sorting the rows of a text brings equal ones together, and
     of those only the first counts; of equal rows the one nearest to the end is sorted first.
     """
-    buckets = num_buckets(columns)
     is_token = ops.cast(token_ids > 0, "int64")
     remaining = ops.sum(is_token, axis=1, keepdims=True) - ops.cumsum(is_token, axis=1) + 1
     after_tail = ops.cast(remaining > TAIL_TOKENS, "int64")
@@ -163,10 +213,17 @@ def _deep_logits(token_ids: Any, settings: Settings, vocab_size: int, columns: i
     # Whole words are dropped, not their parts.
     hidden = layers.Dropout(settings.token_dropout_rate, noise_shape=(None, None, 1))(hidden)
     hidden = layers.Conv1D(
-        2 * settings.embedding_dim, KERNEL, strides=STRIDE, padding="same", activation="relu"
+        2 * settings.embedding_dim,
+        KERNEL,
+        strides=STRIDE,
+        padding="same",
+        activation="relu",
+        name="conv1d",
     )(hidden)
-    for units in settings.units:
-        hidden = layers.Bidirectional(layers.LSTM(units, return_sequences=True))(hidden)
+    for number, units in enumerate(settings.units):
+        name = f"bidirectional_{number}" if number else "bidirectional"
+        lstm = layers.LSTM(units, return_sequences=True)
+        hidden = layers.Bidirectional(lstm, name=name)(hidden)
     steps = SEGMENT_TOKENS // STRIDE
     is_step = ops.max(ops.reshape(is_token, (-1, steps, STRIDE)), axis=-1, keepdims=True)
     hidden = hidden * is_step + FAR_BELOW * (1 - is_step)
@@ -176,8 +233,11 @@ def _deep_logits(token_ids: Any, settings: Settings, vocab_size: int, columns: i
     return layers.Dense(columns, name="deep_logits")(hidden)
 
 
-def _set_wide(model: keras.Model, train: Encoded, settings: Settings, path: Path) -> Wide:
-    """Fit the phrases, or read them from `path` where an earlier try left them; put them in."""
+def _set_wide(model: keras.Model, train: Encoded, settings: Settings, path: Path) -> None:
+    """Fit the phrases, or read them from `path` where an earlier try left them; put them in.
+
+    The last layer then gives both halves the same trust.
+    """
     columns = model.output_shape[-1]
     vocab_size = model.get_layer("embedding").input_dim
     if path.exists():
@@ -189,7 +249,7 @@ def _set_wide(model: keras.Model, train: Encoded, settings: Settings, path: Path
             train.label_ids,
             2 if columns == 1 else columns,
             vocab_size,
-            num_buckets(columns),
+            model.get_layer("wide_fingerprints").input_dim,
             settings.seed,
         )
         temporary = path.with_name("wide.tmp.npz")
@@ -197,7 +257,8 @@ def _set_wide(model: keras.Model, train: Encoded, settings: Settings, path: Path
         temporary.replace(path)
     model.get_layer("wide_fingerprints").set_weights([wide.fingerprints[:, None]])
     model.get_layer("wide_weights").set_weights([wide.weights])
-    return wide
+    identity = np.eye(columns, dtype=np.float32)
+    model.get_layer("probabilities").set_weights([np.vstack([identity, identity]), wide.bias])
 
 
 def _set_mixture(
