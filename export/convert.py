@@ -13,9 +13,9 @@ import tensorflow as tf
 from export.graph import Graph
 from export.passes import (
     drop_zero_states,
-    gather_directly,
     name_outputs,
     set_sequence_lens,
+    simplify,
 )
 
 # The newest that tf2onnx 1.17 writes (`tf2onnx.constants.OPSET_MAX_SUPPORTED`), and known to every
@@ -32,10 +32,10 @@ def convert_model(model: keras.Model) -> onnx.ModelProto:
     The twin has none; `sequence_lens` then does in the graph what the mask did in Keras.
     """
     graph = Graph(trace(make_twin(model)))
-    gather_directly(graph)
     drop_zero_states(graph)
     if has_masks(model):
         set_sequence_lens(graph)
+    simplify(graph)
     name_outputs(graph)
     graph.tidy()
     onnx.checker.check_model(graph.model)

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import GraphProto, ModelProto, NodeProto, helper, numpy_helper
+from onnx import GraphProto, ModelProto, NodeProto, helper, numpy_helper, shape_inference
 
 from export.errors import ExportError
+
+# What a piece of a graph looks like: ("Type", input, ...) for a node's first output, "Type:1" for
+# its second; a dict behind the inputs holds attributes that the node must have. An input is a
+# pattern again, a number or a list for a constant, or "name" for any edge.
+Pattern = Any
+COMMUTATIVE = ("Add", "Mul", "Max")
+MAX_CONSTANT = 16  # no pattern has a longer list; weights need not be compared
 
 
 class Graph:
@@ -43,6 +51,68 @@ class Graph:
             return numpy_helper.to_array(attribute(node, "value"))
         return None
 
+    def match(
+        self, name: str, pattern: Pattern, found: dict[str, str] | None = None
+    ) -> dict[str, str] | None:
+        """Return the edges that the names in `pattern` stand for, None where it does not fit.
+
+        The same name is the same edge wherever it stands.
+        """
+        found = found or {}
+        if isinstance(pattern, str):
+            return found | {pattern: name} if found.get(pattern, name) == name else None
+        if not isinstance(pattern, tuple):
+            value = self.constant(name)
+            if value is None or value.size > MAX_CONSTANT or value.tolist() != pattern:
+                return None
+            return found
+        op_type, _, index = pattern[0].partition(":")
+        node = self.producer(name)
+        if node is None or node.op_type != op_type or node.output[int(index or 0)] != name:
+            return None
+        wanted = pattern[-1] if isinstance(pattern[-1], dict) else {}
+        if any(attribute(node, key) != value for key, value in wanted.items()):
+            return None
+        inputs = pattern[1 : -1 if wanted else None]
+        orders = [node.input, node.input[::-1]] if op_type in COMMUTATIVE else [node.input]
+        fits = (self._match_inputs(order, inputs, found) for order in orders)
+        return next((fit for fit in fits if fit is not None), None)
+
+    def _match_inputs(
+        self, names: Sequence[str], patterns: Sequence[Pattern], found: dict[str, str]
+    ) -> dict[str, str] | None:
+        if len(names) != len(patterns):
+            return None
+        for name, pattern in zip(names, patterns, strict=True):
+            fit = self.match(name, pattern, found)
+            if fit is None:
+                return None
+            found = fit
+        return found
+
+    def rewrite(self, pattern: Pattern, replace: Callable[[dict[str, str]], str | None]) -> None:
+        """Let what reads a fit of `pattern` read what `replace` makes of its edges instead.
+
+        `replace` gets the edges by name and returns the new edge, or None to leave the old one.
+        """
+        for node in self.nodes:
+            found = self.match(node.output[0], pattern)
+            new = None if found is None else replace(found)
+            if new is not None:
+                self.redirect(node.output[0], new)
+
+    def infer_types(self) -> dict[str, tuple[int, list[int]]]:
+        """Return (element type, shape) of each edge that ONNX can tell; 0 is an open dimension."""
+        self.tidy()  # what comes before its inputs is not inferred
+        graph = shape_inference.infer_shapes(self.model).graph
+        return {
+            value.name: (
+                value.type.tensor_type.elem_type,
+                [dim.dim_value for dim in value.type.tensor_type.shape.dim],
+            )
+            for value in [*graph.value_info, *graph.input]
+        }
+
     def weights(self, name: str) -> NDArray[np.float32]:
         """Return the value of a float32 initializer, which must be there."""
         value = self.constant(name)
@@ -52,17 +122,23 @@ class Graph:
 
     def add_constant(self, value: NDArray[Any], hint: str) -> str:
         name = self._unique(hint)
-        self.proto.initializer.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
+        self.proto.initializer.append(numpy_helper.from_array(np.asarray(value, order="C"), name))
         return name
 
     def add_node(
-        self, op_type: str, inputs: list[str], hint: str, domain: str = "", **attributes: Any
+        self,
+        op_type: str,
+        inputs: list[str],
+        hint: str,
+        domain: str = "",
+        num_outputs: int = 1,
+        **attributes: Any,
     ) -> str:
-        """Add a node of one output and return the output's name."""
-        output = self._unique(hint)
-        node = helper.make_node(op_type, inputs, [output], output, domain=domain, **attributes)
+        """Add a node and return its first output's name."""
+        outputs = [self._unique(hint) for _ in range(num_outputs)]
+        node = helper.make_node(op_type, inputs, outputs, outputs[0], domain=domain, **attributes)
         self.proto.node.append(node)
-        return output
+        return outputs[0]
 
     def redirect(self, old: str, new: str) -> None:
         """Let everything that reads `old` read `new`."""

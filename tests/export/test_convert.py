@@ -14,6 +14,8 @@ from export.errors import ExportError
 from export.optimize import optimize_model
 from export.quantize import quantize_model
 from export.verify import check_nodes
+from tests.training.test_wide_deep import LENGTHS, SETTINGS, VOCAB_SIZE, random_wide
+from training.recipes import wide_deep
 
 pytestmark = pytest.mark.slow
 
@@ -165,3 +167,23 @@ def test_loop_beside_a_fused_lstm_is_refused():
         "the graph has 1 fused LSTM nodes and {'Loop': 1}, wanted 1 and no Loop, Scan or If. "
         "Use LSTM layers with their default activations."
     )
+
+
+@pytest.mark.parametrize("num_classes", [2, 3])
+def test_default_recipe_becomes_few_nodes_and_equals_keras(num_classes):
+    keras.utils.set_random_seed(1)
+    model = wide_deep.build_model(SETTINGS, VOCAB_SIZE, num_classes)
+    random = np.random.default_rng(0)
+    texts = [random.integers(1, 12, length).tolist() for length in (*LENGTHS, SETTINGS.max_length)]
+    wide = random_wide(model.output_shape[-1], texts)
+    model.get_layer("wide_fingerprints").set_weights([wide.fingerprints[:, None]])
+    model.get_layer("wide_weights").set_weights([wide.weights])
+
+    graph = optimize_model(convert_model(model))
+
+    session = open_session(graph)
+    for batch in [pad(texts), *(pad([text]) for text in texts)]:
+        expected, found = run_keras(model, batch), run_onnx(session, batch)
+        np.testing.assert_allclose(found, expected, rtol=0, atol=ATOL)
+    assert np.ptp(run_keras(model, pad(texts))[:, 0]) > 0.01  # a constant would prove nothing
+    assert len(graph.graph.node) <= 124  # 216 without the passes
