@@ -120,10 +120,18 @@ class Graph:
             raise ExportError(f"{name}: is computed in the graph, wanted float32 weights")
         return value
 
-    def add_constant(self, value: NDArray[Any], hint: str) -> str:
-        name = self._unique(hint)
-        self.proto.initializer.append(numpy_helper.from_array(np.asarray(value, order="C"), name))
-        return name
+    def add_constant(self, value: NDArray[Any], hint: str, is_shared: bool = False) -> str:
+        """Return the name of a new initializer; if shared, of an equal one where there is one.
+
+        Not all may be shared: ONNX Runtime replaces the weights and zero points of some nodes.
+        """
+        tensor = numpy_helper.from_array(np.asarray(value, order="C"), self._unique(hint))
+        for other in self.proto.initializer if is_shared else ():
+            same_kind = (other.data_type, other.dims) == (tensor.data_type, tensor.dims)
+            if same_kind and other.raw_data == tensor.raw_data:
+                return str(other.name)
+        self.proto.initializer.append(tensor)
+        return str(tensor.name)
 
     def add_node(
         self,

@@ -125,7 +125,7 @@ def _quantize_embedding(graph: Graph, node: onnx.NodeProto, bits: int) -> None:
     columns = table.shape[1]
     ids, output = node.input[1], node.output[0]
     if _is_whole(table):
-        whole = graph.add_constant(table.astype(np.uint8), "numbers")
+        whole = graph.add_constant(table.astype(np.uint8), "numbers", is_shared=True)
         found = graph.add_node("Gather", [whole, ids], "rows")
         graph.redirect(output, graph.add_node("Cast", [found], "number", to=TensorProto.FLOAT))
         return

@@ -392,3 +392,15 @@ def test_remainder_of_a_negative_number_is_that_of_keras():
 
     graph.tidy()
     np.testing.assert_array_equal(run(graph, {"x": numbers})[0], numbers % 7)
+
+
+def test_equal_constants_are_stored_once_if_shared():
+    graph = CASES["use_mod"].build()
+    table = integers(3, 4)
+
+    names = [graph.add_constant(part, "table", True) for part in (table, table.copy(), table + 1)]
+
+    assert names[0] == names[1] != names[2]
+    assert [tensor.name for tensor in graph.proto.initializer] == [names[0], names[2]]
+    assert graph.add_constant(table.astype(np.uint64), "table", True) not in names
+    assert graph.add_constant(table, "table") not in names
