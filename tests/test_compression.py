@@ -187,5 +187,5 @@ def test_default_recipe_gives_up_words_and_phrases(tmp_path):
 
     assert size_of(small) <= max_size
     classifier = load_classifier(small)
-    assert classifier.tokenizer.get_vocab_size() < run.metadata["vocab_size"]
-    assert classifier.manifest.provenance["compression"]["parameters"] < 15_000
+    compression = classifier.manifest.provenance["compression"]
+    assert compression["parameters"] < compression["parameters_before"]
