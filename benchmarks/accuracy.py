@@ -127,7 +127,9 @@ def measure_set(name: str, train: Path, test: Path, work: Path) -> list[Figures]
 
 def gather(figures: list[Figures]) -> dict[str, list[float]]:
     """Return each figure of the table as a list over the seeds."""
-    return {name: [found[name] for found in figures if name in found] for name in COLUMNS}
+    return {
+        name: [found[name] for found in figures if found.get(name) is not None] for name in COLUMNS
+    }
 
 
 def fit_baselines(dataset: Dataset, test_set: Dataset) -> Iterator[Result]:
