@@ -32,6 +32,8 @@ TRAINING_FLAGS = {
     "--patience": int,
 }
 
+BITS_HELP = "of int8 word vectors; 4, or 8 where 4 are too far from Keras"
+
 Command = Callable[[argparse.Namespace], int]
 
 
@@ -200,7 +202,7 @@ def _add_export(commands: Any) -> None:
     parser.add_argument("--name", default="", help="in every answer (default: RUN's name)")
     parser.add_argument("--model-version", default="1", help="in every answer")
     parser.add_argument("--card", type=Path, metavar="FILE", help="JSON: summary, data, terms, …")
-    parser.add_argument("--embedding-bits", type=int, choices=(4, 8), default=4, help="of int8")
+    parser.add_argument("--embedding-bits", type=int, choices=(4, 8), help=BITS_HELP)
     parser.add_argument(
         "--sparsity",
         type=_share,

@@ -3,3 +3,7 @@
 
 class ExportError(Exception):
     """A run that cannot become a bundle; nothing was put in place."""
+
+
+class ToleranceError(ExportError):
+    """The bundle computes something else than Keras."""

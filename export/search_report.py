@@ -8,6 +8,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 
 from export.search import WHOLE, Budget, Point, Result
 
@@ -92,8 +93,9 @@ def plot_points(result: Result, budget: Budget, path: Path) -> None:
         axis.axhline(floor, ls=":", color="tab:red", label="budget")
         axis.grid(alpha=0.3)
         axis.set_xscale("log")
-        axis.xaxis.set_major_formatter("{x:g}")
-        axis.xaxis.set_minor_formatter("{x:g}")
+        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+        axis.xaxis.set_major_formatter(FormatStrFormatter("%g"))
+        axis.xaxis.set_minor_formatter(NullFormatter())
     if budget.max_latency_ms is not None:
         latencies.axvline(budget.max_latency_ms, ls=":", color="tab:red")
     sizes.set(xlabel="MB, model and tokenizer", ylabel="accuracy on development rows, %")

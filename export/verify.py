@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from export.errors import ExportError
+from export.errors import ExportError, ToleranceError
 from export.run_reader import Run
 from handler.classifier import Classifier
 
@@ -64,7 +64,7 @@ def verify_outputs(classifier: Classifier, run: Run, tolerance: Tolerance) -> di
         `max_gap` and `labels_changed` (share of rows), the worse of the two batch sizes.
 
     Raises:
-        ExportError: Over `tolerance`; names the worst row and its difference.
+        ToleranceError: Over `tolerance`; names the worst row and its difference.
     """
     pad_id = run.metadata["pad_id"]
     rows = [ids[: int((ids != pad_id).sum())].tolist() for ids in run.token_ids]
@@ -80,7 +80,7 @@ def verify_outputs(classifier: Classifier, run: Run, tolerance: Tolerance) -> di
         decided = np.ptp(np.sort(run.probabilities, axis=1)[:, -2:], axis=1) > tolerance.max_gap
         share = float((changed & decided).mean())
         if not gaps[worst] <= tolerance.max_gap or share > tolerance.max_changed:
-            raise ExportError(
+            raise ToleranceError(
                 f"{run.folder / 'reference.npz'}: in a batch of {batch}, row {worst} "
                 f"({len(rows[worst])} tokens) is off by {gaps[worst]:.4f} (at most "
                 f"{tolerance.max_gap} is allowed), and {share:.1%} of the labels changed (at most "

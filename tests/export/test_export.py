@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from export import export as export_module
 from export.errors import ExportError
 from export.export import ExportSettings, convert_run, export_run, read_card
 from export.run_reader import read_run
+from export.verify import Tolerance
 from handler.classifier import load_classifier
 
 pytestmark = pytest.mark.slow
@@ -194,3 +196,25 @@ def test_wrong_card_is_refused(tmp_path, content, message):
 
     with pytest.raises(ExportError, match=re.escape(f"{card}: {message}")):
         read_card(card)
+
+
+def test_word_vectors_take_8_bits_where_4_are_too_far(tiny_run, tmp_path, monkeypatch):
+    verify = export_module.verify_outputs
+    gaps = []
+
+    def verify_strictly(classifier, run, tolerance):
+        gap = 0.0 if gaps else -1.0
+        gaps.append(verify(classifier, run, tolerance)["max_gap"])
+        return verify(classifier, run, Tolerance(1.0 + gap, 1.0 + gap))
+
+    monkeypatch.setattr(export_module, "verify_outputs", verify_strictly)
+
+    export_run(tiny_run, tmp_path / "bundle")
+
+    provenance = load_classifier(tmp_path / "bundle").manifest.provenance
+    assert provenance["embedding_bits"] == 8
+    assert len(gaps) == 2
+    gaps.clear()
+    with pytest.raises(ExportError, match="Try --embedding-bits 8"):
+        export_run(tiny_run, tmp_path / "asked", ExportSettings(embedding_bits=4))
+    assert not (tmp_path / "asked").exists()
