@@ -32,9 +32,6 @@ $(VENV)/.installed: requirements-dev.txt pyproject.toml
 
 DATA ?=
 DEMO_PORT ?= 8765
-# The synthetic reviews have forty words: a small model learns them in seconds.
-DEMO_SIZES := --embedding-dim 32 --units 32,32 --epochs 6 --learning-rate 0.003
-
 # Asks the server that has just been started, for two minutes at most until it listens.
 define ASK
 import sys, time, urllib.error, urllib.request
@@ -57,7 +54,7 @@ export ASK
 demo: env ## from labelled texts to an answered request; DATA=file.csv takes your own
 ifeq ($(DATA),)
 	$(BIN)/minnow data synthetic --out demo
-	$(BIN)/minnow train demo/synthetic_reviews.csv --out demo/run --force $(DEMO_SIZES)
+	$(BIN)/minnow train demo/synthetic_reviews.csv --out demo/run --force --quick
 else
 	$(BIN)/minnow train "$(DATA)" --out demo/run --force
 endif

@@ -191,10 +191,14 @@ class QuantizedFastText(FastText):
 
 @contextmanager
 def fasttext_file(rows: Rows) -> Iterator[Path]:
-    """Give the rows as fastText reads them, in a file that is gone afterwards."""
+    """Give the rows as fastText reads them, in a file that is gone afterwards.
+
+    In a random order: fastText learns them as they come, and some sets are sorted by label.
+    """
+    order = np.random.default_rng(0).permutation(len(rows.texts))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rows.txt"
         with path.open("w", encoding="utf-8") as file:
-            for label_id, text in zip(rows.label_ids, rows.texts, strict=True):
-                file.write(f"__label__{label_id} {text}\n")
+            for row in order:
+                file.write(f"__label__{rows.label_ids[row]} {rows.texts[row]}\n")
         yield path
