@@ -219,6 +219,9 @@ def _add_export(commands: Any) -> None:
         "--max-drop", type=float, default=0.3, metavar="POINTS", help="of development accuracy"
     )
     budget.add_argument("--max-latency-ms", type=float, help="p50 of one text on this machine")
+    budget.add_argument(
+        "--min-speedup", type=float, metavar="TIMES", help="over the unpruned float32 graph"
+    )
     budget.add_argument("--max-trials", type=int, default=6, metavar="N", help="pruned models")
     budget.add_argument("--fine-tune-epochs", type=int, default=2, help="of each pruned model")
     budget.add_argument(
@@ -299,7 +302,13 @@ def _search_bundle(options: argparse.Namespace, settings: Any, measure: Any) -> 
         cache = checkpoint.parent.parent / "teacher.npz"
         fine_tune(model, teach(teacher, rows, cache), rows, id_map, tuning, checkpoint)
 
-    budget = Budget(options.max_size, options.max_drop, options.max_latency_ms, options.max_trials)
+    budget = Budget(
+        options.max_size,
+        options.max_drop,
+        options.max_latency_ms,
+        options.max_trials,
+        options.min_speedup,
+    )
     words = None
     if hasattr(recipe, "shrink_vocabulary"):
         words = Words(

@@ -46,12 +46,14 @@ class Budget:
         max_drop: Points of accuracy on the development rows below the run's own Keras model.
         max_latency_ms: p50 of one text at a time on this machine, one thread; None: any.
         max_trials: Pruned models to fine-tune before the search gives up.
+        min_speedup: Times faster than the unpruned float32 graph, by CPU time, in turns; None: any.
     """
 
     max_size_bytes: int
     max_drop: float
     max_latency_ms: float | None = None
     max_trials: int = 6
+    min_speedup: float | None = None
 
 
 @dataclass(frozen=True)
@@ -192,7 +194,15 @@ def _excess(point: Point, budget: Budget) -> float:
     excess += max(0.0, point.drop - budget.max_drop - 1e-9)
     if budget.max_latency_ms is not None:
         excess += max(0.0, point.latency_ms / budget.max_latency_ms - 1)
+    if budget.min_speedup is not None:
+        excess += max(0.0, budget.min_speedup / max(point.times_faster, 1e-9) - 1)
     return excess
+
+
+def is_quick(point: Point, budget: Budget) -> bool:
+    """Say whether the point keeps what `budget` says of speed, whatever its accuracy."""
+    speed = replace(budget, max_size_bytes=10**12)
+    return _excess(replace(point, drop=-100.0), speed) == 0
 
 
 class Trials:
@@ -258,11 +268,15 @@ class Trials:
             model = prune_model(whole, keep)
         else:
             model = prune_model(self._model, keep, kept_ids)
-        if self.budget.max_latency_ms is not None and not (partial / "checkpoint.npz").exists():
+        has_speed = self.budget.max_latency_ms is not None or self.budget.min_speedup is not None
+        if has_speed and not (partial / "checkpoint.npz").exists():
             _write_run(partial, self.run, model, tokenizer, id_map, {})
             point = self._measure(read_run(partial), plan.name, "int8", is_trained=False)
-            if point.latency_ms > self.budget.max_latency_ms:
-                error = f"{point.latency_ms:.3f} ms before any training"
+            if not is_quick(point, self.budget):
+                error = (
+                    f"{point.latency_ms:.3f} ms, {point.times_faster:.1f} times faster, before any "
+                    "training"
+                )
                 self.points.append(Point(plan.name, "int8", error=error))
                 _say(format_point(self.points[-1]))
                 shutil.rmtree(partial)

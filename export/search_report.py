@@ -36,6 +36,8 @@ def find_front(points: Sequence[Point]) -> list[Point]:
 def format_report(result: Result, budget: Budget) -> str:
     """Return the report as Markdown."""
     latency = f", p50 at most {budget.max_latency_ms} ms" if budget.max_latency_ms else ""
+    if budget.min_speedup:
+        latency += f", at least {budget.min_speedup:g} times faster than unpruned float32"
     verdict = "kept by" if result.is_met else "NOT met; nearest:"
     chosen = result.chosen
     lines = [

@@ -104,6 +104,21 @@ def test_budget_that_cannot_be_met_names_the_nearest_and_writes_nothing(found, r
     assert (found / "manifest.json").read_bytes() == before
 
 
+@pytest.mark.parametrize("speed", [["--min-speedup", "1000"], ["--max-latency-ms", "0.0001"]])
+def test_plan_that_is_too_slow_is_not_trained(run, tmp_path, capsys, speed):
+    out = tmp_path / "small"
+    arguments = ["export", str(run), "--out", str(out), "--max-trials", "1", *BUDGET, *speed]
+
+    assert minnow.main(arguments) == 1
+
+    told = capsys.readouterr().err
+    assert "times faster, before any training" in told
+    assert "fine-tuning" not in told
+    assert not out.exists()
+    report = (tmp_path / "small.compression" / "compression.md").read_text()
+    assert "NOT met" in report
+
+
 def test_size_that_no_plan_reaches_is_refused_before_training(run, found, capsys):
     arguments = ["export", str(run), "--out", str(found), "--force", "--max-size", "1kB"]
 
