@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.baselines.classifiers import (
-    FASTTEXT_EPOCHS,
+    FASTTEXT_SCHEDULES,
     INVERSE_PENALTIES,
     FastText,
     Fit,
@@ -54,10 +54,10 @@ DEV_FRACTION = 0.1
 LATENCY_TEXTS = 200
 WARM_UP_TEXTS = 20
 # How each is fitted, the settings to choose from, and with which seeds. Quantizing takes over a
-# minute for any set and is as good as the model that it starts from: once, with its epochs.
+# minute for any set and is as good as the model that it starts from: once, on its schedule.
 BASELINES: dict[str, tuple[Fit, Sequence[Any], Sequence[int]]] = {
     "majority": (Majority, (None,), SEEDS[:1]),
-    "fastText, bigrams": (FastText, FASTTEXT_EPOCHS, SEEDS),
+    "fastText, bigrams": (FastText, FASTTEXT_SCHEDULES, SEEDS),
     "fastText, bigrams, quantized": (QuantizedFastText, (), SEEDS[:1]),
     "TF-IDF + logistic regression": (TfidfRegression, INVERSE_PENALTIES, SEEDS[:1]),
     "NBSVM, trigrams": (NaiveBayesRegression, INVERSE_PENALTIES, SEEDS[:1]),

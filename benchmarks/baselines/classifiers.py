@@ -25,7 +25,8 @@ from training.tokenizer import train_tokenizer
 from training.wide import log_count_ratios
 
 INVERSE_PENALTIES = (1.0, 4.0, 16.0, 64.0)
-FASTTEXT_EPOCHS = (5, 10, 25)
+# Epochs, learning rate.
+FASTTEXT_SCHEDULES = ((5, 0.5), (25, 0.5), (10, 0.1), (25, 0.1))
 FASTTEXT_CUTOFF = 100_000  # features that a quantized fastText model keeps
 
 
@@ -149,13 +150,20 @@ class NaiveBayesRegression:
 
 
 class FastText:
-    """fastText of words and pairs, learning rate 0.5."""
+    """fastText of words and pairs."""
 
-    def __init__(self, rows: Rows, epochs: int, seed: int) -> None:
+    def __init__(self, rows: Rows, schedule: tuple[int, float], seed: int) -> None:
+        epochs, learning_rate = schedule
         self.num_classes = rows.num_classes
         with fasttext_file(rows) as path:
             self.model = fasttext.train_supervised(
-                str(path), wordNgrams=2, epoch=epochs, lr=0.5, seed=seed, thread=2, verbose=0
+                str(path),
+                wordNgrams=2,
+                epoch=epochs,
+                lr=learning_rate,
+                seed=seed,
+                thread=2,
+                verbose=0,
             )
 
     def predict(self, texts: Sequence[str]) -> NDArray[np.floating[Any]]:
@@ -181,8 +189,8 @@ class FastText:
 class QuantizedFastText(FastText):
     """The same, product-quantized, its most important 100,000 features kept and retrained."""
 
-    def __init__(self, rows: Rows, epochs: int, seed: int) -> None:
-        super().__init__(rows, epochs, seed)
+    def __init__(self, rows: Rows, schedule: tuple[int, float], seed: int) -> None:
+        super().__init__(rows, schedule, seed)
         with fasttext_file(rows) as path:
             self.model.quantize(
                 input=str(path), cutoff=FASTTEXT_CUTOFF, retrain=True, qnorm=True, thread=2
