@@ -267,7 +267,8 @@ def _search_bundle(options: argparse.Namespace, settings: Any, measure: Any) -> 
     import keras
 
     from export.errors import ExportError
-    from export.search import Budget, Words, Workshop, export_point, format_point, search
+    from export.points import Budget, format_point
+    from export.search import Words, Workshop, export_point, search
     from export.search_report import write_report
     from training.distill import (
         check_teacher,
@@ -280,7 +281,6 @@ def _search_bundle(options: argparse.Namespace, settings: Any, measure: Any) -> 
         map_ids,
         teach,
     )
-    from training.metrics import evaluate as evaluate_rows
     from training.run_folder import read_run
 
     run = read_run(options.run)
@@ -291,11 +291,6 @@ def _search_bundle(options: argparse.Namespace, settings: Any, measure: Any) -> 
 
     def load_whole() -> Any:
         return keras.saving.load_model(run.model_path, compile=False)
-
-    def measure_accuracy(classifier: Any) -> float:
-        probabilities = classifier.predict_probabilities(rows.dev_texts)
-        accuracy: float = evaluate_rows(rows.dev_labels, probabilities, run.labels)["accuracy"]
-        return accuracy
 
     def tune(model: Any, id_map: Any, checkpoint: Path) -> None:
         teacher = recipe.make_teacher(load_whole())
@@ -313,14 +308,14 @@ def _search_bundle(options: argparse.Namespace, settings: Any, measure: Any) -> 
     if hasattr(recipe, "shrink_vocabulary"):
         words = Words(
             count_texts(rows, run.metadata["vocab_size"]),
-            lambda num_words: recipe.count_rows(whole, tuning, num_words),
+            lambda num_words: recipe.count_rows(whole, num_words),
             lambda kept_ids, id_map, path: recipe.shrink_vocabulary(
                 whole, kept_ids, map_ids(rows.train, id_map), tuning, path
             ),
         )
         whole = load_whole()
     workshop = Workshop(
-        rows.dev_texts, measure_accuracy, lambda: importance_batches(rows), tune, words
+        rows.dev_texts, rows.dev.label_ids, lambda: importance_batches(rows), tune, words
     )
     result = search(options.run, options.out, budget, workshop, settings, options.force)
     write_report(result, budget)

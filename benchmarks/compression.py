@@ -25,7 +25,7 @@ def main() -> None:
     options = parser.parse_args()
 
     from export.export import ExportSettings, export_run
-    from export.search import measure_latency
+    from export.points import measure_latency
     from handler.classifier import load_classifier
     from minnow import load_model
     from training.metrics import evaluate

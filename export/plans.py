@@ -86,6 +86,13 @@ class Planner:
             return keep, None
         return keep, choose_most(self.importance.words, plan.num_words)
 
+    def narrow(self, width: float) -> keras.Model:
+        """Return the model with that share of the channels and all words, not trained any more."""
+        if width not in self._pruned:
+            keep, _ = self.choose(Plan(width, None, 8, 0))
+            self._pruned[width] = prune_model(self.model, keep)
+        return self._pruned[width]
+
     def make_plans(self, max_size_bytes: int) -> list[Plan]:
         """Return the plans that keep the size, those that cut least of any part first."""
         found = [self._fill(width, bits, max_size_bytes) for width in WIDTHS for bits in (8, 4)]
@@ -134,10 +141,7 @@ class Planner:
         return counts
 
     def _size(self, width: float, num_words: int | None, bits: int) -> int:
-        if width not in self._pruned:
-            keep, _ = self.choose(Plan(width, None, bits, 0))
-            self._pruned[width] = prune_model(self.model, keep)
-        model = self._pruned[width]
+        model = self.narrow(width)
         tokenizer = self.run.tokenizer
         rows = {}
         if num_words is not None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import shutil
-import statistics
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,14 +18,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.bundle_writer import check_free
-from export.errors import ExportError
+from export.errors import ExportError, ToleranceError
 from export.export import Converted, ExportSettings, convert_run, export_run
 from export.plans import Importance, Plan, Planner, describe
+from export.points import (
+    Budget,
+    Point,
+    find_best,
+    find_nearest,
+    format_point,
+    is_quick,
+    measure_accuracy,
+    measure_latency,
+)
 from export.prune import measure_importance, prune_model
 from export.run_reader import Run, read_run
 from export.tokenizer_file import keep_words, map_words, read_vocab
-from handler.classifier import Classifier, load_classifier, pad
+from handler.classifier import Classifier, load_classifier
 
+FORMAT_VERSION = 1  # of `trials.json`
 WHOLE = "whole"
 # Precision of a point -> how it is exported.
 PRECISIONS: dict[str, dict[str, Any]] = {
@@ -33,27 +44,6 @@ PRECISIONS: dict[str, dict[str, Any]] = {
     "int8": {"precision": "int8", "embedding_bits": 8},
     "int8, 4-bit table": {"precision": "int8", "embedding_bits": 4},
 }
-LATENCY_ROUNDS = 200
-WARM_UP_ROUNDS = 20
-
-
-@dataclass(frozen=True)
-class Budget:
-    """What the bundle must keep.
-
-    Args:
-        max_size_bytes: Of `model.onnx` and the tokenizer's file.
-        max_drop: Points of accuracy on the development rows below the run's own Keras model.
-        max_latency_ms: p50 of one text at a time on this machine, one thread; None: any.
-        max_trials: Pruned models to fine-tune before the search gives up.
-        min_speedup: Times faster than the unpruned float32 graph, by CPU time, in turns; None: any.
-    """
-
-    max_size_bytes: int
-    max_drop: float
-    max_latency_ms: float | None = None
-    max_trials: int = 6
-    min_speedup: float | None = None
 
 
 @dataclass(frozen=True)
@@ -78,7 +68,7 @@ class Workshop:
 
     Args:
         texts: Development texts.
-        measure_accuracy: A classifier's accuracy on them, 0 to 1.
+        label_ids: Of these texts: columns of the probabilities.
         importance_batches: Training rows (token_ids, label_ids), the same at every call.
         fine_tune: Fits a pruned model in place. Gets the model, old id -> new id, and a file for
             its checkpoints, from which it goes on.
@@ -87,35 +77,10 @@ class Workshop:
     """
 
     texts: Sequence[str]
-    measure_accuracy: Callable[[Classifier], float]
+    label_ids: NDArray[np.int32]
     importance_batches: Callable[[], Iterable[tuple[NDArray[np.int32], NDArray[np.int32]]]]
     fine_tune: Callable[[keras.Model, NDArray[np.int32], Path], Any]
     words: Words | None = None
-
-
-@dataclass(frozen=True)
-class Point:
-    """One bundle that was tried.
-
-    Args:
-        trial: "whole", or the pruning plan's name.
-        accuracy: On the development rows, 0 to 1.
-        drop: Points below the run's Keras model.
-        latency_ms, cpu_ms: p50 of one text at a time, by the clock and of the thread's CPU.
-        times_faster: The unpruned float32 graph's p50 of CPU time, measured in turns with this
-            one's, over it.
-        error: Why there is no bundle; the other figures are then 0.
-    """
-
-    trial: str
-    precision: str
-    size_bytes: int = 0
-    accuracy: float = 0.0
-    drop: float = 0.0
-    latency_ms: float = 0.0
-    cpu_ms: float = 0.0
-    times_faster: float = 0.0
-    error: str = ""
 
 
 @dataclass(frozen=True)
@@ -126,6 +91,7 @@ class Result:
     is_met: bool
     points: list[Point]
     folder: Path
+    num_rows: int  # development rows
 
 
 def search(
@@ -152,11 +118,11 @@ def search(
     _claim(folder, run, settings, force)
     trials = Trials(run, folder, budget, workshop, settings)
     for _ in trials.try_all():
-        kept = [point for point in trials.points if keeps(point, budget)]
-        if kept:
-            best = max(kept, key=lambda point: (point.accuracy, -point.size_bytes))
-            return Result(best, True, trials.points, folder)
-    return Result(find_nearest(trials.points, budget), False, trials.points, folder)
+        best = find_best(trials.points, budget)
+        if best is not None:
+            return Result(best, True, trials.points, folder, len(workshop.texts))
+    nearest = find_nearest(trials.points, budget)
+    return Result(nearest, False, trials.points, folder, len(workshop.texts))
 
 
 def export_point(
@@ -175,36 +141,6 @@ def export_point(
     return export_run(source, out, settings, force, evaluate)
 
 
-def keeps(point: Point, budget: Budget) -> bool:
-    return not point.error and _excess(point, budget) == 0
-
-
-def find_nearest(points: Sequence[Point], budget: Budget) -> Point:
-    """Return the point that misses the budget by least; a point of accuracy counts as the whole
-    size or latency missed once more.
-    """
-    return min(
-        (point for point in points if not point.error), key=lambda point: _excess(point, budget)
-    )
-
-
-def _excess(point: Point, budget: Budget) -> float:
-    excess = max(0.0, point.size_bytes / budget.max_size_bytes - 1)
-    # 1e-9: a drop of 0.3 points is a difference of two floats.
-    excess += max(0.0, point.drop - budget.max_drop - 1e-9)
-    if budget.max_latency_ms is not None:
-        excess += max(0.0, point.latency_ms / budget.max_latency_ms - 1)
-    if budget.min_speedup is not None:
-        excess += max(0.0, budget.min_speedup / max(point.times_faster, 1e-9) - 1)
-    return excess
-
-
-def is_quick(point: Point, budget: Budget) -> bool:
-    """Say whether the point keeps what `budget` says of speed, whatever its accuracy."""
-    speed = replace(budget, max_size_bytes=10**12)
-    return _excess(replace(point, drop=-100.0), speed) == 0
-
-
 class Trials:
     """The trials of one run, done and to come; every point is recorded as soon as it is known."""
 
@@ -218,7 +154,8 @@ class Trials:
         self.workshop = workshop
         self.points: list[Point] = []
         self._recorded = _read_points(folder / "trials.json")
-        self._baseline: Classifier | None = None
+        self._baseline: tuple[Classifier, NDArray[np.float32]] | None = None
+        self._slow_width = math.inf  # the narrowest that proved too slow
         self._model = keras.saving.load_model(run.model_path, compile=False)
         self._accuracy: float = run.metadata["metrics"]["dev"]["accuracy"]
 
@@ -241,20 +178,29 @@ class Trials:
                 f"the smallest would have {planner.smallest_bytes() / 1e6:.3f} MB. Nothing was "
                 "trained."
             )
-        for plan in plans[: self.budget.max_trials]:
-            self._try_plan(planner, plan)
+        num_tried = 0
+        for plan in plans:
+            if num_tried == self.budget.max_trials:
+                return
+            if plan.width >= self._slow_width:
+                _say(f"{plan.name}: left out, {self._slow_width:g} is too slow already")
+                continue
+            num_tried += self._try_plan(planner, plan)
             yield
 
-    def _try_plan(self, planner: Planner, plan: Plan) -> None:
+    def _try_plan(self, planner: Planner, plan: Plan) -> bool:
+        """Prune, fine-tune and measure; False if it would be too slow, and was not trained."""
         folder = self.folder / plan.name
         if not folder.exists():
-            pruned = self._prune(planner, plan)
-            if pruned is None:
-                return
+            if self._is_slow(planner, plan):
+                self._slow_width = plan.width
+                return False
+            self._prune(planner, plan)
         self._try_run(read_run(folder), plan.name)
+        return True
 
-    def _prune(self, planner: Planner, plan: Plan) -> Path | None:
-        """Write the pruned and fine-tuned run; None if it would be too slow anyway."""
+    def _prune(self, planner: Planner, plan: Plan) -> None:
+        """Write the pruned and fine-tuned run."""
         started = time.monotonic()
         partial = self.folder / f"{plan.name}.partial"
         partial.mkdir(exist_ok=True)
@@ -268,19 +214,6 @@ class Trials:
             model = prune_model(whole, keep)
         else:
             model = prune_model(self._model, keep, kept_ids)
-        has_speed = self.budget.max_latency_ms is not None or self.budget.min_speedup is not None
-        if has_speed and not (partial / "checkpoint.npz").exists():
-            _write_run(partial, self.run, model, tokenizer, id_map, {})
-            point = self._measure(read_run(partial), plan.name, "int8", is_trained=False)
-            if not is_quick(point, self.budget):
-                error = (
-                    f"{point.latency_ms:.3f} ms, {point.times_faster:.1f} times faster, before any "
-                    "training"
-                )
-                self.points.append(Point(plan.name, "int8", error=error))
-                _say(format_point(self.points[-1]))
-                shutil.rmtree(partial)
-                return None
         _say(f"{plan.name}: about {plan.size_bytes / 1e6:.3f} MB; fine-tuning")
         self.workshop.fine_tune(model, id_map, partial / "checkpoint.npz")
         compression = describe(plan, self._model) | {
@@ -290,7 +223,31 @@ class Trials:
         _write_run(partial, self.run, model, tokenizer, id_map, compression)
         for name in ("checkpoint.npz", "words.npz"):
             (partial / name).unlink(missing_ok=True)
-        return partial.rename(self.folder / plan.name)
+        partial.rename(self.folder / plan.name)
+
+    def _is_slow(self, planner: Planner, plan: Plan) -> bool:
+        """Say whether a model of this width misses the budget's speed, whatever training makes of
+        it. With all words: how many there are costs no time.
+        """
+        has_speed = self.budget.max_latency_ms is not None or self.budget.min_speedup is not None
+        if not has_speed or (self.folder / f"{plan.name}.partial").exists():
+            return False
+        untrained = self.folder / "untrained"
+        untrained.mkdir(exist_ok=True)
+        ids = np.arange(self.run.metadata["vocab_size"], dtype=np.int32)
+        _write_run(untrained, self.run, planner.narrow(plan.width), self.run.tokenizer, ids, {})
+        try:
+            point = self._measure(read_run(untrained), plan.name, "int8")
+        except ToleranceError:  # what training is there to mend
+            return False
+        finally:
+            shutil.rmtree(untrained)
+        if is_quick(point, self.budget):
+            return False
+        speed = f"{point.latency_ms:.3f} ms, {point.times_faster:.1f} times faster"
+        self.points.append(Point(plan.name, "int8", error=f"{speed}, before any training"))
+        _say(format_point(self.points[-1]))
+        return True
 
     def _try_run(self, run: Run, trial: str) -> None:
         converted: Converted | None = None
@@ -306,40 +263,41 @@ class Trials:
                 self._record(Point(trial, precision, error=str(error)))
 
     def _measure(
-        self,
-        run: Run,
-        trial: str,
-        precision: str,
-        converted: Converted | None = None,
-        is_trained: bool = True,
+        self, run: Run, trial: str, precision: str, converted: Converted | None = None
     ) -> Point:
-        out = self.folder / "bundle"
-        settings = replace(self.settings, name=trial, **PRECISIONS[precision])
-        export_run(run.folder, out, settings, force=True, converted=converted)
-        classifier = load_classifier(out)
-        shutil.rmtree(out)
-        if trial == WHOLE and precision == "float32":
-            self._baseline = classifier
-        accuracy = self.workshop.measure_accuracy(classifier) if is_trained else 0.0
-        own, baseline = measure_latency([classifier, self._load_baseline()], self.workshop.texts)
+        classifier = self._export(run, replace(self.settings, **PRECISIONS[precision]), converted)
+        if self._baseline is None:
+            settings = ExportSettings("float32")
+            is_it = (trial, precision) == (WHOLE, "float32")
+            whole = classifier if is_it else self._export(self.run, settings)
+            self._baseline = whole, whole.predict_probabilities(self.workshop.texts)
+        baseline, expected = self._baseline
+        probabilities = classifier.predict_probabilities(self.workshop.texts)
+        accuracy, log_loss, drop_error = measure_accuracy(
+            probabilities, expected, self.workshop.label_ids
+        )
+        own, whole_ms = measure_latency([classifier, baseline], self.workshop.texts)
         return Point(
             trial,
             precision,
             classifier.size_bytes,
             accuracy,
             round(100 * (self._accuracy - accuracy), 6),
+            round(drop_error, 6),
+            round(log_loss, 6),
             latency_ms=round(own[0], 4),
             cpu_ms=round(own[1], 4),
-            times_faster=round(baseline[1] / own[1], 2),
+            times_faster=round(whole_ms[1] / own[1], 2),
         )
 
-    def _load_baseline(self) -> Classifier:
-        if self._baseline is None:
-            out = self.folder / "bundle"
-            export_run(self.run.folder, out, ExportSettings("float32", name=WHOLE), force=True)
-            self._baseline = load_classifier(out)
-            shutil.rmtree(out)
-        return self._baseline
+    def _export(
+        self, run: Run, settings: ExportSettings, converted: Converted | None = None
+    ) -> Classifier:
+        out = self.folder / "bundle"
+        export_run(run.folder, out, settings, force=True, converted=converted)
+        classifier = load_classifier(out)
+        shutil.rmtree(out)
+        return classifier
 
     def _find_importance(self) -> Importance:
         path = self.folder / "importance.npz"
@@ -364,43 +322,6 @@ class Trials:
         temporary.write_text(json.dumps(rows, indent=2) + "\n", "utf-8")
         temporary.replace(path)
         _say(format_point(point))
-
-
-def measure_latency(
-    classifiers: Sequence[Classifier], texts: Sequence[str]
-) -> list[tuple[float, float]]:
-    """Return p50 of (wall, CPU of the thread) in milliseconds of each, in turns on the same texts.
-
-    Tokens to probabilities, one text at a time, one thread.
-    """
-    times: list[list[tuple[float, float]]] = [[] for _ in classifiers]
-    rounds = [texts[index % len(texts)] for index in range(WARM_UP_ROUNDS + LATENCY_ROUNDS)]
-    batches = [
-        [pad([encoding.ids], one.manifest.pad_id) for encoding in one.encode_texts(rounds)]
-        for one in classifiers
-    ]
-    for index in range(len(rounds)):
-        for number, classifier in enumerate(classifiers):
-            wall, cpu = time.perf_counter(), time.thread_time()
-            classifier.session.run(None, {"token_ids": batches[number][index]})
-            elapsed = (time.perf_counter() - wall, time.thread_time() - cpu)
-            if index >= WARM_UP_ROUNDS:
-                times[number].append((1000 * elapsed[0], 1000 * elapsed[1]))
-    medians = []
-    for rows in times:
-        walls, cpus = zip(*rows, strict=True)
-        medians.append((statistics.median(walls), statistics.median(cpus)))
-    return medians
-
-
-def format_point(point: Point) -> str:
-    if point.error:
-        return f"{point.trial}, {point.precision}: none ({point.error})"
-    return (
-        f"{point.trial}, {point.precision}: {point.size_bytes / 1e6:.3f} MB, accuracy "
-        f"{point.accuracy:.4f} (drop {point.drop:.2f}), p50 {point.latency_ms:.3f} ms, "
-        f"{point.times_faster:.1f} times faster"
-    )
 
 
 def _write_run(
@@ -429,6 +350,7 @@ def _claim(folder: Path, run: Run, settings: ExportSettings, force: bool) -> Non
     """Make the trials' folder; refuse or replace one of another run or other settings."""
     note = folder / "run.json"
     wanted = {
+        "format_version": FORMAT_VERSION,
         "model_sha256": hashlib.sha256(run.model_path.read_bytes()).hexdigest(),
         "reduce_range": settings.reduce_range,
         "sparsity": settings.sparsity,

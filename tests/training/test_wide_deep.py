@@ -161,7 +161,7 @@ def test_smaller_vocabulary_keeps_what_the_deep_half_learned(tmp_path):
         read(small, "deep_logits", mapped), read(model, "deep_logits", unknown), rtol=0, atol=1e-6
     )
     found = {name: small.get_layer(name).input_dim for name in TABLES}
-    assert found == count_rows(model, SETTINGS, len(kept_ids))
+    assert found == count_rows(model, len(kept_ids))
     share = len(kept_ids) / VOCAB_SIZE
     assert found["wide_fingerprints"] == pytest.approx(
         share * model.get_layer("wide_fingerprints").input_dim, rel=0.01

@@ -123,8 +123,8 @@ def shrink_vocabulary(
         path: Where the fitted phrases are kept, or found again.
     """
     columns = model.output_shape[-1]
-    share = len(kept_ids) / model.get_layer("embedding").input_dim
-    settings = dataclasses.replace(settings, table_bytes=round(share * settings.table_bytes))
+    table_bytes = _shrink_table(model, len(kept_ids))
+    settings = dataclasses.replace(settings, table_bytes=table_bytes)
     small = build_model(settings, len(kept_ids), 2 if columns == 1 else columns)
     for layer in small.layers:
         if layer.weights and not layer.name.startswith("wide_"):
@@ -134,10 +134,9 @@ def shrink_vocabulary(
     return small
 
 
-def count_rows(model: keras.Model, settings: Settings, num_words: int) -> dict[str, int]:
+def count_rows(model: keras.Model, num_words: int) -> dict[str, int]:
     """Return the rows that each table of `shrink_vocabulary`'s model has."""
-    share = num_words / model.get_layer("embedding").input_dim
-    buckets = num_buckets(model.output_shape[-1], round(share * settings.table_bytes))
+    buckets = num_buckets(model.output_shape[-1], _shrink_table(model, num_words))
     return {
         "embedding": num_words,
         "wide_fingerprints": buckets,
@@ -146,9 +145,21 @@ def count_rows(model: keras.Model, settings: Settings, num_words: int) -> dict[s
 
 
 def num_buckets(columns: int, table_bytes: int) -> int:
-    """Return how many phrases have room: a fingerprint and two weights a class each."""
-    buckets = max(1, table_bytes // (1 + 2 * columns))
+    """Return how many phrases have room."""
+    buckets = max(1, table_bytes // _phrase_bytes(columns))
     return buckets - 1 if buckets % NUM_FINGERPRINTS == 0 else buckets
+
+
+def _phrase_bytes(columns: int) -> int:
+    return 1 + 2 * columns  # a fingerprint and two weights a class
+
+
+def _shrink_table(model: keras.Model, num_words: int) -> int:
+    """Return the bytes of the table of phrases whose share stays that `num_words` are of all."""
+    buckets: int = model.get_layer("wide_fingerprints").input_dim
+    table_bytes = buckets * _phrase_bytes(model.output_shape[-1])
+    vocab_size: int = model.get_layer("embedding").input_dim
+    return round(table_bytes * num_words / vocab_size)
 
 
 def _wide_logits(token_ids: Any, vocab_size: int, buckets: int, columns: int) -> Any:
