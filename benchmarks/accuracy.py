@@ -252,6 +252,9 @@ def format_table(rows: list[Figures]) -> str:
         cells = [row["name"]]
         for figure, (_, form) in COLUMNS.items():
             values = [value * SCALES.get(figure, 1) for value in row[figure]]
+            if not values:
+                cells.append("")
+                continue
             cell = form.format(statistics.mean(values))
             if len(values) > 1 and figure in ("accuracy", "macro_f1"):
                 cell += f" ± {statistics.stdev(values):.2f}"
