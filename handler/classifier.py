@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
     from tokenizers import Encoding
 
 CPU = ("CPUExecutionProvider",)
+# float32 runs on both. ONNX Runtime has no int8 LSTM for CUDA: it would copy the batch to the CPU
+# and back, and take three times as long as the CPU alone.
+MADE_FOR = {"int8": "the CPU", "float16": "a GPU"}
+PRECISION_FOR = {"the CPU": "int8", "a GPU": "float32"}
 # Rows x padded tokens in one run: bounds memory (the seed model needs about 1 KB a token) whatever
 # a request holds, and is past the point where a larger batch is quicker a row.
 MAX_BATCH_TOKENS = 16_384
@@ -69,18 +74,26 @@ class Classifier:
     Args:
         bundle: From `read_bundle`.
         threads: Threads of one run; 1 suits a function with one vCPU, 0 is one for each core.
-        providers: ONNX Runtime execution providers. A bundle of precision int8 is for the CPU.
+        providers: ONNX Runtime execution providers.
+
+    Raises:
+        ArtefactError: The bundle cannot be loaded, or its precision is for another device.
     """
 
     def __init__(self, bundle: Bundle, threads: int = 1, providers: Sequence[str] = CPU) -> None:
         self.manifest = bundle.manifest
         self.model_sha256 = bundle.manifest.sha256["model.onnx"]
         self.size_bytes = len(bundle.model) + len(bundle.tokenizer)
-        if bundle.manifest.precision == "float16" and tuple(providers) == CPU:
+        device = "the CPU" if tuple(providers) == CPU else "a GPU"
+        made_for = MADE_FOR.get(bundle.manifest.precision, device)
+        if made_for != device:
             raise ArtefactError(
-                f"{bundle.folder}: precision is float16, a model for a GPU, and this process "
-                "serves by the CPU. Export again: minnow export RUN --out BUNDLE --precision int8"
+                f"{bundle.folder}: precision is {bundle.manifest.precision}, a model for "
+                f"{made_for}, and this process serves by {device}. Export again: minnow export RUN "
+                f"--out BUNDLE --precision {PRECISION_FOR[device]}"
             )
+        # A GPU takes the same time for 8 rows and for 64, however long.
+        self._max_spread = MAX_LENGTH_SPREAD if device == "the CPU" else math.inf
         try:
             self._tokenizer = make_tokenizer(bundle.tokenizer)
             self.session = onnxruntime.InferenceSession(
@@ -125,7 +138,7 @@ class Classifier:
             (alone,) = self.session.run(None, {"token_ids": pad(token_ids, self.manifest.pad_id)})
             return cast("NDArray[np.float32]", alone)
         probabilities = np.empty((len(token_ids), len(self.manifest.labels)), np.float32)
-        for rows in _batches([len(ids) for ids in token_ids]):
+        for rows in _batches([len(ids) for ids in token_ids], self._max_spread):
             batch = pad([token_ids[row] for row in rows], self.manifest.pad_id)
             (probabilities[rows],) = self.session.run(None, {"token_ids": batch})
         return probabilities
@@ -205,13 +218,18 @@ def pad(token_ids: Sequence[Sequence[int]], pad_id: int) -> NDArray[np.int32]:
     return batch
 
 
-def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Yield row numbers in batches, shortest texts first."""
+def _batches(lengths: Sequence[int], max_spread: float) -> Iterator[list[int]]:
+    """Yield row numbers in batches, shortest texts first.
+
+    Args:
+        lengths: Tokens of each row.
+        max_spread: Of the longest text to the shortest of a batch that has MIN_BATCH_ROWS.
+    """
     rows: list[int] = []
     for row in sorted(range(len(lengths)), key=lengths.__getitem__):
         if rows:
             is_full = (len(rows) + 1) * lengths[row] > MAX_BATCH_TOKENS
-            is_longer = lengths[row] > MAX_LENGTH_SPREAD * lengths[rows[0]]
+            is_longer = lengths[row] > max_spread * lengths[rows[0]]
             if is_full or (is_longer and len(rows) >= MIN_BATCH_ROWS):
                 yield rows
                 rows = []

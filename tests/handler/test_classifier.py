@@ -1,5 +1,6 @@
 """The classifier on the tiny bundle: each word adds its logits, softmax of the sum."""
 
+import dataclasses
 import math
 import random
 
@@ -7,6 +8,10 @@ import numpy as np
 import pytest
 
 from handler import classifier as classifier_module
+from handler.bundle import read_bundle
+from handler.classifier import CPU
+from handler.errors import ArtefactError
+from handler.http.server import CUDA
 
 # The graph computes in float32; probabilities are below 1, so this is some units in the last place.
 ATOL = 1e-6
@@ -83,6 +88,39 @@ def test_texts_of_unlike_lengths_are_not_padded_to_the_longest(tiny_classifier, 
 
     # Fewer than 8 rows take longer ones in: ["film bad"] * 5 is run with three of ["good " * 8].
     assert shapes == [(10, 1), (8, 8), (7, 8)]
+
+
+@pytest.mark.filterwarnings("ignore:Specified provider")  # none here: it goes on with the CPU
+def test_a_gpu_runs_texts_of_unlike_lengths_together(tiny_bundle, monkeypatch):
+    classifier = classifier_module.Classifier(read_bundle(tiny_bundle), providers=CUDA)
+    shapes = []
+    pad = classifier_module.pad
+
+    def note_shape(token_ids, pad_id):
+        shapes.append(pad(token_ids, pad_id).shape)
+        return pad(token_ids, pad_id)
+
+    monkeypatch.setattr(classifier_module, "pad", note_shape)
+
+    classifier.predict_probabilities(["good " * 8] * 10 + ["bad"] * 10)
+
+    assert shapes == [(20, 8)]
+
+
+@pytest.mark.parametrize(
+    ("precision", "providers", "made_for", "cure"),
+    [("int8", CUDA, "the CPU", "float32"), ("float16", CPU, "a GPU", "int8")],
+)
+def test_a_precision_for_another_device_is_refused(
+    tiny_bundle, precision, providers, made_for, cure
+):
+    bundle = read_bundle(tiny_bundle)
+    manifest = dataclasses.replace(bundle.manifest, precision=precision)
+
+    with pytest.raises(ArtefactError, match=f"a model for {made_for}.*--precision {cure}"):
+        classifier_module.Classifier(
+            dataclasses.replace(bundle, manifest=manifest), providers=providers
+        )
 
 
 def test_text_longer_than_a_batch_is_still_run(tiny_classifier, monkeypatch):
