@@ -106,8 +106,8 @@ bench-events: env ## an SQS batch against single events, and an event's cold sta
 	$(BIN)/python -m benchmarks.events --bundle $(BUNDLE) $(if $(TEXTS),--texts "$(TEXTS)")
 
 .PHONY: bench-score
-bench-score: env ## `minnow score` against the same rows in memory, fastText and Keras: DATA=, RUN=
-	$(BIN)/python -m benchmarks.score "$(DATA)" --bundle $(BUNDLE) $(if $(RUN),--run "$(RUN)")
+bench-score: env ## `minnow score` against the same rows in memory, fastText and Keras: DATA=, RUN=, ROWS=
+	$(BIN)/python -m benchmarks.score "$(DATA)" --bundle $(BUNDLE) $(if $(RUN),--run "$(RUN)") $(if $(ROWS),--rows $(ROWS))
 
 .PHONY: bench-http
 bench-http: env ## how much the HTTP service adds to tokenizer and model, and what a batch saves

@@ -59,11 +59,14 @@ def main() -> int:
 
 
 def read_reviews(path: Path) -> list[str]:
-    """Return texts of about NUM_WORDS words."""
+    """Return texts of about NUM_WORDS words; exit if there are none."""
     opener = gzip.open if path.suffix == ".gz" else open
     with opener(path, "rt", encoding="utf-8", newline="") as file:
         rows = [row["text"] for row in csv.DictReader(file)]
-    return [text for text in rows if abs(len(text.split()) - NUM_WORDS) < 10][:200]
+    texts = [text for text in rows if abs(len(text.split()) - NUM_WORDS) < 10]
+    if not texts:
+        sys.exit(f"{path}: none of {len(rows)} texts has about {NUM_WORDS} words")
+    return texts[:200]
 
 
 def make_reviews(num_texts: int) -> list[str]:

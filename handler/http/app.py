@@ -59,15 +59,13 @@ class App(fastapi.FastAPI):
 def create_app(service: Service) -> App:
     """Return the app; the document of its API is a row of the service's table from now on."""
     app = App(service)
-    service.router.add(
-        Operation(
-            "GET",
-            "/openapi.json",
-            "openapi",
-            lambda service, request: json_response(describe_api(app, service)),
-            is_open=True,
-        )
-    )
+
+    def describe(service: Service, request: messages.Request) -> messages.Response:
+        if app.openapi_schema is None:  # made once, as FastAPI does: 10 ms
+            app.openapi_schema = describe_api(app, service)
+        return json_response(app.openapi_schema)
+
+    service.router.add(Operation("GET", "/openapi.json", "openapi", describe, is_open=True))
     return app
 
 
