@@ -33,7 +33,7 @@ def flaky_proxy(url: str, share: float, seed: int = 7) -> Iterator[tuple[str, li
             if fault:
                 faults.append(fault)
             if fault == "throttled":
-                self.reply(400, b'{"__type": "ThrottlingException", "message": "slow down"}')
+                self.throttle()
             elif fault == "error":
                 self.reply(500, b"")
             else:
@@ -42,6 +42,12 @@ def flaky_proxy(url: str, share: float, seed: int = 7) -> Iterator[tuple[str, li
                     self.close_connection = True
                 else:
                     self.reply(status, content, headers)
+
+        def throttle(self) -> None:
+            if self.headers.get("X-Amz-Target"):  # the JSON protocols: SQS, DynamoDB, EventBridge
+                self.reply(400, b'{"__type": "ThrottlingException", "message": "slow down"}')
+            else:
+                self.reply(503, b"<Error><Code>SlowDown</Code><Message>slow down</Message></Error>")
 
         def forward(self, body: bytes) -> tuple[int, bytes, Any]:
             connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
