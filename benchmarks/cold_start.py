@@ -141,8 +141,7 @@ def build_contestants(out: Path, bundle: Path) -> dict[str, Path]:
     subprocess.run(install, check=True)
     for name in ("floor", "eager"):
         shutil.copy(ROOT / "benchmarks/baselines" / name / "app.py", folders[name])
-        shutil.copytree(bundle, folders[name] / "model")
-        write_plain_tokenizer(folders[name] / "model")
+        copy_plain_bundle(bundle, folders[name] / "model")
     for cache in folders["eager"].rglob("__pycache__"):
         shutil.rmtree(cache)
     done = subprocess.run([*make, "runtime-python"], check=True, capture_output=True, text=True)
@@ -151,11 +150,13 @@ def build_contestants(out: Path, bundle: Path) -> dict[str, Path]:
     return folders
 
 
-def write_plain_tokenizer(bundle: Path) -> None:
-    """Write the `tokenizer.json` that everybody else's function would load."""
+def copy_plain_bundle(bundle: Path, out: Path) -> Path:
+    """Copy the bundle, with the `tokenizer.json` that everybody else's function would load."""
+    shutil.copytree(bundle, out)
     document, vocab = unpack_tokenizer((bundle / "tokenizer.json.gz").read_bytes())
     document["model"]["vocab"] = vocab
-    (bundle / "tokenizer.json").write_text(json.dumps(document, ensure_ascii=False), "utf-8")
+    (out / "tokenizer.json").write_text(json.dumps(document, ensure_ascii=False), "utf-8")
+    return out
 
 
 @contextlib.contextmanager

@@ -22,7 +22,6 @@ import argparse
 import json
 import os
 import resource
-import shutil
 import socket
 import statistics
 import subprocess
@@ -35,7 +34,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cold_start import write_plain_tokenizer
+from benchmarks.cold_start import copy_plain_bundle
 from benchmarks.http import make_reviews, read_reviews
 
 NUM_MESSAGES = 100
@@ -91,8 +90,7 @@ def main() -> int:
         os.environ["MINNOW_BUNDLE"] = str(options.bundle)
         report_batches(texts, options.rounds)
         with tempfile.TemporaryDirectory() as folder:
-            plain = shutil.copytree(options.bundle, Path(folder) / "plain")
-            write_plain_tokenizer(plain)
+            plain = copy_plain_bundle(options.bundle, Path(folder) / "plain")
             report_starts(plain, texts[0], options.starts)
     return 0
 

@@ -9,21 +9,18 @@ Run: python -m benchmarks.gpu INT8 FLOAT32 DATA.csv [--rows 2048]      (bundles 
 from __future__ import annotations
 
 import argparse
-import csv
-import itertools
 import statistics
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import onnxruntime
 
-from handler.bundle import read_bundle
+from benchmarks.http import measure
 from handler.classifier import Classifier
-from handler.http.server import CUDA
+from handler.errors import ArtefactError
+from handler.http.server import load_on
+from training.readers import read_dataset
 
 BATCH = 64  # texts of a request at most, by default
 NUM_SINGLE = 200
@@ -37,57 +34,41 @@ def main() -> int:
     parser.add_argument("--rows", type=int, default=2048)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
-    with options.data.open(encoding="utf-8", newline="") as file:
-        texts = [row["text"] for row in itertools.islice(csv.DictReader(file), options.rows)]
+    texts = read_dataset(options.data).texts[: options.rows]
     classifiers = {
-        "CPU, int8": Classifier(read_bundle(options.int8)),
-        "CPU, float32": Classifier(read_bundle(options.float32)),
+        "CPU, int8": load_on("cpu", options.int8),
+        "CPU, float32": load_on("cpu", options.float32),
     }
-    if CUDA[0] in onnxruntime.get_available_providers():
-        onnxruntime.preload_dlls(directory="")
-        on_gpu = Classifier(read_bundle(options.float32), providers=CUDA)
-        if on_gpu.session.get_providers()[0] == CUDA[0]:
-            classifiers["CUDA, float32"] = on_gpu
-    if len(classifiers) == 2:
-        print("no GPU that ONNX Runtime can use: the CPU alone", file=sys.stderr)
+    try:
+        classifiers["CUDA, float32"] = load_on("cuda", options.float32)
+    except ArtefactError as error:
+        print(f"the CPU alone: {error}", file=sys.stderr)
     report(classifiers, texts, options.rounds)
     return 0
 
 
 def report(classifiers: dict[str, Classifier], texts: list[str], rounds: int) -> None:
-    """Print the table: medians over the rounds, in which the classifiers take turns."""
-    singles: dict[str, list[float]] = {name: [] for name in classifiers}
-    rates: dict[str, list[float]] = {name: [] for name in classifiers}
-    found: dict[str, Any] = {}
-    for round_number in range(rounds + 1):  # the first one warms up
-        for name, classifier in classifiers.items():
-            single = measure(lambda text, to=classifier: to.predict([text]), texts[:NUM_SINGLE])
-            blocks = [texts[start : start + BATCH] for start in range(0, len(texts), BATCH)]
-            block = measure(lambda block, to=classifier: to.predict(block), blocks)
-            if round_number:
-                singles[name].append(statistics.median(single))
-                rates[name].append(len(texts) / sum(block))
-    for name, classifier in classifiers.items():
-        found[name] = classifier.predict_probabilities(texts)
-    base = found["CPU, float32"]
+    """Print the table; `rounds` times through the texts, 64 at a time, and through 200 singly."""
+    singles = texts[:NUM_SINGLE]
+    blocks = [texts[start : start + BATCH] for start in range(0, len(texts), BATCH)]
+    single_ms, block_ms = (
+        measure(
+            {
+                name: lambda i, to=one, parts=parts: to.predict(parts[i % len(parts)])
+                for name, one in classifiers.items()
+            },
+            rounds * len(parts),
+            time.perf_counter,
+        )
+        for parts in ([[text] for text in singles], blocks)
+    )
+    found = {name: one.predict_probabilities(texts) for name, one in classifiers.items()}
     print(f"{len(texts):,} texts, {rounds} rounds")
     print(f"{'':14}{'one text, ms':>14}{f'{BATCH} at a time, rows/s':>26}{'off CPU float32':>18}")
-    for name in classifiers:
-        off = float(np.abs(found[name] - base).max())
-        print(
-            f"{name:14}{statistics.median(singles[name]) * 1000:14.2f}"
-            f"{statistics.median(rates[name]):26,.0f}{off:18.5f}"
-        )
-
-
-def measure(call: Callable[[Any], Any], arguments: list[Any]) -> list[float]:
-    """Return the seconds of each call."""
-    seconds = []
-    for argument in arguments:
-        began = time.perf_counter()
-        call(argument)
-        seconds.append(time.perf_counter() - began)
-    return seconds
+    for name, probabilities in found.items():
+        rate = rounds * len(texts) / sum(block_ms[name]) * 1000
+        off = float(np.abs(probabilities - found["CPU, float32"]).max())
+        print(f"{name:14}{statistics.median(single_ms[name]):14.2f}{rate:26,.0f}{off:18.5f}")
 
 
 if __name__ == "__main__":

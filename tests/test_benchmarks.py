@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from tests.conftest import TESTS
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def tiny_run_bundle(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) ->
 def run_benchmark(name: str, *arguments: str | Path) -> str:
     done = subprocess.run(
         [sys.executable, "-m", f"benchmarks.{name}", *map(str, arguments)],
-        cwd=ROOT,
+        cwd=TESTS.parent,
         env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
         capture_output=True,
         text=True,
@@ -37,58 +37,42 @@ def run_benchmark(name: str, *arguments: str | Path) -> str:
     return done.stdout
 
 
-@pytest.mark.slow
-def test_events(tiny_bundle):
-    output = run_benchmark("events", "--bundle", tiny_bundle, "--rounds=1", "--starts=1")
-
-    assert "times the records/s, CPU time: " in output
-    assert "with boto3" in output
-
-
-@pytest.mark.slow
-def test_http(tiny_bundle):
-    output = run_benchmark("http", "--bundle", tiny_bundle, "--rounds=10")
-
-    assert "mangum_http_v2" in output
-
-
-@pytest.mark.slow
-def test_http_memory(tiny_bundle):
-    output = run_benchmark("http_memory", "--bundle", tiny_bundle, "--requests=6000")
-
-    assert "growth after the first 5000: " in output
-
-
-@pytest.mark.slow
-def test_score(tiny_data, tiny_run, tiny_run_bundle):
-    output = run_benchmark(
-        "score", tiny_data, "--bundle", tiny_run_bundle, "--run", tiny_run, "--rounds=1"
-    )
-
-    assert "two workers, times one, wall: " in output
-    assert "\nKeras " in output
-    assert "\nfastText " in output
+# Arguments, where {…} is a fixture's path, and what must stand in the output.
+RUNS = {
+    "events": (
+        "--bundle {tiny_bundle} --rounds=1 --starts=1",
+        ["times the records/s, CPU time: ", "with boto3"],
+    ),
+    "http": ("--bundle {tiny_bundle} --rounds=10", ["mangum_http_v2"]),
+    "http_memory": (
+        "--bundle {tiny_bundle} --requests=6000",
+        ["growth after the first 5000: "],
+    ),
+    "score": (
+        "{tiny_data} --bundle {tiny_run_bundle} --run {tiny_run} --rounds=1",
+        ["two workers, times one, wall: ", "\nKeras ", "\nfastText "],
+    ),
+    "latency": ("{tiny_run} {tiny_run_bundle} {tiny_data} --rounds=20", ["ONNX int8"]),
+    "compression": ("{tiny_run} {tiny_run_bundle} --data {tiny_data}", ["unpruned float32"]),
+    "gpu": ("{tiny_run_bundle} {tiny_bundle} {tiny_data} --rounds=1", ["CPU, float32 "]),
+}
 
 
 @pytest.mark.slow
-def test_latency(tiny_data, tiny_run, tiny_run_bundle):
-    output = run_benchmark("latency", tiny_run, tiny_run_bundle, tiny_data, "--rounds=20")
+@pytest.mark.parametrize("name", RUNS)
+def test_benchmark_prints_its_table(name, tiny_bundle, tiny_data, tiny_run, tiny_run_bundle):
+    paths = {
+        "tiny_bundle": tiny_bundle,
+        "tiny_data": tiny_data,
+        "tiny_run": tiny_run,
+        "tiny_run_bundle": tiny_run_bundle,
+    }
+    arguments, expected = RUNS[name]
 
-    assert "ONNX int8" in output
+    output = run_benchmark(name, *(word.format(**paths) for word in arguments.split()))
 
-
-@pytest.mark.slow
-def test_compression(tiny_data, tiny_run, tiny_run_bundle):
-    output = run_benchmark("compression", tiny_run, tiny_run_bundle, "--data", tiny_data)
-
-    assert "unpruned float32" in output
-
-
-@pytest.mark.slow
-def test_gpu(tiny_bundle, tiny_run_bundle, tiny_data):
-    output = run_benchmark("gpu", tiny_run_bundle, tiny_bundle, tiny_data, "--rounds=1")
-
-    assert "CPU, float32 " in output
+    for text in expected:
+        assert text in output
 
 
 @pytest.mark.slow

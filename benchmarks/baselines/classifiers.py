@@ -131,8 +131,8 @@ class NaiveBayesRegression:
         self, features: Any, target: NDArray[np.bool_], inverse_penalty: float, seed: int
     ) -> tuple[NDArray[np.float32], float]:
         ratios = log_count_ratios(features, target)
-        # liblinear's own tolerance for this solver is 0.1; at scikit-learn's 0.0001 it goes on for
-        # an hour on IMDB's triples where the penalty is weak.
+        # liblinear's own tolerance for this solver is 0.1; at scikit-learn's 0.0001 a weak penalty
+        # takes many times as long on IMDB's triples.
         model = LogisticRegression(
             C=inverse_penalty,
             solver="liblinear",

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from handler.classifier import CPU, load_classifier
+from handler.classifier import CPU, Classifier, load_classifier
 from handler.core import describe_model
 from handler.errors import ArtefactError, HandlerError, SettingsError
 from handler.http.service import Service
@@ -55,23 +55,11 @@ def serve(settings: Settings, host: str, port: int, device: str = "cpu") -> None
     Raises:
         ArtefactError: The bundle must not serve, or does not run on `device`.
     """
-    import onnxruntime
     import uvicorn
 
     from handler.http.app import create_app
 
-    if device == "cuda":
-        onnxruntime.preload_dlls(directory="")  # CUDA and cuDNN from their wheels
-    # A provider that the wheel lacks is only a warning to ONNX Runtime, and so is one that does not
-    # start: it goes on with the CPU.
-    available = onnxruntime.get_available_providers()
-    providers = [provider for provider in DEVICES[device] if provider in available]
-    classifier = load_classifier(settings.bundle, settings.threads, providers)
-    if DEVICES[device][0] not in classifier.session.get_providers():
-        raise ArtefactError(
-            f"MINNOW_DEVICE is {device!r}, but ONNX Runtime found no {DEVICES[device][0]}: "
-            "install onnxruntime-gpu in place of onnxruntime, and check the driver"
-        )
+    classifier = load_on(device, settings.bundle, settings.threads)
     service = Service(classifier, settings, Prometheus(describe_model(classifier)))
     uvicorn.run(
         create_app(service),
@@ -82,6 +70,29 @@ def serve(settings: Settings, host: str, port: int, device: str = "cpu") -> None
         server_header=False,
         lifespan="off",
     )
+
+
+def load_on(device: str, bundle: Path, threads: int = 1) -> Classifier:
+    """Return a checked classifier on `device`, "cpu" or "cuda".
+
+    Raises:
+        ArtefactError: The bundle must not serve, or does not run on `device`.
+    """
+    import onnxruntime
+
+    if device == "cuda":
+        onnxruntime.preload_dlls(directory="")  # CUDA and cuDNN from their wheels
+    # A provider that the wheel lacks is only a warning to ONNX Runtime, and so is one that does not
+    # start: it goes on with the CPU.
+    available = onnxruntime.get_available_providers()
+    providers = [provider for provider in DEVICES[device] if provider in available]
+    classifier = load_classifier(bundle, threads, providers)
+    if DEVICES[device][0] not in classifier.session.get_providers():
+        raise ArtefactError(
+            f"MINNOW_DEVICE is {device!r}, but ONNX Runtime found no {DEVICES[device][0]}: "
+            "install onnxruntime-gpu in place of onnxruntime, and check the driver"
+        )
+    return classifier
 
 
 def main(environment: Mapping[str, str] = os.environ) -> int:

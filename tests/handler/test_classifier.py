@@ -36,6 +36,21 @@ def by_hand(text: str) -> list[float]:
     return [pos, 1 - pos]
 
 
+@pytest.fixture
+def shapes(monkeypatch):
+    """The shapes of the batches that are run, as they come."""
+    found = []
+    pad = classifier_module.pad
+
+    def note_shape(token_ids, pad_id):
+        batch = pad(token_ids, pad_id)
+        found.append(batch.shape)
+        return batch
+
+    monkeypatch.setattr(classifier_module, "pad", note_shape)
+    return found
+
+
 def test_order_is_kept_for_unsorted_lengths(tiny_classifier):
     texts = TEXTS * 5
     random.Random(7).shuffle(texts)
@@ -53,37 +68,20 @@ def test_batch_gives_what_each_text_gives_alone(tiny_classifier):
     assert together == alone
 
 
-def test_small_batches_give_what_one_large_batch_gives(tiny_classifier, monkeypatch):
+def test_small_batches_give_what_one_large_batch_gives(tiny_classifier, shapes, monkeypatch):
     texts = TEXTS * 3
     large = tiny_classifier.predict_probabilities(texts)
-    widths = []
-    pad = classifier_module.pad
-
-    def note_shape(token_ids, pad_id):
-        batch = pad(token_ids, pad_id)
-        widths.append(batch.size)
-        return batch
-
+    shapes.clear()
     monkeypatch.setattr(classifier_module, "MAX_BATCH_TOKENS", 16)
-    monkeypatch.setattr(classifier_module, "pad", note_shape)
 
     small = tiny_classifier.predict_probabilities(texts)
 
-    assert len(widths) > 5
-    assert max(widths) <= 16
+    assert len(shapes) > 5
+    assert max(math.prod(shape) for shape in shapes) <= 16
     np.testing.assert_array_equal(small, large)
 
 
-def test_texts_of_unlike_lengths_are_not_padded_to_the_longest(tiny_classifier, monkeypatch):
-    shapes = []
-    pad = classifier_module.pad
-
-    def note_shape(token_ids, pad_id):
-        shapes.append(pad(token_ids, pad_id).shape)
-        return pad(token_ids, pad_id)
-
-    monkeypatch.setattr(classifier_module, "pad", note_shape)
-
+def test_texts_of_unlike_lengths_are_not_padded_to_the_longest(tiny_classifier, shapes):
     tiny_classifier.predict_probabilities(["good " * 8] * 10 + ["bad"] * 10 + ["film bad"] * 5)
 
     # Fewer than 8 rows take longer ones in: ["film bad"] * 5 is run with three of ["good " * 8].
@@ -91,16 +89,8 @@ def test_texts_of_unlike_lengths_are_not_padded_to_the_longest(tiny_classifier, 
 
 
 @pytest.mark.filterwarnings("ignore:Specified provider")  # none here: it goes on with the CPU
-def test_a_gpu_runs_texts_of_unlike_lengths_together(tiny_bundle, monkeypatch):
+def test_a_gpu_runs_texts_of_unlike_lengths_together(tiny_bundle, shapes):
     classifier = classifier_module.Classifier(read_bundle(tiny_bundle), providers=CUDA)
-    shapes = []
-    pad = classifier_module.pad
-
-    def note_shape(token_ids, pad_id):
-        shapes.append(pad(token_ids, pad_id).shape)
-        return pad(token_ids, pad_id)
-
-    monkeypatch.setattr(classifier_module, "pad", note_shape)
 
     classifier.predict_probabilities(["good " * 8] * 10 + ["bad"] * 10)
 

@@ -1,12 +1,10 @@
 """`make bench-cold` runs to its table; the figures in it are for an idle machine."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 
-from tests.sam.emulator import ROOT
+from tests.test_benchmarks import run_benchmark
 
 CASES = ("floor:predict", "minnow:predict", "eager:predict", "floor:sqs", "minnow:sqs")
 
@@ -15,15 +13,10 @@ CASES = ("floor:predict", "minnow:predict", "eager:predict", "floor:sqs", "minno
 @pytest.mark.slow
 def test_every_contestant_answers(sam, docker_engine, tmp_path):
     path = tmp_path / "cold_start.json"
-    command = [sys.executable, "-m", "benchmarks.cold_start", "--memory", "1769", "--starts", "1"]
 
-    output = subprocess.run(
-        [*command, "--json", path, "--cases", *CASES],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout
+    output = run_benchmark(
+        "cold_start", "--memory=1769", "--starts=1", "--json", path, "--cases", *CASES
+    )
 
     assert "eager is x" in output
     rows = json.loads(path.read_text())
