@@ -27,6 +27,6 @@ USER 65532:65532
 EXPOSE 8080
 LABEL com.amazonaws.sagemaker.capabilities.accept-bind-to-port=true
 HEALTHCHECK --interval=30s --timeout=5s --start-period=5s CMD ["python", "-c", \
-    "import urllib.request as u; from handler.http.server import read_port; import os; u.urlopen(f'http://127.0.0.1:{read_port(os.environ)}/v2/health/ready', timeout=4)"]
+    "import urllib.request as u; from handler.hosts.server import read_port; import os; u.urlopen(f'http://127.0.0.1:{read_port(os.environ)}/v2/health/ready', timeout=4)"]
 # SageMaker appends the word `serve`, which changes nothing.
-ENTRYPOINT ["python", "-m", "handler.http.server"]
+ENTRYPOINT ["python", "-m", "handler.hosts.server"]

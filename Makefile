@@ -25,8 +25,8 @@ endif
 
 .PHONY: env
 env: $(VENV)/.installed ## make .venv with everything that developing needs
-$(VENV)/.installed: requirements-dev.txt pyproject.toml
-	$(call make_venv,$(VENV),requirements-dev.txt)
+$(VENV)/.installed: requirements/dev.txt pyproject.toml
+	$(call make_venv,$(VENV),requirements/dev.txt)
 	$(call install_self,$(VENV))
 	touch $@
 
@@ -70,8 +70,8 @@ test: env .venv-handler/.installed ## every test, but for those of the built fun
 	$(BIN)/pytest -q
 
 # Only what the handler needs, and the test tools: no TensorFlow to lean on.
-.venv-handler/.installed: requirements-handler-test.txt
-	$(call make_venv,.venv-handler,requirements-handler-test.txt)
+.venv-handler/.installed: requirements/handler-test.txt
+	$(call make_venv,.venv-handler,requirements/handler-test.txt)
 	$(call install_self,.venv-handler)
 	touch $@
 
@@ -131,12 +131,12 @@ check: env ## format, lint and types, as CI checks them
 .PHONY: lock
 lock: ## pin every dependency again, with hashes
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-		--no-emit-package minnow-maas --extra dev pyproject.toml -o requirements-dev.txt
+		--no-emit-package minnow-maas --extra dev pyproject.toml -o requirements/dev.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--extra cpu --extra handler --extra events pyproject.toml -o handler/requirements.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--extra cpu --extra handler --extra events --extra test pyproject.toml \
-		-o requirements-handler-test.txt
+		-o requirements/handler-test.txt
 
 # --- the function on SAM -------------------------------------------------------------------------
 # Each tool in its own environment: they pin what the others pin otherwise.

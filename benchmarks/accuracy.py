@@ -41,7 +41,7 @@ from benchmarks.baselines.classifiers import (
     split_words,
 )
 from export.export import ExportSettings, export_run
-from handler.classifier import load_classifier
+from handler.inference.classifier import load_classifier
 from training.metrics import evaluate
 from training.readers import Dataset, read_dataset
 from training.recipes import seed, wide_deep

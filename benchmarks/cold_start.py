@@ -34,8 +34,8 @@ from typing import Any
 
 from moto.server import ThreadedMotoServer
 
-from handler.bundle import unpack_tokenizer
-from tests.handler.http.events import make_event as make_http_event
+from handler.inference.bundle import unpack_tokenizer
+from tests.helpers.http_events import make_event as make_http_event
 
 ROOT = Path(__file__).parents[1]
 IMAGE = "public.ecr.aws/lambda/python:3.12"

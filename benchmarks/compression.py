@@ -24,9 +24,9 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print one object")
     options = parser.parse_args()
 
+    from export.compress.points import measure_latency
     from export.export import ExportSettings, export_run
-    from export.points import measure_latency
-    from handler.classifier import load_classifier
+    from handler.inference.classifier import load_classifier
     from minnow import load_model
     from training.metrics import evaluate
     from training.readers import Columns, read_dataset

@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.http import measure
-from handler.classifier import Classifier
 from handler.errors import ArtefactError
-from handler.http.server import load_on
+from handler.hosts.server import load_on
+from handler.inference.classifier import Classifier
 from training.readers import read_dataset
 
 BATCH = 64  # texts of a request at most, by default

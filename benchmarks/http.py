@@ -28,9 +28,9 @@ from typing import Any
 
 import numpy as np
 
-from handler.classifier import Classifier, load_classifier, pad
 from handler.http.lambda_http import HttpLane, read_event
 from handler.http.service import Service
+from handler.inference.classifier import Classifier, load_classifier, pad
 from handler.settings import Settings
 
 NUM_WORDS = 230

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.http import CONTEXT, WORDS, make_event, make_lane
-from handler.classifier import load_classifier
+from handler.inference.classifier import load_classifier
 
 WARM_UP = 5_000
 MAX_WORDS = 600

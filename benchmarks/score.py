@@ -29,8 +29,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from handler.bulk import score_files
-from handler.classifier import load_classifier, pad
+from handler.hosts.bulk import score_files
+from handler.inference.classifier import load_classifier, pad
 from handler.rows.score import BLOCK_ROWS, label_texts
 from training.readers import read_dataset
 

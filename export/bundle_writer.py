@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from export.errors import ExportError
-from handler.bundle import FORMAT_VERSION, MANIFEST, TOKENIZER, unpack_tokenizer
-from handler.classifier import Classifier, load_classifier
+from handler.inference.bundle import FORMAT_VERSION, MANIFEST, TOKENIZER, unpack_tokenizer
+from handler.inference.classifier import Classifier, load_classifier
 
 GOLDEN_WORDS = 24
 

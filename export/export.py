@@ -21,9 +21,9 @@ from export.quantize import quantize_model
 from export.run_reader import Run, read_run
 from export.tokenizer_file import pack_tokenizer
 from export.verify import TOLERANCES, check_nodes, verify_outputs
-from handler.bundle import MODEL, TOKENIZER, Card, parse_card
-from handler.classifier import Classifier
 from handler.errors import ArtefactError
+from handler.inference.bundle import MODEL, TOKENIZER, Card, parse_card
+from handler.inference.classifier import Classifier
 
 LIBRARIES = ("tf2onnx", "onnx", "onnxruntime", "minnow-maas")
 # What a golden probability may differ by on another CPU. int8: the reduced range makes the integer

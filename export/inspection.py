@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
-# As in handler/classifier.py: ONNX Runtime's wheels report to Microsoft unless told not to before
+# As in handler/inference/classifier.py: ONNX Runtime's wheels report to Microsoft unless told not to before
 # the import.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
@@ -19,8 +19,8 @@ import onnx  # noqa: E402
 import onnxruntime  # noqa: E402
 from onnx import TensorProto, numpy_helper  # noqa: E402
 
-from handler.bundle import Bundle, unpack_tokenizer  # noqa: E402
-from handler.classifier import session_options  # noqa: E402
+from handler.inference.bundle import Bundle, unpack_tokenizer  # noqa: E402
+from handler.inference.classifier import session_options  # noqa: E402
 
 WARM_UP_RUNS = 10
 RUNS = 100

@@ -6,7 +6,7 @@ import os
 import tempfile
 from pathlib import Path
 
-# As in handler/classifier.py: ONNX Runtime's wheels report to Microsoft unless told not to before
+# As in handler/inference/classifier.py: ONNX Runtime's wheels report to Microsoft unless told not to before
 # the import.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 

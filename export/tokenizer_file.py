@@ -1,4 +1,4 @@
-"""The tokenizer's file in a bundle; `handler/bundle.py` reads it."""
+"""The tokenizer's file in a bundle; `handler/inference/bundle.py` reads it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.errors import ExportError
-from handler.bundle import GZIP, NO_LETTER
+from handler.inference.bundle import GZIP, NO_LETTER
 
 MAX_SHARED = 40  # letters of the word before that a word may repeat; "X" in the file
 
 
 def pack_tokenizer(tokenizer_json: bytes) -> bytes:
-    """Return what `handler.bundle.unpack_tokenizer` reads, the same bytes for the same words.
+    """Return what `handler.inference.bundle.unpack_tokenizer` reads, the same bytes for the same words.
 
     Raises:
         ExportError: Not a word-level tokenizer, or a word with a space in it.

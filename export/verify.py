@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from export.errors import ExportError, ToleranceError
 from export.run_reader import Run
-from handler.classifier import Classifier
+from handler.inference.classifier import Classifier
 
 FUSED = ("LSTM", "DynamicQuantizeLSTM")
 FORBIDDEN = ("Loop", "Scan", "If")

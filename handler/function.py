@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from handler.classifier import load_classifier
 from handler.events import answer_event
-from handler.events.service import Service
+from handler.events.resources import Service
+from handler.hosts.snapshot import is_snapshot_start, register_hooks
+from handler.inference.classifier import load_classifier
 from handler.settings import read_settings
-from handler.snapshot import is_snapshot_start, register_hooks
 
 if TYPE_CHECKING:
     from handler.http.lambda_http import HttpLane

@@ -42,7 +42,7 @@ NOT_SERVED = frozenset(
     "huggingface-hub idna packaging protobuf pyyaml tqdm pyarrow truststore uvicorn "
     "boto3 botocore s3transfer jmespath python-dateutil six urllib3".split()  # in the runtime
 )
-NOT_HANDLER = {"__pycache__", "model", "Makefile", "cost.py", "package.py", "requirements.txt"}
+NOT_HANDLER = {"__pycache__", "model", "Makefile", "package.py", "requirements.txt"}
 UNUSED_POWERTOOLS = (
     "auth_alpha batch circuit_breaker data_classes data_masking feature_flags kafka parameters "
     "parser streaming validation".split()
@@ -221,8 +221,8 @@ def copy_handler(out: Path) -> None:
 def copy_bundle(bundle: Path, out: Path) -> None:
     """Copy the files that the manifest names, after checking their hashes as the function will."""
     sys.path.insert(0, str(out.parents[1]))  # the copied room: SAM's copy of ours has another name
-    from handler.bundle import MANIFEST, read_bundle
     from handler.errors import ArtefactError
+    from handler.inference.bundle import MANIFEST, read_bundle
 
     try:
         read_bundle(bundle)

@@ -15,7 +15,7 @@ DEFAULT_BUNDLE = Path(__file__).parent / "model"
 
 @dataclass(frozen=True)
 class Limits:
-    """What one request may hold; checked in `handler/core.py` and nowhere else.
+    """What one request may hold; checked in `handler/inference/requests.py` and nowhere else.
 
     Args:
         max_texts: Texts in one request.

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from handler.classifier import Classifier, load_classifier
+from handler.inference.classifier import Classifier, load_classifier
 
 TESTS = Path(__file__).parent
 
@@ -19,7 +19,7 @@ def tiny_classifier(tiny_bundle: Path) -> Classifier:
 
 @pytest.fixture(scope="session")
 def tiny_data(tmp_path_factory) -> Path:
-    from tests.training.tiny import write_tiny_data
+    from tests.helpers.tiny_run import write_tiny_data
 
     return write_tiny_data(tmp_path_factory.mktemp("data"))
 
@@ -28,7 +28,7 @@ def tiny_data(tmp_path_factory) -> Path:
 def tiny_run(tiny_data: Path, tmp_path_factory) -> Path:
     """A finished run, trained once a session; copy it before changing it."""
     # Imported here: tests/handler also runs where tensorflow is not installed.
-    from tests.training.tiny import SETTINGS
+    from tests.helpers.tiny_run import SETTINGS
     from training.train import Sources, train_run
 
     out = tmp_path_factory.mktemp("runs") / "tiny"

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from handler.bundle import read_bundle
-from handler.classifier import load_classifier
 from handler.errors import ArtefactError
+from handler.inference.bundle import read_bundle
+from handler.inference.classifier import load_classifier
 
 pytestmark = pytest.mark.slow
 

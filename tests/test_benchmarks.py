@@ -78,7 +78,7 @@ def test_benchmark_prints_its_table(name, tiny_bundle, tiny_data, tiny_run, tiny
 @pytest.mark.slow
 def test_accuracy(tiny_data, tmp_path, monkeypatch):
     from benchmarks import accuracy
-    from tests.training.tiny import SETTINGS
+    from tests.helpers.tiny_run import SETTINGS
 
     # Quantizing fastText takes over a minute, and so does either recipe's training.
     baselines = {k: v for k, v in accuracy.BASELINES.items() if "quantized" not in k}

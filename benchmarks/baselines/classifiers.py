@@ -21,8 +21,8 @@ from scipy import sparse
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
+from training.blocks.phrases import log_count_ratios
 from training.tokenizer import train_tokenizer
-from training.wide import log_count_ratios
 
 INVERSE_PENALTIES = (1.0, 4.0, 16.0, 64.0)
 # Epochs, learning rate.

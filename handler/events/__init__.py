@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import Any
 
 from handler.errors import InvalidInput
-from handler.events.service import Service
+from handler.events.resources import Service
 
 KNOWN_EVENTS = (
     "a direct call with text or texts, a list or Items of them (Step Functions), SQS, SNS, "

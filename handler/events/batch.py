@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from handler.classifier import Classifier, Prediction
-from handler.core import check_text, describe_model
 from handler.errors import DeliveryError, HandlerError, InvalidInput
-from handler.events.service import Service
+from handler.events.resources import Service
 from handler.events.work import Objects, Texts, Work
+from handler.inference.classifier import Classifier, Prediction
+from handler.inference.requests import check_text, describe_model
 from handler.settings import Limits
 from handler.sinks import Result
 

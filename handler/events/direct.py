@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from handler.core import answer_request, describe_model
 from handler.errors import HandlerError, InvalidInput
 from handler.events.batch import score_texts
-from handler.events.service import Service
+from handler.events.resources import Service
 from handler.events.work import Texts, read_texts
+from handler.inference.requests import answer_request, describe_model
 
 
 def answer_direct(event: dict[str, Any], service: Service) -> dict[str, Any]:

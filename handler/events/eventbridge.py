@@ -7,7 +7,7 @@ from typing import Any
 from handler.errors import InvalidInput
 from handler.events.batch import Record, process_records, raise_first
 from handler.events.fields import read_id, read_string
-from handler.events.service import Service
+from handler.events.resources import Service
 from handler.events.work import read_event
 
 OWN_SOURCE = "minnow"  # what `handler/sinks/eventbridge.py` writes

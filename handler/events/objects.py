@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from handler.events.batch import Record, process_records, raise_first
-from handler.events.service import Service
+from handler.events.resources import Service
 from handler.events.work import Objects, Work, read_s3_records
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from handler.events.batch import Record, process_records, raise_first
 from handler.events.fields import read_id, read_object
-from handler.events.service import Service
+from handler.events.resources import Service
 from handler.events.work import read_body
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from handler.errors import InvalidInput
 from handler.events.batch import Record, process_records
 from handler.events.fields import read_id
-from handler.events.service import Service
+from handler.events.resources import Service
 from handler.events.work import Objects, Texts, Work, read_body
 
 

@@ -12,7 +12,7 @@ from handler.attributes import from_attribute
 from handler.errors import InvalidInput
 from handler.events.batch import Record, process_records
 from handler.events.fields import read_id, read_object
-from handler.events.service import Service
+from handler.events.resources import Service
 from handler.events.work import Objects, Texts, Work, read_body, read_document
 
 

@@ -14,11 +14,11 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote
 
-from handler.classifier import Classifier
 from handler.errors import InvalidInput
 from handler.http.messages import TEXT_TYPES, Request, Response
 from handler.http.problems import native_error
 from handler.http.service import Service
+from handler.inference.classifier import Classifier
 from handler.settings import Settings
 
 # Lambda refuses a reply over 6 MB and the caller gets a bare 502: better a reason.

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from handler.classifier import Prediction
 from handler.errors import InvalidInput
+from handler.inference.classifier import Prediction
 
 JSON = "application/json"
 # Bodies of these types are text: a Lambda reply carries them as they are, all others in base64.

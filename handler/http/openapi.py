@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from handler.core import describe_model
 from handler.http.messages import JSON, Request, dump_json
 from handler.http.operations import OPERATIONS, Operation
 from handler.http.problems import PROBLEM_JSON, TITLES, native_error
 from handler.http.schemas import make_schemas, refer
+from handler.inference.requests import describe_model
 
 if TYPE_CHECKING:
     from handler.http.service import Service

@@ -12,7 +12,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from handler.errors import InvalidInput
-from handler.http import hugging_face, inference_protocol, native, pages, sagemaker, vertex
+from handler.http.formats import (
+    hugging_face,
+    inference_protocol,
+    native,
+    pages,
+    sagemaker,
+    vertex,
+)
 from handler.http.messages import Refusal, Request, Response
 from handler.http.problems import native_error, protocol_error
 from handler.settings import HttpSettings

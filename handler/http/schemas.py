@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from handler.bundle import Card
+from handler.inference.bundle import Card
 from handler.settings import Limits
 
 Schema = dict[str, Any]

@@ -10,14 +10,14 @@ import traceback
 import uuid
 from collections.abc import Callable, Sequence
 
-from handler.classifier import Classifier, Prediction
-from handler.core import describe_model, predict_texts
 from handler.errors import InvalidInput
 from handler.http.auth import RateLimit, find_caller
 from handler.http.compression import deflate_response, inflate_body
 from handler.http.messages import Request, Response
 from handler.http.operations import Operation, Router, shape_unrouted
-from handler.http.telemetry import Exchange, Prometheus, Write, embedded_metrics, log_line
+from handler.inference.classifier import Classifier, Prediction
+from handler.inference.monitor import Exchange, Prometheus, Write, embedded_metrics, log_line
+from handler.inference.requests import describe_model, predict_texts
 from handler.settings import Settings
 
 # A client's id is repeated in a header and in the log: only what can break neither.

@@ -25,7 +25,7 @@ from typing import Any, BinaryIO, cast
 from handler.aws import error_code
 from handler.errors import DeliveryError, HandlerError, InvalidInput
 from handler.event_settings import Target
-from handler.events.service import Service
+from handler.events.resources import Service
 from handler.events.work import CONTINUE, ObjectRef
 from handler.objects.source import ObjectChanged, ObjectFile, open_object
 from handler.objects.upload import Upload, UploadFile, UploadGone

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from handler.classifier import Classifier
-from handler.core import check_text
 from handler.errors import InvalidInput
+from handler.inference.classifier import Classifier
+from handler.inference.requests import check_text
 from handler.rows.formats import Format, decompress
 from handler.rows.rows import Label, Position, Row, Rows
 from handler.rows.text import CsvRows, JsonRows, LineRows, Lines

@@ -13,7 +13,7 @@ from export.errors import ExportError
 from export.export import ExportSettings, convert_run, export_run, read_card
 from export.run_reader import read_run
 from export.verify import Tolerance
-from handler.classifier import load_classifier
+from handler.inference.classifier import load_classifier
 
 pytestmark = pytest.mark.slow
 

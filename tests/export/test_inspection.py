@@ -4,7 +4,7 @@ import pytest
 
 import minnow
 from export.inspection import format_inspection, inspect_bundle
-from handler.bundle import read_bundle
+from handler.inference.bundle import read_bundle
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def test_nodes_have_their_time_slowest_first(found):
 def test_operators_limits_and_provenance_are_told(found):
     assert found["operators"] == {"Constant": 1, "Gather": 1, "ReduceSum": 1, "Softmax": 1}
     assert found["limits"] == {"max_length": 8, "precision": "float32"}
-    assert found["provenance"] == {"command": "python -m tests.make_tiny_bundle"}
+    assert found["provenance"] == {"command": "python -m tests.helpers.tiny_bundle"}
     assert "FLOAT [5, 2] logits for Gather" in format_inspection(found)
 
 

@@ -7,8 +7,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from export.errors import ExportError
 from export.tokenizer_file import keep_words, map_words, pack_tokenizer
-from handler.bundle import unpack_tokenizer
-from handler.classifier import make_tokenizer
+from handler.inference.bundle import unpack_tokenizer
+from handler.inference.classifier import make_tokenizer
 from training.tokenizer import train_tokenizer
 
 WORDS = ["film", "films", "filmed", "x" * 60, "x" * 70, '"', "\\", "0", "好看", "é", "🎬"]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.sam.emulator import BASE_IMAGE, LAMBDA_PYTHON, ROOT, SAM
+from tests.helpers.emulator import BASE_IMAGE, LAMBDA_PYTHON, ROOT, SAM
 
 
 @pytest.fixture(scope="session")

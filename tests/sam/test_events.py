@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.sam.emulator import ROOT, run_emulator
+from tests.helpers.emulator import ROOT, run_emulator
 
 pytestmark = [pytest.mark.sam, pytest.mark.slow]
 

@@ -6,8 +6,8 @@ import subprocess
 
 import pytest
 
+from tests.helpers.emulator import BASE_IMAGE, HANDLER, LAMBDA_PYTHON, Emulator, run_emulator
 from tests.sam.conftest import docker
-from tests.sam.emulator import BASE_IMAGE, HANDLER, LAMBDA_PYTHON, Emulator, run_emulator
 
 pytestmark = pytest.mark.slow
 

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from tests.handler.http.events import make_event
-from tests.sam.emulator import run_emulator
+from tests.helpers.emulator import run_emulator
+from tests.helpers.http_events import make_event
 
 pytestmark = [pytest.mark.sam, pytest.mark.slow]
 

@@ -8,8 +8,8 @@ import urllib.request
 
 import pytest
 
-from tests.handler.http.events import make_event
-from tests.sam.emulator import LAMBDA_PYTHON, ROOT, free_ports, wait_for_port
+from tests.helpers.emulator import LAMBDA_PYTHON, ROOT, free_ports, wait_for_port
+from tests.helpers.http_events import make_event
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
 

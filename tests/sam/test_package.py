@@ -8,7 +8,7 @@ import zipfile
 import pytest
 
 from handler.package import describe_sizes, served_requirements, zip_function
-from tests.sam.emulator import ROOT
+from tests.helpers.emulator import ROOT
 
 pytestmark = [pytest.mark.sam, pytest.mark.slow]
 

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from tests.sam.emulator import ROOT
+from tests.helpers.emulator import ROOT
 
 pytestmark = [pytest.mark.sam, pytest.mark.slow]
 

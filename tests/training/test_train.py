@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.training.tiny import NUM_ROWS, SETTINGS
+from tests.helpers.tiny_run import NUM_ROWS, SETTINGS
 from training import fit as fit_module
 from training.errors import DataError, RunError
 from training.fit import Encoded, fit

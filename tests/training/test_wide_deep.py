@@ -7,9 +7,10 @@ import keras
 import numpy as np
 import pytest
 
+from tests.training.blocks.test_phrases import logits_of, make_rows
 from tests.training.test_train import ATOL, Killed, kill_after_batches, weights_of
-from tests.training.test_wide import logits_of, make_rows
 from training.batches import pad
+from training.blocks.phrases import NUM_FINGERPRINTS, Wide, find_phrases
 from training.fit import Encoded, make_predictor
 from training.recipes import wide_deep
 from training.recipes.wide_deep import (
@@ -22,7 +23,6 @@ from training.recipes.wide_deep import (
 )
 from training.run_folder import read_run
 from training.train import Sources, train_run
-from training.wide import NUM_FINGERPRINTS, Wide, find_phrases
 
 pytestmark = pytest.mark.slow
 

@@ -1,6 +1,6 @@
 """The default recipe: a wide linear model over phrases beside a deep LSTM over segments.
 
-Wide and deep (Cheng et al. 2016), fitted one after the other: the phrases as in `training/wide.py`,
+Wide and deep (Cheng et al. 2016), fitted one after the other: the phrases as in `training/blocks/phrases.py`,
 the LSTM by gradient descent, and last, on the development rows, how far to trust each. Fitted
 together, the LSTM learns only what is left of texts that the phrases know by heart.
 
@@ -20,9 +20,7 @@ from keras import layers, ops
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from training.fit import Encoded, fit, make_reader
-from training.settings import Settings
-from training.wide import (
+from training.blocks.phrases import (
     FIRST_WORD_ID,
     MULTIPLIERS,
     NUM_FINGERPRINTS,
@@ -31,6 +29,8 @@ from training.wide import (
     Wide,
     fit_wide,
 )
+from training.fit import Encoded, fit, make_reader
+from training.settings import Settings
 from training.word_vectors import learn_word_vectors
 
 SETTINGS = Settings(
@@ -163,7 +163,7 @@ def _shrink_table(model: keras.Model, num_words: int) -> int:
 
 
 def _wide_logits(token_ids: Any, vocab_size: int, buckets: int, columns: int) -> Any:
-    """Return shape (batch, columns): what `training/wide.py` computes, without its bias.
+    """Return shape (batch, columns): what `training/blocks/phrases.py` computes, without its bias.
 
     Every feature is a row of one table. Sorting the rows of a text brings equal ones together, and
     of those only the first counts; of equal rows the one nearest to the end is sorted first.

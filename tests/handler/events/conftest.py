@@ -14,8 +14,8 @@ from typing import Any
 import boto3
 import pytest
 
-from handler.classifier import Classifier
-from handler.events.service import Service
+from handler.events.resources import Service
+from handler.inference.classifier import Classifier
 from handler.settings import read_settings
 from tests.conftest import TESTS
 

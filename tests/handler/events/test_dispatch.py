@@ -21,7 +21,7 @@ from aws_lambda_powertools.utilities.batch.exceptions import BatchProcessingErro
 from handler.errors import DeliveryError, HandlerError, InvalidInput
 from handler.events import answer_event
 from handler.events.batch import check_texts
-from handler.events.service import Service
+from handler.events.resources import Service
 from handler.events.work import Texts, read_body
 from handler.settings import read_settings
 from tests.conftest import TESTS

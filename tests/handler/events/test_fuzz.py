@@ -13,10 +13,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from handler.classifier import Classifier
 from handler.errors import HandlerError
 from handler.events import answer_event
-from handler.events.service import Service
+from handler.events.resources import Service
+from handler.inference.classifier import Classifier
 from handler.settings import Settings
 from handler.sinks import Result
 from tests.conftest import TESTS

@@ -25,8 +25,8 @@ from typing import Any
 import pytest
 
 from tests.handler.events.conftest import create_bus
-from tests.handler.events.flaky import FAULTS, flaky_proxy
 from tests.handler.events.test_objects import read_csv, read_jsonl
+from tests.helpers.flaky import FAULTS, flaky_proxy
 
 IS_LONG = os.environ.get("MINNOW_TEST_LONG") == "1"
 NUM_ROUNDS = 100 if IS_LONG else 1

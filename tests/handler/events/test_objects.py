@@ -17,7 +17,7 @@ from pyarrow import parquet
 
 from handler.errors import DeliveryError, HandlerError, InvalidInput
 from handler.events import answer_event
-from handler.events.service import Service
+from handler.events.resources import Service
 from handler.objects.upload import PART_BYTES
 from tests.handler.events.conftest import MakeService, load_event
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from handler import bulk
+from handler.hosts import bulk
 from minnow import main
 
 TEXTS = ["good film", "bad film", "good " * 5000, "good"]

@@ -8,12 +8,12 @@ from types import SimpleNamespace
 import pytest
 import uvicorn
 
-from handler.core import describe_model
 from handler.http.app import create_app
 from handler.http.lambda_http import HttpLane
 from handler.http.messages import Request
 from handler.http.service import Service
-from handler.http.telemetry import Prometheus
+from handler.inference.monitor import Prometheus
+from handler.inference.requests import describe_model
 from handler.settings import HttpSettings, Limits, Settings
 
 LIMITS = Limits(max_texts=4, max_characters=100, max_body_bytes=2000, max_explained_tokens=8)

@@ -12,9 +12,9 @@ import pytest
 from handler.http.app import create_app
 from handler.http.lambda_http import HttpLane, read_event, strip_stage
 from handler.http.operations import OPERATIONS
-from tests.handler.http.cases import ANSWERS, REFUSALS, name_case
 from tests.handler.http.conftest import Server
-from tests.handler.http.events import KINDS, make_event, read_reply
+from tests.helpers.http_cases import ANSWERS, REFUSALS, name_case
+from tests.helpers.http_events import KINDS, make_event, read_reply
 
 CONTEXT = SimpleNamespace(aws_request_id="11111111-2222-3333-4444-555555555555")
 

@@ -15,17 +15,17 @@ from hypothesis import HealthCheck, settings
 from schemathesis import GenerationMode
 from schemathesis.config import OperationConfig
 
-from handler.classifier import load_classifier
-from handler.core import describe_model
 from handler.http.app import create_app
 from handler.http.lambda_http import HttpLane
 from handler.http.operations import OPERATIONS
 from handler.http.service import Service
-from handler.http.telemetry import Prometheus
+from handler.inference.classifier import load_classifier
+from handler.inference.monitor import Prometheus
+from handler.inference.requests import describe_model
 from handler.settings import Settings
 from tests.conftest import TESTS
 from tests.handler.http.conftest import LIMITS
-from tests.handler.http.events import make_event, read_reply
+from tests.helpers.http_events import make_event, read_reply
 
 NUM_EXAMPLES = int(os.environ.get("MINNOW_FUZZ_EXAMPLES", "5"))
 UNLISTED = {"docs", "docs_script", "docs_style"}

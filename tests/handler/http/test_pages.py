@@ -10,8 +10,8 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
-from handler.bundle import Card
-from handler.http.pages import STATIC
+from handler.http.formats.pages import STATIC
+from handler.inference.bundle import Card
 from tests.handler.http.conftest import Server
 
 pytestmark = pytest.mark.slow

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from handler.errors import SettingsError
-from handler.http.server import main, read_device, read_port
+from handler.hosts.server import main, read_device, read_port
 from handler.settings import HttpSettings, Limits, read_settings
 from tests.handler.http.conftest import Server
 

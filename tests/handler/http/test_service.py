@@ -12,10 +12,10 @@ from handler.http.auth import RateLimit
 from handler.http.compression import accepts_gzip
 from handler.http.messages import Refusal
 from handler.http.operations import OPERATIONS
-from handler.http.telemetry import BUCKETS_MS
+from handler.inference.monitor import BUCKETS_MS
 from handler.settings import Limits
-from tests.handler.http.cases import ANSWERS, HOSTILE, PLACES, REFUSALS, name_case
 from tests.handler.http.conftest import caller
+from tests.helpers.http_cases import ANSWERS, HOSTILE, PLACES, REFUSALS, name_case
 
 KEYS = {
     "shop": hashlib.sha256(b"key-of-the-shop").hexdigest(),
@@ -187,7 +187,7 @@ def test_a_server_that_computes_wrongly_is_not_ready(make_service, monkeypatch):
         raise ArtefactError("manifest.json: the golden text's probabilities are off by 0.5")
 
     call = caller(make_service())
-    monkeypatch.setattr("handler.classifier.Classifier.check_golden", fail)
+    monkeypatch.setattr("handler.inference.classifier.Classifier.check_golden", fail)
 
     for path in ("/v2/health/ready", "/v2/models/tiny/ready"):
         response = call("GET", path)
@@ -215,7 +215,7 @@ def test_a_failure_is_a_500_that_tells_nothing_and_logs_its_place(service, monke
     def fail(self, texts):
         raise RuntimeError(f"no {texts}")
 
-    monkeypatch.setattr("handler.classifier.Classifier.predict", fail)
+    monkeypatch.setattr("handler.inference.classifier.Classifier.predict", fail)
     response = caller(service)("POST", "/predict", {"text": "my diary"})
 
     assert response.status == 500

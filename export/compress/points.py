@@ -1,0 +1,166 @@
+"""What a bundle is worth, and what it must keep: size, accuracy on the development rows, speed."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handler.inference.classifier import Classifier, pad
+
+LATENCY_ROUNDS = 200
+WARM_UP_ROUNDS = 20
+EPSILON = 1e-7  # Keras' own, against log(0)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What the bundle must keep.
+
+    Args:
+        max_size_bytes: Of `model.onnx` and the tokenizer's file.
+        max_drop: Points of accuracy on the development rows below the run's own Keras model.
+        max_latency_ms: p50 of one text at a time on this machine, one thread; None: any.
+        max_trials: Pruned models to fine-tune before the search gives up.
+        min_speedup: Times faster than the unpruned float32 graph, by CPU time, in turns; None: any.
+    """
+
+    max_size_bytes: int
+    max_drop: float
+    max_latency_ms: float | None = None
+    max_trials: int = 6
+    min_speedup: float | None = None
+
+
+@dataclass(frozen=True)
+class Point:
+    """One bundle that was tried.
+
+    Args:
+        trial: "whole", or the pruning plan's name.
+        accuracy: On the development rows, 0 to 1.
+        drop: Points below the run's Keras model.
+        drop_error: Standard error of the drop, from the rows on which this bundle and the unpruned
+            float32 graph are not both right or both wrong; points.
+        log_loss: On the development rows.
+        latency_ms, cpu_ms: p50 of one text at a time, by the clock and of the thread's CPU.
+        times_faster: The unpruned float32 graph's p50 of CPU time, measured in turns with this
+            one's, over it.
+        error: Why there is no bundle; the other figures are then 0.
+    """
+
+    trial: str
+    precision: str
+    size_bytes: int = 0
+    accuracy: float = 0.0
+    drop: float = 0.0
+    drop_error: float = 0.0
+    log_loss: float = 0.0
+    latency_ms: float = 0.0
+    cpu_ms: float = 0.0
+    times_faster: float = 0.0
+    error: str = ""
+
+
+def keeps(point: Point, budget: Budget) -> bool:
+    return not point.error and _excess(point, budget) == 0
+
+
+def find_best(points: Sequence[Point], budget: Budget) -> Point | None:
+    """Return the point of the lowest log loss among those that keep the budget, if any does.
+
+    By log loss and not by accuracy, which a few hundred rows give to half a point only.
+    """
+    kept = [point for point in points if keeps(point, budget)]
+    return min(kept, key=lambda point: (point.log_loss, point.size_bytes), default=None)
+
+
+def find_nearest(points: Sequence[Point], budget: Budget) -> Point:
+    """Return the point that misses the budget by least; a point of accuracy counts as the whole
+    size or latency missed once more.
+    """
+    return min(
+        (point for point in points if not point.error), key=lambda point: _excess(point, budget)
+    )
+
+
+def is_quick(point: Point, budget: Budget) -> bool:
+    """Say whether the point keeps what `budget` says of speed, whatever its size and accuracy."""
+    return _excess_time(point, budget) == 0
+
+
+def _excess(point: Point, budget: Budget) -> float:
+    size = max(0.0, point.size_bytes / budget.max_size_bytes - 1)
+    # 1e-9: a drop of 0.3 points is a difference of two floats.
+    return size + max(0.0, point.drop - budget.max_drop - 1e-9) + _excess_time(point, budget)
+
+
+def _excess_time(point: Point, budget: Budget) -> float:
+    excess = 0.0
+    if budget.max_latency_ms is not None:
+        excess += max(0.0, point.latency_ms / budget.max_latency_ms - 1)
+    if budget.min_speedup is not None:
+        excess += max(0.0, budget.min_speedup / max(point.times_faster, 1e-9) - 1)
+    return excess
+
+
+def measure_accuracy(
+    probabilities: NDArray[np.floating[Any]],
+    baseline: NDArray[np.floating[Any]],
+    label_ids: NDArray[np.integer],
+) -> tuple[float, float, float]:
+    """Return accuracy, log loss and `drop_error` of a point beside the unpruned `baseline`.
+
+    The rows that only one of the two has right decide between them (McNemar 1947); their numbers
+    also say how far the difference may be luck.
+    """
+    num = len(label_ids)
+    is_right, was_right = (p.argmax(axis=1) == label_ids for p in (probabilities, baseline))
+    won, lost = np.sum(is_right & ~was_right), np.sum(was_right & ~is_right)
+    true = probabilities[np.arange(num), label_ids]
+    log_loss = -np.log(np.maximum(true, EPSILON)).mean()
+    drop_error = 100 * np.sqrt(won + lost - (won - lost) ** 2 / num) / num
+    return float(np.mean(is_right)), float(log_loss), float(drop_error)
+
+
+def measure_latency(
+    classifiers: Sequence[Classifier], texts: Sequence[str]
+) -> list[tuple[float, float]]:
+    """Return p50 of (wall, CPU of the thread) in milliseconds of each, in turns on the same texts.
+
+    Tokens to probabilities, one text at a time, one thread.
+    """
+    times: list[list[tuple[float, float]]] = [[] for _ in classifiers]
+    rounds = [texts[index % len(texts)] for index in range(WARM_UP_ROUNDS + LATENCY_ROUNDS)]
+    batches = [
+        [pad([encoding.ids], one.manifest.pad_id) for encoding in one.encode_texts(rounds)]
+        for one in classifiers
+    ]
+    for index in range(len(rounds)):
+        for number, classifier in enumerate(classifiers):
+            wall, cpu = time.perf_counter(), time.thread_time()
+            classifier.session.run(None, {"token_ids": batches[number][index]})
+            elapsed = (time.perf_counter() - wall, time.thread_time() - cpu)
+            if index >= WARM_UP_ROUNDS:
+                times[number].append((1000 * elapsed[0], 1000 * elapsed[1]))
+    medians = []
+    for rows in times:
+        walls, cpus = zip(*rows, strict=True)
+        medians.append((statistics.median(walls), statistics.median(cpus)))
+    return medians
+
+
+def format_point(point: Point) -> str:
+    if point.error:
+        return f"{point.trial}, {point.precision}: none ({point.error})"
+    return (
+        f"{point.trial}, {point.precision}: {point.size_bytes / 1e6:.3f} MB, accuracy "
+        f"{point.accuracy:.4f} (drop {point.drop:.2f} ± {point.drop_error:.2f}), log loss "
+        f"{point.log_loss:.4f}, p50 {point.latency_ms:.3f} ms, {point.times_faster:.1f} times "
+        "faster"
+    )

@@ -1,0 +1,73 @@
+"""What every event module is given: the classifier, the settings, and clients made on first use."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from handler.aws import make_client
+from handler.errors import HandlerError
+from handler.inference.classifier import Classifier
+from handler.settings import Settings
+
+if TYPE_CHECKING:
+    from handler.sinks import Sink
+    from handler.sinks.sqs import SqsQueue
+
+
+class Service:
+    """One per process, stateless between events but for open connections."""
+
+    def __init__(self, classifier: Classifier, settings: Settings) -> None:
+        self.classifier = classifier
+        self.limits = settings.limits
+        self.settings = settings.events
+
+    @cached_property
+    def sink(self) -> Sink | None:
+        """The sink of MINNOW_RESULTS, or None."""
+        from handler.sinks import open_sink
+
+        if self.settings.results is None:
+            return None
+        sink: Sink = open_sink(self.settings.results)
+        if self.settings.idempotency_table and not sink.overwrites:
+            from handler.sinks.idempotent import IdempotentSink
+
+            return IdempotentSink(sink, self.settings.idempotency_table)
+        return sink
+
+    @cached_property
+    def continuation_queue(self) -> SqsQueue | None:
+        """The queue of MINNOW_CONTINUATION_QUEUE, or None."""
+        from handler.sinks.sqs import SqsQueue
+
+        target = self.settings.continuation_queue
+        return SqsQueue(target) if target else None
+
+    @cached_property
+    def s3(self) -> Any:
+        return make_client("s3")
+
+    def refuse_loop(self, source_arn: str) -> None:
+        """Raise HandlerError if results would come back to this source as new work."""
+        if self.sink is not None and self.sink.feeds(source_arn):
+            raise HandlerError(
+                f"MINNOW_RESULTS is the source of this event ({source_arn}): each result would be "
+                "scored again. Set MINNOW_RESULTS to another queue, table or bucket"
+            )
+
+    def require_sink(self, family: str) -> None:
+        """Raise HandlerError if there is no sink: this source takes no reply but the failures."""
+        if self.sink is None:
+            raise HandlerError(
+                f"an {family} event came, and MINNOW_RESULTS is not set, so the results would be "
+                "lost. Set it to sqs://QUEUE, s3://BUCKET/PREFIX/, eventbridge://BUS or "
+                "dynamodb://TABLE; the records stay where they are until then"
+            )
+
+    def result_id(self, *source: str) -> str:
+        """Return 32 hex digits: the same for the same source and model, on any machine."""
+        parts = "\n".join((*source, self.classifier.model_sha256))
+        return hashlib.sha256(parts.encode("utf-8", "surrogatepass")).hexdigest()[:32]

@@ -1,0 +1,130 @@
+"""The app under uvicorn: what `minnow serve` and the containers run.
+
+In a container: `python -m handler.hosts.server`, told by its environment. SageMaker appends the
+word `serve` and mounts a model at /opt/ml/model; Vertex AI sets `AIP_HTTP_PORT` and the routes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from handler.errors import ArtefactError, HandlerError, SettingsError
+from handler.http.service import Service
+from handler.inference.classifier import CPU, Classifier, load_classifier
+from handler.inference.monitor import Prometheus, dump_line
+from handler.inference.requests import describe_model
+from handler.settings import Settings, read_settings
+
+SAGEMAKER_MODEL = Path("/opt/ml/model")
+PORT_VARIABLES = ("AIP_HTTP_PORT", "SAGEMAKER_BIND_TO_PORT", "PORT")
+CUDA = ("CUDAExecutionProvider", "CPUExecutionProvider")
+DEVICES = {"cpu": CPU, "cuda": CUDA}
+
+
+class JsonFormatter(logging.Formatter):
+    """uvicorn's own lines (a broken request, a lost client) in the form of ours."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "timestamp": round(record.created, 3),
+            "level": record.levelname.lower(),
+            "message": record.getMessage(),
+        }
+        if record.exc_info and record.exc_info[0] is not None:
+            line["problem"] = record.exc_info[0].__name__  # its text may quote a request
+        return dump_line(line)
+
+
+LOG_CONFIG = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"json": {"()": JsonFormatter}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
+    "loggers": {"uvicorn": {"handlers": ["stderr"], "level": "WARNING"}},
+}
+
+
+def serve(settings: Settings, host: str, port: int, device: str = "cpu") -> None:
+    """Answer HTTP requests until a signal ends the process.
+
+    Raises:
+        ArtefactError: The bundle must not serve, or does not run on `device`.
+    """
+    import uvicorn
+
+    from handler.http.app import create_app
+
+    classifier = load_on(device, settings.bundle, settings.threads)
+    service = Service(classifier, settings, Prometheus(describe_model(classifier)))
+    uvicorn.run(
+        create_app(service),
+        host=host,
+        port=port,
+        log_config=LOG_CONFIG,
+        access_log=False,  # the service writes a line for each request itself
+        server_header=False,
+        lifespan="off",
+    )
+
+
+def load_on(device: str, bundle: Path, threads: int = 1) -> Classifier:
+    """Return a checked classifier on `device`, "cpu" or "cuda".
+
+    Raises:
+        ArtefactError: The bundle must not serve, or does not run on `device`.
+    """
+    import onnxruntime
+
+    if device == "cuda":
+        onnxruntime.preload_dlls(directory="")  # CUDA and cuDNN from their wheels
+    # A provider that the wheel lacks is only a warning to ONNX Runtime, and so is one that does not
+    # start: it goes on with the CPU.
+    available = onnxruntime.get_available_providers()
+    providers = [provider for provider in DEVICES[device] if provider in available]
+    classifier = load_classifier(bundle, threads, providers)
+    if DEVICES[device][0] not in classifier.session.get_providers():
+        raise ArtefactError(
+            f"MINNOW_DEVICE is {device!r}, but ONNX Runtime found no {DEVICES[device][0]}: "
+            "install onnxruntime-gpu in place of onnxruntime, and check the driver"
+        )
+    return classifier
+
+
+def main(environment: Mapping[str, str] = os.environ) -> int:
+    """Serve as the environment says; return 1 with one line where it cannot be."""
+    try:
+        settings = read_settings(environment)
+        if "MINNOW_BUNDLE" not in environment and (SAGEMAKER_MODEL / "manifest.json").is_file():
+            settings = dataclasses.replace(settings, bundle=SAGEMAKER_MODEL)
+        serve(settings, "0.0.0.0", read_port(environment), read_device(environment))
+    except HandlerError as error:
+        print(dump_line({"level": "error", "message": str(error)}), file=sys.stderr)
+        return 1
+    return 0
+
+
+def read_port(environment: Mapping[str, str]) -> int:
+    """Return the port that the platform asks for; 8080, as all of them expect, by default."""
+    for name in PORT_VARIABLES:
+        value = environment.get(name, "")
+        if value:
+            if not (value.isascii() and value.isdigit() and 0 < int(value) < 65536):
+                raise SettingsError(f"{name} is {value!r}, wanted a port, 1 to 65535")
+            return int(value)
+    return 8080
+
+
+def read_device(environment: Mapping[str, str]) -> str:
+    device = environment.get("MINNOW_DEVICE") or "cpu"
+    if device not in DEVICES:
+        raise SettingsError(f"MINNOW_DEVICE is {device!r}, wanted one of {', '.join(DEVICES)}")
+    return device
+
+
+if __name__ == "__main__":
+    sys.exit(main())

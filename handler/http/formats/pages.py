@@ -1,0 +1,76 @@
+"""The pages for people: `/` to try the model, `/docs` for the API; nothing from elsewhere.
+
+No page asks another host for anything, and the Content-Security-Policy says so to the browser.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import gzip
+import hashlib
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from handler.http.compression import accepts_gzip
+from handler.http.messages import Request, Response
+
+if TYPE_CHECKING:
+    from handler.http.service import Service
+
+STATIC = Path(__file__).parent.parent / "static"
+SCRIPT = "/docs/swagger-ui-bundle.js"
+STYLE = "/docs/swagger-ui.css"
+
+
+def page(service: Service, request: Request) -> Response:
+    return _html("index.html", "style-src {style}; script-src {script}")
+
+
+def docs(service: Service, request: Request) -> Response:
+    # Swagger UI sets style attributes and draws its icons from data: addresses.
+    return _html("docs.html", "style-src 'self' 'unsafe-inline'; script-src 'self' {script}")
+
+
+def docs_script(service: Service, request: Request) -> Response:
+    return _asset("swagger-ui-bundle.js.gz", "text/javascript; charset=utf-8", request)
+
+
+def docs_style(service: Service, request: Request) -> Response:
+    return _asset("swagger-ui.css.gz", "text/css; charset=utf-8", request)
+
+
+@functools.cache
+def _read(name: str) -> bytes:
+    return (STATIC / name).read_bytes()
+
+
+def _html(name: str, sources: str) -> Response:
+    body = _read(name)
+    policy = (
+        "default-src 'none'; connect-src 'self'; img-src 'self' data:; base-uri 'none'; "
+        "form-action 'none'; frame-ancestors 'none'; " + _fill_hashes(name, sources)
+    )
+    headers = {"content-security-policy": policy, "cache-control": "no-cache"}
+    return Response(200, body, "text/html; charset=utf-8", headers)
+
+
+@functools.cache
+def _fill_hashes(name: str, sources: str) -> str:
+    """Return the policy with the hashes of the page's own inline style and script."""
+    hashes = {}
+    for tag in ("style", "script"):
+        blocks = re.findall(rb"<%b>(.*?)</%b>" % (tag.encode(), tag.encode()), _read(name), re.S)
+        digests = (base64.b64encode(hashlib.sha256(block).digest()).decode() for block in blocks)
+        hashes[tag] = " ".join(f"'sha256-{digest}'" for digest in digests)
+    return sources.format(**hashes)
+
+
+def _asset(name: str, content_type: str, request: Request) -> Response:
+    headers = {"cache-control": "public, max-age=86400", "vary": "accept-encoding"}
+    body = _read(name)
+    if request.allows_binary and accepts_gzip(request.headers.get("accept-encoding", "")):
+        return Response(200, body, content_type, {**headers, "content-encoding": "gzip"})
+    # "identity" keeps the service from compressing again what was just inflated.
+    return Response(200, gzip.decompress(body), content_type, headers)

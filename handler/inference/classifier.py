@@ -1,0 +1,238 @@
+"""The classifier: texts in, labels and probabilities out. All that serves goes through it."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+# The tokenizer's own thread pool costs more than it gains below hundreds of texts, and a function
+# of 1769 MB has one vCPU. Set before the import, which reads it.
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# numpy's OpenBLAS makes a thread pool and its buffers at import: a sixth of the time that numpy,
+# onnxruntime and tokenizers take to import, for matrix products that no one asks for here.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# From 1.29 on, ONNX Runtime's wheels for Linux report sessions and model hashes to Microsoft unless
+# told not to before the import: https://github.com/microsoft/onnxruntime/pull/27379
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+import numpy as np  # noqa: E402
+import onnxruntime  # noqa: E402
+from tokenizers import Tokenizer, models  # noqa: E402
+
+from handler.errors import ArtefactError  # noqa: E402
+from handler.inference.bundle import Bundle, read_bundle, unpack_tokenizer  # noqa: E402
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from tokenizers import Encoding
+
+CPU = ("CPUExecutionProvider",)
+# float32 runs on both. ONNX Runtime has no int8 LSTM for CUDA: it would copy the batch to the CPU
+# and back, and take three times as long as the CPU alone.
+MADE_FOR = {"int8": "the CPU", "float16": "a GPU"}
+PRECISION_FOR = {"the CPU": "int8", "a GPU": "float32"}
+# Rows x padded tokens in one run: bounds memory (the seed model needs about 1 KB a token) whatever
+# a request holds, and is past the point where a larger batch is quicker a row.
+MAX_BATCH_TOKENS = 16_384
+# An int8 LSTM also computes the padding, so a batch of 64 mixed lengths is no quicker than 64 runs.
+# A batch ends at a text a tenth longer than its shortest, once it has 8 rows: below that, more rows
+# gain more than padding costs. Time of 64 runs of one: 64 texts of 230 words 0.54; 64 reviews 0.65
+# (0.79 in one batch); 64 cut anywhere 0.61 (0.88 in one batch).
+MIN_BATCH_ROWS = 8
+MAX_LENGTH_SPREAD = 1.1
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the model says of one text.
+
+    Args:
+        label: The most probable label.
+        score: Its probability, 0 to 1.
+        scores: Label -> probability, in the manifest's order; they sum to 1 within 1e-5.
+        truncated: The text had more tokens than the model reads; the rest was not looked at.
+        known_tokens: Tokens that stand in the vocabulary; 0 means the answer is the bare prior.
+        num_tokens: Tokens that the model read, known or not.
+    """
+
+    label: str
+    score: float
+    scores: dict[str, float]
+    truncated: bool
+    known_tokens: int
+    num_tokens: int = 0
+
+
+class Classifier:
+    """A session and a tokenizer, built once per process, used by any number of calls.
+
+    Args:
+        bundle: From `read_bundle`.
+        threads: Threads of one run; 1 suits a function with one vCPU, 0 is one for each core.
+        providers: ONNX Runtime execution providers.
+
+    Raises:
+        ArtefactError: The bundle cannot be loaded, or its precision is for another device.
+    """
+
+    def __init__(self, bundle: Bundle, threads: int = 1, providers: Sequence[str] = CPU) -> None:
+        self.manifest = bundle.manifest
+        self.model_sha256 = bundle.manifest.sha256["model.onnx"]
+        self.size_bytes = len(bundle.model) + len(bundle.tokenizer)
+        device = "the CPU" if tuple(providers) == CPU else "a GPU"
+        made_for = MADE_FOR.get(bundle.manifest.precision, device)
+        if made_for != device:
+            raise ArtefactError(
+                f"{bundle.folder}: precision is {bundle.manifest.precision}, a model for "
+                f"{made_for}, and this process serves by {device}. Export again: minnow export RUN "
+                f"--out BUNDLE --precision {PRECISION_FOR[device]}"
+            )
+        # A GPU takes the same time for 8 rows and for 64, however long.
+        self._max_spread = MAX_LENGTH_SPREAD if device == "the CPU" else math.inf
+        try:
+            self._tokenizer = make_tokenizer(bundle.tokenizer)
+            self.session = onnxruntime.InferenceSession(
+                bundle.model, session_options(threads), providers=list(providers)
+            )
+        except Exception as error:  # both libraries raise bare Exception subclasses of their own
+            raise ArtefactError(
+                f"{bundle.folder}: cannot be loaded ({type(error).__name__}). Export it again."
+            ) from error
+
+    def encode_texts(self, texts: Sequence[str]) -> list[Encoding]:
+        """Return one encoding per text: `.ids` without padding, `.overflowing` if truncated."""
+        encodings: list[Encoding] = self._tokenizer.encode_batch_fast(list(texts))
+        return encodings
+
+    def encode_texts_with_offsets(self, texts: Sequence[str]) -> list[Encoding]:
+        """Return what `encode_texts` does, and `.offsets` into the texts, at a higher price."""
+        encodings: list[Encoding] = self._tokenizer.encode_batch(list(texts))
+        return encodings
+
+    def predict(self, texts: Sequence[str]) -> list[Prediction]:
+        """Return one prediction per text, in the order of `texts`."""
+        encodings = self.encode_texts(texts)
+        # Once: every access copies the list out of the tokenizer.
+        token_ids = [encoding.ids for encoding in encodings]
+        rows = self.run(token_ids).tolist()
+        return [
+            self._shape_prediction(ids, bool(encoding.overflowing), row)
+            for encoding, ids, row in zip(encodings, token_ids, rows, strict=True)
+        ]
+
+    def predict_probabilities(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return probabilities, shape (len(texts), num_classes), columns in label order."""
+        return self.run([encoding.ids for encoding in self.encode_texts(texts)])
+
+    def run(self, token_ids: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+        """Return probabilities, shape (len(token_ids), num_classes), of unpadded id lists.
+
+        Rows are run in batches of similar length, so that padding costs little.
+        """
+        if len(token_ids) == 1:
+            (alone,) = self.session.run(None, {"token_ids": pad(token_ids, self.manifest.pad_id)})
+            return cast("NDArray[np.float32]", alone)
+        probabilities = np.empty((len(token_ids), len(self.manifest.labels)), np.float32)
+        for rows in _batches([len(ids) for ids in token_ids], self._max_spread):
+            batch = pad([token_ids[row] for row in rows], self.manifest.pad_id)
+            (probabilities[rows],) = self.session.run(None, {"token_ids": batch})
+        return probabilities
+
+    def count_known(self, ids: Sequence[int]) -> int:
+        """Return how many of `ids` are neither padding nor the unknown token."""
+        return len(ids) - ids.count(self.manifest.unknown_id) - ids.count(self.manifest.pad_id)
+
+    def check_golden(self) -> None:
+        """Raise ArtefactError unless the golden text gets the probabilities in the manifest."""
+        golden = self.manifest.golden
+        found = self.predict_probabilities([golden.text])[0]
+        worst = float(np.max(np.abs(found - np.asarray(golden.probabilities, np.float32))))
+        if not worst <= golden.atol:  # also true of NaN
+            raise ArtefactError(
+                f"manifest.json: the golden text's probabilities are off by {worst:.4f}, at most "
+                f"{golden.atol} is allowed. The model does not compute on this machine what it "
+                "computed at export: export it again, or serve on another kind of CPU."
+            )
+
+    def _shape_prediction(self, ids: list[int], truncated: bool, row: list[float]) -> Prediction:
+        best = row.index(max(row))
+        return Prediction(
+            label=self.manifest.labels[best],
+            score=row[best],
+            scores=dict(zip(self.manifest.labels, row, strict=True)),
+            truncated=truncated,
+            known_tokens=self.count_known(ids),
+            num_tokens=len(ids),
+        )
+
+
+def load_classifier(folder: Path, threads: int = 1, providers: Sequence[str] = CPU) -> Classifier:
+    """Return a classifier over the bundle in `folder`, hashes and golden text checked.
+
+    Raises:
+        ArtefactError: The bundle must not serve; the message names the file and the cure.
+    """
+    classifier = Classifier(read_bundle(folder), threads, providers)
+    classifier.check_golden()
+    return classifier
+
+
+def make_tokenizer(content: bytes) -> Tokenizer:
+    """Return the tokenizer in a bundle's file.
+
+    The words go in as a dict: with the unpacking that takes 2 ms more for 20,000 words than to
+    parse a `tokenizer.json` that holds them (14 ms); writing that JSON anew would take 20 more.
+    """
+    document, ids = unpack_tokenizer(content)
+    tokenizer = Tokenizer.from_str(json.dumps(document))
+    tokenizer.model = models.WordLevel(ids, unk_token=document["model"]["unk_token"])
+    return tokenizer
+
+
+def session_options(threads: int) -> onnxruntime.SessionOptions:
+    """Return options for a small graph that was optimised at export and must start quickly."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3  # errors; warnings would print tensor names at every start
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Lengths vary with every request, and a memory pattern is kept for each shape ever seen.
+    options.enable_mem_pattern = False
+    return options
+
+
+def pad(token_ids: Sequence[Sequence[int]], pad_id: int) -> NDArray[np.int32]:
+    """Return shape (len(token_ids), longest), filled on the right; at least one column wide."""
+    if len(token_ids) == 1 and token_ids[0]:
+        return np.array(token_ids, np.int32)  # the usual request, at half the price
+    width = max(1, max(len(ids) for ids in token_ids))
+    batch = np.full((len(token_ids), width), pad_id, np.int32)
+    for row, ids in enumerate(token_ids):
+        batch[row, : len(ids)] = ids
+    return batch
+
+
+def _batches(lengths: Sequence[int], max_spread: float) -> Iterator[list[int]]:
+    """Yield row numbers in batches, shortest texts first.
+
+    Args:
+        lengths: Tokens of each row.
+        max_spread: Of the longest text to the shortest of a batch that has MIN_BATCH_ROWS.
+    """
+    rows: list[int] = []
+    for row in sorted(range(len(lengths)), key=lengths.__getitem__):
+        if rows:
+            is_full = (len(rows) + 1) * lengths[row] > MAX_BATCH_TOKENS
+            is_longer = lengths[row] > max_spread * lengths[rows[0]]
+            if is_full or (is_longer and len(rows) >= MIN_BATCH_ROWS):
+                yield rows
+                rows = []
+        rows.append(row)
+    if rows:
+        yield rows

@@ -1,0 +1,203 @@
+"""The one core: a request's texts and options in, limits checked once, results out.
+
+Pure and stateless. Every wire format (HTTP, events, direct) turns its own shape into
+`predict_texts` and back.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from handler.errors import InvalidInput
+from handler.inference.classifier import Classifier, Prediction
+from handler.settings import Limits
+
+REQUEST_FIELDS = ("text", "texts", "top_k", "threshold", "explain")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a request may ask of its answer.
+
+    Args:
+        top_k: Only the so many most probable labels in `scores`; None: all.
+        threshold: Only labels of at least this probability in `scores`, 0 to 1.
+        explain: Add each token's contribution (`handler/inference/explain.py`).
+    """
+
+    top_k: int | None = None
+    threshold: float = 0.0
+    explain: bool = False
+
+
+DEFAULT_OPTIONS = Options()
+
+
+def answer_request(classifier: Classifier, request: object, limits: Limits) -> dict[str, Any]:
+    """Return the native answer to a parsed request: `{"text": ...}` or `{"texts": [...]}`."""
+    texts, options = read_request(request)
+    predictions = predict_texts(classifier, texts, limits)
+    return shape_answer(classifier, texts, predictions, options, limits)
+
+
+def predict_texts(classifier: Classifier, texts: Sequence[str], limits: Limits) -> list[Prediction]:
+    """Return one prediction per text, after checking every limit.
+
+    Raises:
+        InvalidInput: No text, too many, one too long, or one that is not Unicode text.
+    """
+    if not texts:
+        raise InvalidInput("texts is empty, wanted 1 text or more", field="texts")
+    if len(texts) > limits.max_texts:
+        raise InvalidInput(
+            f"texts has {len(texts)} texts, the limit is {limits.max_texts}: send several requests",
+            field="texts",
+            limit=limits.max_texts,
+            received=len(texts),
+            status=413,
+        )
+    for index, text in enumerate(texts):
+        check_text(text, f"texts[{index}]", limits)
+    return classifier.predict(texts)
+
+
+def check_text(text: object, field: str, limits: Limits) -> str:
+    """Return `text` if it can be scored; `field` is its path in the request, for the error."""
+    if not isinstance(text, str):
+        raise InvalidInput(f"{field} is {name_type(text)}, wanted a string", field=field)
+    if len(text) > limits.max_characters:
+        raise InvalidInput(
+            f"{field} has {len(text)} characters, the limit is {limits.max_characters}",
+            field=field,
+            limit=limits.max_characters,
+            received=len(text),
+            status=413,
+        )
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidInput(
+            f"{field} holds a lone surrogate at character {error.start}, wanted Unicode text",
+            field=field,
+        ) from None  # the cause holds the text itself
+    return text
+
+
+def read_request(request: object) -> tuple[list[str], Options]:
+    """Return the texts, unchecked, and the options of a native request.
+
+    Raises:
+        InvalidInput: Not an object, an unknown field, no texts, or an option of a wrong value.
+    """
+    if not isinstance(request, dict):
+        raise InvalidInput(f"the request is {name_type(request)}, wanted a JSON object")
+    if not request.keys() <= set(REQUEST_FIELDS):
+        raise InvalidInput(f"unknown field; the fields are: {', '.join(REQUEST_FIELDS)}")
+    texts = read_texts(request)
+    return texts, read_options(request) if len(request) > 1 else DEFAULT_OPTIONS
+
+
+def read_texts(request: Mapping[str, Any]) -> list[str]:
+    """Return the list under `texts`, or the one text under `text`; exactly one must be there."""
+    if ("text" in request) == ("texts" in request):
+        raise InvalidInput('wanted one of the fields "text" and "texts"', field="texts")
+    if "text" in request:
+        return [request["text"]]
+    texts = request["texts"]
+    if not isinstance(texts, list):
+        raise InvalidInput(f"texts is {name_type(texts)}, wanted an array", field="texts")
+    return texts
+
+
+def read_options(request: Mapping[str, Any], path: str = "") -> Options:
+    """Return the options among `request`'s fields; `path` stands before their names in errors."""
+    top_k = request.get("top_k")
+    if top_k is not None and (not isinstance(top_k, int) or isinstance(top_k, bool) or top_k < 1):
+        raise InvalidInput(f"{path}top_k: wanted a whole number of 1 or more", field=f"{path}top_k")
+    threshold = request.get("threshold", 0.0)
+    if not is_number(threshold) or not 0 <= threshold <= 1:
+        raise InvalidInput(f"{path}threshold: wanted a number, 0 to 1", field=f"{path}threshold")
+    explain = request.get("explain", False)
+    if not isinstance(explain, bool):
+        raise InvalidInput(
+            f"{path}explain is {name_type(explain)}, wanted true or false", field=f"{path}explain"
+        )
+    return Options(top_k, float(threshold), explain)
+
+
+def read_parameters(holder: Mapping[str, Any], path: str = "parameters") -> Mapping[str, Any]:
+    """Return the object under `parameters`, empty where there is none; `path` is for the error."""
+    parameters = holder.get("parameters")
+    if parameters is None:
+        return {}
+    if not isinstance(parameters, dict):
+        raise InvalidInput(f"{path} is {name_type(parameters)}, wanted an object", field=path)
+    return parameters
+
+
+def shape_answer(
+    classifier: Classifier,
+    texts: Sequence[str],
+    predictions: Sequence[Prediction],
+    options: Options,
+    limits: Limits,
+) -> dict[str, Any]:
+    """Return the native answer as `json.dumps` takes it."""
+    shaped = [shape_prediction(prediction, options) for prediction in predictions]
+    if options.explain:
+        from handler.inference.explain import (
+            explain_predictions,
+        )  # rarely asked for, so not at start
+
+        tokens = explain_predictions(classifier, texts, predictions, limits)
+        for prediction, contributions in zip(shaped, tokens, strict=True):
+            prediction["explanation"] = contributions
+    return {"model": describe_model(classifier), "predictions": shaped}
+
+
+def shape_prediction(prediction: Prediction, options: Options = DEFAULT_OPTIONS) -> dict[str, Any]:
+    """Return one prediction as `json.dumps` takes it; `scores` falls when `top_k` is asked."""
+    scores = prediction.scores
+    if options is not DEFAULT_OPTIONS:
+        scores = {label: p for label, p in scores.items() if p >= options.threshold}
+    if options.top_k is not None:
+        scores = dict(rank_labels(scores)[: options.top_k])
+    return {
+        "label": prediction.label,
+        "score": prediction.score,
+        "scores": scores,
+        "truncated": prediction.truncated,
+        "known_tokens": prediction.known_tokens,
+    }
+
+
+def rank_labels(scores: Mapping[str, float]) -> list[tuple[str, float]]:
+    """Return (label, probability), the most probable first; equal ones in the manifest's order."""
+    return sorted(scores.items(), key=lambda pair: -pair[1])
+
+
+def describe_model(classifier: Classifier) -> dict[str, str]:
+    """Return the name, version and hash that stand in every native answer."""
+    manifest = classifier.manifest
+    return {
+        "name": manifest.name,
+        "version": manifest.version,
+        "sha256": classifier.model_sha256,
+    }
+
+
+def is_number(value: object) -> bool:
+    """Say whether `value` is a finite JSON number; true and false are not."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return isinstance(value, int) or math.isfinite(value)
+
+
+def name_type(value: object) -> str:
+    """Return the JSON name of a parsed value's type: what the sender of the value calls it."""
+    names = {type(None): "null", bool: "a boolean", int: "a number", float: "a number"}
+    names |= {str: "a string", list: "an array", dict: "an object"}
+    return names.get(type(value), type(value).__name__)
