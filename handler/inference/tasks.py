@@ -1,0 +1,198 @@
+"""Tasks: what the columns of a model's outputs mean.
+
+The graph of every bundle computes `outputs`, float32 (batch, columns). The bundle's manifest
+describes the task, and all that must know what a column means asks it: training, verification,
+the classifier, file columns, every wire format, the monitor, the page. What only training needs
+of a task stands in `training/tasks.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from handler.errors import ArtefactError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Cell = str | float
+Row = Sequence[float]  # the outputs of one text
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a request may ask of its answer.
+
+    Args:
+        top_k: Only the so many most probable labels in `scores`; None: all.
+        threshold: Only labels of at least this probability in `scores`, 0 to 1.
+        explain: Add each token's contribution (`handler/inference/explain.py`).
+    """
+
+    top_k: int | None = None
+    threshold: float = 0.0
+    explain: bool = False
+
+
+DEFAULT_OPTIONS = Options()
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One output of the Open Inference Protocol.
+
+    Args:
+        name: As clients ask for it.
+        datatype: "BYTES" or "FP32".
+        width: Values for each text; None: one, in a tensor of one dimension.
+    """
+
+    name: str
+    datatype: str
+    width: int | None = None
+
+
+class Task(Protocol):
+    """What one row of outputs means.
+
+    Attributes:
+        kind: Its name in a manifest and on the command line.
+        num_outputs: Columns of the graph's outputs.
+        columns: Column of a scored file -> type of its cells.
+        tensors: Outputs of the Open Inference Protocol.
+    """
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def num_outputs(self) -> int: ...
+    @property
+    def columns(self) -> Mapping[str, type]: ...
+    @property
+    def tensors(self) -> Sequence[Tensor]: ...
+
+    def describe(self) -> dict[str, Any]:
+        """Return the manifest's field `task`, from which `read_task` makes the task again."""
+
+    def answer(self, row: Row, options: Options = DEFAULT_OPTIONS) -> dict[str, Any]:
+        """Return the native answer's fields for one text, as `json.dumps` takes them."""
+
+    def describe_answer(self) -> dict[str, Any]:
+        """Return the JSON Schema of each field that `answer` gives."""
+
+    def cells(self, row: Row) -> tuple[Cell, ...]:
+        """Return the cells of one text in a scored file, in the order of `columns`."""
+
+    def rank(self, row: Row) -> list[tuple[str, float]]:
+        """Return (label, score), the highest score first; equal ones in the outputs' order."""
+
+    def tensor_values(self, name: str, row: Row) -> Sequence[Cell]:
+        """Return what one text adds to the tensor `name`."""
+
+    def predicted_labels(self, row: Row) -> Sequence[str]:
+        """Return the labels that are counted as predicted; none where there are no labels."""
+
+    def explained_column(self, row: Row) -> int:
+        """Return the column whose change an explanation measures."""
+
+    def same_answers(
+        self, left: NDArray[np.floating[Any]], right: NDArray[np.floating[Any]]
+    ) -> NDArray[np.bool_]:
+        """Return, shape (rows,), whether both outputs, shape (rows, columns), answer the same."""
+
+    def margins(self, outputs: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+        """Return, shape (rows,), how much an output must change before the answer can."""
+
+
+class SingleLabel:
+    """One of two labels or more; column i is the probability of `labels[i]`, a row sums to 1."""
+
+    kind = "single-label"
+    columns: Mapping[str, type] = {"predicted_label": str, "predicted_score": float}
+
+    def __init__(self, labels: Sequence[str]) -> None:
+        self.labels = tuple(labels)
+        self.num_outputs = len(self.labels)
+        self.tensors = (
+            Tensor("label", "BYTES"),
+            Tensor("score", "FP32"),
+            Tensor("probabilities", "FP32", self.num_outputs),
+        )
+
+    def describe(self) -> dict[str, Any]:
+        return {"kind": self.kind, "labels": list(self.labels)}
+
+    def answer(self, row: Row, options: Options = DEFAULT_OPTIONS) -> dict[str, Any]:
+        """Return `label`, its probability `score`, and `scores`; ranked where `top_k` is asked."""
+        label, score = self.cells(row)
+        scores = dict(zip(self.labels, row, strict=True))
+        if options is not DEFAULT_OPTIONS:
+            ranked = self.rank(row)[: options.top_k] if options.top_k else scores.items()
+            scores = {name: value for name, value in ranked if value >= options.threshold}
+        return {"label": label, "score": score, "scores": scores}
+
+    def describe_answer(self) -> dict[str, Any]:
+        probability = {"type": "number", "minimum": 0, "maximum": 1}
+        scores = {
+            "type": "object",
+            "properties": dict.fromkeys(self.labels, probability),
+            "additionalProperties": False,
+        }
+        return {
+            "label": {"type": "string", "enum": list(self.labels)},
+            "score": {**probability, "description": "The label's probability."},
+            "scores": scores,
+        }
+
+    def cells(self, row: Row) -> tuple[str, float]:
+        best = self.explained_column(row)
+        return self.labels[best], row[best]
+
+    def rank(self, row: Row) -> list[tuple[str, float]]:
+        return sorted(zip(self.labels, row, strict=True), key=lambda pair: -pair[1])
+
+    def tensor_values(self, name: str, row: Row) -> Sequence[Cell]:
+        label, score = self.cells(row)
+        values: dict[str, Sequence[Cell]] = {"label": (label,), "score": (score,)}
+        return values.get(name, row)
+
+    def predicted_labels(self, row: Row) -> Sequence[str]:
+        return (self.labels[self.explained_column(row)],)
+
+    def explained_column(self, row: Row) -> int:
+        return row.index(max(row))
+
+    def same_answers(
+        self, left: NDArray[np.floating[Any]], right: NDArray[np.floating[Any]]
+    ) -> NDArray[np.bool_]:
+        same: NDArray[np.bool_] = left.argmax(axis=1) == right.argmax(axis=1)
+        return same
+
+    def margins(self, outputs: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+        """Return the gap between the two most probable labels."""
+        outputs = outputs.copy()
+        outputs.sort(axis=1)
+        gaps: NDArray[np.floating[Any]] = outputs[:, -1] - outputs[:, -2]
+        return gaps
+
+
+TASKS: Mapping[str, Callable[..., Task]] = {SingleLabel.kind: SingleLabel}
+
+
+def read_task(description: Mapping[str, Any]) -> Task:
+    """Return the task that `describe` described.
+
+    Raises:
+        ArtefactError: No such kind of task in this build, or fields that do not fit it.
+    """
+    fields = dict(description)
+    kind = fields.pop("kind", None)
+    if kind not in TASKS:
+        raise ArtefactError(f"the task is {kind!r}, this build knows {', '.join(TASKS)}.")
+    try:
+        return TASKS[kind](**fields)
+    except TypeError as error:
+        raise ArtefactError(f"the task {kind} has other fields than it should: {error}") from error
