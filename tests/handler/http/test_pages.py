@@ -12,7 +12,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from handler.http.formats.pages import STATIC
 from handler.inference.bundle import Card
-from tests.handler.http.conftest import Server
+from tests.helpers.http_service import Server
 
 pytestmark = pytest.mark.slow
 WAIT_S = 20
