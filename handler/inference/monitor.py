@@ -81,6 +81,7 @@ class Exchange:
         else:
             line |= {"records": self.records, "failed_records": self.failed_records}
             line["level"] = "warning" if self.failed_records else "info"
+            line["level"] = "error" if self.problem else line["level"]
             line["message"] = "event"
         line["latency_ms"] = round(self.latency_ms, 3)
         line |= {name: getattr(self, name) for name in COUNTS}

@@ -20,7 +20,6 @@ from aws_lambda_powertools.utilities.batch.exceptions import BatchProcessingErro
 
 from handler.errors import DeliveryError, HandlerError, InvalidInput
 from handler.events import answer_event
-from handler.events.batch import check_texts
 from handler.events.resources import Resources
 from handler.events.work import Texts, read_body
 from handler.settings import read_settings
@@ -267,7 +266,7 @@ def test_the_reply_is_that_of_powertools(name: str, processor: Any, resources: R
     def check(record: Any) -> None:
         work = read_body(record.body)
         assert isinstance(work, Texts)
-        check_texts(work, resources.model.limits)
+        resources.model.check_texts(work.texts, work.field)
 
     try:
         wanted = process_partial_response(load_event(name), check, processor)

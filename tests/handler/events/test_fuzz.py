@@ -14,11 +14,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from handler.errors import HandlerError
+from handler.event_settings import EventSettings
 from handler.events import answer_event
 from handler.events.resources import Resources
 from handler.inference.classifier import Classifier
-from handler.settings import Settings
-from handler.sinks import Result
+from handler.inference.models import Model
+from handler.sinks.sink import Result
 from tests.helpers.aws import load_event
 from tests.helpers.paths import TESTS
 
@@ -131,7 +132,7 @@ def test_envelopes_within_envelopes_are_opened() -> None:
 def test_a_mutated_envelope_is_processed_or_refused(
     name: str, data: Any, tiny_classifier: Classifier, caplog: pytest.LogCaptureFixture
 ) -> None:
-    resources = Resources(tiny_classifier, Settings())
+    resources = Resources(Model(tiny_classifier), EventSettings())
     resources.__dict__["sink"] = MemorySink()
     event = unpack(load_event(name))
     for _ in range(data.draw(st.integers(1, 3))):

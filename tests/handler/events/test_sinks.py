@@ -10,9 +10,10 @@ import pytest
 
 from handler.event_settings import SINKS, parse_target
 from handler.events import answer_event
-from handler.sinks import Result, Sink, open_sink
+from handler.sinks import open_sink
 from handler.sinks.idempotent import IdempotentSink
 from handler.sinks.sending import send_batches
+from handler.sinks.sink import Result, Sink
 from tests.helpers.aws import MakeResources, create_bus, load_event, receive_all
 
 Client = Callable[[str], Any]

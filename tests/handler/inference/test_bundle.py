@@ -166,7 +166,5 @@ def test_a_task_that_this_build_does_not_know_is_named(bundle, task, message):
 def test_a_task_of_another_width_than_the_model_is_refused(bundle):
     change_manifest(bundle, task={"kind": "single-label", "labels": ["a", "b", "c"]})
 
-    with pytest.raises(
-        ArtefactError, match="the model has 2 outputs.* the task 3"
-    ):
+    with pytest.raises(ArtefactError, match="the model has 2 outputs.* the task 3"):
         load_classifier(bundle)
