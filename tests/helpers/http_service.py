@@ -25,8 +25,11 @@ def make_models(classifier, limits=LIMITS, monitor=None):
 def make_service(classifier, limits=LIMITS, is_lambda=False, **http):
     """Return a service; what it logs is in `.lines`, parsed."""
     lines = []
-    prometheus = None if is_lambda else Prometheus()
-    monitor = Monitor(lambda line: lines.append(json.loads(line)), prometheus)
+    monitor = Monitor(
+        lambda line: lines.append(json.loads(line)),
+        prometheus=None if is_lambda else Prometheus(),
+        embeds_metrics=is_lambda,
+    )
     settings = Settings(limits=limits, http=HttpSettings(**http))
     service = Service(make_models(classifier, limits, monitor), settings)
     service.lines = lines

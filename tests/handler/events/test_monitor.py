@@ -29,7 +29,7 @@ def observe(tiny_classifier: Classifier, aws: Callable[[str], Any]) -> Observe:
     """Return a function from an event to the line that it writes."""
     aws("sqs").create_queue(QueueName="results")
     lines: list[dict[str, Any]] = []
-    monitor = Monitor(lambda line: lines.append(json.loads(line)))
+    monitor = Monitor(lambda line: lines.append(json.loads(line)), embeds_metrics=True)
     settings = read_settings({"MINNOW_RESULTS": "sqs://results"})
     resources = Resources(Model(tiny_classifier, settings.limits, monitor), settings.events)
 

@@ -21,7 +21,9 @@ def call(tiny_bundle, tmp_path):
         path = tmp_path / name / "manifest.json"
         task = {"kind": "single-label", "labels": labels}
         path.write_text(json.dumps(json.loads(path.read_text()) | {"name": name, "task": task}))
-    return caller(Service(load_models(tmp_path, monitor=Monitor(None, Prometheus())), Settings()))
+    return caller(
+        Service(load_models(tmp_path, monitor=Monitor(prometheus=Prometheus())), Settings())
+    )
 
 
 @pytest.mark.parametrize(("name", "label"), [("books", "buy"), ("films", "pos")])

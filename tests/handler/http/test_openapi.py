@@ -47,13 +47,15 @@ def count_line(line):
 
 
 def make_app():
-    monitor = Monitor(count_line, Prometheus())
+    monitor = Monitor(count_line, prometheus=Prometheus())
     return create_app(Service(make_models(CLASSIFIER, monitor=monitor), SETTINGS))
 
 
 def make_lambda_app():
     """Return an ASGI app that sends every request through a Lambda event, a sender at a time."""
-    lambda_http = LambdaHttp(make_models(CLASSIFIER, monitor=Monitor(count_line)), SETTINGS)
+    lambda_http = LambdaHttp(
+        make_models(CLASSIFIER, monitor=Monitor(count_line, embeds_metrics=True)), SETTINGS
+    )
     # Mangum runs its own event loop, always the one of the thread that made it.
     thread = ThreadPoolExecutor(max_workers=1)
     num_calls = 0
