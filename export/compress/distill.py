@@ -52,8 +52,7 @@ def prepare_distillation(run: Run, epochs: int) -> Distillation:
         epochs: Of every fine-tuning.
 
     Raises:
-        DataError: A file is gone or not what the run was trained on, or the run's model is no
-            better than one answer for all.
+        DataError: A file is gone or not what the run was trained on.
         SettingsError: No epochs.
     """
     objective = make_objective(run.task)
@@ -62,7 +61,6 @@ def prepare_distillation(run: Run, epochs: int) -> Distillation:
     words = Tokenizer.from_file(str(run.tokenizer_path))
     train_part, dev_part = data.split(settings.dev_fraction, settings.seed)
     train, dev = (encode_part(part, words, objective) for part in (train_part, dev_part))
-    check_teacher(run, dev.targets, objective)
     recipe = load_recipe(settings.recipe)
     return Distillation(recipe, objective, settings, train, dev, dev_part.texts)
 
@@ -76,14 +74,12 @@ def fine_tune_settings(run: Run, epochs: int) -> Settings:
     return override(own, {"epochs": epochs, "patience": epochs})
 
 
-def check_teacher(run: Run, targets: NDArray[np.float32], objective: Objective) -> None:
+def check_teacher(run: Run, distillation: Distillation) -> None:
     """Raise DataError unless the run's model is better than one answer for every text.
 
     By more than a standard error of that answer's score, so that luck does not count.
-
-    Args:
-        targets: Of the development rows, float32, shape (rows, num_outputs).
     """
+    objective, targets = distillation.objective, distillation.dev.targets
     answer = np.broadcast_to(targets.mean(axis=0), targets.shape)
     scores = objective.row_scores(answer, targets)
     score: float = run.metadata["metrics"]["dev"][objective.score_name]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from export.bundle_writer import check_free
-from export.compress.distill import prepare_distillation
+from export.compress.distill import check_teacher, prepare_distillation
 from export.compress.points import (
     PRECISIONS,
     WHOLE,
@@ -92,6 +92,7 @@ def search(
     The arguments are those of `compress_run`.
     """
     distillation = prepare_distillation(run, fine_tune_epochs)
+    check_teacher(run, distillation)
     folder = out.with_name(f"{out.name}.compression")
     _claim(folder, run, settings, force)
     trials = Trials(run, folder, budget, distillation, settings)
