@@ -30,8 +30,9 @@ from handler.events.work import CONTINUE, ObjectRef
 from handler.objects.source import ObjectChanged, ObjectFile, open_object
 from handler.objects.upload import Upload, UploadFile, UploadGone
 from handler.rows.formats import Format, compress, detect_format
+from handler.rows.reader import open_rows
 from handler.rows.rows import Position, Rows
-from handler.rows.score import encode_block, label_texts, open_rows, read_blocks
+from handler.rows.score import encode_block, predict_each, read_blocks
 
 logger = logging.getLogger("minnow")
 STATE = ".minnow/"
@@ -164,8 +165,8 @@ def _score_rows(
         if not start.row and rows.header:
             output.append(compress(rows.header, job.file_format.compression))
         for block in read_blocks(rows, model.limits):
-            labels = label_texts(model.classifier, block.texts)
-            content, rejects = encode_block(rows, block, labels, model.version)
+            predictions = predict_each(model.classifier, block.texts)
+            content, rejects = encode_block(rows, block, predictions, model.task, model.version)
             if content:
                 output.append(compress(content, job.file_format.compression))
             rejected.append(rejects)
@@ -212,14 +213,15 @@ def _hand_on(
 
 
 def _join_labels(job: Job, resources: Resources) -> None:
-    from handler.rows.parquet import join_labels
+    from handler.rows.parquet import join_cells
 
     labels_file, _ = open_object(resources.s3, ObjectRef(job.output.name, job.labels_key))
     upload = _open_upload(job, job.result_key, resources)
-    join_labels(
+    join_cells(
         _buffered(ObjectFile(resources.s3, job.source, job.size)),
         _buffered(labels_file),
         cast(BinaryIO, UploadFile(upload)),
+        resources.model.task.columns,
         resources.model.version,
     )
     upload.finish()
@@ -267,7 +269,8 @@ def _open_upload(job: Job, key: str, resources: Resources) -> Upload:
 
 def _open_source(job: Job, start: Position, resources: Resources) -> Rows:
     stream = _buffered(ObjectFile(resources.s3, job.source, job.size))
-    return open_rows(stream, job.file_format, resources.settings.text_column, start)
+    columns = [resources.settings.text_column]
+    return open_rows(stream, job.file_format, columns, start, resources.model.task.columns)
 
 
 def _buffered(file: ObjectFile) -> BinaryIO:
