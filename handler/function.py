@@ -17,18 +17,22 @@ if TYPE_CHECKING:
     from handler.http.lambda_http import LambdaHttp
 
 
+IS_LAMBDA = "AWS_LAMBDA_RUNTIME_API" in os.environ
+
+
 def write_line(line: str) -> None:
     """Write a line of the log: to standard output, where CloudWatch reads embedded metrics.
 
     Outside Lambda the reply goes there, and the log to standard error.
     """
-    stream = sys.stdout if "AWS_LAMBDA_RUNTIME_API" in os.environ else sys.stderr
+    stream = sys.stdout if IS_LAMBDA else sys.stderr
     stream.write(line)
     stream.flush()
 
 
 SETTINGS = read_settings()
-MODELS = load_models(SETTINGS.bundle, SETTINGS.limits, Monitor(write_line), SETTINGS.threads)
+MONITOR = Monitor(write_line, embeds_metrics=IS_LAMBDA)
+MODELS = load_models(SETTINGS.bundle, SETTINGS.limits, MONITOR, SETTINGS.threads)
 RESOURCES = Resources(MODELS.default, SETTINGS.events)
 _http: LambdaHttp | None = None
 

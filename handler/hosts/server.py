@@ -59,7 +59,7 @@ def serve(settings: Settings, host: str, port: int, device: str = "cpu") -> None
 
     from handler.http.app import create_app
 
-    models = load_on(device, settings, Monitor(sys.stderr.write, Prometheus()))
+    models = load_on(device, settings, Monitor(sys.stderr.write, prometheus=Prometheus()))
     uvicorn.run(
         create_app(Service(models, settings)),
         host=host,

@@ -81,6 +81,7 @@ class Exchange:
         else:
             line |= {"records": self.records, "failed_records": self.failed_records}
             line["level"] = "warning" if self.failed_records else "info"
+            line["level"] = "error" if self.problem else line["level"]
             line["message"] = "event"
         line["latency_ms"] = round(self.latency_ms, 3)
         line |= {name: getattr(self, name) for name in COUNTS}
@@ -95,24 +96,29 @@ class Monitor:
 
     Args:
         write: Takes the log, a line at a time; None: nothing is written.
-        prometheus: Counts for `GET /metrics`. Without it the lines are in CloudWatch's embedded
-            metric format, and so are the metrics.
+        prometheus: Counts for `GET /metrics`.
+        embeds_metrics: Lines are in CloudWatch's embedded format, which makes metrics of them.
     """
 
-    def __init__(self, write: Write | None = None, prometheus: Prometheus | None = None) -> None:
+    def __init__(
+        self,
+        write: Write | None = None,
+        *,
+        prometheus: Prometheus | None = None,
+        embeds_metrics: bool = False,
+    ) -> None:
         self.prometheus = prometheus
         self._write = write
+        self._embeds_metrics = embeds_metrics
 
     def observe(self, exchange: Exchange) -> None:
         """Count one exchange and write its line."""
         if self.prometheus is not None:
             self.prometheus.count(exchange)
-        if self._write is None:
-            return
-        if self.prometheus is not None:
-            self.log({"timestamp": round(time.time(), 3), **exchange.describe()})
-        else:
+        if self._write is not None and self._embeds_metrics:
             self._write(embed_metrics(exchange) + "\n")
+        else:
+            self.log({"timestamp": round(time.time(), 3), **exchange.describe()})
 
     def log(self, line: Mapping[str, Any]) -> None:
         """Write one line of JSON."""
