@@ -1,4 +1,4 @@
-"""Scoring one object: rows in, the same file with labels out, over as many invocations as it takes.
+"""Scoring one object: rows in, the same file with predictions out, over several invocations.
 
     s3://IN/reviews.csv.gz -> s3://OUT/PREFIX/IN/reviews.csv.gz
                               s3://OUT/PREFIX/IN/reviews.csv.gz.rejected   rows left out, and why
@@ -62,10 +62,10 @@ class Job:
         return f"{self.output.path}{STATE}{self.job_id}/"
 
     @property
-    def labels_key(self) -> str:
-        """Where the rows go first: a Parquet file's labels are joined to it at the end."""
+    def cells_key(self) -> str:
+        """Where the rows go first: a Parquet file's cells are joined to it at the end."""
         is_parquet = self.file_format.kind == "parquet"
-        return f"{self.state_prefix}labels" if is_parquet else self.result_key
+        return f"{self.state_prefix}cells" if is_parquet else self.result_key
 
 
 def score_object(
@@ -135,12 +135,12 @@ def remaining_ms(context: Any) -> Callable[[], int]:
 def _run(job: Job, progress: dict[str, Any], invocation: Invocation) -> dict[str, Any]:
     resources = invocation.resources
     if not _stands(job, job.result_key, resources):
-        if job.labels_key == job.result_key or not _stands(job, job.labels_key, resources):
+        if job.cells_key == job.result_key or not _stands(job, job.cells_key, resources):
             continuation = _score_rows(job, progress, invocation)
             if continuation is not None:
                 return continuation
-        if job.labels_key != job.result_key:
-            _join_labels(job, resources)
+        if job.cells_key != job.result_key:
+            _join_cells(job, resources)
     _clean_up(job, resources)
     logger.info("job %s: done", job.job_id)
     return {"status": "done", "result": f"s3://{job.output.name}/{job.result_key}"}
@@ -153,7 +153,7 @@ def _score_rows(
     resources, model = invocation.resources, invocation.resources.model
     remaining = remaining_ms(invocation.context)
     output, rejected = (
-        _open_upload(job, key, resources) for key in (job.labels_key, job.rejected_key)
+        _open_upload(job, key, resources) for key in (job.cells_key, job.rejected_key)
     )
     start = Position()
     if progress:
@@ -170,6 +170,8 @@ def _score_rows(
             if content:
                 output.append(compress(content, job.file_format.compression))
             rejected.append(rejects)
+            scored = [prediction for prediction in predictions if prediction is not None]
+            invocation.exchange.count(model.task, scored)
             if remaining() < resources.settings.reserve_ms:
                 return _hand_on(job, block.end, output, rejected, resources)
     except InvalidInput:
@@ -212,14 +214,14 @@ def _hand_on(
     return {"status": "continued", "rows": position.row}
 
 
-def _join_labels(job: Job, resources: Resources) -> None:
+def _join_cells(job: Job, resources: Resources) -> None:
     from handler.rows.parquet import join_cells
 
-    labels_file, _ = open_object(resources.s3, ObjectRef(job.output.name, job.labels_key))
+    cells_file, _ = open_object(resources.s3, ObjectRef(job.output.name, job.cells_key))
     upload = _open_upload(job, job.result_key, resources)
     join_cells(
         _buffered(ObjectFile(resources.s3, job.source, job.size)),
-        _buffered(labels_file),
+        _buffered(cells_file),
         cast(BinaryIO, UploadFile(upload)),
         resources.model.task.columns,
         resources.model.version,
@@ -249,7 +251,7 @@ def _clean_up(job: Job, resources: Resources) -> None:
             s3.delete_objects(
                 Bucket=bucket, Delete={"Objects": [{"Key": entry["Key"]} for entry in left]}
             )
-        for key in {job.result_key, job.rejected_key, job.labels_key}:
+        for key in {job.result_key, job.rejected_key, job.cells_key}:
             reply = s3.list_multipart_uploads(Bucket=bucket, Prefix=key)
             for entry in reply.get("Uploads", []):
                 if entry["Key"] == key:
