@@ -14,7 +14,7 @@ from tests.helpers import wide_deep
 from tests.helpers.killed import Killed, kill_after_batches
 from tests.helpers.objectives import single_label
 from tests.helpers.tiny_run import ATOL, NUM_ROWS, SETTINGS, weights_of
-from training.data import Encoded
+from training.data import Encoded, Sources
 from training.errors import DataError, RunError
 from training.fit import fit
 from training.readers import read_dataset
@@ -23,7 +23,7 @@ from training.recipes.stacked import build_model
 from training.run_folder import read_run
 from training.split import split_rows
 from training.tasks import make_objective
-from training.train import Sources, load_predictor, reference_rows, train_run
+from training.train import load_predictor, reference_rows, train_run
 
 pytestmark = pytest.mark.slow
 
