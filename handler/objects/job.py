@@ -183,12 +183,32 @@ def _score_rows(
         rejected.abort()
         raise
     # The result comes last: where it stands, all of it stands.
-    if rejected.buffer or rejected.upload_id:
+    if rejected.buffer or rejected.upload_id or not _remove_rejected(job, service):
         rejected.finish()
-    else:
-        service.s3.delete_object(Bucket=job.output.name, Key=job.rejected_key)
     output.finish()
     return None
+
+
+def _remove_rejected(job: Job, service: Service) -> bool:
+    """Remove the rejected rows of an earlier version, which beside this result would mislead.
+
+    Returns:
+        False where the role may not delete: an empty object is to take their place.
+    """
+    place = {"Bucket": job.output.name, "Key": job.rejected_key}
+    try:
+        # Mostly there are none, and a bucket with versions marks each deletion, even of nothing.
+        service.s3.head_object(**place)
+    except Exception as error:
+        if error_code(error) in ("404", "NoSuchKey"):
+            return True
+    try:
+        service.s3.delete_object(**place)
+    except Exception as error:
+        if error_code(error) == "AccessDenied":
+            return False
+        raise DeliveryError(f"delete_object failed: {error_code(error)}") from error
+    return True
 
 
 def _hand_on(
@@ -250,9 +270,10 @@ def _clean_up(job: Job, service: Service) -> None:
     try:
         left = s3.list_objects_v2(Bucket=bucket, Prefix=job.state_prefix).get("Contents", [])
         if left:
-            s3.delete_objects(
-                Bucket=bucket, Delete={"Objects": [{"Key": entry["Key"]} for entry in left]}
-            )
+            keys = [{"Key": entry["Key"]} for entry in left]
+            reply = s3.delete_objects(Bucket=bucket, Delete={"Objects": keys})
+            if refused := {entry["Code"] for entry in reply.get("Errors", [])}:
+                logger.warning("job %s: not all tails were removed: %s", job.job_id, refused)
         for key in {job.result_key, job.rejected_key, job.labels_key}:
             reply = s3.list_multipart_uploads(Bucket=bucket, Prefix=key)
             for entry in reply.get("Uploads", []):
