@@ -11,8 +11,8 @@ import pytest
 
 from handler.errors import SettingsError
 from handler.event_settings import EventSettings, Target, read_event_settings
+from tests.helpers.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 ANY_SINK = "wanted one of sqs://NAME, s3://NAME, eventbridge://NAME, dynamodb://NAME"
 REFUSED = [
     ("MINNOW_RESULTS", "foo", f"MINNOW_RESULTS is 'foo', {ANY_SINK}"),

@@ -13,12 +13,12 @@ import pytest
 from pyarrow import parquet
 
 from handler.errors import DeliveryError
+from tests.helpers.aws import load_event
 from tests.helpers.aws_calls import Call, record_calls
 from tests.helpers.deployment import (
     Clock,
     Deployment,
     deploy,
-    load_event,
     make_s3_event,
     wrap_in_eventbridge,
     wrap_in_sns,

@@ -15,16 +15,9 @@ from typing import Any
 import boto3
 import pytest
 
+from tests.helpers.aws import ENVIRONMENT, load_event
 from tests.helpers.aws_calls import Authorize, Call, record_calls
 from tests.helpers.template import REGION, Stack
-
-EVENTS = Path(__file__).parents[1] / "events"
-CREDENTIALS = {
-    "AWS_ACCESS_KEY_ID": "testing",
-    "AWS_SECRET_ACCESS_KEY": "testing",
-    "AWS_DEFAULT_REGION": REGION,
-    "AWS_EC2_METADATA_DISABLED": "true",
-}
 
 
 class Clock:
@@ -76,7 +69,7 @@ def deploy(
         environment: Variables besides the stack's, or in place of them.
     """
     urllib.request.urlopen(f"{moto_url}/moto-api/reset", data=b"").close()
-    variables = {**CREDENTIALS, "AWS_ENDPOINT_URL": moto_url, "MINNOW_BUNDLE": str(bundle)}
+    variables = {**ENVIRONMENT, "AWS_ENDPOINT_URL": moto_url, "MINNOW_BUNDLE": str(bundle)}
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {**variables, **stack.environment, **environment}.items():
             patch.setenv(name, value)
@@ -98,11 +91,6 @@ def _make_resources(stack: Stack) -> None:
         s3.put_bucket_versioning(Bucket=name, VersioningConfiguration=versioning)
     for queue in stack.find_properties("AWS::SQS::Queue").values():
         sqs.create_queue(QueueName=queue["QueueName"])
-
-
-def load_event(name: str) -> Any:
-    """Return an event of `tests/events`."""
-    return json.loads((EVENTS / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def make_s3_event(bucket: str, key: str, etag: str = "", version_id: str = "") -> dict[str, Any]:

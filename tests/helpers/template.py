@@ -15,7 +15,9 @@ from typing import Any
 
 import yaml
 
-TEMPLATE = Path(__file__).parents[2] / "template.yaml"
+from tests.helpers.paths import ROOT
+
+TEMPLATE = ROOT / "template.yaml"
 REGION = "eu-west-1"
 ACCOUNT = "123456789012"  # moto's
 STACK = "minnow"

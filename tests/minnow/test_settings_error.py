@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.helpers.paths import ROOT
+
 EVENT = ROOT / "tests" / "events" / "direct_text.json"
 QUEUE = "http://127.0.0.1:9/1/texts"  # never reached
 

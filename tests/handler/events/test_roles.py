@@ -22,6 +22,7 @@ import pytest
 from tests.helpers.aws_calls import Call
 from tests.helpers.deliveries import Recording, run_everything, send_by_every_sink
 from tests.helpers.deployment import deploy
+from tests.helpers.paths import ROOT
 from tests.helpers.policies import (
     Need,
     find_unused,
@@ -34,7 +35,6 @@ from tests.helpers.template import Stack, list_combinations, read_template
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[3]
 TEMPLATE = read_template()
 KINDS = (  # what tells which rights are granted, and which are needed
     "AWS::IAM::Role",
