@@ -29,6 +29,7 @@ from handler.errors import DeliveryError, InvalidInput
 from handler.events.work import ObjectRef
 from handler.inference.classifier import Classifier, Prediction, load_classifier
 from handler.objects.source import ObjectChanged, open_object
+from handler.objects.upload import remove_object
 from handler.rows.formats import compress, detect_format
 from handler.rows.reader import open_rows
 from handler.rows.rows import Position, Rows
@@ -339,8 +340,9 @@ def _put(path: Path, url: str) -> None:
     try:
         if rejected.exists():
             client.upload_file(str(rejected), bucket, f"{key}.rejected")
-        else:
-            client.delete_object(Bucket=bucket, Key=f"{key}.rejected")
+        elif not remove_object(client, bucket, f"{key}.rejected"):
+            # One of an earlier result would mislead: an empty one takes its place.
+            client.put_object(Bucket=bucket, Key=f"{key}.rejected", Body=b"")
         client.upload_file(str(path), bucket, key)
     except Exception as error:  # of the client and of its transfers, which hides the service's code
         raise DeliveryError(f"{url}: cannot be written: {error}") from error

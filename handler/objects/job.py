@@ -28,7 +28,7 @@ from handler.event_settings import Target
 from handler.events.resources import Invocation, Resources
 from handler.events.work import CONTINUE, ObjectRef
 from handler.objects.source import ObjectChanged, ObjectFile, open_object
-from handler.objects.upload import Upload, UploadFile, UploadGone
+from handler.objects.upload import Upload, UploadFile, UploadGone, remove_object
 from handler.rows.formats import Format, compress, detect_format
 from handler.rows.reader import open_rows
 from handler.rows.rows import Position, Rows
@@ -179,11 +179,11 @@ def _score_rows(
         output.abort()
         rejected.abort()
         raise
-    # The result comes last: where it stands, all of it stands.
-    if rejected.buffer or rejected.upload_id:
+    # The result comes last: where it stands, all of it stands. Beside it the rejected rows of an
+    # earlier version would mislead: where they cannot be removed, an empty object replaces them.
+    has_rejected = rejected.buffer or rejected.upload_id
+    if has_rejected or not remove_object(resources.s3, rejected.bucket, rejected.key):
         rejected.finish()
-    else:
-        resources.s3.delete_object(Bucket=job.output.name, Key=job.rejected_key)
     output.finish()
     return None
 
@@ -248,9 +248,10 @@ def _clean_up(job: Job, resources: Resources) -> None:
     try:
         left = s3.list_objects_v2(Bucket=bucket, Prefix=job.state_prefix).get("Contents", [])
         if left:
-            s3.delete_objects(
-                Bucket=bucket, Delete={"Objects": [{"Key": entry["Key"]} for entry in left]}
-            )
+            keys = [{"Key": entry["Key"]} for entry in left]
+            reply = s3.delete_objects(Bucket=bucket, Delete={"Objects": keys})
+            if refused := {entry["Code"] for entry in reply.get("Errors", [])}:
+                logger.warning("job %s: not all tails were removed: %s", job.job_id, refused)
         for key in {job.result_key, job.rejected_key, job.cells_key}:
             reply = s3.list_multipart_uploads(Bucket=bucket, Prefix=key)
             for entry in reply.get("Uploads", []):
