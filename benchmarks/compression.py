@@ -27,12 +27,14 @@ def main() -> None:
     from export.compress.points import measure_latency
     from export.export import ExportSettings, export_run
     from handler.inference.classifier import load_classifier
-    from minnow import load_model
-    from training.metrics import evaluate
     from training.readers import Columns, read_dataset
     from training.run_folder import read_run
+    from training.tasks import make_objective
+    from training.train import load_predictor
 
-    columns = read_run(options.run).metadata["columns"]
+    run = read_run(options.run)
+    objective = make_objective(run.task)
+    columns = run.metadata["columns"]
     dataset = read_dataset(options.data, Columns(columns["text"], columns["label"]))
     with tempfile.TemporaryDirectory() as folder:
         unpruned = Path(folder) / "float32"
@@ -41,12 +43,12 @@ def main() -> None:
     names = ["unpruned float32", *map(str, options.bundles)]
     latencies = measure_latency(classifiers, dataset.texts)
 
-    labels, predict = load_model(options.run)
-    keras_accuracy = evaluate(dataset.labels, predict(dataset.texts), labels)["accuracy"]
+    keras_outputs = load_predictor(run)(dataset.texts)
+    keras_accuracy = objective.evaluate(dataset.labels, keras_outputs)["accuracy"]
     rows: list[dict[str, Any]] = []
     for name, classifier, (latency_ms, cpu_ms) in zip(names, classifiers, latencies, strict=True):
-        probabilities = classifier.predict_outputs(dataset.texts)
-        accuracy = evaluate(dataset.labels, probabilities, labels)["accuracy"]
+        outputs = classifier.predict_outputs(dataset.texts)
+        accuracy = objective.evaluate(dataset.labels, outputs)["accuracy"]
         rows.append(
             {
                 "name": name,

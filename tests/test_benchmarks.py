@@ -67,11 +67,11 @@ def test_accuracy(tiny_data, tmp_path, monkeypatch):
     # Quantizing fastText takes over a minute, and so does either recipe's training.
     baselines = {k: v for k, v in accuracy.BASELINES.items() if "quantized" not in k}
     monkeypatch.setattr(accuracy, "BASELINES", baselines)
-    monkeypatch.setattr(accuracy, "RECIPES", {"seed": (SETTINGS, (0, 1))})
+    monkeypatch.setattr(accuracy, "RECIPES", {"stacked": (SETTINGS, (0, 1))})
 
     rows = accuracy.measure_set("tiny", tiny_data, tiny_data, tmp_path / "work")
     accuracy.write_results(tmp_path / "results", "tiny", rows)
 
     table = (tmp_path / "results" / "accuracy.md").read_text()
-    for name in (*baselines, "Minnow `seed`: int8 bundle"):
+    for name in (*baselines, "Minnow `stacked`: int8 bundle"):
         assert f"| {name} | " in table

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,24 +81,6 @@ def read_dataset(path: Path, columns: Columns | None = None) -> Dataset:
     if not texts:
         raise DataError(f"{path}: holds no rows, wanted labelled texts")
     return Dataset(texts, labels, groups or None, path, digest.hexdigest())
-
-
-def check_trainable(dataset: Dataset) -> None:
-    """Raise DataError unless there are two labels or more, with two rows or more each."""
-    counts = Counter(dataset.labels)
-    if len(counts) < 2:
-        raise DataError(
-            f"{dataset.path}: every row has the label {dataset.labels[0]!r}, wanted two labels or "
-            "more. Is this the right --label-column?"
-        )
-    rare = sorted(label for label, count in counts.items() if count < 2)
-    if rare:
-        names = ", ".join(repr(label) for label in rare[:5]) + (" …" if len(rare) > 5 else "")
-        raise DataError(
-            f"{dataset.path}: {len(rare)} of {len(counts)} labels have one row only ({names}), "
-            "wanted two or more: one to learn from, one to check. Add rows, or merge the labels; "
-            "with this many labels, is this the right --label-column?"
-        )
 
 
 def _read_text(value: object, path: Path, number: int, column: str) -> str:

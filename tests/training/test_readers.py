@@ -9,7 +9,7 @@ import pytest
 from pyarrow import parquet
 
 from training.errors import DataError
-from training.readers import Columns, Dataset, check_trainable, read_dataset
+from training.readers import Columns, read_dataset
 
 SECRET = "nobody may see this review"
 ROWS = [
@@ -436,32 +436,3 @@ def test_json_line_that_is_no_json(tmp_path):
     path.write_text(f'{{"text": "{SECRET}", label}}\n')
 
     assert_data_error(path, f"{path}: row 1: it is not JSON. Mend the row or remove it.")
-
-
-def make_dataset(labels: list[str]) -> Dataset:
-    return Dataset([SECRET] * len(labels), labels, None, Path("rows.csv"), "")
-
-
-def test_two_labels_of_two_rows_are_trainable():
-    check_trainable(make_dataset(["pos", "neg", "neg", "pos"]))
-
-
-def test_one_class_is_not_trainable():
-    with pytest.raises(DataError) as caught:
-        check_trainable(make_dataset(["pos", "pos"]))
-
-    assert str(caught.value) == (
-        "rows.csv: every row has the label 'pos', wanted two labels or more. "
-        "Is this the right --label-column?"
-    )
-
-
-def test_class_with_one_row_is_not_trainable():
-    with pytest.raises(DataError) as caught:
-        check_trainable(make_dataset(["pos", "pos", "neg", "neg", "mixed"]))
-
-    assert str(caught.value) == (
-        "rows.csv: 1 of 3 labels have one row only ('mixed'), wanted two or more: one to learn "
-        "from, one to check. Add rows, or merge the labels; with this many labels, is this the "
-        "right --label-column?"
-    )
