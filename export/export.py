@@ -14,7 +14,7 @@ import keras
 import onnx
 
 from export.bundle_writer import check_free, write_bundle
-from export.convert import OPSET, convert_model, count_lstm_layers
+from export.convert import OPSET, convert_model, count_recurrent_layers
 from export.errors import ExportError, ToleranceError
 from export.optimize import optimize_model
 from export.quantize import quantize_model
@@ -59,16 +59,21 @@ class ExportSettings:
 
 @dataclass(frozen=True)
 class Converted:
-    """A run's float32 graph and how many LSTM nodes it must have."""
+    """What `convert_run` gives.
+
+    Args:
+        graph: The run's float32 graph.
+        num_layers: Recurrent kind -> layers of the Keras model, each of which must be one node.
+    """
 
     graph: onnx.ModelProto
-    num_lstm: int
+    num_layers: Mapping[str, int]
 
 
 def convert_run(run: Run) -> Converted:
     """Return the float32 graph of the run's Keras model."""
     model = keras.saving.load_model(run.model_path, compile=False)
-    return Converted(optimize_model(convert_model(model)), count_lstm_layers(model))
+    return Converted(optimize_model(convert_model(model)), count_recurrent_layers(model))
 
 
 def export_run(
@@ -116,7 +121,7 @@ def _export(
             graph, settings.reduce_range, settings.embedding_bits or 4, settings.sparsity
         )
         graph = optimize_model(quantized)
-    census = check_nodes(graph, converted.num_lstm)
+    census = check_nodes(graph, converted.num_layers)
     metrics: dict[str, Any] = {}
 
     def check(classifier: Classifier) -> Mapping[str, Any]:

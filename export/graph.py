@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -166,14 +166,14 @@ class Graph:
             if node is None or node.output[0] in seen:
                 return
             seen.add(node.output[0])
-            for source in node.input:
+            for source in _names_read(node):
                 visit(source)
             needed.append(node)
 
         for name in sorted(outputs):
             visit(name)
         nodes = [NodeProto.FromString(node.SerializeToString()) for node in needed]
-        used = {name for node in nodes for name in node.input}
+        used = {name for node in nodes for name in _names_read(node)}
         tensors = [tensor for tensor in self.proto.initializer if tensor.name in used]
         tensors = [type(tensor).FromString(tensor.SerializeToString()) for tensor in tensors]
         del self.proto.node[:], self.proto.initializer[:], self.proto.value_info[:]
@@ -183,6 +183,14 @@ class Graph:
     def _unique(self, hint: str) -> str:
         self._counter += 1
         return f"{hint}__{self._counter}"
+
+
+def _names_read(node: NodeProto) -> Iterator[str]:
+    """Yield the edges that `node` reads, those that its inner graphs (a Loop's) read included."""
+    yield from node.input
+    for item in node.attribute:
+        for inner in item.g.node:
+            yield from _names_read(inner)
 
 
 def attribute(node: NodeProto, name: str) -> Any:

@@ -10,8 +10,8 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
-# As in handler/inference/classifier.py: ONNX Runtime's wheels report to Microsoft unless told not to before
-# the import.
+# As in handler/inference/classifier.py: ONNX Runtime's wheels report to Microsoft unless told not
+# to before the import.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import numpy as np  # noqa: E402

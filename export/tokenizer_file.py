@@ -17,7 +17,9 @@ MAX_SHARED = 40  # letters of the word before that a word may repeat; "X" in the
 
 
 def pack_tokenizer(tokenizer_json: bytes) -> bytes:
-    """Return what `handler.inference.bundle.unpack_tokenizer` reads, the same bytes for the same words.
+    """Return what `handler.inference.bundle.unpack_tokenizer` reads.
+
+    The same words give the same bytes.
 
     Raises:
         ExportError: Not a word-level tokenizer, or a word with a space in it.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,10 +11,10 @@ import onnx
 from numpy.typing import NDArray
 
 from export.errors import ExportError, ToleranceError
+from export.layers import RECURRENT_KINDS
 from export.run_reader import Run
 from handler.inference.classifier import Classifier
 
-FUSED = ("LSTM", "DynamicQuantizeLSTM")
 FORBIDDEN = ("Loop", "Scan", "If")
 
 
@@ -40,20 +41,26 @@ TOLERANCES = {
 }
 
 
-def check_nodes(model: onnx.ModelProto, num_lstm: int) -> dict[str, int]:
+def check_nodes(model: onnx.ModelProto, num_layers: Mapping[str, int]) -> dict[str, int]:
     """Return how many nodes of each type the graph has.
 
+    Args:
+        num_layers: Recurrent kind -> how many layers the Keras model has, from
+            `count_recurrent_layers`.
+
     Raises:
-        ExportError: Not `num_lstm` fused LSTM nodes, or a Loop, Scan or If.
+        ExportError: Not as many fused nodes as layers, or a Loop, Scan or If.
     """
     census = Counter(node.op_type for node in model.graph.node)
-    found = sum(census[op_type] for op_type in FUSED)
     loops = {op_type: census[op_type] for op_type in FORBIDDEN if census[op_type]}
-    if found != num_lstm or loops:
-        raise ExportError(
-            f"the graph has {found} fused LSTM nodes and {loops or 'no loops'}, wanted {num_lstm} "
-            "and no Loop, Scan or If. Use LSTM layers with their default activations."
-        )
+    for kind in RECURRENT_KINDS:
+        found, wanted = sum(census[name] for name in kind.NODE_TYPES), num_layers[kind.NAME]
+        if found != wanted or loops:
+            raise ExportError(
+                f"the graph has {found} fused {kind.NAME} nodes and {loops or 'no loops'}, wanted "
+                f"{wanted} and no Loop, Scan or If. Use {kind.NAME} layers with their default "
+                "activations."
+            )
     return dict(sorted(census.items()))
 
 
