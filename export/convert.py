@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from export.graph import Graph
 from export.layers import RECURRENT_KINDS, kind_of
+from export.masks import check_masks
 from export.passes import simplify
 from export.passes.naming import name_outputs
 from export.passes.recurrent import drop_zero_states, set_sequence_lens
@@ -31,15 +32,17 @@ def convert_model(model: keras.Model) -> onnx.ModelProto:
     Keras.
 
     Raises:
-        ExportError: A recurrent layer starts from a state that is not zero.
+        ExportError: A mask does in Keras what `sequence_lens` cannot do, or a recurrent layer
+            starts from a state that is not zero.
     """
+    skips_padding = check_masks(model)
     graph = Graph(trace(make_twin(model)))
     for layer in model.layers:
         kind = kind_of(layer)
         if kind is not None:
             kind.find(graph, layer)
     drop_zero_states(graph)
-    if has_masks(model):
+    if skips_padding:
         set_sequence_lens(graph)
     simplify(graph)
     name_outputs(graph)
@@ -53,11 +56,6 @@ def make_twin(model: keras.Model) -> keras.Model:
     twin = keras.Model.from_config(_without_masks(model.get_config()))
     twin.set_weights(model.get_weights())
     return twin
-
-
-def has_masks(model: keras.Model) -> bool:
-    """Say whether any layer of `model` makes a mask."""
-    return any(getattr(layer, "mask_zero", False) for layer in model.layers)
 
 
 def count_recurrent_layers(model: keras.Model) -> dict[str, int]:
