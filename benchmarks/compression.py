@@ -45,7 +45,7 @@ def main() -> None:
     keras_accuracy = evaluate(dataset.labels, predict(dataset.texts), labels)["accuracy"]
     rows: list[dict[str, Any]] = []
     for name, classifier, (latency_ms, cpu_ms) in zip(names, classifiers, latencies, strict=True):
-        probabilities = classifier.predict_probabilities(dataset.texts)
+        probabilities = classifier.predict_outputs(dataset.texts)
         accuracy = evaluate(dataset.labels, probabilities, labels)["accuracy"]
         rows.append(
             {

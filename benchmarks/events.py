@@ -55,12 +55,12 @@ options = onnxruntime.SessionOptions()
 options.intra_op_num_threads = 1
 onnxruntime.InferenceSession(sys.argv[1] + "/model.onnx", options)
 """
-ENTRY_POINT = "import json, sys; from handler.function import SERVICE, handler"
+ENTRY_POINT = "import json, sys; from handler.function import RESOURCES, handler"
 # A sink that takes the results and sends nothing: what is left is all but boto3.
 FIRST_BATCH = f"""
 {ENTRY_POINT}
 from types import SimpleNamespace
-SERVICE.__dict__["sink"] = SimpleNamespace(send=lambda results: {{}}, feeds=lambda arn: False)
+RESOURCES.__dict__["sink"] = SimpleNamespace(send=lambda results: {{}}, feeds=lambda arn: False)
 assert handler(json.load(sys.stdin), None) == {{"batchItemFailures": []}}
 """
 WITH_BOTO3 = f"""
@@ -123,7 +123,7 @@ def run_moto() -> Iterator[str]:
 def report_batches(texts: list[str], rounds: int) -> None:
     import boto3
 
-    from handler.function import CLASSIFIER, handler
+    from handler.function import MODELS, handler
 
     sqs = boto3.client("sqs")
     queue = sqs.create_queue(QueueName="results")["QueueUrl"]
@@ -145,7 +145,7 @@ def report_batches(texts: list[str], rounds: int) -> None:
             measured = measure(way)
             if round_number:  # the first one opens connections
                 seconds[name].append(measured)
-    tokens = [len(encoding.ids) for encoding in CLASSIFIER.encode_texts(texts)]
+    tokens = [len(encoding.ids) for encoding in MODELS.default.classifier.encode_texts(texts)]
     print(f"{len(texts)} reviews of {statistics.mean(tokens):.0f} tokens, {rounds} rounds\n")
     print(f"{'':16}{'records/s':>10}{'p50 s':>8}{'max s':>8}{'CPU p50 s':>11}")
     for name, measured_rounds in seconds.items():

@@ -20,6 +20,7 @@ from benchmarks.http import measure
 from handler.errors import ArtefactError
 from handler.hosts.server import load_on
 from handler.inference.classifier import Classifier
+from handler.settings import Settings
 from training.readers import read_dataset
 
 BATCH = 64  # texts of a request at most, by default
@@ -36,15 +37,19 @@ def main() -> int:
     options = parser.parse_args()
     texts = read_dataset(options.data).texts[: options.rows]
     classifiers = {
-        "CPU, int8": load_on("cpu", options.int8),
-        "CPU, float32": load_on("cpu", options.float32),
+        "CPU, int8": load("cpu", options.int8),
+        "CPU, float32": load("cpu", options.float32),
     }
     try:
-        classifiers["CUDA, float32"] = load_on("cuda", options.float32)
+        classifiers["CUDA, float32"] = load("cuda", options.float32)
     except ArtefactError as error:
         print(f"the CPU alone: {error}", file=sys.stderr)
     report(classifiers, texts, options.rounds)
     return 0
+
+
+def load(device: str, bundle: Path) -> Classifier:
+    return load_on(device, Settings(bundle=bundle)).default.classifier
 
 
 def report(classifiers: dict[str, Classifier], texts: list[str], rounds: int) -> None:
@@ -62,12 +67,12 @@ def report(classifiers: dict[str, Classifier], texts: list[str], rounds: int) ->
         )
         for parts in ([[text] for text in singles], blocks)
     )
-    found = {name: one.predict_probabilities(texts) for name, one in classifiers.items()}
+    found = {name: one.predict_outputs(texts) for name, one in classifiers.items()}
     print(f"{len(texts):,} texts, {rounds} rounds")
     print(f"{'':14}{'one text, ms':>14}{f'{BATCH} at a time, rows/s':>26}{'off CPU float32':>18}")
-    for name, probabilities in found.items():
+    for name, outputs in found.items():
         rate = rounds * len(texts) / sum(block_ms[name]) * 1000
-        off = float(np.abs(probabilities - found["CPU, float32"]).max())
+        off = float(np.abs(outputs - found["CPU, float32"]).max())
         print(f"{name:14}{statistics.median(single_ms[name]):14.2f}{rate:26,.0f}{off:18.5f}")
 
 

@@ -3,7 +3,7 @@
 Every way of asking takes its turn in each round, so that a busy machine disturbs all of them alike.
 
     bare            tokenizer.encode_batch_fast + session.run on one text, nothing else
-    http_v2 ...     the Lambda entry point on that sender's event, the table's lane
+    http_v2 ...     the Lambda entry point on that sender's event, answered from the table
     mangum_http_v2  the same event through Mangum and FastAPI
     64 requests     one text each; `batch of 64`: the same texts in one request
     ... mixed       the same with texts cut to any length
@@ -28,9 +28,11 @@ from typing import Any
 
 import numpy as np
 
-from handler.http.lambda_http import HttpLane, read_event
-from handler.http.service import Service
+from handler.http.lambda_events import read_event
+from handler.http.lambda_http import LambdaHttp
 from handler.inference.classifier import Classifier, load_classifier, pad
+from handler.inference.models import Model, Models
+from handler.inference.monitor import Monitor
 from handler.settings import Settings
 
 NUM_WORDS = 230
@@ -77,13 +79,13 @@ def make_reviews(num_texts: int) -> list[str]:
 
 def make_ways(classifier: Classifier, texts: Sequence[str]) -> dict[str, Callable[[int], Any]]:
     """Return name -> a function that answers text number i."""
-    lane = make_lane(classifier)
+    lambda_http = make_lambda_http(classifier)
     ways: dict[str, Callable[[int], Any]] = {"bare": make_bare(classifier, texts)}
     for kind in EVENTS:
         events = [make_event(kind, {"text": text}) for text in texts]
-        ways[kind] = lambda i, events=events: lane.answer(events[i % len(events)], CONTEXT)
+        ways[kind] = lambda i, events=events: lambda_http.answer(events[i % len(events)], CONTEXT)
         if kind != "function_url":  # to Mangum the same as http_v2
-            ways[f"mangum_{kind}"] = lambda i, events=events: lane.answer_by_app(
+            ways[f"mangum_{kind}"] = lambda i, events=events: lambda_http.answer_by_app(
                 events[i % len(events)], read_event(events[i % len(events)]), CONTEXT
             )
     return ways
@@ -104,7 +106,7 @@ def make_batch_ways(
     classifier: Classifier, texts: Sequence[str]
 ) -> dict[str, Callable[[int], Any]]:
     """Return name -> a function that has the 64 texts answered."""
-    lane = make_lane(classifier)
+    lambda_http = make_lambda_http(classifier)
     alike = [texts[i % len(texts)] for i in range(64)]
     rng = np.random.default_rng(7)
     mixed = [" ".join(text.split()[: rng.integers(1, NUM_WORDS)]) for text in alike]
@@ -113,17 +115,16 @@ def make_batch_ways(
         singles = [make_event("http_v2", {"text": text}) for text in chosen]
         batch = make_event("http_v2", {"texts": chosen})
         ways[f"64 requests{name}"] = lambda i, singles=singles: [
-            lane.answer(event, CONTEXT) for event in singles
+            lambda_http.answer(event, CONTEXT) for event in singles
         ]
-        ways[f"batch of 64{name}"] = lambda i, batch=batch: lane.answer(batch, CONTEXT)
+        ways[f"batch of 64{name}"] = lambda i, batch=batch: lambda_http.answer(batch, CONTEXT)
     return ways
 
 
-def make_lane(classifier: Classifier) -> HttpLane:
-    lane = HttpLane(classifier, Settings())
+def make_lambda_http(classifier: Classifier) -> LambdaHttp:
     # Lines are made and written, as in a function; only they do not fill the terminal.
-    lane.service = Service(classifier, Settings(), write=NOWHERE.write)
-    return lane
+    model = Model(classifier, monitor=Monitor(NOWHERE.write, embeds_metrics=True))
+    return LambdaHttp(Models([model]), Settings())
 
 
 CONTEXT = SimpleNamespace(aws_request_id="11111111-2222-3333-4444-555555555555")

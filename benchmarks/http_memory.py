@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.http import CONTEXT, WORDS, make_event, make_lane
+from benchmarks.http import CONTEXT, WORDS, make_event, make_lambda_http
 from handler.inference.classifier import load_classifier
 
 WARM_UP = 5_000
@@ -24,7 +24,7 @@ def main() -> int:
     parser.add_argument("--bundle", type=Path, required=True)
     parser.add_argument("--requests", type=int, default=100_000)
     options = parser.parse_args()
-    lane = make_lane(load_classifier(options.bundle))
+    lambda_http = make_lambda_http(load_classifier(options.bundle))
     rng = np.random.default_rng(7)
     kinds = ("http_v2", "rest_v1", "alb", "function_url")
     base = 0.0
@@ -35,7 +35,7 @@ def main() -> int:
             print(f"{i:8} requests {read_resident_mb():8.1f} MB", flush=True)
         words = rng.choice(WORDS, int(rng.integers(0, MAX_WORDS)))
         texts = [" ".join(words)] * int(rng.choice([1, 1, 1, 1, 1, 1, 1, 2, 5]))
-        reply = lane.answer(make_event(kinds[i % 4], {"texts": texts}), CONTEXT)
+        reply = lambda_http.answer(make_event(kinds[i % 4], {"texts": texts}), CONTEXT)
         if reply["statusCode"] != 200:
             raise RuntimeError(f"request {i} got {reply['statusCode']}")
     print(f"growth after the first {WARM_UP}: {read_resident_mb() - base:+.1f} MB")

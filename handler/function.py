@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 from handler.events import answer_event
-from handler.events.resources import Service
+from handler.events.resources import Resources
 from handler.hosts.snapshot import is_snapshot_start, register_hooks
-from handler.inference.classifier import load_classifier
+from handler.inference.models import load_models
+from handler.inference.monitor import Monitor
 from handler.settings import read_settings
 
 if TYPE_CHECKING:
-    from handler.http.lambda_http import HttpLane
+    from handler.http.lambda_http import LambdaHttp
+
+
+IS_LAMBDA = "AWS_LAMBDA_RUNTIME_API" in os.environ
+
+
+def write_line(line: str) -> None:
+    """Write a line of the log: to standard output, where CloudWatch reads embedded metrics.
+
+    Outside Lambda the reply goes there, and the log to standard error.
+    """
+    stream = sys.stdout if IS_LAMBDA else sys.stderr
+    stream.write(line)
+    stream.flush()
+
 
 SETTINGS = read_settings()
-CLASSIFIER = load_classifier(SETTINGS.bundle, SETTINGS.threads)
-SERVICE = Service(CLASSIFIER, SETTINGS)
-_http: HttpLane | None = None
+MONITOR = Monitor(write_line, embeds_metrics=IS_LAMBDA)
+MODELS = load_models(SETTINGS.bundle, SETTINGS.limits, MONITOR, SETTINGS.threads)
+RESOURCES = Resources(MODELS.default, SETTINGS.events)
+_http: LambdaHttp | None = None
 
 
 def handler(event: Any, context: Any) -> Any:
@@ -27,18 +45,18 @@ def handler(event: Any, context: Any) -> Any:
     """
     if isinstance(event, dict) and isinstance(event.get("requestContext"), dict):
         return _answer_http(event, context)
-    return answer_event(event, context, SERVICE)
+    return answer_event(event, context, RESOURCES)
 
 
 def _answer_http(event: dict[str, Any], context: Any) -> Any:
     # Imported at the first HTTP event: other events never need it.
     global _http
     if _http is None:
-        from handler.http.lambda_http import HttpLane
+        from handler.http.lambda_http import LambdaHttp
 
-        _http = HttpLane(CLASSIFIER, SETTINGS)
+        _http = LambdaHttp(MODELS, SETTINGS)
     return _http.answer(event, context)
 
 
 if is_snapshot_start():
-    register_hooks(CLASSIFIER, handler)
+    register_hooks(MODELS, handler)

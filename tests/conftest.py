@@ -3,8 +3,7 @@ from pathlib import Path
 import pytest
 
 from handler.inference.classifier import Classifier, load_classifier
-
-TESTS = Path(__file__).parent
+from tests.helpers.paths import TESTS
 
 
 @pytest.fixture(scope="session")

@@ -5,14 +5,11 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import TESTS
+from tests.helpers.benchmarks import run_benchmark
 
 
 @pytest.fixture(scope="module")
@@ -22,19 +19,6 @@ def tiny_run_bundle(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) ->
     out = tmp_path_factory.mktemp("bundles") / "int8"
     export_run(tiny_run, out)
     return out
-
-
-def run_benchmark(name: str, *arguments: str | Path) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", f"benchmarks.{name}", *map(str, arguments)],
-        cwd=TESTS.parent,
-        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 # Arguments, where {…} is a fixture's path, and what must stand in the output.

@@ -1,34 +1,39 @@
-"""The rooms' walls: who may import whom, imports inside functions included."""
+"""The rooms stand in one line, each imports only to its left, and no import runs in a circle.
+
+Imports inside functions and under TYPE_CHECKING count too.
+"""
 
 import ast
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.helpers.paths import ROOT
+
+ROOMS = ("handler", "training", "export", "minnow")
+HEAVY = {"tensorflow", "keras", "tf2onnx", "onnx"}
 FORBIDDEN = {
-    "handler": {"training", "export", "tensorflow", "keras", "tf2onnx", "onnx"},
-    "training": {"export", "handler"},
-    "export": {"training"},
+    room: set(ROOMS[index + 1 :]) | (HEAVY if room == "handler" else set())
+    for index, room in enumerate(ROOMS)
 }
 
 
-def imported_packages(source: str) -> set[str]:
-    """Return the first part of every absolute import: "from a.b import c" -> {"a"}."""
-    packages = set()
+def imported_modules(source: str) -> Iterator[str]:
+    """Yield every module or name that is imported: "from a.b import c" -> a.b, a.b.c."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            packages |= {alias.name.split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            packages.add(str(node.module).split(".")[0])
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield "." * node.level + (node.module or "")
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
         elif (
             isinstance(node, ast.Call)
             and isinstance(node.func, ast.Name | ast.Attribute)
             and getattr(node.func, "attr", getattr(node.func, "id", ""))
             in ("import_module", "__import__")
         ):
-            packages.add(_first_text(node).split(".")[0])
-    return packages
+            yield _first_text(node)
 
 
 def _first_text(call: ast.Call) -> str:
@@ -38,42 +43,94 @@ def _first_text(call: ast.Call) -> str:
     return str(argument.value) if isinstance(argument, ast.Constant) else "unreadable"
 
 
+def read_sources(*folders: str) -> dict[str, str]:
+    """Return module -> source of every file below the folders."""
+    paths = [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
+    return {name_module(path): path.read_text("utf-8") for path in paths}
+
+
+def name_module(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def find_circle(graph: dict[str, set[str]]) -> list[str]:
+    """Return the modules of one circle, in order; empty where there is none."""
+    done: set[str] = set()
+
+    def visit(module: str, road: list[str]) -> list[str]:
+        if module in road:
+            return [*road[road.index(module) :], module]
+        if module in done:
+            return []
+        for target in sorted(graph[module]):
+            if circle := visit(target, [*road, module]):
+                return circle
+        done.add(module)
+        return []
+
+    return next((circle for module in sorted(graph) if (circle := visit(module, []))), [])
+
+
 def test_imports_inside_functions_are_seen():
     source = "def f():\n    import keras.layers\n    from export.graph import Graph\n"
     dynamic = "importlib.import_module(f'training.recipes.{name}')\n__import__('onnx')\n"
 
-    assert imported_packages(source) == {"keras", "export"}
-    assert imported_packages(dynamic) == {"training", "onnx"}
+    assert set(imported_modules(source)) == {"keras.layers", "export.graph", "export.graph.Graph"}
+    assert list(imported_modules(dynamic)) == ["training.recipes.", "onnx"]
 
 
-@pytest.mark.parametrize("room", sorted(FORBIDDEN))
-def test_room_imports_nothing_behind_its_walls(room):
-    files = sorted((ROOT / room).rglob("*.py"))
+def test_a_circle_is_found():
+    assert find_circle({"a": {"b"}, "b": {"c"}, "c": set()}) == []
+    assert find_circle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_imports_only_to_its_left(room):
+    sources = read_sources(room)
 
     found = {
-        str(path.relative_to(ROOT)): crossing
-        for path in files
-        if (crossing := imported_packages(path.read_text("utf-8")) & FORBIDDEN[room])
+        module: crossing
+        for module, source in sources.items()
+        if (crossing := {name.split(".")[0] for name in imported_modules(source)} & FORBIDDEN[room])
     }
 
-    assert files
+    assert sources
     assert found == {}
 
 
-@pytest.mark.parametrize("room", sorted(FORBIDDEN))
-def test_room_has_no_relative_or_unreadable_import(room):
+@pytest.mark.parametrize("folder", [*ROOMS, "benchmarks", "tests"])
+def test_no_import_is_relative_or_unreadable(folder):
     """A relative import could climb out of a room unseen by the test above."""
-    sources = [path.read_text("utf-8") for path in (ROOT / room).rglob("*.py")]
+    names = [name for source in read_sources(folder).values() for name in imported_modules(source)]
 
-    relative = [
-        node.module
-        for source in sources
-        for node in ast.walk(ast.parse(source))
-        if isinstance(node, ast.ImportFrom) and node.level
-    ]
+    assert [name for name in names if name.startswith(".") or name == "unreadable"] == []
 
-    assert relative == []
-    assert all("unreadable" not in imported_packages(source) for source in sources)
+
+def test_no_import_runs_in_a_circle():
+    sources = read_sources(*ROOMS, "benchmarks")
+    graph = {
+        module: {name for name in imported_modules(source) if name in sources} - {module}
+        for module, source in sources.items()
+    }
+
+    assert find_circle(graph) == []
+
+
+def test_no_test_imports_another_test():
+    found = {
+        module: names
+        for module, source in read_sources("tests").items()
+        if (
+            names := [
+                name
+                for name in imported_modules(source)
+                if name.startswith("tests.") and not name.startswith("tests.helpers")
+            ]
+        )
+    }
+
+    assert found == {}
 
 
 def test_handler_package_is_empty():

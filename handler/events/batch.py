@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,12 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from handler.errors import DeliveryError, HandlerError, InvalidInput
-from handler.events.resources import Service
+from handler.events.resources import Invocation, Resources
 from handler.events.work import Objects, Texts, Work
 from handler.inference.classifier import Classifier, Prediction
-from handler.inference.requests import check_text, describe_model
-from handler.settings import Limits
-from handler.sinks import Result
+from handler.inference.models import Model
+from handler.sinks.sink import Result
 
 logger = logging.getLogger("minnow")
 
@@ -45,8 +43,9 @@ class Outcome:
     answers: Mapping[int, Any]
 
 
-def process_records(records: Sequence[Record], context: Any, service: Service) -> Outcome:
+def process_records(records: Sequence[Record], invocation: Invocation) -> Outcome:
     """Score every record, send or return the results, score objects; never raise for one record."""
+    resources = invocation.resources
     failures: dict[int, HandlerError] = {}
     works: dict[int, Work] = {}
     for index, record in enumerate(records):
@@ -54,73 +53,56 @@ def process_records(records: Sequence[Record], context: Any, service: Service) -
             works[index] = record.read()
         except InvalidInput as error:
             failures[index] = error
-    predictions = score_texts(
-        service.classifier,
-        {index: work for index, work in works.items() if isinstance(work, Texts)},
-        service.limits,
-        failures,
-    )
+    texts = {index: work for index, work in works.items() if isinstance(work, Texts)}
+    predictions = score_texts(texts, invocation, failures)
     answers: dict[int, Any] = {}
     for wave in _waves(records):
         _leave_failed_groups(records, wave, failures)
         results = {
-            index: make_result(records[index], works[index], predictions[index], service)
+            index: make_result(records[index], works[index], predictions[index], resources.model)
             for index in wave
             if index in predictions and index not in failures
         }
-        answers.update(_deliver(results, service, failures))
+        answers.update(_deliver(results, resources, failures))
         for index in wave:
             work = works.get(index)
             if isinstance(work, Objects) and index not in failures:
-                _answer_objects(index, work, context, service, answers, failures)
+                _answer_objects(index, work, invocation, answers, failures)
     for index, failure in failures.items():
         logger.warning("record %s: %s", records[index].record_id, failure)
+    invocation.exchange.records = len(records)
+    invocation.exchange.failed_records = len(failures)
     return Outcome(failures, answers)
 
 
 def score_texts(
-    classifier: Classifier,
-    works: Mapping[int, Texts],
-    limits: Limits,
-    failures: dict[int, HandlerError],
+    works: Mapping[int, Texts], invocation: Invocation, failures: dict[int, HandlerError]
 ) -> dict[int, list[Prediction]]:
     """Return the predictions of each work that can be scored; note the others in `failures`."""
+    model = invocation.resources.model
     good: list[str] = []
     spans: dict[int, slice] = {}
     for index, work in works.items():
         try:
-            texts = check_texts(work, limits)
+            texts = model.check_texts(work.texts, work.field)
         except InvalidInput as error:
             failures[index] = error
             continue
         spans[index] = slice(len(good), len(good) + len(texts))
         good.extend(texts)
     try:
-        predictions = classifier.predict(good) if good else []
+        predictions = model.classifier.predict(good) if good else []
     except Exception:  # one text must not lose the others: find it by running each record alone
-        return _score_alone(classifier, good, spans, failures)
-    return {index: predictions[span] for index, span in spans.items()}
-
-
-def check_texts(work: Texts, limits: Limits) -> list[str]:
-    """Return the texts of one record, each checked by the core."""
-    if not work.texts:
-        raise InvalidInput("texts is empty, wanted 1 text or more", field="texts")
-    if len(work.texts) > limits.max_texts:
-        raise InvalidInput(
-            f"texts has {len(work.texts)} texts, the limit is {limits.max_texts}",
-            field="texts",
-            limit=limits.max_texts,
-            received=len(work.texts),
-            status=413,
-        )
-    if work.field != "texts":
-        return [check_text(work.texts[0], work.field, limits)]
-    return [check_text(text, f"texts[{index}]", limits) for index, text in enumerate(work.texts)]
+        found = _score_alone(model.classifier, good, spans, failures)
+    else:
+        found = {index: predictions[span] for index, span in spans.items()}
+    for scored in found.values():
+        invocation.exchange.count(model.task, scored)
+    return found
 
 
 def make_result(
-    record: Record, work: Work, predictions: Sequence[Prediction], service: Service
+    record: Record, work: Work, predictions: Sequence[Prediction], model: Model
 ) -> Result:
     """Return what is sent for one record.
 
@@ -130,15 +112,15 @@ def make_result(
     sender_id = work.sender_id if isinstance(work, Texts) else None
     if isinstance(work, Texts) and sender_id is not None:
         content = hashlib.sha256("\n".join(map(str, work.texts)).encode()).hexdigest()
-        result_id = service.result_id(record.source, sender_id, content)
+        result_id = model.result_id(record.source, sender_id, content)
     else:
-        result_id = service.result_id(record.source, record.record_id)
+        result_id = model.result_id(record.source, record.record_id)
     document = {
         "result_id": result_id,
         "id": sender_id if sender_id is not None else record.record_id,
         "source": record.source,
-        "model": describe_model(service.classifier),
-        "predictions": [dataclasses.asdict(prediction) for prediction in predictions],
+        "model": model.description,
+        "predictions": [model.shape_prediction(prediction) for prediction in predictions],
     }
     return Result(result_id, document, record.group)
 
@@ -192,13 +174,13 @@ def _leave_failed_groups(
 
 
 def _deliver(
-    results: Mapping[int, Result], service: Service, failures: dict[int, HandlerError]
+    results: Mapping[int, Result], resources: Resources, failures: dict[int, HandlerError]
 ) -> dict[int, Any]:
-    if service.sink is None or not results:
+    if resources.sink is None or not results:
         return {index: result.document for index, result in results.items()}
     # Two records of one batch can be the same: a sender that tried again within a second.
     unique = {result.result_id: result for result in results.values()}
-    unsent = service.sink.send(list(unique.values()))
+    unsent = resources.sink.send(list(unique.values()))
     for index, result in results.items():
         if result.result_id in unsent:
             failures[index] = DeliveryError(
@@ -214,8 +196,7 @@ def _deliver(
 def _answer_objects(
     index: int,
     work: Objects,
-    context: Any,
-    service: Service,
+    invocation: Invocation,
     answers: dict[int, Any],
     failures: dict[int, HandlerError],
 ) -> None:
@@ -224,7 +205,7 @@ def _answer_objects(
         from handler.objects.job import score_object
 
         try:
-            answers[index].append(score_object(reference, work.progress, context, service))
+            answers[index].append(score_object(reference, work.progress, invocation))
         except HandlerError as error:
             failures[index] = error
         except Exception as error:  # around one object; its key is the user's, its kind is not

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 from handler.errors import HandlerError, InvalidInput
 from handler.events.batch import score_texts
-from handler.events.resources import Service
+from handler.events.resources import Invocation
 from handler.events.work import Texts, read_texts
-from handler.inference.requests import answer_request, describe_model
+from handler.inference.requests import read_request
 
 
-def answer_direct(event: dict[str, Any], service: Service) -> dict[str, Any]:
+def answer_direct(event: dict[str, Any], invocation: Invocation) -> dict[str, Any]:
     """Return the answer of `POST /predict` to the same body."""
-    return answer_request(service.classifier, event, service.limits)
+    model = invocation.resources.model
+    texts, options = read_request(event)
+    predictions = model.predict(texts)
+    invocation.exchange.records = 1
+    invocation.exchange.count(model.task, predictions)
+    return model.answer(texts, predictions, options)
 
 
-def answer_items(items: object, service: Service) -> list[dict[str, Any]]:
+def answer_items(items: object, invocation: Invocation) -> list[dict[str, Any]]:
     """Return one answer for each item, in order: a Map state's list, or a Distributed Map's batch.
 
     An item is a text or an object as of a direct call, with an `id` if it likes. One that cannot
@@ -32,8 +36,10 @@ def answer_items(items: object, service: Service) -> list[dict[str, Any]]:
             works[index] = _read_item(item)
         except InvalidInput as error:
             failures[index] = error
-    predictions = score_texts(service.classifier, works, service.limits, failures)
-    model = describe_model(service.classifier)
+    predictions = score_texts(works, invocation, failures)
+    invocation.exchange.records = len(items)
+    invocation.exchange.failed_records = len(failures)
+    model = invocation.resources.model
     answers: list[dict[str, Any]] = []
     for index in range(len(items)):
         answer: dict[str, Any] = {}
@@ -42,8 +48,8 @@ def answer_items(items: object, service: Service) -> list[dict[str, Any]]:
         if index in failures:
             answer["error"] = _describe(failures[index])
         else:
-            answer["model"] = model
-            answer["predictions"] = [dataclasses.asdict(one) for one in predictions[index]]
+            answer["model"] = model.description
+            answer["predictions"] = [model.shape_prediction(one) for one in predictions[index]]
         answers.append(answer)
     return answers
 

@@ -7,13 +7,13 @@ from typing import Any
 from handler.errors import InvalidInput
 from handler.events.batch import Record, process_records, raise_first
 from handler.events.fields import read_id, read_string
-from handler.events.resources import Service
+from handler.events.resources import Invocation
 from handler.events.work import read_event
 
 OWN_SOURCE = "minnow"  # what `handler/sinks/eventbridge.py` writes
 
 
-def answer_eventbridge(event: dict[str, Any], context: Any, service: Service) -> Any:
+def answer_eventbridge(event: dict[str, Any], invocation: Invocation) -> Any:
     """Return the result; a replayed event has its first id, and so its first result id.
 
     Raises:
@@ -27,6 +27,6 @@ def answer_eventbridge(event: dict[str, Any], context: Any, service: Service) ->
     record = Record(
         read_id(event, "id", "event"), f"eventbridge:{source}", lambda: read_event(event)
     )
-    outcome = process_records([record], context, service)
+    outcome = process_records([record], invocation)
     raise_first(outcome)
     return outcome.answers[0]

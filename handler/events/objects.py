@@ -6,21 +6,19 @@ from functools import partial
 from typing import Any
 
 from handler.events.batch import Record, process_records, raise_first
-from handler.events.resources import Service
+from handler.events.resources import Invocation
 from handler.events.work import Objects, Work, read_s3_records
 
 
-def answer_s3(event: dict[str, Any], context: Any, service: Service) -> dict[str, Any]:
+def answer_s3(records: list[dict[str, Any]], invocation: Invocation) -> dict[str, Any]:
     """Return `{"results": [...]}`, one for each object."""
-    records = [
+    batch = [
         Record(f"object {index}", "aws:s3", partial(_read, record))
-        for index, record in enumerate(event["Records"])
+        for index, record in enumerate(records)
     ]
-    outcome = process_records(records, context, service)
+    outcome = process_records(batch, invocation)
     raise_first(outcome)
-    return {
-        "results": [answer for index in range(len(records)) for answer in outcome.answers[index]]
-    }
+    return {"results": [answer for index in range(len(batch)) for answer in outcome.answers[index]]}
 
 
 def _read(record: dict[str, Any]) -> Work:

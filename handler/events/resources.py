@@ -1,28 +1,28 @@
-"""What every event module is given: the classifier, the settings, and clients made on first use."""
+"""What every event module is given: the model, the settings, and clients made on first use."""
 
 from __future__ import annotations
 
-import hashlib
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from handler.aws import make_client
 from handler.errors import HandlerError
-from handler.inference.classifier import Classifier
-from handler.settings import Settings
+from handler.event_settings import EventSettings
+from handler.inference.models import Model
+from handler.inference.monitor import Exchange
 
 if TYPE_CHECKING:
-    from handler.sinks import Sink
+    from handler.sinks.sink import Sink
     from handler.sinks.sqs import SqsQueue
 
 
-class Service:
+class Resources:
     """One per process, stateless between events but for open connections."""
 
-    def __init__(self, classifier: Classifier, settings: Settings) -> None:
-        self.classifier = classifier
-        self.limits = settings.limits
-        self.settings = settings.events
+    def __init__(self, model: Model, settings: EventSettings) -> None:
+        self.model = model
+        self.settings = settings
 
     @cached_property
     def sink(self) -> Sink | None:
@@ -67,7 +67,17 @@ class Service:
                 "dynamodb://TABLE; the records stay where they are until then"
             )
 
-    def result_id(self, *source: str) -> str:
-        """Return 32 hex digits: the same for the same source and model, on any machine."""
-        parts = "\n".join((*source, self.classifier.model_sha256))
-        return hashlib.sha256(parts.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+@dataclass
+class Invocation:
+    """One event on its way.
+
+    Args:
+        context: Lambda's context, or None.
+        resources: What answers it.
+        exchange: What the monitor shall know of it; filled on the way.
+    """
+
+    context: Any
+    resources: Resources
+    exchange: Exchange

@@ -7,11 +7,11 @@ from typing import Any
 
 from handler.events.batch import Record, process_records, raise_first
 from handler.events.fields import read_id, read_object
-from handler.events.resources import Service
+from handler.events.resources import Invocation
 from handler.events.work import read_body
 
 
-def answer_sns(records: list[dict[str, Any]], context: Any, service: Service) -> dict[str, Any]:
+def answer_sns(records: list[dict[str, Any]], invocation: Invocation) -> dict[str, Any]:
     """Return `{"results": [...]}`, one for each record: for the function's own destination."""
     batch = []
     for index, record in enumerate(records):
@@ -24,6 +24,6 @@ def answer_sns(records: list[dict[str, Any]], context: Any, service: Service) ->
                 partial(read_body, message.get("Message"), depth=1),
             )
         )
-    outcome = process_records(batch, context, service)
+    outcome = process_records(batch, invocation)
     raise_first(outcome)
     return {"results": [outcome.answers[index] for index in range(len(batch))]}

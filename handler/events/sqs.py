@@ -7,18 +7,20 @@ from typing import Any
 from handler.errors import InvalidInput
 from handler.events.batch import Record, process_records
 from handler.events.fields import read_id
-from handler.events.resources import Service
+from handler.events.resources import Invocation, Resources
 from handler.events.work import Objects, Texts, Work, read_body
 
 
-def answer_sqs(records: list[dict[str, Any]], context: Any, service: Service) -> dict[str, Any]:
+def answer_sqs(records: list[dict[str, Any]], invocation: Invocation) -> dict[str, Any]:
     """Return `{"batchItemFailures": [{"itemIdentifier": message_id}, ...]}`.
 
     As AWS Lambda Powertools does: every message is tried, and in a FIFO queue a group stops at
     its first failure. The event source mapping needs ReportBatchItemFailures.
     """
-    batch = [_read_record(record, index, service) for index, record in enumerate(records)]
-    outcome = process_records(batch, context, service)
+    batch = [
+        _read_record(record, index, invocation.resources) for index, record in enumerate(records)
+    ]
+    outcome = process_records(batch, invocation)
     return {
         "batchItemFailures": [
             {"itemIdentifier": batch[index].record_id} for index in sorted(outcome.failures)
@@ -26,13 +28,13 @@ def answer_sqs(records: list[dict[str, Any]], context: Any, service: Service) ->
     }
 
 
-def _read_record(record: dict[str, Any], index: int, service: Service) -> Record:
+def _read_record(record: dict[str, Any], index: int, resources: Resources) -> Record:
     # Without an id a message cannot be reported, and an id that SQS does not know makes it
     # redeliver the whole batch: refuse such an event before anything is sent.
     where = f"Records[{index}]"
     message_id = read_id(record, "messageId", where)
     source_arn = read_id(record, "eventSourceARN", where)
-    service.refuse_loop(source_arn)
+    resources.refuse_loop(source_arn)
     attributes = record.get("attributes")
     group = attributes.get("MessageGroupId", "") if isinstance(attributes, dict) else ""
     is_fifo = source_arn.endswith(".fifo")
@@ -42,7 +44,7 @@ def _read_record(record: dict[str, Any], index: int, service: Service) -> Record
             raise InvalidInput("attributes.MessageGroupId is missing", field="attributes")
         work = read_body(record.get("body"))
         if isinstance(work, Texts) or (isinstance(work, Objects) and not work.objects):
-            service.require_sink("SQS")
+            resources.require_sink("SQS")
         return work
 
     # A standard queue can carry a group too (fair queues): it orders nothing there.

@@ -12,22 +12,20 @@ from handler.attributes import from_attribute
 from handler.errors import InvalidInput
 from handler.events.batch import Record, process_records
 from handler.events.fields import read_id, read_object
-from handler.events.resources import Service
+from handler.events.resources import Invocation
 from handler.events.work import Objects, Texts, Work, read_body, read_document
 
 
-def answer_kinesis(records: list[dict[str, Any]], context: Any, service: Service) -> dict[str, Any]:
+def answer_kinesis(records: list[dict[str, Any]], invocation: Invocation) -> dict[str, Any]:
     """Return `{"batchItemFailures": [{"itemIdentifier": sequence_number}, ...]}`."""
     batch = _read_records(records, "kinesis", "sequenceNumber", _read_data)
-    return _answer(batch, context, service, "Kinesis")
+    return _answer(batch, invocation, "Kinesis")
 
 
-def answer_dynamodb(
-    records: list[dict[str, Any]], context: Any, service: Service
-) -> dict[str, Any]:
+def answer_dynamodb(records: list[dict[str, Any]], invocation: Invocation) -> dict[str, Any]:
     """Return the sequence numbers that failed; a removed item has no text and is passed over."""
     batch = _read_records(records, "dynamodb", "SequenceNumber", _read_change)
-    return _answer(batch, context, service, "DynamoDB stream")
+    return _answer(batch, invocation, "DynamoDB stream")
 
 
 def _read_records(
@@ -47,11 +45,12 @@ def _read_records(
     return batch
 
 
-def _answer(batch: list[Record], context: Any, service: Service, family: str) -> dict[str, Any]:
-    service.require_sink(family)
+def _answer(batch: list[Record], invocation: Invocation, family: str) -> dict[str, Any]:
+    resources = invocation.resources
+    resources.require_sink(family)
     for source in {record.source for record in batch}:
-        service.refuse_loop(source)
-    outcome = process_records(batch, context, service)
+        resources.refuse_loop(source)
+    outcome = process_records(batch, invocation)
     return {
         "batchItemFailures": [
             {"itemIdentifier": batch[index].record_id} for index in sorted(outcome.failures)

@@ -15,9 +15,9 @@ from pathlib import Path
 
 from handler.errors import ArtefactError, HandlerError, SettingsError
 from handler.http.service import Service
-from handler.inference.classifier import CPU, Classifier, load_classifier
-from handler.inference.monitor import Prometheus, dump_line
-from handler.inference.requests import describe_model
+from handler.inference.classifier import CPU
+from handler.inference.models import Models, load_models
+from handler.inference.monitor import Monitor, Prometheus, dump_line
 from handler.settings import Settings, read_settings
 
 SAGEMAKER_MODEL = Path("/opt/ml/model")
@@ -59,10 +59,9 @@ def serve(settings: Settings, host: str, port: int, device: str = "cpu") -> None
 
     from handler.http.app import create_app
 
-    classifier = load_on(device, settings.bundle, settings.threads)
-    service = Service(classifier, settings, Prometheus(describe_model(classifier)))
+    models = load_on(device, settings, Monitor(sys.stderr.write, prometheus=Prometheus()))
     uvicorn.run(
-        create_app(service),
+        create_app(Service(models, settings)),
         host=host,
         port=port,
         log_config=LOG_CONFIG,
@@ -72,11 +71,11 @@ def serve(settings: Settings, host: str, port: int, device: str = "cpu") -> None
     )
 
 
-def load_on(device: str, bundle: Path, threads: int = 1) -> Classifier:
-    """Return a checked classifier on `device`, "cpu" or "cuda".
+def load_on(device: str, settings: Settings, monitor: Monitor | None = None) -> Models:
+    """Return the checked models on `device`, "cpu" or "cuda".
 
     Raises:
-        ArtefactError: The bundle must not serve, or does not run on `device`.
+        ArtefactError: A bundle must not serve, or does not run on `device`.
     """
     import onnxruntime
 
@@ -86,13 +85,13 @@ def load_on(device: str, bundle: Path, threads: int = 1) -> Classifier:
     # start: it goes on with the CPU.
     available = onnxruntime.get_available_providers()
     providers = [provider for provider in DEVICES[device] if provider in available]
-    classifier = load_classifier(bundle, threads, providers)
-    if DEVICES[device][0] not in classifier.session.get_providers():
+    models = load_models(settings.bundle, settings.limits, monitor, settings.threads, providers)
+    if DEVICES[device][0] not in models.default.classifier.session.get_providers():
         raise ArtefactError(
             f"MINNOW_DEVICE is {device!r}, but ONNX Runtime found no {DEVICES[device][0]}: "
             "install onnxruntime-gpu in place of onnxruntime, and check the driver"
         )
-    return classifier
+    return models
 
 
 def main(environment: Mapping[str, str] = os.environ) -> int:

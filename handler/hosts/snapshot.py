@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from handler.inference.classifier import Classifier
+from handler.inference.models import Models
 
 Handler = Callable[[Any, Any], Any]
 
@@ -18,15 +18,15 @@ def is_snapshot_start(environment: Mapping[str, str] = os.environ) -> bool:
     return environment.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start"
 
 
-def register_hooks(classifier: Classifier, handler: Handler) -> None:
+def register_hooks(models: Models, handler: Handler) -> None:
     """Register both hooks with the Lambda runtime, which carries the library."""
     from snapshot_restore_py import register_after_restore, register_before_snapshot
 
-    register_before_snapshot(prepare_snapshot, classifier, handler)
-    register_after_restore(check_restored, classifier)
+    register_before_snapshot(prepare_snapshot, models, handler)
+    register_after_restore(check_restored, models)
 
 
-def prepare_snapshot(classifier: Classifier, handler: Handler) -> None:
+def prepare_snapshot(models: Models, handler: Handler) -> None:
     """Import and warm what an invocation would: in a snapshot it costs nothing.
 
     The OpenAPI document loads the whole HTTP app; the golden text is an answer already known.
@@ -35,12 +35,12 @@ def prepare_snapshot(classifier: Classifier, handler: Handler) -> None:
     import boto3  # noqa: F401  # whoever sends results needs it: over half of a queue's first batch
 
     handler(_http_event("GET", "/openapi.json"), None)
-    body = json.dumps({"text": classifier.manifest.golden.text})
+    body = json.dumps({"text": models.default.manifest.golden.text})
     handler(_http_event("POST", "/predict", body), None)
 
 
-def check_restored(classifier: Classifier) -> None:
-    """Seed what copies of one snapshot would share, and check the model on this machine.
+def check_restored(models: Models) -> None:
+    """Seed what copies of one snapshot would share, and check the models on this machine.
 
     The snapshot may be restored on another kind of CPU, where int8 can come out differently.
 
@@ -48,7 +48,8 @@ def check_restored(classifier: Classifier) -> None:
         ArtefactError: The golden text's probabilities are off: Lambda discards this environment.
     """
     random.seed()  # uuid4 and secrets ask the kernel each time and need no seed
-    classifier.check_golden()
+    for model in models:
+        model.classifier.check_golden()
 
 
 def _http_event(method: str, path: str, body: str | None = None) -> dict[str, Any]:

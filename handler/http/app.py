@@ -1,8 +1,8 @@
 """The ASGI app, for servers and containers: the table of operations, and FastAPI for the rest.
 
-The table is answered by the `Service`, which the Lambda entry point calls directly: the two lanes
-cannot answer differently. FastAPI takes what the table does not know: a route of your own, added to
-this app, is answered in both lanes and stands in `/openapi.json`.
+The table is answered by the `Service`, which the Lambda entry point calls directly: a server and a
+function cannot answer differently. FastAPI takes what the table does not know: a route of your own,
+added to this app, is answered by both and stands in `/openapi.json`.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from starlette.types import Receive, Scope, Send
 from handler.errors import InvalidInput
 from handler.http import messages
 from handler.http.compression import too_large
-from handler.http.lambda_http import allows_binary
+from handler.http.lambda_events import allows_binary
 from handler.http.messages import Refusal, Response, json_response
 from handler.http.openapi import describe_api
-from handler.http.operations import Operation
+from handler.http.operation import Operation
 from handler.http.service import Service
 
 BODY_TIMEOUT_S = 30
@@ -49,13 +49,13 @@ class App(fastapi.FastAPI):
         return self.openapi_schema
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and self._service.router.find_path(scope["path"]):
+        if scope["type"] == "http" and self._service.router.find_path(scope["path"])[0]:
             await self._relay(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer what no route knows as the other lane does."""
+        """Answer what no route knows as the service does."""
         if scope["type"] == "http":
             await self._relay(scope, receive, send)
         else:
@@ -70,7 +70,7 @@ def create_app(service: Service) -> App:
             "GET",
             "/openapi.json",
             "openapi",
-            lambda service, request: json_response(app.openapi()),
+            lambda model, request: json_response(app.openapi()),
             is_open=True,
         )
     )

@@ -1,4 +1,4 @@
-"""A request and a response as plain data: what each lane (ASGI, Lambda) turns its own into.
+"""A request and a response as plain data: what ASGI and Lambda's events are turned into.
 
 Nothing here, and nothing that the hot operations import, needs FastAPI.
 """
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from handler.errors import InvalidInput
-from handler.inference.classifier import Prediction
+from handler.inference.monitor import Exchange
 
 JSON = "application/json"
 # Bodies of these types are text: a Lambda reply carries them as they are, all others in base64.
@@ -31,8 +31,7 @@ class Request:
         trace_id: The platform's own id of this request; used where the client sent none.
         allows_binary: The way back carries bytes that are not text (REST API v1 does not).
         body_error: Why the body could not be read; raised once the caller is known.
-        parameters: Filled by the router from the path, `{name}` -> value.
-        predictions: Filled by the operation, for logs and metrics.
+        exchange: What the monitor shall know of it; filled on the way.
     """
 
     method: str
@@ -42,8 +41,7 @@ class Request:
     trace_id: str = ""
     allows_binary: bool = True
     body_error: InvalidInput | None = None
-    parameters: Mapping[str, str] = field(default_factory=dict)
-    predictions: list[Prediction] = field(default_factory=list)
+    exchange: Exchange = field(default_factory=lambda: Exchange(""))
 
     @property
     def content_type(self) -> str:

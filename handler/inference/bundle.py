@@ -1,6 +1,6 @@
 """Reading a bundle: the folder that `minnow export` writes and the handler serves.
 
-    model.onnx         token_ids int32 (batch, length) -> probabilities float32 (batch, num_classes)
+    model.onnx         token_ids int32 (batch, length) -> outputs float32 (batch, columns)
     tokenizer.json.gz  Hugging Face `tokenizers`, the words told apart: `unpack_tokenizer`
     manifest.json      what the two are, and how to know that they are still that
 
@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from handler.errors import ArtefactError
+from handler.inference.tasks import Task, read_task
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 MANIFEST = "manifest.json"
 MODEL = "model.onnx"
 TOKENIZER = "tokenizer.json.gz"
@@ -29,10 +30,10 @@ NO_LETTER = ord("0")  # stands for 0 in `shared`
 
 @dataclass(frozen=True)
 class Golden:
-    """A text whose probabilities are known: the last check before a bundle serves."""
+    """A text whose outputs are known: the last check before a bundle serves."""
 
     text: str
-    probabilities: tuple[float, ...]
+    outputs: tuple[float, ...]
     atol: float
 
 
@@ -49,11 +50,11 @@ class Card:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The bundle's description; `labels[i]` names column i of the probabilities."""
+    """The bundle's description; `task` says what the columns of the outputs mean."""
 
     name: str
     version: str
-    labels: tuple[str, ...]
+    task: Task
     max_length: int
     pad_id: int
     unknown_id: int
@@ -121,18 +122,20 @@ def parse_manifest(document: Any, path: Path) -> Manifest:
         return Manifest(
             name=document["name"],
             version=document["version"],
-            labels=tuple(document["labels"]),
+            task=read_task(document["task"]),
             max_length=document["max_length"],
             pad_id=document["pad_id"],
             unknown_id=document["unknown_id"],
             precision=document["precision"],
-            golden=Golden(golden["text"], tuple(golden["probabilities"]), golden["atol"]),
+            golden=Golden(golden["text"], tuple(golden["outputs"]), golden["atol"]),
             sha256={name: document["files"][name]["sha256"] for name in (MODEL, TOKENIZER)},
             metrics=document["metrics"],
             provenance=document["provenance"],
             card=parse_card(document.get("card", {}), path),
         )
-    except (KeyError, TypeError) as error:
+    except ArtefactError as error:
+        raise ArtefactError(f"{path}: {error} Export the model again.") from error
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ArtefactError(
             f"{path}: field {error} is missing or of the wrong type. Export the model again."
         ) from error

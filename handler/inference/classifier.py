@@ -1,4 +1,4 @@
-"""The classifier: texts in, labels and probabilities out. All that serves goes through it."""
+"""The classifier: texts in, the model's outputs out. All that serves goes through it."""
 
 from __future__ import annotations
 
@@ -32,10 +32,6 @@ if TYPE_CHECKING:
     from tokenizers import Encoding
 
 CPU = ("CPUExecutionProvider",)
-# float32 runs on both. ONNX Runtime has no int8 LSTM for CUDA: it would copy the batch to the CPU
-# and back, and take three times as long as the CPU alone.
-MADE_FOR = {"int8": "the CPU", "float16": "a GPU"}
-PRECISION_FOR = {"the CPU": "int8", "a GPU": "float32"}
 # Rows x padded tokens in one run: bounds memory (the seed model needs about 1 KB a token) whatever
 # a request holds, and is past the point where a larger batch is quicker a row.
 MAX_BATCH_TOKENS = 16_384
@@ -47,25 +43,21 @@ MIN_BATCH_ROWS = 8
 MAX_LENGTH_SPREAD = 1.1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Prediction:
-    """What the model says of one text.
+    """What the model says of one text; the task tells what its outputs mean.
 
     Args:
-        label: The most probable label.
-        score: Its probability, 0 to 1.
-        scores: Label -> probability, in the manifest's order; they sum to 1 within 1e-5.
+        outputs: A value for each column of the task.
         truncated: The text had more tokens than the model reads; the rest was not looked at.
         known_tokens: Tokens that stand in the vocabulary; 0 means the answer is the bare prior.
         num_tokens: Tokens that the model read, known or not.
     """
 
-    label: str
-    score: float
-    scores: dict[str, float]
+    outputs: list[float]
     truncated: bool
     known_tokens: int
-    num_tokens: int = 0
+    num_tokens: int
 
 
 class Classifier:
@@ -82,18 +74,19 @@ class Classifier:
 
     def __init__(self, bundle: Bundle, threads: int = 1, providers: Sequence[str] = CPU) -> None:
         self.manifest = bundle.manifest
+        self.task = bundle.manifest.task
         self.model_sha256 = bundle.manifest.sha256["model.onnx"]
         self.size_bytes = len(bundle.model) + len(bundle.tokenizer)
-        device = "the CPU" if tuple(providers) == CPU else "a GPU"
-        made_for = MADE_FOR.get(bundle.manifest.precision, device)
-        if made_for != device:
+        is_cpu = tuple(providers) == CPU
+        if bundle.manifest.precision == "int8" and not is_cpu:
+            # ONNX Runtime has no int8 LSTM for CUDA: it would copy the batch to the CPU and back,
+            # and take three times as long as the CPU alone.
             raise ArtefactError(
-                f"{bundle.folder}: precision is {bundle.manifest.precision}, a model for "
-                f"{made_for}, and this process serves by {device}. Export again: minnow export RUN "
-                f"--out BUNDLE --precision {PRECISION_FOR[device]}"
+                f"{bundle.folder}: precision is int8, a model for the CPU, and this process serves "
+                "by a GPU. Export again: minnow export RUN --out BUNDLE --precision float32"
             )
         # A GPU takes the same time for 8 rows and for 64, however long.
-        self._max_spread = MAX_LENGTH_SPREAD if device == "the CPU" else math.inf
+        self._max_spread = MAX_LENGTH_SPREAD if is_cpu else math.inf
         try:
             self._tokenizer = make_tokenizer(bundle.tokenizer)
             self.session = onnxruntime.InferenceSession(
@@ -119,56 +112,51 @@ class Classifier:
         encodings = self.encode_texts(texts)
         # Once: every access copies the list out of the tokenizer.
         token_ids = [encoding.ids for encoding in encodings]
-        rows = self.run(token_ids).tolist()
         return [
-            self._shape_prediction(ids, bool(encoding.overflowing), row)
-            for encoding, ids, row in zip(encodings, token_ids, rows, strict=True)
+            Prediction(row, bool(encoding.overflowing), self.count_known(ids), len(ids))
+            for encoding, ids, row in zip(
+                encodings, token_ids, self.run(token_ids).tolist(), strict=True
+            )
         ]
 
-    def predict_probabilities(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Return probabilities, shape (len(texts), num_classes), columns in label order."""
+    def predict_outputs(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return the model's outputs, float32, shape (len(texts), columns of the task)."""
         return self.run([encoding.ids for encoding in self.encode_texts(texts)])
 
     def run(self, token_ids: Sequence[Sequence[int]]) -> NDArray[np.float32]:
-        """Return probabilities, shape (len(token_ids), num_classes), of unpadded id lists.
+        """Return the outputs of unpadded id lists, float32, shape (len(token_ids), columns).
 
         Rows are run in batches of similar length, so that padding costs little.
         """
         if len(token_ids) == 1:
             (alone,) = self.session.run(None, {"token_ids": pad(token_ids, self.manifest.pad_id)})
             return cast("NDArray[np.float32]", alone)
-        probabilities = np.empty((len(token_ids), len(self.manifest.labels)), np.float32)
+        outputs = np.empty((len(token_ids), self.task.num_outputs), np.float32)
         for rows in _batches([len(ids) for ids in token_ids], self._max_spread):
             batch = pad([token_ids[row] for row in rows], self.manifest.pad_id)
-            (probabilities[rows],) = self.session.run(None, {"token_ids": batch})
-        return probabilities
+            (outputs[rows],) = self.session.run(None, {"token_ids": batch})
+        return outputs
 
     def count_known(self, ids: Sequence[int]) -> int:
         """Return how many of `ids` are neither padding nor the unknown token."""
         return len(ids) - ids.count(self.manifest.unknown_id) - ids.count(self.manifest.pad_id)
 
     def check_golden(self) -> None:
-        """Raise ArtefactError unless the golden text gets the probabilities in the manifest."""
+        """Raise ArtefactError unless the golden text gets the outputs in the manifest."""
         golden = self.manifest.golden
-        found = self.predict_probabilities([golden.text])[0]
-        worst = float(np.max(np.abs(found - np.asarray(golden.probabilities, np.float32))))
+        found = self.predict_outputs([golden.text])[0]
+        if len(found) != len(golden.outputs) or len(found) != self.task.num_outputs:
+            raise ArtefactError(
+                f"the model has {len(found)} outputs, the golden text {len(golden.outputs)}, the "
+                f"task {self.task.num_outputs}, which should be the same. Export the model again."
+            )
+        worst = float(np.max(np.abs(found - np.asarray(golden.outputs, np.float32))))
         if not worst <= golden.atol:  # also true of NaN
             raise ArtefactError(
-                f"manifest.json: the golden text's probabilities are off by {worst:.4f}, at most "
+                f"manifest.json: the golden text's outputs are off by {worst:.4f}, at most "
                 f"{golden.atol} is allowed. The model does not compute on this machine what it "
                 "computed at export: export it again, or serve on another kind of CPU."
             )
-
-    def _shape_prediction(self, ids: list[int], truncated: bool, row: list[float]) -> Prediction:
-        best = row.index(max(row))
-        return Prediction(
-            label=self.manifest.labels[best],
-            score=row[best],
-            scores=dict(zip(self.manifest.labels, row, strict=True)),
-            truncated=truncated,
-            known_tokens=self.count_known(ids),
-            num_tokens=len(ids),
-        )
 
 
 def load_classifier(folder: Path, threads: int = 1, providers: Sequence[str] = CPU) -> Classifier:

@@ -1,8 +1,9 @@
 """Why a prediction: each token's contribution, by occlusion.
 
 Every token in turn is replaced by the unknown token, and all these variants are run in one batch.
-The contribution is what the predicted label's probability loses: `"good film"` -> good +0.38,
-film 0.00. It is measured on the model that serves, quantized as it is; no gradient is needed.
+The contribution is what the explained output loses (of a single label its probability):
+`"good film"` -> good +0.38, film 0.00. It is measured on the model that serves, quantized as it
+is; no gradient is needed.
 """
 
 from __future__ import annotations
@@ -49,14 +50,14 @@ def explain_predictions(
     occluded = iter(classifier.run(variants))
     explanations = []
     for text, encoding, prediction in zip(texts, encodings, predictions, strict=True):
-        column = classifier.manifest.labels.index(prediction.label)
+        column = classifier.task.explained_column(prediction.outputs)
         explanations.append(
             [
                 {
                     "token": text[start:end],
                     "start": start,
                     "end": end,
-                    "contribution": prediction.score - float(next(occluded)[column]),
+                    "contribution": prediction.outputs[column] - float(next(occluded)[column]),
                 }
                 for start, end in encoding.offsets
             ]

@@ -1,4 +1,8 @@
-"""One log line a request, and metrics: no user text, no address, no header in either."""
+"""The monitor: the one observer of what was asked and answered, over HTTP and by events.
+
+It writes one line of JSON for each request and each event, and counts. No user text, no address
+and no header stands in either.
+"""
 
 from __future__ import annotations
 
@@ -6,121 +10,173 @@ import json
 import time
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from handler.inference.classifier import Prediction
+from handler.inference.tasks import Task
 
 # Upper bounds in milliseconds; a batch of 256 long texts takes about the last one.
 BUCKETS_MS = (0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 Write = Callable[[str], Any]
+dump_line = json.JSONEncoder(separators=(",", ":")).encode
 
-# CloudWatch makes metrics of these in a line of the embedded format, properties of the rest.
-EMF_METRICS = [
-    {"Name": "latency_ms", "Unit": "Milliseconds"},
-    *({"Name": n, "Unit": "Count"} for n in ("texts", "truncated", "tokens", "unknown_tokens")),
-    *({"Name": n, "Unit": "Count"} for n in ("client_errors", "server_errors")),
-]
+COUNTS = ("texts", "truncated", "tokens", "unknown_tokens")
+HTTP_COUNTS = (*COUNTS, "client_errors", "server_errors")
+EVENT_COUNTS = (*COUNTS, "records", "failed_records")
 
 
 @dataclass
 class Exchange:
-    """What is worth knowing of one request and its answer."""
+    """What is worth knowing of one request or event, and of what was answered.
+
+    Args:
+        request_id: The client's own id, or the platform's.
+        operation: The operation's name, or the event's source; "none" where nothing was found.
+        model: Name of the model that was asked.
+        method: Of HTTP; empty: this is an event.
+        status: Of HTTP.
+        records: Of an event.
+        failed_records: Of these.
+        latency_ms: From the parsed request to the finished answer.
+        caller: Name of the API key.
+        problem: Why it was refused or failed.
+        labels: Predicted label -> number of texts.
+    """
 
     request_id: str
-    operation: str
-    method: str
-    status: int
-    latency_ms: float
-    caller: str
-    predictions: list[Prediction]
+    operation: str = "none"
+    model: str = ""
+    method: str = ""
+    status: int = 0
+    records: int = 0
+    failed_records: int = 0
+    latency_ms: float = 0.0
+    caller: str = ""
     problem: str = ""
+    texts: int = 0
+    truncated: int = 0
+    tokens: int = 0
+    unknown_tokens: int = 0
+    labels: dict[str, int] = field(default_factory=dict)
+
+    def count(self, task: Task, predictions: Sequence[Prediction]) -> None:
+        """Add what was predicted."""
+        self.texts += len(predictions)
+        for prediction in predictions:
+            self.truncated += prediction.truncated
+            self.tokens += prediction.num_tokens
+            self.unknown_tokens += prediction.num_tokens - prediction.known_tokens
+            for label in task.predicted_labels(prediction.outputs):
+                self.labels[label] = self.labels.get(label, 0) + 1
 
     def describe(self) -> dict[str, Any]:
         """Return the log line's fields."""
-        truncated = tokens = known_tokens = 0
-        labels: dict[str, int] = {}
-        for prediction in self.predictions:
-            truncated += prediction.truncated
-            tokens += prediction.num_tokens
-            known_tokens += prediction.known_tokens
-            labels[prediction.label] = labels.get(prediction.label, 0) + 1
-        line: dict[str, Any] = {
-            "level": "error" if self.status >= 500 else "info",
-            "message": "request",
-            "request_id": self.request_id,
-            "operation": self.operation,
-            "method": self.method,
-            "status": self.status,
-            "latency_ms": round(self.latency_ms, 3),
-            "texts": len(self.predictions),
-            "truncated": truncated,
-            "tokens": tokens,
-            "unknown_tokens": tokens - known_tokens,
-        }
-        if labels:
-            line["labels"] = labels
-        if self.caller:
-            line["caller"] = self.caller
-        if self.problem:
-            line["problem"] = self.problem
+        line: dict[str, Any] = {"level": "info", "message": "request"}
+        line |= {"request_id": self.request_id, "operation": self.operation}
+        if self.method:
+            line |= {"method": self.method, "status": self.status}
+            line["level"] = "error" if self.status >= 500 else "info"
+        else:
+            line |= {"records": self.records, "failed_records": self.failed_records}
+            line["level"] = "warning" if self.failed_records else "info"
+            line["level"] = "error" if self.problem else line["level"]
+            line["message"] = "event"
+        line["latency_ms"] = round(self.latency_ms, 3)
+        line |= {name: getattr(self, name) for name in COUNTS}
+        for name in ("labels", "caller", "problem"):
+            if value := getattr(self, name):
+                line[name] = value
         return line
 
 
-def log_line(write: Write) -> Callable[[Exchange], None]:
-    """Return a sink that writes one JSON object a line."""
+class Monitor:
+    """Takes every exchange of a process, of all its models.
 
-    def sink(exchange: Exchange) -> None:
-        write(dump_line({"timestamp": round(time.time(), 3), **exchange.describe()}) + "\n")
+    Args:
+        write: Takes the log, a line at a time; None: nothing is written.
+        prometheus: Counts for `GET /metrics`.
+        embeds_metrics: Lines are in CloudWatch's embedded format, which makes metrics of them.
+    """
 
-    return sink
+    def __init__(
+        self,
+        write: Write | None = None,
+        *,
+        prometheus: Prometheus | None = None,
+        embeds_metrics: bool = False,
+    ) -> None:
+        self.prometheus = prometheus
+        self._write = write
+        self._embeds_metrics = embeds_metrics
+
+    def observe(self, exchange: Exchange) -> None:
+        """Count one exchange and write its line."""
+        if self.prometheus is not None:
+            self.prometheus.count(exchange)
+        if self._write is not None and self._embeds_metrics:
+            self._write(embed_metrics(exchange) + "\n")
+        else:
+            self.log({"timestamp": round(time.time(), 3), **exchange.describe()})
+
+    def log(self, line: Mapping[str, Any]) -> None:
+        """Write one line of JSON."""
+        if self._write is not None:
+            self._write(dump_line(line) + "\n")
 
 
-def embedded_metrics(write: Write, model: str) -> Callable[[Exchange], None]:
-    """Return a sink whose log line CloudWatch also reads as metrics, by operation and in all."""
-    dimensions = [["model"], ["model", "operation"]]
-    directive = {"Namespace": "Minnow", "Dimensions": dimensions, "Metrics": EMF_METRICS}
-    # Most of the line never changes: encoded once, it costs a request 0.02 ms less.
-    constant = dump_line([directive])
-
-    def sink(exchange: Exchange) -> None:
-        line = exchange.describe()
-        line["model"] = model
+def embed_metrics(exchange: Exchange) -> str:
+    """Return a log line that CloudWatch also reads as metrics, by operation and in all."""
+    line = exchange.describe()
+    line["model"] = exchange.model
+    if exchange.method:
         line["client_errors"] = int(400 <= exchange.status < 500)
         line["server_errors"] = int(exchange.status >= 500)
-        stamp = f'"_aws":{{"Timestamp":{int(time.time() * 1000)},"CloudWatchMetrics":{constant}}}'
-        write(f"{dump_line(line)[:-1]},{stamp}}}\n")
+    directive = HTTP_DIRECTIVE if exchange.method else EVENT_DIRECTIVE
+    stamp = f'"_aws":{{"Timestamp":{int(time.time() * 1000)},"CloudWatchMetrics":{directive}}}'
+    return f"{dump_line(line)[:-1]},{stamp}}}"
 
-    return sink
+
+def _make_directive(counts: Sequence[str]) -> str:
+    metrics = [{"Name": "latency_ms", "Unit": "Milliseconds"}]
+    metrics += [{"Name": name, "Unit": "Count"} for name in counts]
+    dimensions = [["model"], ["model", "operation"]]
+    return dump_line([{"Namespace": "Minnow", "Dimensions": dimensions, "Metrics": metrics}])
+
+
+# Most of a line never changes: encoded once, it costs a request 0.02 ms less.
+HTTP_DIRECTIVE, EVENT_DIRECTIVE = _make_directive(HTTP_COUNTS), _make_directive(EVENT_COUNTS)
 
 
 @dataclass
 class Prometheus:
     """Counters since the start of this process, in Prometheus' text format."""
 
-    model: Mapping[str, str]
+    models: list[Mapping[str, str]] = field(default_factory=list)
     requests: Counter[tuple[str, int]] = field(default_factory=Counter)
     latencies: dict[str, list[int]] = field(default_factory=dict)
     latency_sums: Counter[str] = field(default_factory=Counter)
-    labels: Counter[str] = field(default_factory=Counter)
+    labels: Counter[tuple[str, str]] = field(default_factory=Counter)
     totals: Counter[str] = field(default_factory=Counter)
 
-    def __call__(self, exchange: Exchange) -> None:
+    def count(self, exchange: Exchange) -> None:
         """Count one exchange."""
         name = exchange.operation
         self.requests[name, exchange.status] += 1
         buckets = self.latencies.setdefault(name, [0] * (len(BUCKETS_MS) + 1))
         buckets[bisect_left(BUCKETS_MS, exchange.latency_ms)] += 1
         self.latency_sums[name] += exchange.latency_ms  # type: ignore[assignment]  # a float sum
-        for prediction in exchange.predictions:
-            self.labels[prediction.label] += 1
-            self.totals["truncated_texts"] += prediction.truncated
-            self.totals["tokens"] += prediction.num_tokens
-            self.totals["unknown_tokens"] += prediction.num_tokens - prediction.known_tokens
+        for label, count in exchange.labels.items():
+            self.labels[exchange.model, label] += count
+        self.totals["truncated_texts"] += exchange.truncated
+        self.totals["tokens"] += exchange.tokens
+        self.totals["unknown_tokens"] += exchange.unknown_tokens
 
     def render(self) -> bytes:
-        lines = ["# TYPE minnow_model_info gauge", f"minnow_model_info{_labels(**self.model)} 1"]
+        """Return the page that `GET /metrics` answers."""
+        lines = ["# TYPE minnow_model_info gauge"]
+        lines += [f"minnow_model_info{_labels(**model)} 1" for model in self.models]
         lines.append("# TYPE minnow_requests_total counter")
         for (name, status), count in self.requests.items():
             lines.append(f"minnow_requests_total{_labels(operation=name, status=status)} {count}")
@@ -128,8 +184,8 @@ class Prometheus:
         for name in self.latencies:
             lines += self._render_latency(name)
         lines.append("# TYPE minnow_predictions_total counter")
-        for label, count in self.labels.items():
-            lines.append(f"minnow_predictions_total{_labels(label=label)} {count}")
+        for (model, label), count in self.labels.items():
+            lines.append(f"minnow_predictions_total{_labels(model=model, label=label)} {count}")
         for name in ("truncated_texts", "tokens", "unknown_tokens"):
             lines += [f"# TYPE minnow_{name}_total counter"]
             lines += [f"minnow_{name}_total {self.totals[name]}"]
@@ -153,6 +209,3 @@ def _labels(**pairs: object) -> str:
         for name, value in pairs.items()
     )
     return "{" + ",".join(f'{name}="{value}"' for name, value in escaped) + "}"
-
-
-dump_line = json.JSONEncoder(separators=(",", ":")).encode

@@ -1,67 +1,20 @@
-"""The one core: a request's texts and options in, limits checked once, results out.
+"""Reading the native request, whichever way it came, and checking what came.
 
-Pure and stateless. Every wire format (HTTP, events, direct) turns its own shape into
-`predict_texts` and back.
+`{"text": ...}` or `{"texts": [...]}`, with the options `top_k`, `threshold` and `explain`. Pure and
+stateless: a model answers what was read.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 from handler.errors import InvalidInput
-from handler.inference.classifier import Classifier, Prediction
+from handler.inference.tasks import DEFAULT_OPTIONS, Options
 from handler.settings import Limits
 
 REQUEST_FIELDS = ("text", "texts", "top_k", "threshold", "explain")
-
-
-@dataclass(frozen=True)
-class Options:
-    """What a request may ask of its answer.
-
-    Args:
-        top_k: Only the so many most probable labels in `scores`; None: all.
-        threshold: Only labels of at least this probability in `scores`, 0 to 1.
-        explain: Add each token's contribution (`handler/inference/explain.py`).
-    """
-
-    top_k: int | None = None
-    threshold: float = 0.0
-    explain: bool = False
-
-
-DEFAULT_OPTIONS = Options()
-
-
-def answer_request(classifier: Classifier, request: object, limits: Limits) -> dict[str, Any]:
-    """Return the native answer to a parsed request: `{"text": ...}` or `{"texts": [...]}`."""
-    texts, options = read_request(request)
-    predictions = predict_texts(classifier, texts, limits)
-    return shape_answer(classifier, texts, predictions, options, limits)
-
-
-def predict_texts(classifier: Classifier, texts: Sequence[str], limits: Limits) -> list[Prediction]:
-    """Return one prediction per text, after checking every limit.
-
-    Raises:
-        InvalidInput: No text, too many, one too long, or one that is not Unicode text.
-    """
-    if not texts:
-        raise InvalidInput("texts is empty, wanted 1 text or more", field="texts")
-    if len(texts) > limits.max_texts:
-        raise InvalidInput(
-            f"texts has {len(texts)} texts, the limit is {limits.max_texts}: send several requests",
-            field="texts",
-            limit=limits.max_texts,
-            received=len(texts),
-            status=413,
-        )
-    for index, text in enumerate(texts):
-        check_text(text, f"texts[{index}]", limits)
-    return classifier.predict(texts)
 
 
 def check_text(text: object, field: str, limits: Limits) -> str:
@@ -136,57 +89,6 @@ def read_parameters(holder: Mapping[str, Any], path: str = "parameters") -> Mapp
     if not isinstance(parameters, dict):
         raise InvalidInput(f"{path} is {name_type(parameters)}, wanted an object", field=path)
     return parameters
-
-
-def shape_answer(
-    classifier: Classifier,
-    texts: Sequence[str],
-    predictions: Sequence[Prediction],
-    options: Options,
-    limits: Limits,
-) -> dict[str, Any]:
-    """Return the native answer as `json.dumps` takes it."""
-    shaped = [shape_prediction(prediction, options) for prediction in predictions]
-    if options.explain:
-        from handler.inference.explain import (
-            explain_predictions,
-        )  # rarely asked for, so not at start
-
-        tokens = explain_predictions(classifier, texts, predictions, limits)
-        for prediction, contributions in zip(shaped, tokens, strict=True):
-            prediction["explanation"] = contributions
-    return {"model": describe_model(classifier), "predictions": shaped}
-
-
-def shape_prediction(prediction: Prediction, options: Options = DEFAULT_OPTIONS) -> dict[str, Any]:
-    """Return one prediction as `json.dumps` takes it; `scores` falls when `top_k` is asked."""
-    scores = prediction.scores
-    if options is not DEFAULT_OPTIONS:
-        scores = {label: p for label, p in scores.items() if p >= options.threshold}
-    if options.top_k is not None:
-        scores = dict(rank_labels(scores)[: options.top_k])
-    return {
-        "label": prediction.label,
-        "score": prediction.score,
-        "scores": scores,
-        "truncated": prediction.truncated,
-        "known_tokens": prediction.known_tokens,
-    }
-
-
-def rank_labels(scores: Mapping[str, float]) -> list[tuple[str, float]]:
-    """Return (label, probability), the most probable first; equal ones in the manifest's order."""
-    return sorted(scores.items(), key=lambda pair: -pair[1])
-
-
-def describe_model(classifier: Classifier) -> dict[str, str]:
-    """Return the name, version and hash that stand in every native answer."""
-    manifest = classifier.manifest
-    return {
-        "name": manifest.name,
-        "version": manifest.version,
-        "sha256": classifier.model_sha256,
-    }
 
 
 def is_number(value: object) -> bool:

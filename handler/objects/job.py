@@ -25,7 +25,7 @@ from typing import Any, BinaryIO, cast
 from handler.aws import error_code
 from handler.errors import DeliveryError, HandlerError, InvalidInput
 from handler.event_settings import Target
-from handler.events.resources import Service
+from handler.events.resources import Invocation, Resources
 from handler.events.work import CONTINUE, ObjectRef
 from handler.objects.source import ObjectChanged, ObjectFile, open_object
 from handler.objects.upload import Upload, UploadFile, UploadGone
@@ -68,15 +68,14 @@ class Job:
 
 
 def score_object(
-    reference: ObjectRef, progress: dict[str, Any], context: Any, service: Service
+    reference: ObjectRef, progress: dict[str, Any], invocation: Invocation
 ) -> dict[str, Any]:
     """Score an object, or carry on with it; return what became of it.
 
     Args:
         reference: The object, as the event names it.
         progress: A continuation message's content; empty at first.
-        context: Lambda's context, or None: no limit of time.
-        service: Classifier, settings and clients.
+        invocation: Model, settings and clients; without a context there is no limit of time.
 
     Returns:
         `{"status": "done" | "continued" | "superseded", "result": "s3://...", "rows": ...}`.
@@ -85,7 +84,8 @@ def score_object(
         InvalidInput: The object can never be scored, or is one of our own results.
         DeliveryError: Something failed that may pass.
     """
-    output = service.settings.object_results
+    resources = invocation.resources
+    output = resources.settings.object_results
     if output is None:
         raise HandlerError(
             "an object came, and there is nowhere to put its result: set MINNOW_OBJECT_RESULTS to "
@@ -94,20 +94,20 @@ def score_object(
     refuse_own_result(reference, output)
     file_format = detect_format(reference.key)
     try:
-        file, source = open_object(service.s3, reference)
+        file, source = open_object(resources.s3, reference)
     except ObjectChanged:
         return {"status": "superseded"}
-    job_id = service.result_id(
+    job_id = resources.model.result_id(
         *dataclasses.astuple(source),
-        service.settings.text_column,
-        str(service.limits.max_characters),
+        resources.settings.text_column,
+        str(resources.model.limits.max_characters),
     )
     job = Job(job_id, source, file.size, file_format, output)
     if progress.get("job_id") != job_id:
         progress = {}  # another model was deployed meanwhile: a result is of one model throughout
     for _ in range(RESTARTS):
         try:
-            return _run(job, progress, remaining_ms(context), service)
+            return _run(job, progress, invocation)
         except UploadGone:
             progress = {}
         except ObjectChanged:
@@ -131,33 +131,28 @@ def remaining_ms(context: Any) -> Callable[[], int]:
     return cast(Callable[[], int], clock) if clock else lambda: sys.maxsize
 
 
-def _run(
-    job: Job,
-    progress: dict[str, Any],
-    remaining: Callable[[], int],
-    service: Service,
-) -> dict[str, Any]:
-    if not _stands(job, job.result_key, service):
-        if job.labels_key == job.result_key or not _stands(job, job.labels_key, service):
-            continuation = _score_rows(job, progress, remaining, service)
+def _run(job: Job, progress: dict[str, Any], invocation: Invocation) -> dict[str, Any]:
+    resources = invocation.resources
+    if not _stands(job, job.result_key, resources):
+        if job.labels_key == job.result_key or not _stands(job, job.labels_key, resources):
+            continuation = _score_rows(job, progress, invocation)
             if continuation is not None:
                 return continuation
         if job.labels_key != job.result_key:
-            _join_labels(job, service)
-    _clean_up(job, service)
+            _join_labels(job, resources)
+    _clean_up(job, resources)
     logger.info("job %s: done", job.job_id)
     return {"status": "done", "result": f"s3://{job.output.name}/{job.result_key}"}
 
 
 def _score_rows(
-    job: Job,
-    progress: dict[str, Any],
-    remaining: Callable[[], int],
-    service: Service,
+    job: Job, progress: dict[str, Any], invocation: Invocation
 ) -> dict[str, Any] | None:
     """Score until the end, and return None, or until time is up, and hand on."""
+    resources, model = invocation.resources, invocation.resources.model
+    remaining = remaining_ms(invocation.context)
     output, rejected = (
-        _open_upload(job, key, service) for key in (job.labels_key, job.rejected_key)
+        _open_upload(job, key, resources) for key in (job.labels_key, job.rejected_key)
     )
     start = Position()
     if progress:
@@ -165,18 +160,17 @@ def _score_rows(
         output.resume(progress.get("output"))
         rejected.resume(progress.get("rejected"))
     try:
-        rows = _open_source(job, start, service)
+        rows = _open_source(job, start, resources)
         if not start.row and rows.header:
             output.append(compress(rows.header, job.file_format.compression))
-        version = service.classifier.manifest.version
-        for block in read_blocks(rows, service.limits):
-            labels = label_texts(service.classifier, block.texts)
-            content, rejects = encode_block(rows, block, labels, version)
+        for block in read_blocks(rows, model.limits):
+            labels = label_texts(model.classifier, block.texts)
+            content, rejects = encode_block(rows, block, labels, model.version)
             if content:
                 output.append(compress(content, job.file_format.compression))
             rejected.append(rejects)
-            if remaining() < service.settings.reserve_ms:
-                return _hand_on(job, block.end, output, rejected, service)
+            if remaining() < resources.settings.reserve_ms:
+                return _hand_on(job, block.end, output, rejected, resources)
     except InvalidInput:
         # Never to be scored: leave no parts behind to be paid for.
         output.abort()
@@ -186,15 +180,15 @@ def _score_rows(
     if rejected.buffer or rejected.upload_id:
         rejected.finish()
     else:
-        service.s3.delete_object(Bucket=job.output.name, Key=job.rejected_key)
+        resources.s3.delete_object(Bucket=job.output.name, Key=job.rejected_key)
     output.finish()
     return None
 
 
 def _hand_on(
-    job: Job, position: Position, output: Upload, rejected: Upload, service: Service
+    job: Job, position: Position, output: Upload, rejected: Upload, resources: Resources
 ) -> dict[str, Any]:
-    queue = service.continuation_queue
+    queue = resources.continuation_queue
     if queue is None:
         output.abort()
         rejected.abort()
@@ -217,24 +211,24 @@ def _hand_on(
     return {"status": "continued", "rows": position.row}
 
 
-def _join_labels(job: Job, service: Service) -> None:
+def _join_labels(job: Job, resources: Resources) -> None:
     from handler.rows.parquet import join_labels
 
-    labels_file, _ = open_object(service.s3, ObjectRef(job.output.name, job.labels_key))
-    upload = _open_upload(job, job.result_key, service)
+    labels_file, _ = open_object(resources.s3, ObjectRef(job.output.name, job.labels_key))
+    upload = _open_upload(job, job.result_key, resources)
     join_labels(
-        _buffered(ObjectFile(service.s3, job.source, job.size)),
+        _buffered(ObjectFile(resources.s3, job.source, job.size)),
         _buffered(labels_file),
         cast(BinaryIO, UploadFile(upload)),
-        service.classifier.manifest.version,
+        resources.model.version,
     )
     upload.finish()
 
 
-def _stands(job: Job, key: str, service: Service) -> bool:
+def _stands(job: Job, key: str, resources: Resources) -> bool:
     """Say whether `key` is an object of this very job."""
     try:
-        head = service.s3.head_object(Bucket=job.output.name, Key=key)
+        head = resources.s3.head_object(Bucket=job.output.name, Key=key)
     except Exception as error:
         # Without s3:ListBucket S3 answers 403 for what does not exist.
         if error_code(error) in ("404", "403", "NoSuchKey", "AccessDenied", "Forbidden"):
@@ -243,10 +237,10 @@ def _stands(job: Job, key: str, service: Service) -> bool:
     return bool(head["Metadata"].get("minnow-job") == job.job_id)
 
 
-def _clean_up(job: Job, service: Service) -> None:
+def _clean_up(job: Job, resources: Resources) -> None:
     """Remove tails, and uploads that killed invocations left. What fails is left to the bucket's
     lifecycle rule: the result stands, and doing it all again would not remove more."""
-    s3, bucket = service.s3, job.output.name
+    s3, bucket = resources.s3, job.output.name
     try:
         left = s3.list_objects_v2(Bucket=bucket, Prefix=job.state_prefix).get("Contents", [])
         if left:
@@ -262,18 +256,18 @@ def _clean_up(job: Job, service: Service) -> None:
         logger.warning("job %s: not all state was removed: %s", job.job_id, error_code(error))
 
 
-def _open_upload(job: Job, key: str, service: Service) -> Upload:
+def _open_upload(job: Job, key: str, resources: Resources) -> Upload:
     metadata = {
         "minnow-job": job.job_id,
-        "minnow-model-version": service.classifier.manifest.version,
-        "minnow-model-sha256": service.classifier.model_sha256,
+        "minnow-model-version": resources.model.version,
+        "minnow-model-sha256": resources.model.sha256,
     }
-    return Upload(service.s3, job.output.name, key, metadata, job.state_prefix)
+    return Upload(resources.s3, job.output.name, key, metadata, job.state_prefix)
 
 
-def _open_source(job: Job, start: Position, service: Service) -> Rows:
-    stream = _buffered(ObjectFile(service.s3, job.source, job.size))
-    return open_rows(stream, job.file_format, service.settings.text_column, start)
+def _open_source(job: Job, start: Position, resources: Resources) -> Rows:
+    stream = _buffered(ObjectFile(resources.s3, job.source, job.size))
+    return open_rows(stream, job.file_format, resources.settings.text_column, start)
 
 
 def _buffered(file: ObjectFile) -> BinaryIO:

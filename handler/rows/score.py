@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from handler.errors import InvalidInput
 from handler.inference.classifier import Classifier
@@ -75,22 +75,17 @@ def read_blocks(rows: Rows, limits: Limits) -> Iterator[Block]:
         yield Block(block.rows, block.texts, block.rejected, rows.position)
 
 
-def label_texts(classifier: Classifier, texts: Sequence[str]) -> list[Label | None]:
+def label_texts(classifier: Classifier, texts: Sequence[str]) -> list[Any | None]:
     """Return label and score of each text; None for one that the model fails on."""
     if not texts:
         return []
     try:
-        probabilities = classifier.predict_probabilities(texts)
+        predictions = classifier.predict(texts)
     except Exception:  # one row must not lose the block: find it by running each alone
         if len(texts) == 1:
             return [None]
         return [label for text in texts for label in label_texts(classifier, [text])]
-    labels = classifier.manifest.labels
-    best = probabilities.argmax(axis=1)
-    return [
-        (labels[column], float(row[column]))
-        for column, row in zip(best.tolist(), probabilities, strict=True)
-    ]
+    return [classifier.task.cells(prediction.outputs) for prediction in predictions]
 
 
 def encode_block(

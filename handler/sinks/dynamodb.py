@@ -9,8 +9,8 @@ from typing import Any
 from handler.attributes import to_attribute
 from handler.aws import make_client
 from handler.event_settings import Target
-from handler.sinks import Result
 from handler.sinks.sending import send_each
+from handler.sinks.sink import Result
 
 
 class DynamoDBSink:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from handler.aws import error_code
-from handler.sinks import Result, Sink
+from handler.sinks.sink import Result, Sink
 
 logger = logging.getLogger("minnow")
 EXPIRES_AFTER_S = 24 * 3600  # longer than a message is retried before it is a dead letter

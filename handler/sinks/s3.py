@@ -8,8 +8,8 @@ from typing import Any
 
 from handler.aws import make_client
 from handler.event_settings import Target
-from handler.sinks import Result
 from handler.sinks.sending import encode, send_each
+from handler.sinks.sink import Result
 
 
 class S3Sink:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from handler.aws import ATTEMPTS, error_code
-from handler.sinks import Result
+from handler.sinks.sink import Result
 
 Sender = Callable[[Sequence[Result]], dict[str, str]]
 FIRST_PAUSE_S = 0.05

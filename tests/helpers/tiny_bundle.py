@@ -23,12 +23,12 @@ LOGITS = {"[PAD]": (0, 0), "[UNK]": (0, 0), "good": (2, 0), "bad": (0, 2), "film
 MAX_LENGTH = 8
 GRAPH = """
 <ir_version: 10, opset_import: ["" : 18]>
-tiny (int32[batch, length] token_ids) => (float[batch, 2] probabilities)
+tiny (int32[batch, length] token_ids) => (float[batch, 2] outputs)
 {
     axes = Constant <value_ints = [1]> ()
     rows = Gather (logits, token_ids)
     sums = ReduceSum <keepdims = 0> (rows, axes)
-    probabilities = Softmax <axis = -1> (sums)
+    outputs = Softmax <axis = -1> (sums)
 }
 """
 
@@ -60,15 +60,15 @@ def make_tokenizer() -> Tokenizer:
 def make_manifest(files: dict[str, bytes]) -> dict:
     winning = 1 / (1 + np.exp(-2.0))
     return {
-        "format_version": 2,
+        "format_version": 3,
         "name": "tiny",
         "version": "1",
-        "labels": ["pos", "neg"],
+        "task": {"kind": "single-label", "labels": ["pos", "neg"]},
         "max_length": MAX_LENGTH,
         "pad_id": 0,
         "unknown_id": 1,
         "precision": "float32",
-        "golden": {"text": "good film", "probabilities": [winning, 1 - winning], "atol": 1e-6},
+        "golden": {"text": "good film", "outputs": [winning, 1 - winning], "atol": 1e-6},
         "files": {
             name: {"sha256": hashlib.sha256(content).hexdigest(), "size_bytes": len(content)}
             for name, content in files.items()

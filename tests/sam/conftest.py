@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.docker import docker
 from tests.helpers.emulator import BASE_IMAGE, LAMBDA_PYTHON, ROOT, SAM
 
 
@@ -43,7 +44,3 @@ def docker_engine() -> list[str]:
     # An image that is there serves: the stand-in where nothing can be pulled, or an earlier pull.
     has_image = docker("image", "inspect", BASE_IMAGE).returncode == 0
     return ["--skip-pull-image"] if has_image else []
-
-
-def docker(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)

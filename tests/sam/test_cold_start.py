@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.test_benchmarks import run_benchmark
+from tests.helpers.benchmarks import run_benchmark
 
 CASES = ("floor:predict", "minnow:predict", "eager:predict", "floor:sqs", "minnow:sqs")
 

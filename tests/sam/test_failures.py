@@ -6,8 +6,8 @@ import subprocess
 
 import pytest
 
+from tests.helpers.docker import docker
 from tests.helpers.emulator import BASE_IMAGE, HANDLER, LAMBDA_PYTHON, Emulator, run_emulator
-from tests.sam.conftest import docker
 
 pytestmark = pytest.mark.slow
 

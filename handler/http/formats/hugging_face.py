@@ -8,21 +8,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from handler.errors import InvalidInput
 from handler.http.messages import Request, Response, json_response, parse_json, require_json
-from handler.inference.requests import name_type, rank_labels, read_options, read_parameters
-
-if TYPE_CHECKING:
-    from handler.http.service import Service
+from handler.http.operation import Note, Operation, predict
+from handler.http.problems import protocol_error
+from handler.http.schemas import PARAMETERS, Schema, make_array, make_object, refer
+from handler.inference.models import Model
+from handler.inference.requests import name_type, read_options, read_parameters
 
 FUNCTIONS = ("softmax", "sigmoid", "none")
 # A float32 probability is 1 - 6e-8 at most before it is 1: log odds past 16.6 are not measured.
 CLOSEST = 2.0**-24
 
 
-def classify(service: Service, request: Request) -> Response:
+def classify(model: Model, request: Request) -> Response:
     require_json(request)
     texts, parameters = _read(parse_json(request.body))
     top_k = read_options({"top_k": parameters.get("top_k")}, "parameters.").top_k
@@ -36,9 +37,9 @@ def classify(service: Service, request: Request) -> Response:
     answer = [
         [
             {"label": label, "score": _apply(function, probability)}
-            for label, probability in rank_labels(prediction.scores)[:top_k]
+            for label, probability in model.task.rank(prediction.outputs)[:top_k]
         ]
-        for prediction in service.predict(request, texts)
+        for prediction in predict(model, request, texts)
     ]
     return json_response(answer)
 
@@ -61,3 +62,42 @@ def _apply(function: str, probability: float) -> float:
         return probability
     kept = min(max(probability, CLOSEST), 1 - CLOSEST)
     return math.log(kept) - math.log1p(-kept)
+
+
+def make_schemas(model: Model) -> dict[str, Schema]:
+    """Return the components by name."""
+    parameters = {
+        "top_k": refer("TopK"),
+        "function_to_apply": {"enum": [*FUNCTIONS, None]},
+    }
+    ranked = {"label": {"type": "string"}, "score": {"type": "number"}}
+    return {
+        "HuggingFaceRequest": make_object(
+            "inputs",
+            {
+                "inputs": {"oneOf": [refer("Text"), refer("Texts")]},
+                "parameters": {**PARAMETERS, "properties": parameters},
+            },
+        ),
+        "HuggingFaceAnswer": make_array(
+            make_array(make_object("label score", ranked, closed=True))
+        ),
+    }
+
+
+OPERATIONS = (
+    Operation(
+        "POST",
+        "/",
+        "hugging_face",
+        classify,
+        Note(
+            "Classify texts for huggingface_hub.InferenceClient",
+            "Hugging Face",
+            writes="HuggingFaceAnswer",
+            reads="HuggingFaceRequest",
+            example=lambda text: {"inputs": text, "parameters": {"top_k": 1}},
+        ),
+        protocol_error,
+    ),
+)

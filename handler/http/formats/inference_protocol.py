@@ -1,14 +1,15 @@
 """Open Inference Protocol v2 (KServe, Triton), with the binary tensor data extension.
 
-One input, `text`: BYTES of shape [n] or [n, 1]. Three outputs: `label` BYTES [n], `score` FP32 [n],
-`probabilities` FP32 [n, num_classes], columns in the order of the metadata's `labels`.
+One input, `text`: BYTES of shape [n] or [n, 1]. The task names the outputs; of a single label
+`label` BYTES [n], `score` FP32 [n] and `probabilities` FP32 [n, labels], columns in the order of
+the metadata's `labels`.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from handler.errors import ArtefactError, InvalidInput
 from handler.http.messages import (
@@ -19,80 +20,83 @@ from handler.http.messages import (
     json_response,
     parse_json,
 )
+from handler.http.operation import Answer, Note, Operation, predict
+from handler.http.problems import protocol_error
+from handler.http.schemas import PARAMETERS, STRING, Schema, make_array, make_object, refer
 from handler.inference.classifier import Prediction
+from handler.inference.models import Model
 from handler.inference.requests import name_type, read_parameters
+from handler.inference.tasks import Tensor
 
-if TYPE_CHECKING:
-    from handler.http.service import Service
-
-OUTPUTS = ("label", "score", "probabilities")
 HEADER_LENGTH = "inference-header-content-length"
 OCTETS = "application/octet-stream"
 
 
-def server_metadata(service: Service, request: Request) -> Response:
+def server_metadata(model: Model, request: Request) -> Response:
     return json_response(
-        {"name": "minnow", "version": service.version, "extensions": ["binary_tensor_data"]}
+        {"name": "minnow", "version": model.version, "extensions": ["binary_tensor_data"]}
     )
 
 
-def live(service: Service, request: Request) -> Response:
+def live(model: Model, request: Request) -> Response:
     return json_response({"live": True})
 
 
-def ready(service: Service, request: Request) -> Response:
+def ready(model: Model, request: Request) -> Response:
     """Run the golden text: a server that answers wrongly is not ready."""
     try:
-        service.classifier.check_golden()
+        model.classifier.check_golden()
     except ArtefactError as error:
         raise Refusal(503, str(error), retry_after="30") from error
     return json_response({"ready": True, "live": True})
 
 
-def model_ready(service: Service, request: Request) -> Response:
-    ready(service, request)
-    return json_response({"name": service.classifier.manifest.name, "ready": True})
+def model_ready(model: Model, request: Request) -> Response:
+    ready(model, request)
+    return json_response({"name": model.name, "ready": True})
 
 
-def model_metadata(service: Service, request: Request) -> Response:
-    manifest = service.classifier.manifest
-    num_classes = len(manifest.labels)
+def model_metadata(model: Model, request: Request) -> Response:
+    outputs = [
+        {
+            "name": tensor.name,
+            "datatype": tensor.datatype,
+            "shape": [-1] if tensor.width is None else [-1, tensor.width],
+        }
+        for tensor in model.task.tensors
+    ]
     return json_response(
         {
-            "name": manifest.name,
-            "versions": [manifest.version],
+            "name": model.name,
+            "versions": [model.version],
             "platform": "onnxruntime_onnx",
             "inputs": [{"name": "text", "datatype": "BYTES", "shape": [-1]}],
-            "outputs": [
-                {"name": "label", "datatype": "BYTES", "shape": [-1]},
-                {"name": "score", "datatype": "FP32", "shape": [-1]},
-                {"name": "probabilities", "datatype": "FP32", "shape": [-1, num_classes]},
-            ],
-            "labels": manifest.labels,
-            "limits": service.describe_limits(),
+            "outputs": outputs,
+            **model.describe_task(),
+            "limits": model.describe_limits(),
         }
     )
 
 
-def infer(service: Service, request: Request) -> Response:
+def infer(model: Model, request: Request) -> Response:
     document, tail = _split_body(request)
     texts = _read_texts(document.get("inputs"), tail)
     request_id = document.get("id", "")
     if not isinstance(request_id, str) or not _is_unicode(request_id):
         raise InvalidInput("id: wanted a string of Unicode text", field="id")
-    requested = _read_outputs(document, request.allows_binary)
-    predictions = service.predict(request, texts)
-    tensors = [_make_output(name, predictions) for name in requested]
+    requested = _read_outputs(document, model.task.tensors, request.allows_binary)
+    predictions = predict(model, request, texts)
+    tensors = [_make_output(model, tensor, predictions) for tensor, _ in requested]
     answer: dict[str, Any] = {
-        "model_name": service.classifier.manifest.name,
-        "model_version": service.classifier.manifest.version,
+        "model_name": model.name,
+        "model_version": model.version,
         "outputs": tensors,
     }
     if request_id:
         answer["id"] = request_id
     chunks = [
         _move_out(tensor)
-        for tensor, is_binary in zip(tensors, requested.values(), strict=True)
+        for tensor, (_, is_binary) in zip(tensors, requested, strict=True)
         if is_binary
     ]
     if not chunks:
@@ -175,36 +179,41 @@ def _decode_bytes(tail: bytes) -> list[str]:
     return texts
 
 
-def _read_outputs(document: Mapping[str, Any], allows_binary: bool) -> dict[str, bool]:
-    """Return name -> whether it goes in binary, in the order asked for; all where none is."""
+def _read_outputs(
+    document: Mapping[str, Any], tensors: Sequence[Tensor], allows_binary: bool
+) -> list[tuple[Tensor, bool]]:
+    """Return (tensor, whether it goes in binary) in the order asked for; all where none is."""
     by_default = read_parameters(document).get("binary_data_output", False)
+    known = {tensor.name: tensor for tensor in tensors}
     outputs = document.get("outputs")
     if outputs is None or outputs == []:
-        outputs = [{"name": name} for name in OUTPUTS]
+        outputs = [{"name": name} for name in known]
     if not isinstance(outputs, list) or not all(isinstance(output, dict) for output in outputs):
         raise InvalidInput("outputs: wanted an array of objects", field="outputs")
-    wanted = {}
+    wanted = []
+    left = dict(known)
     for index, output in enumerate(outputs):
         name = output.get("name")
-        if name not in OUTPUTS or name in wanted:
+        if not isinstance(name, str) or name not in left:
             field = f"outputs[{index}].name"
-            raise InvalidInput(f"{field}: wanted one of {', '.join(OUTPUTS)}, once", field=field)
+            raise InvalidInput(f"{field}: wanted one of {', '.join(known)}, once", field=field)
         parameters = read_parameters(output, f"outputs[{index}].parameters")
-        wanted[name] = allows_binary and bool(parameters.get("binary_data", by_default))
+        is_binary = allows_binary and bool(parameters.get("binary_data", by_default))
+        wanted.append((left.pop(name), is_binary))
     return wanted
 
 
-def _make_output(name: str, predictions: Sequence[Prediction]) -> dict[str, Any]:
-    if name == "label":
-        return _tensor(name, "BYTES", [len(predictions)], [p.label for p in predictions])
-    if name == "score":
-        return _tensor(name, "FP32", [len(predictions)], [p.score for p in predictions])
-    flat = [value for p in predictions for value in p.scores.values()]
-    return _tensor(name, "FP32", [len(predictions), len(flat) // len(predictions)], flat)
-
-
-def _tensor(name: str, datatype: str, shape: list[int], data: list[Any]) -> dict[str, Any]:
-    return {"name": name, "datatype": datatype, "shape": shape, "data": data}
+def _make_output(model: Model, tensor: Tensor, predictions: Sequence[Prediction]) -> dict[str, Any]:
+    data = [
+        value for one in predictions for value in model.task.tensor_values(tensor.name, one.outputs)
+    ]
+    width = [] if tensor.width is None else [tensor.width]
+    return {
+        "name": tensor.name,
+        "datatype": tensor.datatype,
+        "shape": [len(predictions), *width],
+        "data": data,
+    }
 
 
 def _move_out(tensor: dict[str, Any]) -> bytes:
@@ -225,3 +234,108 @@ def _is_unicode(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def make_schemas(model: Model) -> dict[str, Schema]:
+    """Return the components by name."""
+    tensor = {
+        "name": STRING,
+        "datatype": STRING,
+        "shape": make_array({"type": "integer"}),
+        "parameters": PARAMETERS,
+        "data": {"type": "array"},
+    }
+    input_tensor = {**tensor, "name": {"const": "text"}, "datatype": {"const": "BYTES"}}
+    inputs = make_array(
+        make_object("name datatype shape data", input_tensor), minItems=1, maxItems=1
+    )
+    output = {
+        "name": {"enum": [tensor.name for tensor in model.task.tensors]},
+        "parameters": PARAMETERS,
+    }
+    request = {
+        "id": STRING,
+        "parameters": PARAMETERS,
+        "inputs": inputs,
+        "outputs": {**make_array(make_object("name", output)), "type": ["array", "null"]},
+    }
+    tensors = make_array(make_object("name datatype shape", tensor))
+    answer = {"model_name": STRING, "model_version": STRING, "id": STRING, "outputs": tensors}
+    metadata = {
+        "name": STRING,
+        "versions": make_array(STRING),
+        "platform": STRING,
+        "inputs": tensors,
+        "outputs": tensors,
+        **{name: {"const": value} for name, value in model.describe_task().items()},
+        "limits": refer("Limits"),
+    }
+    server = {"name": STRING, "version": STRING, "extensions": make_array(STRING)}
+    boolean = {"type": "boolean"}
+    return {
+        "InferRequest": make_object("inputs", request),
+        "InferAnswer": make_object("model_name model_version outputs", answer),
+        "ServerMetadata": make_object("name version extensions", server),
+        "ModelMetadata": make_object("name versions platform inputs outputs", metadata),
+        "Live": make_object("live", {"live": boolean}),
+        "Ready": make_object("ready", {"ready": boolean}),
+    }
+
+
+def _make_example(text: str) -> dict[str, Any]:
+    tensor = {"name": "text", "datatype": "BYTES", "shape": [1], "data": [text]}
+    return {"id": "1", "inputs": [tensor]}
+
+
+TAG = "Open Inference Protocol v2"
+MODEL = "/v2/models/{name}"
+VERSION = MODEL + "/versions/{version}"
+METADATA_NOTE = Note("Describe the model", TAG, writes="ModelMetadata")
+READY_NOTE = Note("Say that the model is ready", TAG, writes="Ready")
+INFER_NOTE = Note(
+    "Classify a BYTES tensor of texts",
+    TAG,
+    writes="InferAnswer",
+    reads="InferRequest",
+    example=_make_example,
+    more_writes={OCTETS: {"type": "string", "format": "binary"}},
+)
+
+
+def _operation(
+    method: str, path: str, name: str, answer: Answer, note: Note, is_open: bool = False
+) -> Operation:
+    return Operation(method, path, name, answer, note, protocol_error, is_open)
+
+
+OPERATIONS = (
+    _operation(
+        "GET",
+        "/v2",
+        "oip_server",
+        server_metadata,
+        Note("Describe the server", TAG, writes="ServerMetadata"),
+    ),
+    _operation(
+        "GET",
+        "/v2/health/live",
+        "oip_live",
+        live,
+        Note("Say that the process runs", TAG, writes="Live"),
+        is_open=True,
+    ),
+    _operation(
+        "GET",
+        "/v2/health/ready",
+        "oip_ready",
+        ready,
+        Note("Say that the golden text gets its known score", TAG, writes="Ready"),
+        is_open=True,
+    ),
+    _operation("GET", MODEL, "oip_model", model_metadata, METADATA_NOTE),
+    _operation("GET", VERSION, "oip_version", model_metadata, METADATA_NOTE),
+    _operation("GET", MODEL + "/ready", "oip_model_ready", model_ready, READY_NOTE),
+    _operation("GET", VERSION + "/ready", "oip_version_ready", model_ready, READY_NOTE),
+    _operation("POST", MODEL + "/infer", "oip_infer", infer, INFER_NOTE),
+    _operation("POST", VERSION + "/infer", "oip_version_infer", infer, INFER_NOTE),
+)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
 
 from handler.http.messages import (
     Refusal,
@@ -13,36 +12,40 @@ from handler.http.messages import (
     parse_json,
     require_json,
 )
-from handler.inference.requests import describe_model, read_request, shape_answer
+from handler.http.operation import Note, Operation, predict
+from handler.http.schemas import COUNT, STRING, Schema, make_array, make_object, refer
+from handler.inference.bundle import Card
+from handler.inference.models import Model
+from handler.inference.requests import read_request
+from handler.settings import Limits
 
-if TYPE_CHECKING:
-    from handler.http.service import Service
+TAG = "Minnow"
+LIMIT_FIELDS = tuple(field.name for field in dataclasses.fields(Limits))
+CARD_FIELDS = tuple(field.name for field in dataclasses.fields(Card))
 
 
-def predict(service: Service, request: Request) -> Response:
+def classify(model: Model, request: Request) -> Response:
     require_json(request)
     texts, options = read_request(parse_json(request.body))
-    predictions = service.predict(request, texts)
-    return json_response(
-        shape_answer(service.classifier, texts, predictions, options, service.limits)
-    )
+    predictions = predict(model, request, texts)
+    return json_response(model.answer(texts, predictions, options))
 
 
-def health(service: Service, request: Request) -> Response:
-    return json_response({"status": "ok", "model": describe_model(service.classifier)})
+def health(model: Model, request: Request) -> Response:
+    return json_response({"status": "ok", "model": model.description})
 
 
-def model_card(service: Service, request: Request) -> Response:
+def model_card(model: Model, request: Request) -> Response:
     """What the model is, what it scored, what it was trained on, and what a request may hold."""
-    manifest = service.classifier.manifest
+    manifest = model.manifest
     return json_response(
         {
-            "model": describe_model(service.classifier),
-            "labels": manifest.labels,
+            "model": model.description,
+            **model.describe_task(),
             "max_tokens": manifest.max_length,
             "precision": manifest.precision,
-            "size_bytes": service.classifier.size_bytes,
-            "limits": service.describe_limits(),
+            "size_bytes": model.classifier.size_bytes,
+            "limits": model.describe_limits(),
             "metrics": manifest.metrics,
             "provenance": manifest.provenance,
             "card": dataclasses.asdict(manifest.card),
@@ -50,7 +53,132 @@ def model_card(service: Service, request: Request) -> Response:
     )
 
 
-def metrics(service: Service, request: Request) -> Response:
-    if service.prometheus is None:
+def metrics(model: Model, request: Request) -> Response:
+    prometheus = model.monitor.prometheus
+    if prometheus is None:
         raise Refusal(404, "metrics are in the log here: this function writes embedded metrics")
-    return Response(200, service.prometheus.render(), "text/plain; version=0.0.4; charset=utf-8")
+    return Response(200, prometheus.render(), "text/plain; version=0.0.4; charset=utf-8")
+
+
+def make_schemas(model: Model) -> dict[str, Schema]:
+    """Return the components by name."""
+    options = {
+        "top_k": refer("TopK"),
+        "threshold": refer("Threshold"),
+        "explain": refer("Explain"),
+    }
+    request = {"text": refer("Text"), "texts": refer("Texts"), **options}
+    answer = {"model": refer("Model"), "predictions": make_array(refer("Prediction"))}
+    return {
+        "PredictRequest": {
+            **make_object("", request, closed=True),
+            "oneOf": [{"required": ["text"]}, {"required": ["texts"]}],
+        },
+        "PredictAnswer": make_object("model predictions", answer, closed=True),
+        "Model": make_object("name version sha256", dict.fromkeys(model.description, STRING)),
+        "Prediction": _prediction(model),
+        "Contribution": make_object(
+            "token start end contribution",
+            {
+                "token": STRING,
+                "start": {**COUNT, "description": "In characters, text[start:end] is token."},
+                "end": COUNT,
+                "contribution": {"type": "number", "minimum": -1, "maximum": 1},
+            },
+            closed=True,
+        ),
+        "Health": make_object(
+            "status model", {"status": {"const": "ok"}, "model": refer("Model")}, closed=True
+        ),
+        **_card(model),
+    }
+
+
+def _prediction(model: Model) -> Schema:
+    answer = model.task.describe_answer()
+    return make_object(
+        " ".join([*answer, "truncated", "known_tokens"]),
+        {
+            **answer,
+            "truncated": {
+                "type": "boolean",
+                "description": "The text had more tokens than the model reads.",
+            },
+            "known_tokens": {
+                **COUNT,
+                "description": "0: the text says nothing to the model.",
+            },
+            "explanation": make_array(refer("Contribution")),
+        },
+        closed=True,
+    )
+
+
+def _card(model: Model) -> dict[str, Schema]:
+    described = model.describe_task()
+    return {
+        "ModelCard": make_object(
+            " ".join(
+                ["model", *described, "max_tokens precision size_bytes limits metrics provenance"]
+            ),
+            {
+                "model": refer("Model"),
+                **{name: {"const": value} for name, value in described.items()},
+                "max_tokens": COUNT,
+                "precision": STRING,
+                "size_bytes": COUNT,
+                "limits": refer("Limits"),
+                "metrics": {"type": "object"},
+                "provenance": {"type": "object"},
+                "card": refer("Card"),
+            },
+        ),
+        "Card": make_object(
+            " ".join(CARD_FIELDS),
+            {**dict.fromkeys(CARD_FIELDS, STRING), "known_failures": make_array(STRING)},
+            closed=True,
+        ),
+        "Limits": make_object(
+            " ".join(LIMIT_FIELDS), dict.fromkeys(LIMIT_FIELDS, COUNT), closed=True
+        ),
+    }
+
+
+HEALTH = Operation(
+    "GET",
+    "/health",
+    "health",
+    health,
+    Note("Say that the process runs", TAG, writes="Health"),
+    is_open=True,
+)
+OPERATIONS = (
+    Operation(
+        "POST",
+        "/predict",
+        "predict",
+        classify,
+        Note(
+            "Classify texts",
+            TAG,
+            writes="PredictAnswer",
+            reads="PredictRequest",
+            example=lambda text: {"text": text},
+        ),
+    ),
+    HEALTH,
+    Operation(
+        "GET",
+        "/model",
+        "model_card",
+        model_card,
+        Note("Describe the model and its limits", TAG, writes="ModelCard"),
+    ),
+    Operation(
+        "GET",
+        "/metrics",
+        "metrics",
+        metrics,
+        Note("Counters for Prometheus; in a function they are in the log", TAG, statuses=(404,)),
+    ),
+)

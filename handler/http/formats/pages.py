@@ -11,33 +11,32 @@ import gzip
 import hashlib
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from handler.http.compression import accepts_gzip
 from handler.http.messages import Request, Response
-
-if TYPE_CHECKING:
-    from handler.http.service import Service
+from handler.http.operation import Note, Operation
+from handler.http.schemas import Schema
+from handler.inference.models import Model
 
 STATIC = Path(__file__).parent.parent / "static"
 SCRIPT = "/docs/swagger-ui-bundle.js"
 STYLE = "/docs/swagger-ui.css"
 
 
-def page(service: Service, request: Request) -> Response:
+def page(model: Model, request: Request) -> Response:
     return _html("index.html", "style-src {style}; script-src {script}")
 
 
-def docs(service: Service, request: Request) -> Response:
+def docs(model: Model, request: Request) -> Response:
     # Swagger UI sets style attributes and draws its icons from data: addresses.
     return _html("docs.html", "style-src 'self' 'unsafe-inline'; script-src 'self' {script}")
 
 
-def docs_script(service: Service, request: Request) -> Response:
+def docs_script(model: Model, request: Request) -> Response:
     return _asset("swagger-ui-bundle.js.gz", "text/javascript; charset=utf-8", request)
 
 
-def docs_style(service: Service, request: Request) -> Response:
+def docs_style(model: Model, request: Request) -> Response:
     return _asset("swagger-ui.css.gz", "text/css; charset=utf-8", request)
 
 
@@ -74,3 +73,17 @@ def _asset(name: str, content_type: str, request: Request) -> Response:
         return Response(200, body, content_type, {**headers, "content-encoding": "gzip"})
     # "identity" keeps the service from compressing again what was just inflated.
     return Response(200, gzip.decompress(body), content_type, headers)
+
+
+def make_schemas(model: Model) -> dict[str, Schema]:
+    """Return no component: pages are for people."""
+    return {}
+
+
+PAGE_NOTE = Note("Try the model in a browser", "Minnow", kind="text/html")
+OPERATIONS = (
+    Operation("GET", "/", "page", page, PAGE_NOTE, is_open=True),
+    Operation("GET", "/docs", "docs", docs, is_open=True),
+    Operation("GET", SCRIPT, "docs_script", docs_script, is_open=True),
+    Operation("GET", STYLE, "docs_style", docs_style, is_open=True),
+)

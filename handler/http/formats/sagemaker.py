@@ -5,16 +5,17 @@ nothing):
 
     application/json        {"text"}, {"texts"} or {"instances"} -> the native answer
     application/jsonlines   a string or {"text"} a line          -> a prediction a line
-    text/csv                the text is the row's first column   -> label,score a row
-    text/plain              the whole body is one text           -> label a line
+    text/csv                the text is the row's first column   -> the cells of a scored file
+    text/plain              the whole body is one text           -> the first of these cells
 """
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from handler.errors import InvalidInput
 from handler.http.formats.vertex import read_instances
@@ -27,10 +28,12 @@ from handler.http.messages import (
     json_response,
     parse_json,
 )
-from handler.inference.requests import DEFAULT_OPTIONS, Options, read_request, shape_answer
-
-if TYPE_CHECKING:
-    from handler.http.service import Service
+from handler.http.operation import Note, Operation, predict
+from handler.http.schemas import STRING, Schema, make_object
+from handler.inference.classifier import Prediction
+from handler.inference.models import Model
+from handler.inference.requests import read_request
+from handler.inference.tasks import DEFAULT_OPTIONS, Options
 
 JSON_LINES = "application/jsonlines"
 CSV = "text/csv"
@@ -39,18 +42,20 @@ csv.field_size_limit(2**31 - 1)  # of the whole process; the core has the limit 
 OTHER_NAMES = {"application/x-jsonlines": JSON_LINES, "application/jsonl": JSON_LINES, "": JSON}
 
 
-def ping(service: Service, request: Request) -> Response:
+def ping(model: Model, request: Request) -> Response:
     return json_response({"status": "ok"})
 
 
-def invoke(service: Service, request: Request) -> Response:
+def invoke(model: Model, request: Request) -> Response:
     given = OTHER_NAMES.get(request.content_type, request.content_type)
     if given not in READERS:
         raise Refusal(415, f"content-type: wanted one of {', '.join(READERS)}")
     wanted = choose_type(request.headers.get("accept", ""), given)
     texts, options = READERS[given](request.body)
-    predictions = service.predict(request, texts)
-    answer = shape_answer(service.classifier, texts, predictions, options, service.limits)
+    predictions = predict(model, request, texts)
+    if wanted in CELL_WRITERS:
+        return Response(200, CELL_WRITERS[wanted](model, predictions), wanted)
+    answer = model.answer(texts, predictions, options)
     return Response(200, WRITERS[wanted](answer), wanted)
 
 
@@ -61,9 +66,9 @@ def choose_type(accept: str, given: str) -> str:
         if name in ("", "*/*"):
             return given
         known = OTHER_NAMES.get(name, name)
-        if known in WRITERS:
+        if known in READERS:
             return known
-    raise Refusal(406, f"accept: wanted one of {', '.join(WRITERS)}")
+    raise Refusal(406, f"accept: wanted one of {', '.join(READERS)}")
 
 
 def _read_json(body: bytes) -> tuple[list[str], Options]:
@@ -102,10 +107,14 @@ def _decode(body: bytes) -> str:
         raise InvalidInput(f"the body is not UTF-8 (byte {error.start})", status=400) from None
 
 
-def _write_csv(answer: dict[str, Any]) -> bytes:
+def _write_csv(model: Model, predictions: Sequence[Prediction]) -> bytes:
     table = io.StringIO(newline="")
-    csv.writer(table).writerows([p["label"], p["score"]] for p in answer["predictions"])
+    csv.writer(table).writerows(model.task.cells(one.outputs) for one in predictions)
     return table.getvalue().encode()
+
+
+def _write_plain(model: Model, predictions: Sequence[Prediction]) -> bytes:
+    return "".join(f"{model.task.cells(one.outputs)[0]}\n" for one in predictions).encode()
 
 
 READERS: dict[str, Callable[[bytes], tuple[list[str], Options]]] = {
@@ -117,6 +126,46 @@ READERS: dict[str, Callable[[bytes], tuple[list[str], Options]]] = {
 WRITERS: dict[str, Callable[[dict[str, Any]], bytes]] = {
     JSON: dump_json,
     JSON_LINES: lambda answer: b"".join(dump_json(p) + b"\n" for p in answer["predictions"]),
-    CSV: _write_csv,
-    PLAIN: lambda answer: "".join(p["label"] + "\n" for p in answer["predictions"]).encode(),
 }
+CELL_WRITERS: dict[str, Callable[[Model, Sequence[Prediction]], bytes]] = {
+    CSV: _write_csv,
+    PLAIN: _write_plain,
+}
+
+
+def make_schemas(model: Model) -> dict[str, Schema]:
+    """Return the components by name; the rest are the native API's."""
+    return {"Ping": make_object("status", {"status": {"const": "ok"}})}
+
+
+TAG = "SageMaker"
+OPERATIONS = (
+    Operation(
+        "GET",
+        "/ping",
+        "ping",
+        ping,
+        Note("Say that the model is loaded", TAG, writes="Ping"),
+        is_open=True,
+    ),
+    Operation(
+        "POST",
+        "/invocations",
+        "invocations",
+        invoke,
+        Note(
+            "Classify texts",
+            TAG,
+            writes="PredictAnswer",
+            reads="PredictRequest",
+            example=lambda text: {"text": text},
+            more_reads={
+                JSON_LINES: json.dumps,
+                CSV: lambda text: f'"{text}"',
+                PLAIN: lambda text: text,
+            },
+            more_writes=dict.fromkeys((JSON_LINES, CSV, PLAIN), STRING),
+            statuses=(406,),
+        ),
+    ),
+)

@@ -5,25 +5,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
 from handler.errors import InvalidInput
 from handler.http.messages import Request, Response, json_response, parse_json, require_json
-from handler.inference.requests import name_type, read_options, read_parameters, shape_answer
+from handler.http.operation import Note, Operation, predict
+from handler.http.problems import protocol_error
+from handler.http.schemas import PARAMETERS, STRING, Schema, make_array, make_object, refer
+from handler.inference.models import Model
+from handler.inference.requests import name_type, read_options, read_parameters
 
-if TYPE_CHECKING:
-    from handler.http.service import Service
 
-
-def predict(service: Service, request: Request) -> Response:
+def classify(model: Model, request: Request) -> Response:
     require_json(request)
     document = parse_json(request.body)
     if not isinstance(document, dict):
         raise InvalidInput(f"the request is {name_type(document)}, wanted a JSON object")
     texts = read_instances(document.get("instances"))
     options = read_options(read_parameters(document), "parameters.")
-    predictions = service.predict(request, texts)
-    answer = shape_answer(service.classifier, texts, predictions, options, service.limits)
+    predictions = predict(model, request, texts)
+    answer = model.answer(texts, predictions, options)
     return json_response({"predictions": answer["predictions"]})
 
 
@@ -40,9 +41,62 @@ def read_instances(instances: object) -> list[str]:
     return [instance["text"] if isinstance(instance, dict) else instance for instance in instances]
 
 
-def model_status(service: Service, request: Request) -> Response:
+def model_status(model: Model, request: Request) -> Response:
     status = {"error_code": "OK", "error_message": ""}
-    manifest = service.classifier.manifest
+    manifest = model.manifest
     versions = [{"version": manifest.version, "state": "AVAILABLE", "status": status}]
     # TF Serving's answer is the last field, KServe's V1 the first two.
     return json_response({"name": manifest.name, "ready": True, "model_version_status": versions})
+
+
+def make_schemas(model: Model) -> dict[str, Schema]:
+    """Return the components by name."""
+    instance = {"oneOf": [refer("Text"), make_object("text", {"text": refer("Text")}, closed=True)]}
+    options = {
+        "top_k": refer("TopK"),
+        "threshold": refer("Threshold"),
+        "explain": refer("Explain"),
+    }
+    return {
+        "Instances": make_array(instance, minItems=1, maxItems=model.limits.max_texts),
+        "VertexRequest": make_object(
+            "instances",
+            {
+                "instances": refer("Instances"),
+                "parameters": {**PARAMETERS, "properties": options},
+            },
+        ),
+        "VertexAnswer": make_object(
+            "predictions", {"predictions": make_array(refer("Prediction"))}, closed=True
+        ),
+        "VertexModel": make_object(
+            "name ready model_version_status",
+            {
+                "name": STRING,
+                "ready": {"const": True},
+                "model_version_status": make_array({"type": "object"}),
+            },
+        ),
+    }
+
+
+TAG = "Vertex AI and TF Serving"
+MODEL = "/v1/models/{name}"
+VERSION = MODEL + "/versions/{version}"
+STATUS_NOTE = Note("Say that the model is available", TAG, writes="VertexModel")
+PREDICT_NOTE = Note(
+    "Classify instances",
+    TAG,
+    writes="VertexAnswer",
+    reads="VertexRequest",
+    example=lambda text: {"instances": [text]},
+)
+PREDICT = Operation(
+    "POST", MODEL + ":predict", "vertex_predict", classify, PREDICT_NOTE, protocol_error
+)
+OPERATIONS = (
+    Operation("GET", MODEL, "vertex_model", model_status, STATUS_NOTE, protocol_error),
+    Operation("GET", VERSION, "vertex_version", model_status, STATUS_NOTE, protocol_error),
+    PREDICT,
+    replace(PREDICT, path=VERSION + ":predict", name="vertex_version_predict"),
+)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -14,10 +11,11 @@ from typing import Any
 import boto3
 import pytest
 
-from handler.events.resources import Service
+from handler.events.resources import Resources
 from handler.inference.classifier import Classifier
+from handler.inference.models import Model
 from handler.settings import read_settings
-from tests.conftest import TESTS
+from tests.helpers.aws import MakeResources, free_port, wait_until_answering
 
 ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "testing",
@@ -25,7 +23,6 @@ ENVIRONMENT = {
     "AWS_DEFAULT_REGION": "eu-west-1",
     "AWS_EC2_METADATA_DISABLED": "true",
 }
-MakeService = Callable[..., Service]
 # moto asks the time twice for every message of a queue, 30 times over in a receive of ten, and
 # makes two datetimes of each answer: with 500 messages a receive takes a second. The same number,
 # quickly:
@@ -36,50 +33,6 @@ models.unix_time_millis = lambda: time.time() * 1000
 from moto.server import main
 main(sys.argv[1:])
 """
-
-
-def load_event(name: str) -> Any:
-    return json.loads((TESTS / "events" / f"{name}.json").read_text(encoding="utf-8"))
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
-def wait_until_answering(url: str, timeout_s: float = 60) -> None:
-    deadline = time.monotonic() + timeout_s
-    while True:
-        try:
-            urllib.request.urlopen(url, timeout=5).close()
-            return
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)
-
-
-def receive_all(client: Any, url: str) -> list[dict[str, Any]]:
-    messages = []
-    while batch := client.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
-        for message in batch:
-            client.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-        messages += [json.loads(message["Body"]) for message in batch]
-    return messages
-
-
-def create_bus(aws: Callable[[str], Any]) -> str:
-    """Make an event bus whose events of minnow go into a queue; return the queue's URL."""
-    events, sqs = aws("events"), aws("sqs")
-    url: str = sqs.create_queue(QueueName="bus")["QueueUrl"]
-    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
-    events.create_event_bus(Name="bus")
-    pattern = json.dumps({"source": ["minnow"]})
-    events.put_rule(Name="all", EventBusName="bus", EventPattern=pattern)
-    targets = [{"Id": "queue", "Arn": arn["Attributes"]["QueueArn"]}]
-    events.put_targets(Rule="all", EventBusName="bus", Targets=targets)
-    return url
 
 
 @pytest.fixture(scope="session")
@@ -105,8 +58,9 @@ def aws(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
 
 
 @pytest.fixture
-def make_service(tiny_classifier: Classifier) -> MakeService:
-    def make(**environment: str) -> Service:
-        return Service(tiny_classifier, read_settings(environment))
+def make_resources(tiny_classifier: Classifier) -> MakeResources:
+    def make(**environment: str) -> Resources:
+        settings = read_settings(environment)
+        return Resources(Model(tiny_classifier, settings.limits), settings.events)
 
     return make

@@ -20,12 +20,11 @@ from aws_lambda_powertools.utilities.batch.exceptions import BatchProcessingErro
 
 from handler.errors import DeliveryError, HandlerError, InvalidInput
 from handler.events import answer_event
-from handler.events.batch import check_texts
-from handler.events.resources import Service
+from handler.events.resources import Resources
 from handler.events.work import Texts, read_body
 from handler.settings import read_settings
-from tests.conftest import TESTS
-from tests.handler.events.conftest import MakeService, load_event, receive_all
+from tests.helpers.aws import MakeResources, load_event, receive_all
+from tests.helpers.paths import TESTS
 
 POSITIVE = pytest.approx(0.8807970779778823, abs=1e-6)  # softmax(2, 0), see make_tiny_bundle.py
 Client = Callable[[str], Any]
@@ -38,8 +37,8 @@ def results_queue(aws: Client) -> str:
 
 
 @pytest.fixture
-def service(results_queue: str, make_service: MakeService) -> Service:
-    return make_service(MINNOW_RESULTS="sqs://results")
+def resources(results_queue: str, make_resources: MakeResources) -> Resources:
+    return make_resources(MINNOW_RESULTS="sqs://results")
 
 
 def labels_by_id(results: list[dict[str, Any]]) -> dict[str, list[str]]:
@@ -53,8 +52,8 @@ def failures(*identifiers: str) -> dict[str, Any]:
     return {"batchItemFailures": [{"itemIdentifier": identifier} for identifier in identifiers]}
 
 
-def test_a_direct_call_returns_what_http_returns(make_service: MakeService) -> None:
-    answer = answer_event(load_event("direct_text"), None, make_service())
+def test_a_direct_call_returns_what_http_returns(make_resources: MakeResources) -> None:
+    answer = answer_event(load_event("direct_text"), None, make_resources())
 
     assert answer["model"]["name"] == "tiny"
     assert [one["label"] for one in answer["predictions"]] == ["pos"]
@@ -62,9 +61,9 @@ def test_a_direct_call_returns_what_http_returns(make_service: MakeService) -> N
 
 
 def test_a_step_functions_list_gets_an_answer_or_an_error_for_each_item(
-    make_service: MakeService,
+    make_resources: MakeResources,
 ) -> None:
-    answers = answer_event(load_event("stepfunctions_list"), None, make_service())
+    answers = answer_event(load_event("stepfunctions_list"), None, make_resources())
 
     assert [sorted(answer) for answer in answers] == [
         ["model", "predictions"],
@@ -83,8 +82,10 @@ def test_a_step_functions_list_gets_an_answer_or_an_error_for_each_item(
     }
 
 
-def test_the_items_of_a_distributed_map_keep_their_order_and_ids(make_service: MakeService) -> None:
-    answers = answer_event(load_event("stepfunctions_distributed_map"), None, make_service())
+def test_the_items_of_a_distributed_map_keep_their_order_and_ids(
+    make_resources: MakeResources,
+) -> None:
+    answers = answer_event(load_event("stepfunctions_distributed_map"), None, make_resources())
 
     assert labels_by_id(answers) == {"1": ["pos"], "2": ["neg", "pos"]}
 
@@ -129,9 +130,9 @@ def test_a_batch_sends_the_good_and_reports_the_failed(
     sent: dict[str, list[str]],
     aws: Client,
     results_queue: str,
-    service: Service,
+    resources: Resources,
 ) -> None:
-    assert answer_event(load_event(name), None, service) == reply
+    assert answer_event(load_event(name), None, resources) == reply
 
     assert labels_by_id(receive_all(aws("sqs"), results_queue)) == sent
 
@@ -140,58 +141,58 @@ def test_a_batch_sends_the_good_and_reports_the_failed(
     "name", ["sns_text", "eventbridge_text", "eventbridge_replay", "sqs_two_messages"]
 )
 def test_a_second_delivery_has_the_same_result_ids(
-    name: str, aws: Client, results_queue: str, service: Service
+    name: str, aws: Client, results_queue: str, resources: Resources
 ) -> None:
-    answer_event(load_event(name), None, service)
+    answer_event(load_event(name), None, resources)
     first = receive_all(aws("sqs"), results_queue)
 
-    answer_event(load_event(name), None, service)
+    answer_event(load_event(name), None, resources)
 
     second = receive_all(aws("sqs"), results_queue)
     assert sorted(one["result_id"] for one in first) == sorted(one["result_id"] for one in second)
     assert first
 
 
-def test_a_replayed_event_has_the_result_id_of_the_first(make_service: MakeService) -> None:
-    service = make_service()
+def test_a_replayed_event_has_the_result_id_of_the_first(make_resources: MakeResources) -> None:
+    resources = make_resources()
 
-    first = answer_event(load_event("eventbridge_text"), None, service)
-    replay = answer_event(load_event("eventbridge_replay"), None, service)
+    first = answer_event(load_event("eventbridge_text"), None, resources)
+    replay = answer_event(load_event("eventbridge_replay"), None, resources)
 
     assert first == replay
     assert first["id"] == "review-1"
 
 
 def test_an_id_used_for_two_texts_gives_two_results(
-    aws: Client, results_queue: str, service: Service
+    aws: Client, results_queue: str, resources: Resources
 ) -> None:
     event = load_event("sqs_two_messages")
     event["Records"][1]["body"] = json.dumps({"id": "review-1", "text": "bad film"})
 
-    answer_event(event, None, service)
+    answer_event(event, None, resources)
 
     assert len({one["result_id"] for one in receive_all(aws("sqs"), results_queue)}) == 2
 
 
 def test_sns_without_a_sink_returns_the_result_for_its_destination(
-    make_service: MakeService,
+    make_resources: MakeResources,
 ) -> None:
-    answer = answer_event(load_event("sns_text"), None, make_service())
+    answer = answer_event(load_event("sns_text"), None, make_resources())
 
     assert [one["predictions"][0]["label"] for one in answer["results"]] == ["pos"]
 
 
-def test_sns_raises_on_a_poison_message(make_service: MakeService) -> None:
+def test_sns_raises_on_a_poison_message(make_resources: MakeResources) -> None:
     with pytest.raises(InvalidInput, match='none of the fields "text" and "texts"'):
-        answer_event(load_event("sns_poison"), None, make_service())
+        answer_event(load_event("sns_poison"), None, make_resources())
 
 
 @pytest.mark.parametrize("name", ["sqs_two_messages", "kinesis_two_records"])
 def test_a_source_without_reply_is_refused_where_results_would_be_lost(
-    name: str, make_service: MakeService
+    name: str, make_resources: MakeResources
 ) -> None:
     with pytest.raises(HandlerError, match="MINNOW_RESULTS is not set"):
-        answer_event(load_event(name), None, make_service())
+        answer_event(load_event(name), None, make_resources())
 
 
 @pytest.mark.parametrize(
@@ -203,48 +204,50 @@ def test_a_source_without_reply_is_refused_where_results_would_be_lost(
     ],
 )
 def test_a_result_never_becomes_work_again(
-    name: str, sink: str, aws: Client, make_service: MakeService
+    name: str, sink: str, aws: Client, make_resources: MakeResources
 ) -> None:
     with pytest.raises(HandlerError, match="MINNOW_RESULTS is the source|one of our own results"):
-        answer_event(load_event(name), None, make_service(MINNOW_RESULTS=sink))
+        answer_event(load_event(name), None, make_resources(MINNOW_RESULTS=sink))
 
 
 @pytest.mark.parametrize("name", ["unknown_msk"])
 def test_an_unknown_event_is_refused_with_the_known_ones(
-    name: str, make_service: MakeService
+    name: str, make_resources: MakeResources
 ) -> None:
     with pytest.raises(InvalidInput, match="a direct call with text.*SQS.*EventBridge"):
-        answer_event(load_event(name), None, make_service())
+        answer_event(load_event(name), None, make_resources())
 
 
 def test_a_queue_that_does_not_exist_fails_every_message(
-    aws: Client, make_service: MakeService
+    aws: Client, make_resources: MakeResources
 ) -> None:
     reply = answer_event(
-        load_event("sqs_two_messages"), None, make_service(MINNOW_RESULTS="sqs://missing")
+        load_event("sqs_two_messages"), None, make_resources(MINNOW_RESULTS="sqs://missing")
     )
 
     assert reply == failures("message-1", "message-2")
 
 
-def test_sns_raises_where_the_result_cannot_be_sent(aws: Client, make_service: MakeService) -> None:
+def test_sns_raises_where_the_result_cannot_be_sent(
+    aws: Client, make_resources: MakeResources
+) -> None:
     with pytest.raises(DeliveryError, match="could not be sent: .*NonExistentQueue"):
-        answer_event(load_event("sns_text"), None, make_service(MINNOW_RESULTS="sqs://missing"))
+        answer_event(load_event("sns_text"), None, make_resources(MINNOW_RESULTS="sqs://missing"))
 
 
 def test_a_text_that_breaks_the_model_fails_alone(
-    aws: Client, results_queue: str, service: Service, monkeypatch: pytest.MonkeyPatch
+    aws: Client, results_queue: str, resources: Resources, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    predict = service.classifier.predict
+    predict = resources.model.classifier.predict
 
     def predict_or_break(texts: list[str]) -> Any:
         if "bad film" in texts:
             raise RuntimeError("an operator failed")
         return predict(texts)
 
-    monkeypatch.setattr(service.classifier, "predict", predict_or_break)
+    monkeypatch.setattr(resources.model.classifier, "predict", predict_or_break)
 
-    reply = answer_event(load_event("sqs_two_messages"), None, service)
+    reply = answer_event(load_event("sqs_two_messages"), None, resources)
 
     assert reply == failures("message-2")
     assert labels_by_id(receive_all(aws("sqs"), results_queue)) == {"review-1": ["pos"]}
@@ -259,25 +262,25 @@ def test_a_text_that_breaks_the_model_fails_alone(
         ("sqs_fifo_group_stops", SqsFifoPartialProcessor(skip_group_on_error=True)),
     ],
 )
-def test_the_reply_is_that_of_powertools(name: str, processor: Any, service: Service) -> None:
+def test_the_reply_is_that_of_powertools(name: str, processor: Any, resources: Resources) -> None:
     def check(record: Any) -> None:
         work = read_body(record.body)
         assert isinstance(work, Texts)
-        check_texts(work, service.limits)
+        resources.model.check_texts(work.texts, work.field)
 
     try:
         wanted = process_partial_response(load_event(name), check, processor)
     except BatchProcessingError:
         pytest.fail("no event file fails whole")
 
-    assert answer_event(load_event(name), None, service) == wanted
+    assert answer_event(load_event(name), None, resources) == wanted
 
 
 def test_no_text_of_a_message_reaches_the_log(
-    caplog: pytest.LogCaptureFixture, service: Service
+    caplog: pytest.LogCaptureFixture, resources: Resources
 ) -> None:
     with caplog.at_level(logging.DEBUG, "minnow"):
-        answer_event(load_event("sqs_poison"), None, service)
+        answer_event(load_event("sqs_poison"), None, resources)
 
     assert len(caplog.messages) == 6
     assert not [message for message in caplog.messages if "good" in message]

@@ -14,13 +14,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from handler.errors import HandlerError
+from handler.event_settings import EventSettings
 from handler.events import answer_event
-from handler.events.resources import Service
+from handler.events.resources import Resources
 from handler.inference.classifier import Classifier
-from handler.settings import Settings
-from handler.sinks import Result
-from tests.conftest import TESTS
-from tests.handler.events.conftest import load_event
+from handler.inference.models import Model
+from handler.sinks.sink import Result
+from tests.helpers.aws import load_event
+from tests.helpers.paths import TESTS
 
 SECRET = "my neighbour's secret"
 NAMES = sorted(path.stem for path in (TESTS / "events").glob("*.json"))
@@ -131,8 +132,8 @@ def test_envelopes_within_envelopes_are_opened() -> None:
 def test_a_mutated_envelope_is_processed_or_refused(
     name: str, data: Any, tiny_classifier: Classifier, caplog: pytest.LogCaptureFixture
 ) -> None:
-    service = Service(tiny_classifier, Settings())
-    service.__dict__["sink"] = MemorySink()
+    resources = Resources(Model(tiny_classifier), EventSettings())
+    resources.__dict__["sink"] = MemorySink()
     event = unpack(load_event(name))
     for _ in range(data.draw(st.integers(1, 3))):
         *parents, last = data.draw(st.sampled_from(paths(event)))
@@ -149,7 +150,7 @@ def test_a_mutated_envelope_is_processed_or_refused(
     caplog.clear()
 
     try:
-        json.dumps(answer_event(event, None, service))
+        json.dumps(answer_event(event, None, resources))
         refusal = ""
     except HandlerError as error:
         refusal = str(error)

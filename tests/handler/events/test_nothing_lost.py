@@ -24,9 +24,9 @@ from typing import Any
 
 import pytest
 
-from tests.handler.events.conftest import create_bus
-from tests.handler.events.test_objects import read_csv, read_jsonl
+from tests.helpers.aws import create_bus
 from tests.helpers.flaky import FAULTS, flaky_proxy
+from tests.helpers.tables import read_csv, read_jsonl
 
 IS_LONG = os.environ.get("MINNOW_TEST_LONG") == "1"
 NUM_ROUNDS = 100 if IS_LONG else 1
@@ -181,13 +181,13 @@ def test_sinks_that_fail_in_a_tenth_of_the_calls_lose_and_double_nothing(
     ids: list[str] = []
 
     with flaky_proxy(moto_url, share=0.1) as (proxy_url, faults):
-        service = {"sqs": "SQS", "s3": "S3", "dynamodb": "DYNAMODB", "eventbridge": "EVENTBRIDGE"}
+        resources = {"sqs": "SQS", "s3": "S3", "dynamodb": "DYNAMODB", "eventbridge": "EVENTBRIDGE"}
         worker = start_poll(
             tiny_bundle,
             queues["texts"],
             "--batch-size=20",
             MINNOW_RESULTS=sink,
-            **{f"AWS_ENDPOINT_URL_{service[sink.split(':')[0]]}": proxy_url},
+            **{f"AWS_ENDPOINT_URL_{resources[sink.split(':')[0]]}": proxy_url},
         )
         send_rounds(sqs, queues, lambda: ids.extend(take_results(aws, sink)))
         stop(worker)

@@ -17,9 +17,10 @@ from pyarrow import parquet
 
 from handler.errors import DeliveryError, HandlerError, InvalidInput
 from handler.events import answer_event
-from handler.events.resources import Service
+from handler.events.resources import Resources
 from handler.objects.upload import PART_BYTES
-from tests.handler.events.conftest import MakeService, load_event
+from tests.helpers.aws import MakeResources, load_event
+from tests.helpers.tables import read_csv, read_jsonl, read_parquet
 
 Client = Callable[[str], Any]
 ROWS = [("1", "good film"), ("2", "bad,\nfilm"), ("3", "good " * 5000), ("4", "bad")]
@@ -55,8 +56,8 @@ def queue_url(aws: Client) -> str:
 
 
 @pytest.fixture
-def service(s3: Any, queue_url: str, make_service: MakeService) -> Service:
-    return make_service(
+def resources(s3: Any, queue_url: str, make_resources: MakeResources) -> Resources:
+    return make_resources(
         MINNOW_OBJECT_RESULTS="s3://results/scored/",
         MINNOW_OBJECT_SOURCE="s3://texts/",
         MINNOW_CONTINUATION_QUEUE="sqs://texts",
@@ -93,19 +94,6 @@ def make_parquet() -> bytes:
     return buffer.getvalue()
 
 
-def read_csv(content: bytes, delimiter: str = ",") -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(content.decode(), newline=""), delimiter=delimiter))
-
-
-def read_jsonl(content: bytes) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in content.splitlines()]
-
-
-def read_parquet(content: bytes) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = parquet.read_table(io.BytesIO(content)).to_pylist()
-    return rows
-
-
 def unzstd(content: bytes) -> bytes:
     reader = zstandard.ZstdDecompressor().stream_reader(content, read_across_frames=True)
     return bytes(reader.read())
@@ -136,11 +124,11 @@ def list_keys(s3: Any) -> list[str]:
     ],
 )
 def test_an_object_becomes_the_same_format_with_labels(
-    name: str, content: bytes, read: Callable[[bytes], Any], s3: Any, service: Service
+    name: str, content: bytes, read: Callable[[bytes], Any], s3: Any, resources: Resources
 ) -> None:
     s3.put_object(Bucket="texts", Key=f"in/{name}", Body=content)
 
-    reply = answer_event(make_event(f"in/{name}"), None, service)
+    reply = answer_event(make_event(f"in/{name}"), None, resources)
 
     key = f"scored/texts/in/{name}"
     assert reply == {"results": [{"status": "done", "result": f"s3://results/{key}"}]}
@@ -153,10 +141,10 @@ def test_an_object_becomes_the_same_format_with_labels(
     assert list_keys(s3) == [key, f"{key}.rejected"]
 
 
-def test_plain_lines_are_scored_one_by_one(s3: Any, service: Service) -> None:
+def test_plain_lines_are_scored_one_by_one(s3: Any, resources: Resources) -> None:
     s3.put_object(Bucket="texts", Key="a.txt", Body=b"\xef\xbb\xbfgood film\r\n\nb\xe9d\nbad\tfilm")
 
-    answer_event(make_event("a.txt"), None, service)
+    answer_event(make_event("a.txt"), None, resources)
 
     assert get(s3, "scored/texts/a.txt") == (
         b"pos\t0.880797\t1\tgood film\npos\t0.500000\t1\t\nneg\t0.880797\t1\tbad\tfilm\n"
@@ -166,7 +154,9 @@ def test_plain_lines_are_scored_one_by_one(s3: Any, service: Service) -> None:
     ]
 
 
-def test_rows_that_cannot_be_read_are_rejected_with_their_number(s3: Any, service: Service) -> None:
+def test_rows_that_cannot_be_read_are_rejected_with_their_number(
+    s3: Any, resources: Resources
+) -> None:
     lines = [
         b'{"text": "good"}',
         b"",
@@ -181,7 +171,7 @@ def test_rows_that_cannot_be_read_are_rejected_with_their_number(s3: Any, servic
     ]
     s3.put_object(Bucket="texts", Key="a.jsonl", Body=b"\n".join(lines))
 
-    answer_event(make_event("a.jsonl"), None, service)
+    answer_event(make_event("a.jsonl"), None, resources)
 
     rows = read_jsonl(get(s3, "scored/texts/a.jsonl"))
     assert [row["predicted_label"] for row in rows] == ["pos", "pos", "neg"]
@@ -199,12 +189,12 @@ def test_rows_that_cannot_be_read_are_rejected_with_their_number(s3: Any, servic
 
 
 def test_a_csv_row_of_another_width_is_rejected_and_the_rest_go_on(
-    s3: Any, service: Service
+    s3: Any, resources: Resources
 ) -> None:
     body = b"text,note\ngood,a\nbad\ngood,a,b\n\nbad,caf\xe9\n"
     s3.put_object(Bucket="texts", Key="a.csv", Body=body)
 
-    answer_event(make_event("a.csv"), None, service)
+    answer_event(make_event("a.csv"), None, resources)
 
     assert get(s3, "scored/texts/a.csv") == (
         b"text,note,predicted_label,predicted_score,model_version\n"
@@ -230,12 +220,12 @@ def test_a_csv_row_of_another_width_is_rejected_and_the_rest_go_on(
     ],
 )
 def test_an_object_that_cannot_be_read_leaves_nothing_behind(
-    name: str, content: bytes, message: str, s3: Any, service: Service
+    name: str, content: bytes, message: str, s3: Any, resources: Resources
 ) -> None:
     s3.put_object(Bucket="texts", Key=name, Body=content)
 
     with pytest.raises(InvalidInput, match=message):
-        answer_event(make_event(name), None, service)
+        answer_event(make_event(name), None, resources)
 
     assert list_keys(s3) == []
     assert "Uploads" not in s3.list_multipart_uploads(Bucket="results")
@@ -253,73 +243,77 @@ def test_an_object_that_cannot_be_read_leaves_nothing_behind(
     ],
 )
 def test_an_object_is_scored_whichever_way_its_event_comes(
-    name: str, s3: Any, service: Service
+    name: str, s3: Any, resources: Resources
 ) -> None:
     s3.put_object(Bucket="texts", Key="in/my reviews + more.csv", Body=make_csv())
 
-    answer_event(load_event(name), None, service)
+    answer_event(load_event(name), None, resources)
 
     assert "scored/texts/in/my reviews + more.csv" in list_keys(s3)
 
 
-def test_an_object_below_the_results_prefix_is_refused(s3: Any, service: Service) -> None:
+def test_an_object_below_the_results_prefix_is_refused(s3: Any, resources: Resources) -> None:
     s3.put_object(Bucket="results", Key="scored/a.csv", Body=make_csv())
 
     with pytest.raises(InvalidInput, match="trigger the function by its own result"):
-        answer_event(make_event("scored/a.csv", "results"), None, service)
+        answer_event(make_event("scored/a.csv", "results"), None, resources)
 
     assert list_keys(s3) == ["scored/a.csv"]
 
 
 def test_an_object_without_a_place_for_results_is_refused(
-    s3: Any, make_service: MakeService
+    s3: Any, make_resources: MakeResources
 ) -> None:
     with pytest.raises(HandlerError, match="set MINNOW_OBJECT_RESULTS"):
-        answer_event(make_event("a.csv"), None, make_service())
+        answer_event(make_event("a.csv"), None, make_resources())
 
 
 def test_parquet_is_refused_with_its_reason_where_pyarrow_is_left_out(
-    s3: Any, service: Service, monkeypatch: pytest.MonkeyPatch
+    s3: Any, resources: Resources, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     s3.put_object(Bucket="texts", Key="a.parquet", Body=make_parquet())
 
     with pytest.raises(InvalidInput, match="Parquet needs pyarrow, which is not installed here"):
-        answer_event(make_event("a.parquet"), None, service)
+        answer_event(make_event("a.parquet"), None, resources)
 
     assert list_keys(s3) == []
 
 
-def test_an_object_that_is_not_there_is_tried_again(s3: Any, service: Service) -> None:
+def test_an_object_that_is_not_there_is_tried_again(s3: Any, resources: Resources) -> None:
     with pytest.raises(DeliveryError, match="cannot be read: 404"):
-        answer_event(make_event("gone.csv"), None, service)
+        answer_event(make_event("gone.csv"), None, resources)
 
 
-def test_an_event_of_an_older_version_is_left_to_the_newer_ones(s3: Any, service: Service) -> None:
+def test_an_event_of_an_older_version_is_left_to_the_newer_ones(
+    s3: Any, resources: Resources
+) -> None:
     s3.put_object(Bucket="texts", Key="a.csv", Body=make_csv())
     event = make_event("a.csv")
     event["Records"][0]["s3"]["object"]["eTag"] = "0123456789abcdef0123456789abcdef"
 
-    assert answer_event(event, None, service) == {"results": [{"status": "superseded"}]}
+    assert answer_event(event, None, resources) == {"results": [{"status": "superseded"}]}
     assert list_keys(s3) == []
 
 
-def test_a_second_delivery_of_a_scored_object_writes_nothing(s3: Any, service: Service) -> None:
+def test_a_second_delivery_of_a_scored_object_writes_nothing(s3: Any, resources: Resources) -> None:
     s3.put_object(Bucket="texts", Key="a.csv", Body=make_csv())
-    answer_event(make_event("a.csv"), None, service)
+    answer_event(make_event("a.csv"), None, resources)
     first = s3.head_object(Bucket="results", Key="scored/texts/a.csv")["LastModified"]
 
-    answer_event(make_event("a.csv"), None, service)
+    answer_event(make_event("a.csv"), None, resources)
 
     assert s3.head_object(Bucket="results", Key="scored/texts/a.csv")["LastModified"] == first
 
 
-def test_a_new_version_replaces_the_result_and_its_rejected_rows(s3: Any, service: Service) -> None:
+def test_a_new_version_replaces_the_result_and_its_rejected_rows(
+    s3: Any, resources: Resources
+) -> None:
     s3.put_object(Bucket="texts", Key="a.csv", Body=make_csv())
-    answer_event(make_event("a.csv"), None, service)
+    answer_event(make_event("a.csv"), None, resources)
     s3.put_object(Bucket="texts", Key="a.csv", Body=b"text\ngood\n")
 
-    answer_event(make_event("a.csv"), None, service)
+    answer_event(make_event("a.csv"), None, resources)
 
     assert list_keys(s3) == ["scored/texts/a.csv"]
     assert [row["predicted_label"] for row in read_csv(get(s3, "scored/texts/a.csv"))] == ["pos"]
@@ -332,14 +326,14 @@ def make_large_csv(num_rows: int) -> bytes:
     return ("id,text,pad\n" + "".join(lines)).encode()
 
 
-def drain(aws: Client, queue_url: str, service: Service, looks: int) -> int:
+def drain(aws: Client, queue_url: str, resources: Resources, looks: int) -> int:
     """Answer continuations until there are none; return how many came."""
     sqs, count = aws("sqs"), 0
     while messages := sqs.receive_message(QueueUrl=queue_url).get("Messages"):
         count += 1
         event = load_event("sqs_plain_text")
         event["Records"][0]["body"] = messages[0]["Body"]
-        assert answer_event(event, Clock(looks), service) == {"batchItemFailures": []}
+        assert answer_event(event, Clock(looks), resources) == {"batchItemFailures": []}
         sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=messages[0]["ReceiptHandle"])
     return count
 
@@ -347,7 +341,7 @@ def drain(aws: Client, queue_url: str, service: Service, looks: int) -> int:
 @pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["csv", "csv.gz", "csv.zst", "parquet"])
 def test_an_object_handed_on_ends_with_the_bytes_of_one_go(
-    suffix: str, aws: Client, s3: Any, queue_url: str, service: Service
+    suffix: str, aws: Client, s3: Any, queue_url: str, resources: Resources
 ) -> None:
     content = make_large_csv(3000)
     if suffix == "csv.gz":
@@ -361,12 +355,12 @@ def test_an_object_handed_on_ends_with_the_bytes_of_one_go(
         content = buffer.getvalue()
     for name in ("whole", "handed"):
         s3.put_object(Bucket="texts", Key=f"{name}.{suffix}", Body=content)
-    answer_event(make_event(f"whole.{suffix}"), None, service)
+    answer_event(make_event(f"whole.{suffix}"), None, resources)
 
-    first = answer_event(make_event(f"handed.{suffix}"), Clock(1), service)
+    first = answer_event(make_event(f"handed.{suffix}"), Clock(1), resources)
 
     assert first == {"results": [{"status": "continued", "rows": 1024}]}
-    assert drain(aws, queue_url, service, looks=1) == 3  # 2048, 3000, and the end
+    assert drain(aws, queue_url, resources, looks=1) == 3  # 2048, 3000, and the end
     for ending in ("", ".rejected"):
         whole = get(s3, f"scored/texts/whole.{suffix}{ending}")
         assert get(s3, f"scored/texts/handed.{suffix}{ending}") == whole
@@ -376,19 +370,19 @@ def test_an_object_handed_on_ends_with_the_bytes_of_one_go(
 
 @pytest.mark.slow
 def test_a_continuation_delivered_twice_ends_with_one_result(
-    aws: Client, s3: Any, queue_url: str, service: Service
+    aws: Client, s3: Any, queue_url: str, resources: Resources
 ) -> None:
     content = make_large_csv(3000)
     assert len(content) > 2 * PART_BYTES
     s3.put_object(Bucket="texts", Key="a.csv", Body=content)
-    answer_event(make_event("a.csv"), Clock(2), service)
+    answer_event(make_event("a.csv"), Clock(2), resources)
     message = aws("sqs").receive_message(QueueUrl=queue_url)["Messages"][0]
     event = load_event("sqs_plain_text")
     event["Records"][0]["body"] = message["Body"]
 
     for looks in (1, 9, 1, 9):
-        assert answer_event(event, Clock(looks), service) == {"batchItemFailures": []}
-    drain(aws, queue_url, service, looks=1)
+        assert answer_event(event, Clock(looks), resources) == {"batchItemFailures": []}
+    drain(aws, queue_url, resources, looks=1)
 
     rows = read_csv(get(s3, "scored/texts/a.csv"))
     assert [int(row["id"]) for row in rows] == [n for n in range(3000) if n % 5]
@@ -398,24 +392,24 @@ def test_a_continuation_delivered_twice_ends_with_one_result(
 
 @pytest.mark.slow
 def test_an_upload_taken_away_begins_again(
-    aws: Client, s3: Any, queue_url: str, service: Service
+    aws: Client, s3: Any, queue_url: str, resources: Resources
 ) -> None:
     s3.put_object(Bucket="texts", Key="a.csv", Body=make_large_csv(3000))
-    answer_event(make_event("a.csv"), Clock(2), service)
+    answer_event(make_event("a.csv"), Clock(2), resources)
     for entry in s3.list_multipart_uploads(Bucket="results")["Uploads"]:
         s3.abort_multipart_upload(Bucket="results", Key=entry["Key"], UploadId=entry["UploadId"])
 
-    drain(aws, queue_url, service, looks=9)
+    drain(aws, queue_url, resources, looks=9)
 
     rows = read_csv(get(s3, "scored/texts/a.csv"))
     assert [int(row["id"]) for row in rows] == [n for n in range(3000) if n % 5]
 
 
-def test_time_up_without_a_queue_says_what_to_set(s3: Any, make_service: MakeService) -> None:
-    service = make_service(MINNOW_RESULTS="s3://results/scored/")
+def test_time_up_without_a_queue_says_what_to_set(s3: Any, make_resources: MakeResources) -> None:
+    resources = make_resources(MINNOW_RESULTS="s3://results/scored/")
     s3.put_object(Bucket="texts", Key="a.csv", Body=make_csv())
 
     with pytest.raises(DeliveryError, match="after 4 rows: set MINNOW_CONTINUATION_QUEUE"):
-        answer_event(make_event("a.csv"), Clock(1), service)
+        answer_event(make_event("a.csv"), Clock(1), resources)
 
     assert list_keys(s3) == []

@@ -1,4 +1,4 @@
-"""What each sink leaves in a real service: once, twice, and where a part of a send fails."""
+"""What each sink leaves in a real resources: once, twice, and where a part of a send fails."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import pytest
 
 from handler.event_settings import SINKS, parse_target
 from handler.events import answer_event
-from handler.sinks import Result, Sink, open_sink
+from handler.sinks import open_sink
 from handler.sinks.idempotent import IdempotentSink
 from handler.sinks.sending import send_batches
-from tests.handler.events.conftest import MakeService, create_bus, load_event, receive_all
+from handler.sinks.sink import Result, Sink
+from tests.helpers.aws import MakeResources, create_bus, load_event, receive_all
 
 Client = Callable[[str], Any]
 RESULTS = [Result(f"{number:032x}", {"result_id": f"{number:032x}"}) for number in range(23)]
@@ -210,13 +211,13 @@ def test_an_idempotent_sink_without_its_table_sends_nothing(aws: Client) -> None
 
 
 def test_a_second_delivery_sends_nothing_where_a_table_is_set(
-    aws: Client, make_service: MakeService, make_idempotent: Callable[..., IdempotentSink]
+    aws: Client, make_resources: MakeResources, make_idempotent: Callable[..., IdempotentSink]
 ) -> None:
     url = aws("sqs").create_queue(QueueName="results")["QueueUrl"]
-    service = make_service(MINNOW_RESULTS="sqs://results", MINNOW_IDEMPOTENCY_TABLE="once")
+    resources = make_resources(MINNOW_RESULTS="sqs://results", MINNOW_IDEMPOTENCY_TABLE="once")
     event = load_event("sqs_two_messages")
 
-    replies = [answer_event(event, None, service) for _ in range(2)]
+    replies = [answer_event(event, None, resources) for _ in range(2)]
 
     assert replies == [{"batchItemFailures": []}] * 2
     assert len(receive_all(aws("sqs"), url)) == 2

@@ -128,7 +128,8 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_file(tmp_path: Path, tiny_bundle: Path) -> None:
     program = (
-        "import sys, resource; from handler.hosts.bulk import score_files; from pathlib import Path;"
+        "import sys, resource; from pathlib import Path;"
+        "from handler.hosts.bulk import score_files;"
         "score_files(Path(sys.argv[1]), [sys.argv[2]], sys.argv[3]);"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     )

@@ -1,39 +1,18 @@
 import dataclasses
-import json
-import socket
-import threading
-import time
-from types import SimpleNamespace
+import functools
 
 import pytest
-import uvicorn
 
-from handler.http.app import create_app
-from handler.http.lambda_http import HttpLane
-from handler.http.messages import Request
-from handler.http.service import Service
-from handler.inference.monitor import Prometheus
-from handler.inference.requests import describe_model
-from handler.settings import HttpSettings, Limits, Settings
-
-LIMITS = Limits(max_texts=4, max_characters=100, max_body_bytes=2000, max_explained_tokens=8)
+from handler.http.lambda_http import LambdaHttp
+from handler.settings import Settings
+from tests.helpers import http_service
+from tests.helpers.http_service import LIMITS, Server, caller, make_models
 
 
 @pytest.fixture
 def make_service(tiny_classifier):
     """Return a function that makes a service; what it logs is in `.lines`, parsed."""
-
-    def make(limits=LIMITS, is_lambda=False, **http):
-        settings = Settings(limits=limits, http=HttpSettings(**http))
-        lines = []
-        prometheus = None if is_lambda else Prometheus(describe_model(tiny_classifier))
-        service = Service(
-            tiny_classifier, settings, prometheus, lambda line: lines.append(json.loads(line))
-        )
-        service.lines = lines
-        return service
-
-    return make
+    return functools.partial(http_service.make_service, tiny_classifier)
 
 
 @pytest.fixture
@@ -42,59 +21,14 @@ def service(make_service):
 
 
 @pytest.fixture(scope="session")
-def lane(tiny_classifier):
-    return HttpLane(tiny_classifier, Settings(limits=LIMITS))
+def lambda_http(tiny_classifier):
+    return LambdaHttp(make_models(tiny_classifier), Settings(limits=LIMITS))
 
 
 @pytest.fixture
 def call(service):
     """Return a function: call("POST", "/predict", {...}) gives .status, .json, .headers."""
     return caller(service)
-
-
-def caller(service):
-    def call(method, path, body=b"", **headers):
-        headers = {name.replace("_", "-"): value for name, value in headers.items()}
-        if isinstance(body, dict | list):
-            body = json.dumps(body).encode()
-            headers.setdefault("content-type", "application/json")
-        response = service.respond(Request(method, path, headers, body))
-        is_plain = "content-encoding" not in response.headers
-        is_json = is_plain and response.content_type.endswith("json") and response.body
-        return SimpleNamespace(
-            status=response.status,
-            body=response.body,
-            json=json.loads(response.body) if is_json else None,
-            type=response.content_type,
-            headers=response.headers,
-        )
-
-    return call
-
-
-class Server:
-    """A real uvicorn on loopback, in a thread."""
-
-    def __init__(self, service, create_app=create_app):
-        self.service = service
-        self.socket = socket.create_server(("127.0.0.1", 0))
-        self.address = f"127.0.0.1:{self.socket.getsockname()[1]}"
-        self.url = f"http://{self.address}"
-        config = uvicorn.Config(create_app(service), log_level="error", lifespan="off")
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run, args=([self.socket],))
-
-    def __enter__(self):
-        self._thread.start()
-        while not self._server.started:
-            time.sleep(0.01)
-        return self
-
-    def __exit__(self, *error):
-        self._server.should_exit = True
-        self._server.force_exit = True
-        self._thread.join()
-        self.socket.close()
 
 
 @pytest.fixture

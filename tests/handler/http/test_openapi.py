@@ -1,6 +1,6 @@
-"""The OpenAPI document is true: generated requests get only documented answers, in both lanes.
+"""The OpenAPI document is true: generated requests get only documented answers, as ASGI and events.
 
-`make fuzz-http` runs the same with 2,000 examples an operation and lane; CI with NUM_EXAMPLES.
+`make fuzz-http` runs the same with 2,000 examples an operation and road; CI with NUM_EXAMPLES.
 """
 
 import asyncio
@@ -16,16 +16,15 @@ from schemathesis import GenerationMode
 from schemathesis.config import OperationConfig
 
 from handler.http.app import create_app
-from handler.http.lambda_http import HttpLane
+from handler.http.lambda_http import LambdaHttp
 from handler.http.operations import OPERATIONS
 from handler.http.service import Service
 from handler.inference.classifier import load_classifier
-from handler.inference.monitor import Prometheus
-from handler.inference.requests import describe_model
+from handler.inference.monitor import Monitor, Prometheus
 from handler.settings import Settings
-from tests.conftest import TESTS
-from tests.handler.http.conftest import LIMITS
 from tests.helpers.http_events import make_event, read_reply
+from tests.helpers.http_service import LIMITS, make_models
+from tests.helpers.paths import TESTS
 
 NUM_EXAMPLES = int(os.environ.get("MINNOW_FUZZ_EXAMPLES", "5"))
 UNLISTED = {"docs", "docs_script", "docs_style"}
@@ -48,14 +47,15 @@ def count_line(line):
 
 
 def make_app():
-    prometheus = Prometheus(describe_model(CLASSIFIER))
-    return create_app(Service(CLASSIFIER, SETTINGS, prometheus, count_line))
+    monitor = Monitor(count_line, prometheus=Prometheus())
+    return create_app(Service(make_models(CLASSIFIER, monitor=monitor), SETTINGS))
 
 
 def make_lambda_app():
     """Return an ASGI app that sends every request through a Lambda event, a sender at a time."""
-    lane = HttpLane(CLASSIFIER, SETTINGS)
-    lane.service = Service(CLASSIFIER, SETTINGS, write=count_line)
+    lambda_http = LambdaHttp(
+        make_models(CLASSIFIER, monitor=Monitor(count_line, embeds_metrics=True)), SETTINGS
+    )
     # Mangum runs its own event loop, always the one of the thread that made it.
     thread = ThreadPoolExecutor(max_workers=1)
     num_calls = 0
@@ -76,7 +76,7 @@ def make_lambda_app():
                 break
         headers = {n.decode("latin-1"): v.decode("latin-1") for n, v in scope["headers"]}
         event = make_event(kind, scope["method"], scope["path"], body, headers)
-        reply = await asyncio.wrap_future(thread.submit(lane.answer, event, None))
+        reply = await asyncio.wrap_future(thread.submit(lambda_http.answer, event, None))
         status, headers, content = read_reply(reply)
         raw = [(n.encode("latin-1"), v.encode("latin-1")) for n, v in headers.items()]
         await send({"type": "http.response.start", "status": status, "headers": raw})

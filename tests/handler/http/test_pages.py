@@ -12,7 +12,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from handler.http.formats.pages import STATIC
 from handler.inference.bundle import Card
-from tests.handler.http.conftest import Server
+from tests.helpers.http_service import Server
 
 pytestmark = pytest.mark.slow
 WAIT_S = 20
@@ -105,7 +105,7 @@ def test_the_model_card_is_edited_for_people(chromium, make_service, monkeypatch
     service = make_service()
     figures = {"rows": 25_000, "accuracy": 0.83844, "macro_f1": 0.8383}
     manifest = dataclasses.replace(
-        service.classifier.manifest,
+        service.models.default.manifest,
         metrics={"bundle": figures, "keras": {"test": {**figures, "accuracy": 0.8385}}},
         provenance={
             "recipe": "seed",
@@ -120,7 +120,7 @@ def test_the_model_card_is_edited_for_people(chromium, make_service, monkeypatch
             known_failures=("irony", "<b>another</b> language"),
         ),
     )
-    monkeypatch.setattr(service.classifier, "manifest", manifest)
+    monkeypatch.setattr(service.models.default, "manifest", manifest)
     with Server(service) as server:
         page = open_page(chromium, server.url + "/")
         card = read_card(page)

@@ -11,7 +11,7 @@ import pytest
 from handler.errors import SettingsError
 from handler.hosts.server import main, read_device, read_port
 from handler.settings import HttpSettings, Limits, read_settings
-from tests.handler.http.conftest import Server
+from tests.helpers.http_service import Server
 
 ROOT = Path(__file__).parents[3]
 HEAD = b"POST /predict HTTP/1.1\r\nhost: a\r\ncontent-length: 100\r\n\r\n{"

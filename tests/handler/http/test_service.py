@@ -14,8 +14,8 @@ from handler.http.messages import Refusal
 from handler.http.operations import OPERATIONS
 from handler.inference.monitor import BUCKETS_MS
 from handler.settings import Limits
-from tests.handler.http.conftest import caller
 from tests.helpers.http_cases import ANSWERS, HOSTILE, PLACES, REFUSALS, name_case
+from tests.helpers.http_service import caller
 
 KEYS = {
     "shop": hashlib.sha256(b"key-of-the-shop").hexdigest(),
@@ -322,7 +322,7 @@ def test_prometheus_reads_the_metrics(call):
     }
     assert samples["minnow_requests_total", "200", "predict"] == 1
     assert samples["minnow_requests_total", "422", "predict"] == 1
-    assert samples["minnow_predictions_total", "pos"] == 1
+    assert samples["minnow_predictions_total", "pos", "tiny"] == 1
     assert samples["minnow_tokens_total",] == 4
     assert samples["minnow_unknown_tokens_total",] == 1
     assert samples["minnow_request_duration_seconds_count", "predict"] == 2

@@ -33,7 +33,10 @@ def test_intact_bundle_is_read_whole(tiny_bundle):
 
     assert bundle.model == (tiny_bundle / "model.onnx").read_bytes()
     assert bundle.tokenizer == (tiny_bundle / "tokenizer.json.gz").read_bytes()
-    assert bundle.manifest.labels == ("pos", "neg")
+    assert bundle.manifest.task.describe() == {
+        "kind": "single-label",
+        "labels": ["pos", "neg"],
+    }
     assert bundle.manifest.max_length == 8
 
 
@@ -88,12 +91,12 @@ def test_folder_in_the_place_of_a_file_is_named(bundle):
     assert_refused(bundle, "model.onnx", r"cannot be read \(Is a directory\)")
 
 
-@pytest.mark.parametrize("found", [1, 0, "1", None])
+@pytest.mark.parametrize("found", [2, 0, "3", None])
 def test_other_format_version_is_refused(bundle, found):
     change_manifest(bundle, format_version=found)
 
     assert_refused(
-        bundle, "manifest.json", f"format_version is {found}, this build reads 2. Export the model"
+        bundle, "manifest.json", f"format_version is {found}, this build reads 3. Export the model"
     )
 
 
@@ -108,10 +111,10 @@ def test_broken_json_is_refused(bundle, content):
 def test_json_that_is_no_object_is_refused(bundle, content):
     (bundle / "manifest.json").write_text(content)
 
-    assert_refused(bundle, "manifest.json", "format_version is None, this build reads 2")
+    assert_refused(bundle, "manifest.json", "format_version is None, this build reads 3")
 
 
-@pytest.mark.parametrize("field", ["labels", "golden", "files", "max_length", "precision"])
+@pytest.mark.parametrize("field", ["task", "golden", "files", "max_length", "precision"])
 def test_missing_field_is_named(bundle, field):
     path = bundle / "manifest.json"
     document = json.loads(path.read_text())
@@ -127,19 +130,41 @@ def test_file_that_the_manifest_does_not_list_is_named(bundle):
     assert_refused(bundle, "manifest.json", "field 'tokenizer.json.gz' is missing")
 
 
-def test_wrong_golden_probabilities_are_refused(bundle):
-    golden = {"text": "good film", "probabilities": [0.5, 0.5], "atol": 0.01}
+def test_wrong_golden_outputs_are_refused(bundle):
+    golden = {"text": "good film", "outputs": [0.5, 0.5], "atol": 0.01}
     change_manifest(bundle, golden=golden)
 
     with pytest.raises(
         ArtefactError,
-        match=r"^manifest.json: the golden text's probabilities are off by 0\.3808, at most 0\.01",
+        match=r"^manifest.json: the golden text's outputs are off by 0\.3808, at most 0\.01",
     ):
         load_classifier(bundle)
 
 
 def test_golden_that_is_not_a_number_is_refused(bundle):
-    change_manifest(bundle, golden={"text": "good", "probabilities": [np.nan] * 2, "atol": 0.01})
+    change_manifest(bundle, golden={"text": "good", "outputs": [np.nan] * 2, "atol": 0.01})
 
-    with pytest.raises(ArtefactError, match="^manifest.json: the golden text's probabilities"):
+    with pytest.raises(ArtefactError, match="^manifest.json: the golden text's outputs"):
+        load_classifier(bundle)
+
+
+@pytest.mark.parametrize(
+    ("task", "message"),
+    [
+        ({"kind": "telepathy"}, "the task is 'telepathy', this build knows single-label. Export"),
+        ({"kind": "single-label"}, "the task single-label has other fields than it should"),
+        ({"kind": "single-label", "labels": ["a"], "x": 1}, "the task single-label has other"),
+        (["a", "b"], "field .* is missing or of the wrong type"),
+    ],
+)
+def test_a_task_that_this_build_does_not_know_is_named(bundle, task, message):
+    change_manifest(bundle, task=task)
+
+    assert_refused(bundle, "manifest.json", message)
+
+
+def test_a_task_of_another_width_than_the_model_is_refused(bundle):
+    change_manifest(bundle, task={"kind": "single-label", "labels": ["a", "b", "c"]})
+
+    with pytest.raises(ArtefactError, match="the model has 2 outputs.* the task 3"):
         load_classifier(bundle)

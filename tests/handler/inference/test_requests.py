@@ -4,15 +4,23 @@ import re
 import pytest
 
 from handler.errors import InvalidInput
-from handler.inference.requests import Options, answer_request, name_type, read_request
+from handler.inference.models import Model
+from handler.inference.requests import name_type, read_request
+from handler.inference.tasks import Options
 from handler.settings import Limits
 
 LIMITS = Limits(max_texts=2, max_characters=10)
 WINNING = 1 / (1 + math.exp(-2))
 
 
+def answer_request(classifier, request):
+    model = Model(classifier, LIMITS)
+    texts, options = read_request(request)
+    return model.answer(texts, model.predict(texts), options)
+
+
 def test_answer_has_the_model_and_a_prediction_for_each_text(tiny_classifier):
-    answer = answer_request(tiny_classifier, {"texts": ["good film", ""]}, LIMITS)
+    answer = answer_request(tiny_classifier, {"texts": ["good film", ""]})
 
     assert answer == {
         "model": {"name": "tiny", "version": "1", "sha256": tiny_classifier.model_sha256},
@@ -53,7 +61,7 @@ def test_answer_has_the_model_and_a_prediction_for_each_text(tiny_classifier):
 def test_top_k_and_threshold_choose_the_scores_and_never_the_label(
     tiny_classifier, options, labels
 ):
-    answer = answer_request(tiny_classifier, {"text": "bad", **options}, LIMITS)
+    answer = answer_request(tiny_classifier, {"text": "bad", **options})
 
     (prediction,) = answer["predictions"]
     assert (prediction["label"], list(prediction["scores"])) == ("neg", labels)
@@ -86,7 +94,7 @@ def test_top_k_and_threshold_choose_the_scores_and_never_the_label(
 )
 def test_a_wrong_request_is_refused_with_its_place(tiny_classifier, request_, message):
     with pytest.raises(InvalidInput, match=re.escape(message)):
-        answer_request(tiny_classifier, request_, LIMITS)
+        answer_request(tiny_classifier, request_)
 
 
 def test_a_refusal_never_repeats_the_text(tiny_classifier):
@@ -94,7 +102,7 @@ def test_a_refusal_never_repeats_the_text(tiny_classifier):
 
     for request in ({"text": secret}, {secret: 1}, {"text": "a", "top_k": secret}):
         with pytest.raises(InvalidInput) as caught:
-            answer_request(tiny_classifier, request, LIMITS)
+            answer_request(tiny_classifier, request)
         assert "diary" not in str(caught.value)
         assert caught.value.__cause__ is None
 

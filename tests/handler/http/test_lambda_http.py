@@ -1,4 +1,4 @@
-"""The Lambda lane and FastAPI behind Mangum answer alike, whatever sent the event."""
+"""The Lambda lambda_http and FastAPI behind Mangum answer alike, whatever sent the event."""
 
 import gzip
 import json
@@ -10,11 +10,12 @@ import httpx
 import pytest
 
 from handler.http.app import create_app
-from handler.http.lambda_http import HttpLane, read_event, strip_stage
+from handler.http.lambda_events import read_event, strip_stage
+from handler.http.lambda_http import LambdaHttp
 from handler.http.operations import OPERATIONS
-from tests.handler.http.conftest import Server
 from tests.helpers.http_cases import ANSWERS, REFUSALS, name_case
 from tests.helpers.http_events import KINDS, make_event, read_reply
+from tests.helpers.http_service import Server
 
 CONTEXT = SimpleNamespace(aws_request_id="11111111-2222-3333-4444-555555555555")
 
@@ -27,21 +28,23 @@ def compare(reply):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("case", [*ANSWERS, *REFUSALS], ids=name_case)
-def test_both_lanes_give_the_same_status_headers_and_body(lane, kind, case):
+def test_both_lanes_give_the_same_status_headers_and_body(lambda_http, kind, case):
     status, method, path, body, headers = case
     event = make_event(kind, method, path, body, headers)
 
-    fast = compare(lane.answer(event, CONTEXT))
-    by_app = compare(lane.answer_by_app(event, read_event(event, CONTEXT), CONTEXT))
+    fast = compare(lambda_http.answer(event, CONTEXT))
+    by_app = compare(lambda_http.answer_by_app(event, read_event(event, CONTEXT), CONTEXT))
 
     assert fast[0] == status
     assert fast == by_app
 
 
 @pytest.mark.parametrize("case", [*ANSWERS, *REFUSALS], ids=name_case)
-def test_all_senders_get_the_same_json_bytes(lane, case):
+def test_all_senders_get_the_same_json_bytes(lambda_http, case):
     _, method, path, body, headers = case
-    replies = [lane.answer(make_event(k, method, path, body, headers), CONTEXT) for k in KINDS]
+    replies = [
+        lambda_http.answer(make_event(k, method, path, body, headers), CONTEXT) for k in KINDS
+    ]
 
     results = [read_reply(reply) for reply in replies]
 
@@ -75,47 +78,47 @@ def test_only_a_whole_stage_is_stripped(path, stage, stripped):
 
 
 @pytest.mark.parametrize("path", ["/predict", "/openapi.json"])
-def test_a_stage_in_the_path_is_not_part_of_the_route(lane, path):
+def test_a_stage_in_the_path_is_not_part_of_the_route(lambda_http, path):
     method, body = ("POST", {"text": "good"}) if path == "/predict" else ("GET", b"")
     event = make_event("http_v2", method, f"/prod{path}", body)
     event["requestContext"]["stage"] = "prod"
 
-    assert lane.answer(event, CONTEXT)["statusCode"] == 200
+    assert lambda_http.answer(event, CONTEXT)["statusCode"] == 200
 
 
 @pytest.mark.parametrize("path", ["/predict", "/nowhere"])
-def test_a_body_that_is_not_base64_is_refused(lane, path):
+def test_a_body_that_is_not_base64_is_refused(lambda_http, path):
     event = make_event("http_v2", "POST", path, b"")
     event |= {"body": "*", "isBase64Encoded": True}
 
-    status, _, body = read_reply(lane.answer(event, CONTEXT))
+    status, _, body = read_reply(lambda_http.answer(event, CONTEXT))
 
     assert status in (400, 404)
     assert json.loads(body)["status"] == status
 
 
-def test_a_base64_body_and_its_text_are_one_request(lane):
+def test_a_base64_body_and_its_text_are_one_request(lambda_http):
     event = make_event("http_v2", "POST", "/predict", {"text": "good"})
     encoded = make_event("http_v2", "POST", "/predict", gzip.compress(event["body"].encode()))
     encoded["headers"] |= {"content-encoding": "gzip"}
 
-    plain, packed = (read_reply(lane.answer(e, CONTEXT)) for e in (event, encoded))
+    plain, packed = (read_reply(lambda_http.answer(e, CONTEXT)) for e in (event, encoded))
 
     assert encoded["isBase64Encoded"]
     assert packed == plain
 
 
-def test_the_platforms_request_id_comes_back(lane):
+def test_the_platforms_request_id_comes_back(lambda_http):
     for path in ("/health", "/openapi.json"):
-        _, headers, _ = read_reply(lane.answer(make_event("http_v2", "GET", path), CONTEXT))
+        _, headers, _ = read_reply(lambda_http.answer(make_event("http_v2", "GET", path), CONTEXT))
         assert headers["x-request-id"] == CONTEXT.aws_request_id
 
 
-def test_an_answer_over_lambdas_limit_is_a_413(lane, monkeypatch):
-    monkeypatch.setattr("handler.http.lambda_http.MAX_REPLY_BYTES", 100)
+def test_an_answer_over_lambdas_limit_is_a_413(lambda_http, monkeypatch):
+    monkeypatch.setattr("handler.http.lambda_events.MAX_REPLY_BYTES", 100)
     event = make_event("http_v2", "POST", "/predict", {"text": "good"})
 
-    status, headers, body = read_reply(lane.answer(event, CONTEXT))
+    status, headers, body = read_reply(lambda_http.answer(event, CONTEXT))
 
     assert (status, headers["content-type"]) == (413, "application/problem+json")
     assert json.loads(body)["limit"] == 100
@@ -132,12 +135,12 @@ def add_route(service):
 
 
 def test_a_route_added_to_the_app_is_answered_in_both_lanes_and_documented(
-    lane, make_service, monkeypatch
+    lambda_http, make_service, monkeypatch
 ):
     monkeypatch.setattr("handler.http.app.create_app", add_route)
-    lane = HttpLane(lane.service.classifier, lane.service.settings)
+    lambda_http = LambdaHttp(lambda_http.service.models, lambda_http.service.settings)
     for kind in KINDS:
-        status, _, body = read_reply(lane.answer(make_event(kind, "GET", "/mine"), CONTEXT))
+        status, _, body = read_reply(lambda_http.answer(make_event(kind, "GET", "/mine"), CONTEXT))
         assert (status, body) == (200, b'"good"')
 
     with Server(make_service(), add_route) as server:

@@ -1,0 +1,72 @@
+"""What an operation is: one method of one path, how it is answered, and what is said of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from handler.errors import InvalidInput
+from handler.http.messages import Request, Response
+from handler.http.problems import native_error
+from handler.inference.classifier import Prediction
+from handler.inference.models import Model
+
+Answer = Callable[[Model, Request], Response]
+
+
+@dataclass(frozen=True)
+class Note:
+    """What `/openapi.json` says of one operation.
+
+    Args:
+        summary: One line.
+        tag: The protocol's name.
+        writes: Schema of the JSON answer; empty: text.
+        reads: Schema of the JSON body, for a POST.
+        example: Makes the example body of a text, for a POST.
+        kind: Media type of an answer that is text.
+        more_reads: Media type -> example body of a text, beside JSON.
+        more_writes: Media type -> schema, beside JSON.
+        statuses: Refusals that only this operation gives.
+    """
+
+    summary: str
+    tag: str
+    writes: str = ""
+    reads: str = ""
+    example: Callable[[str], Any] = str
+    kind: str = "text/plain"
+    more_reads: Mapping[str, Callable[[str], str]] = field(default_factory=dict)
+    more_writes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    statuses: Sequence[int] = ()
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One method of one path.
+
+    Args:
+        method: `GET` also answers HEAD.
+        path: `{name}` and `{version}` are those of a model that is here, any other is a 404.
+        name: In the OpenAPI document, the logs and the metrics.
+        answer: What computes the response; raises InvalidInput to refuse.
+        note: What the OpenAPI document says; None: it says nothing.
+        shape_error: How this protocol writes a refusal.
+        is_open: Answers without a key too: probes, and pages that hold no secret.
+    """
+
+    method: str
+    path: str
+    name: str
+    answer: Answer
+    note: Note | None = None
+    shape_error: Callable[[InvalidInput], Response] = native_error
+    is_open: bool = False
+
+
+def predict(model: Model, request: Request, texts: Sequence[str]) -> list[Prediction]:
+    """Return the predictions, limits checked; they are counted as this request's."""
+    predictions = model.predict(texts)
+    request.exchange.count(model.task, predictions)
+    return predictions

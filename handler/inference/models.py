@@ -1,0 +1,167 @@
+"""Models: what serves. A model is a classifier with its limits and its monitor; models are found
+by name and version, and one of them is the default."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from handler.errors import ArtefactError, InvalidInput
+from handler.inference.bundle import MANIFEST
+from handler.inference.classifier import CPU, Classifier, Prediction, load_classifier
+from handler.inference.monitor import Monitor
+from handler.inference.requests import check_text
+from handler.inference.tasks import DEFAULT_OPTIONS, Options
+from handler.settings import Limits
+
+
+class Model:
+    """One model that serves; used by any number of requests and events.
+
+    Args:
+        classifier: Loaded and checked.
+        limits: What a request may hold.
+        monitor: Observes every exchange of the process; None: nobody does.
+
+    Attributes:
+        description: Name, version and sha256, which stand in every native answer.
+    """
+
+    def __init__(
+        self, classifier: Classifier, limits: Limits | None = None, monitor: Monitor | None = None
+    ) -> None:
+        self.classifier = classifier
+        self.manifest = classifier.manifest
+        self.task = classifier.task
+        self.limits = limits or Limits()
+        self.monitor = monitor or Monitor()
+        self.name = self.manifest.name
+        self.version = self.manifest.version
+        self.sha256 = classifier.model_sha256
+        self.description = {"name": self.name, "version": self.version, "sha256": self.sha256}
+        if self.monitor.prometheus is not None:
+            self.monitor.prometheus.models.append(self.description)
+
+    def predict(self, texts: Sequence[str]) -> list[Prediction]:
+        """Return one prediction per text, after checking every limit.
+
+        Raises:
+            InvalidInput: No text, too many, one too long, or one that is not Unicode text.
+        """
+        return self.classifier.predict(self.check_texts(texts))
+
+    def check_texts(self, texts: Sequence[object], field: str = "texts") -> list[str]:
+        """Return the texts of one request if they can be scored.
+
+        Args:
+            texts: As they came.
+            field: Where they stand: "texts", or the name of the field of the only one.
+        """
+        if not texts:
+            raise InvalidInput("texts is empty, wanted 1 text or more", field="texts")
+        if len(texts) > self.limits.max_texts:
+            raise InvalidInput(
+                f"texts has {len(texts)} texts, the limit is {self.limits.max_texts}: send several "
+                "requests",
+                field="texts",
+                limit=self.limits.max_texts,
+                received=len(texts),
+                status=413,
+            )
+        if field != "texts":
+            return [check_text(texts[0], field, self.limits)]
+        return [
+            check_text(text, f"texts[{index}]", self.limits) for index, text in enumerate(texts)
+        ]
+
+    def answer(
+        self,
+        texts: Sequence[str],
+        predictions: Sequence[Prediction],
+        options: Options = DEFAULT_OPTIONS,
+    ) -> dict[str, Any]:
+        """Return the native answer as `json.dumps` takes it."""
+        shaped = [self.shape_prediction(prediction, options) for prediction in predictions]
+        if options.explain:
+            from handler.inference.explain import explain_predictions  # rare, so not at start
+
+            tokens = explain_predictions(self.classifier, texts, predictions, self.limits)
+            for prediction, contributions in zip(shaped, tokens, strict=True):
+                prediction["explanation"] = contributions
+        return {"model": self.description, "predictions": shaped}
+
+    def shape_prediction(
+        self, prediction: Prediction, options: Options = DEFAULT_OPTIONS
+    ) -> dict[str, Any]:
+        """Return one prediction as `json.dumps` takes it, the same over HTTP and by events."""
+        return {
+            **self.task.answer(prediction.outputs, options),
+            "truncated": prediction.truncated,
+            "known_tokens": prediction.known_tokens,
+        }
+
+    def describe_task(self) -> dict[str, Any]:
+        """Return the task's kind under `task`, and its fields, such as `labels`."""
+        fields = self.task.describe()
+        return {"task": fields.pop("kind"), **fields}
+
+    def describe_limits(self) -> dict[str, int]:
+        return dataclasses.asdict(self.limits)
+
+    def result_id(self, *source: str) -> str:
+        """Return 32 hex digits: the same for the same source and model, on any machine."""
+        parts = "\n".join((*source, self.sha256))
+        return hashlib.sha256(parts.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+class Models:
+    """The models of a process, by name and version.
+
+    Args:
+        models: The first is the default; of one name the first is that name's default version.
+    """
+
+    def __init__(self, models: Sequence[Model]) -> None:
+        self.default = models[0]
+        self.monitor = self.default.monitor
+        self._models: dict[tuple[str, str | None], Model] = {}
+        for model in models:
+            self._models.setdefault((model.name, None), model)
+            before = self._models.setdefault((model.name, model.version), model)
+            if before is not model:
+                raise ArtefactError(
+                    f"two bundles are model {model.name}, version {model.version}: export one "
+                    "again with another --name or --model-version."
+                )
+
+    def __iter__(self) -> Iterator[Model]:
+        return (model for (_, version), model in self._models.items() if version is not None)
+
+    def find(self, name: str | None = None, version: str | None = None) -> Model | None:
+        """Return the model of that name and version, the default where they are not given."""
+        return self.default if name is None else self._models.get((name, version))
+
+
+def load_models(
+    folder: Path,
+    limits: Limits | None = None,
+    monitor: Monitor | None = None,
+    threads: int = 1,
+    providers: Sequence[str] = CPU,
+) -> Models:
+    """Return the model of the bundle in `folder`, or the models of all bundles below it.
+
+    Of several bundles the first by its folder's name is the default.
+
+    Raises:
+        ArtefactError: A bundle must not serve, or there is none.
+    """
+    folders = [folder]
+    if not (folder / MANIFEST).exists():
+        found = sorted(path.parent for path in folder.glob(f"*/{MANIFEST}"))
+        folders = found or folders  # whose error says what is missing
+    classifiers = [load_classifier(path, threads, providers) for path in folders]
+    return Models([Model(classifier, limits, monitor) for classifier in classifiers])

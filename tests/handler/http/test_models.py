@@ -1,0 +1,57 @@
+"""Two bundles in one folder: each path names its model, the metrics tell them apart."""
+
+import json
+import shutil
+
+import pytest
+
+from handler.http.service import Service
+from handler.inference.models import load_models
+from handler.inference.monitor import Monitor, Prometheus
+from handler.settings import Settings
+from tests.helpers.http_service import caller
+
+TENSOR = {"name": "text", "datatype": "BYTES", "shape": [1], "data": ["good film"]}
+
+
+@pytest.fixture
+def call(tiny_bundle, tmp_path):
+    for name, labels in (("films", ["pos", "neg"]), ("books", ["buy", "leave"])):
+        shutil.copytree(tiny_bundle, tmp_path / name)
+        path = tmp_path / name / "manifest.json"
+        task = {"kind": "single-label", "labels": labels}
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"name": name, "task": task}))
+    return caller(
+        Service(load_models(tmp_path, monitor=Monitor(prometheus=Prometheus())), Settings())
+    )
+
+
+@pytest.mark.parametrize(("name", "label"), [("books", "buy"), ("films", "pos")])
+@pytest.mark.parametrize("version", ["", "/versions/1"])
+def test_a_path_names_its_model(call, name, label, version):
+    infer = call("POST", f"/v2/models/{name}{version}/infer", {"inputs": [TENSOR]})
+    vertex = call("POST", f"/v1/models/{name}{version}:predict", {"instances": ["good film"]})
+
+    assert (infer.json["model_name"], infer.json["outputs"][0]["data"]) == (name, [label])
+    assert vertex.json["predictions"][0]["label"] == label
+
+
+@pytest.mark.parametrize("path", ["/v2/models/songs", "/v2/models/books/versions/2"])
+def test_a_model_that_is_not_here_is_no_path(call, path):
+    assert call("GET", path).status == 404
+
+
+def test_what_names_no_model_is_answered_by_the_first(call):
+    assert call("POST", "/predict", {"text": "good film"}).json["model"]["name"] == "books"
+    assert call("GET", "/model").json["labels"] == ["buy", "leave"]
+
+
+def test_metrics_tell_the_models_apart(call):
+    for name in ("books", "films"):
+        call("POST", f"/v1/models/{name}:predict", {"instances": ["good film"]})
+
+    lines = call("GET", "/metrics").body.decode().splitlines()
+
+    assert sum(line.startswith("minnow_model_info{") for line in lines) == 2
+    assert 'minnow_predictions_total{model="books",label="buy"} 1' in lines
+    assert 'minnow_predictions_total{model="films",label="pos"} 1' in lines

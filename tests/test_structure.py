@@ -1,0 +1,39 @@
+"""Files and functions stay small enough to be read at once."""
+
+import ast
+
+from tests.helpers.paths import ROOT
+
+ROOMS = ("handler", "training", "export", "minnow", "benchmarks")
+MAX_LINES = 400
+# Longer than this only with a reason, which stands here.
+REASON_LINES = 300
+LONG_FILES: dict[str, str] = {
+    "handler/package.py": "runs by itself, outside the package, with the standard library alone",
+}
+LONG_FUNCTION = 40  # lines, with its signature and docstring
+MAX_LONG_SHARE = 0.015
+
+
+def read_files() -> dict[str, str]:
+    paths = [path for room in ROOMS for path in (ROOT / room).rglob("*.py")]
+    return {str(path.relative_to(ROOT)): path.read_text("utf-8") for path in paths}
+
+
+def test_no_file_is_too_long():
+    lines = {name: source.count("\n") for name, source in read_files().items()}
+
+    assert {name: count for name, count in lines.items() if count > MAX_LINES} == {}
+    assert {name for name, count in lines.items() if count > REASON_LINES} == set(LONG_FILES)
+
+
+def test_few_functions_are_long():
+    lengths = {
+        f"{name}:{node.lineno} {node.name}": node.end_lineno - node.lineno + 1
+        for name, source in read_files().items()
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+    long = {name: length for name, length in lengths.items() if length > LONG_FUNCTION}
+
+    assert len(long) <= MAX_LONG_SHARE * len(lengths), long
