@@ -16,7 +16,7 @@ POOL_BATCHES = 50
 
 
 def pad(token_ids: Sequence[Sequence[int]]) -> NDArray[np.int32]:
-    """Return shape (len(token_ids), longest), at least one column wide."""
+    """Return int32, shape (len(token_ids), longest), at least one column wide."""
     width = max(1, max(len(ids) for ids in token_ids))
     batch = np.full((len(token_ids), width), PAD_ID, np.int32)
     for row, ids in enumerate(token_ids):

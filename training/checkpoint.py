@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,12 +11,18 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from handler.files import replacing
+
 
 @dataclass
 class Progress:
-    """Epoch and batch that come next, what the epochs so far gave, and the best weights.
+    """How far training is.
 
-    `loss_sum` and `seconds` are of the epoch under way.
+    Args:
+        epoch, batch: That come next, from 0 on.
+        loss_sum, seconds: Of the epoch under way.
+        history: A row for each epoch that is done.
+        best_weights: Of the model, in its order, each of its own shape.
     """
 
     epoch: int = 0
@@ -29,14 +34,14 @@ class Progress:
 
 
 def save_checkpoint(path: Path, model: keras.Model, progress: Progress) -> None:
-    """Write model, optimizer and progress to `path` (npz), by way of a temporary name."""
+    """Write model, optimizer and progress to `path` (npz), which holds the old or the new at any
+    moment."""
     arrays = {f"variable_{i}": v.numpy() for i, v in enumerate(_variables(model))}
     arrays |= {f"best_{i}": weights for i, weights in enumerate(progress.best_weights)}
     state = asdict(progress) | {"best_weights": None}
     arrays["state"] = np.frombuffer(json.dumps(state).encode(), np.uint8)
-    temporary = path.with_name("checkpoint.tmp.npz")
-    np.savez(temporary, **arrays)
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        np.savez(temporary, allow_pickle=False, **arrays)
 
 
 def load_checkpoint(path: Path, model: keras.Model) -> Progress:

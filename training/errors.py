@@ -1,4 +1,4 @@
-"""The training room's errors; each message says where, what came, what was wanted, what to do."""
+"""The errors of training; each message says where, what came, what was wanted, what to do."""
 
 
 class TrainingError(Exception):
@@ -7,6 +7,10 @@ class TrainingError(Exception):
 
 class DataError(TrainingError, ValueError):
     """A data file that cannot be trained on or scored."""
+
+
+class SettingsError(TrainingError, ValueError):
+    """A setting that no model can be trained with, or a recipe that does not exist."""
 
 
 class RunError(TrainingError):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pooch
 
+from handler.files import replacing
 from training.errors import DataError
 
 URL = "https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz"
@@ -70,15 +71,15 @@ def _write_split(
     films: dict[tuple[str, str], list[str]],
 ) -> Path:
     path = out / f"{split}.csv.gz"
-    temporary = path.with_name(path.name + ".tmp")
-    # mtime=0: the same tarball gives the same bytes.
-    with gzip.GzipFile(temporary, "wb", mtime=0) as stream:
-        with io.TextIOWrapper(stream, "utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(["text", "label", "film"])
-            for (_, label, row), text in sorted(
-                item for item in rows.items() if item[0][0] == split
-            ):
-                writer.writerow([text, label, films[split, label][row]])
-    temporary.replace(path)
+    # mtime=0: the same tarball gives the same bytes; so does a name that is not written.
+    with (
+        replacing(path) as temporary,
+        temporary.open("wb") as plain,
+        gzip.GzipFile("", "wb", fileobj=plain, mtime=0) as stream,
+        io.TextIOWrapper(stream, "utf-8", newline="") as file,
+    ):
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["text", "label", "film"])
+        for (_, label, row), text in sorted(item for item in rows.items() if item[0][0] == split):
+            writer.writerow([text, label, films[split, label][row]])
     return path

@@ -1,49 +1,106 @@
-"""The run folder: what training leaves for export.
+"""The run folder: what training and compression leave for export. Its only reader and writer.
 
 model.keras      stock Keras layers only, so that `keras.saving.load_model` needs no code of ours
 tokenizer.json   Hugging Face `tokenizers`
-metadata.json    format version, labels, settings, data hashes, library versions, metrics
-reference.npz    token_ids int32 (64, max_length) and Keras' probabilities (64, num_classes)
-history.csv, learning_curves.png, confusion_matrix.png, report.md    for people
+metadata.json    format version, task, settings, data hashes, library versions, metrics
+reference.npz    token_ids int32 (rows, longest), outputs float32 (rows, num_outputs) of Keras
+history.csv, report.md, learning_curves.png and other plots    for people, of a trained run only
 """
 
 from __future__ import annotations
 
 import json
-import os
+import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from handler.errors import ArtefactError
+from handler.files import replacing, write_json
+from handler.inference.tasks import Task, read_task
 from training.errors import RunError
 
-FORMAT_VERSION = 1
+if TYPE_CHECKING:
+    import keras
+
+FORMAT_VERSION = 2
+METADATA, MODEL, TOKENIZER, REFERENCE = (
+    "metadata.json",
+    "model.keras",
+    "tokenizer.json",
+    "reference.npz",
+)
 
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run folder; `labels[i]` names column i of the probabilities."""
+    """A finished run folder.
+
+    Args:
+        metadata: Parsed `metadata.json`.
+        task: What the columns of the outputs mean.
+    """
 
     folder: Path
-    metadata: dict[str, Any]
+    metadata: Mapping[str, Any]
+    task: Task
 
     @property
     def labels(self) -> list[str]:
-        labels: list[str] = self.metadata["labels"]
-        return labels
+        """The task's labels, in the order of the outputs; none where it has none."""
+        return list(self.task.describe().get("labels", ()))
+
+    @property
+    def weight_tables(self) -> tuple[str, ...]:
+        """Names of the Embedding layers that hold weights, not vectors."""
+        return tuple(self.metadata["weight_tables"])
 
     @property
     def model_path(self) -> Path:
-        return self.folder / "model.keras"
+        return self.folder / MODEL
 
     @property
     def tokenizer_path(self) -> Path:
-        return self.folder / "tokenizer.json"
+        return self.folder / TOKENIZER
+
+    @cached_property
+    def tokenizer(self) -> bytes:
+        """The bytes of `tokenizer.json`."""
+        return self.tokenizer_path.read_bytes()
+
+    def reference(self) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """Return a batch that every later stage is compared on.
+
+        Returns:
+            Token ids, int32, shape (rows, longest), padded on the right; and what Keras gives for
+            them, float32, shape (rows, num_outputs).
+
+        Raises:
+            RunError: The file cannot be read.
+        """
+        path = self.folder / REFERENCE
+        try:
+            # NumPy leaves a file that it opened itself open when it turns out to be no archive.
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+                return arrays["token_ids"], arrays["outputs"]
+        except (EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
+            raise RunError(f"{path}: cannot be read ({error}). {_advise(self.metadata)}") from error
 
 
 def is_run(folder: Path) -> bool:
     """Say whether `folder` is a finished run."""
-    return (folder / "metadata.json").is_file()
+    return (folder / METADATA).is_file()
+
+
+def check_free(folder: Path, force: bool) -> None:
+    """Raise RunError if `folder` exists and may not be replaced."""
+    if folder.exists() and not force:
+        raise RunError(f"{folder}: exists already. Give another --out, or --force to replace it.")
 
 
 def read_run(folder: Path) -> Run:
@@ -52,7 +109,7 @@ def read_run(folder: Path) -> Run:
     Raises:
         RunError: It is missing, incomplete, or of a format that this build does not read.
     """
-    path = folder / "metadata.json"
+    path = folder / METADATA
     try:
         metadata = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -60,20 +117,51 @@ def read_run(folder: Path) -> Run:
             f"{path}: no such file. A run folder is made by: minnow train DATA --out {folder}"
         ) from error
     except ValueError as error:
-        raise RunError(f"{path}: not JSON. Train again.") from error
-    found = metadata.get("format_version") if isinstance(metadata, dict) else None
+        raise RunError(f"{path}: not JSON. Train again: minnow train DATA --out RUN") from error
+    if not isinstance(metadata, dict):
+        metadata = {}
+    found = metadata.get("format_version")
     if found != FORMAT_VERSION:
         raise RunError(
-            f"{path}: format_version is {found}, this build reads {FORMAT_VERSION}. Train again."
+            f"{path}: format_version is {found}, this build reads {FORMAT_VERSION}. "
+            f"{_advise(metadata)}"
         )
-    for name in ("model.keras", "tokenizer.json", "reference.npz"):
+    for name in (MODEL, TOKENIZER, REFERENCE):
         if not (folder / name).is_file():
-            raise RunError(f"{folder / name}: no such file. The run is incomplete: train again.")
-    return Run(folder, metadata)
+            raise RunError(
+                f"{folder / name}: no such file. The run is incomplete. {_advise(metadata)}"
+            )
+    try:
+        return Run(folder, metadata, read_task(metadata["task"]))
+    except (ArtefactError, KeyError, TypeError) as error:
+        raise RunError(f"{path}: cannot be read ({error}). {_advise(metadata)}") from error
 
 
-def write_json(path: Path, document: Any) -> None:
-    """Write `document` to `path`, which holds the old or the new content at any moment."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(document, ensure_ascii=False, indent=2) + "\n", "utf-8")
-    os.replace(temporary, path)
+def write_run(
+    folder: Path,
+    model: keras.Model,
+    tokenizer: bytes,
+    reference_ids: NDArray[np.int32],
+    metadata: Mapping[str, Any],
+) -> None:
+    """Write a run into `folder`, which exists; `metadata.json` last, so that it is a run only then.
+
+    Args:
+        model: Of stock Keras layers, token ids -> outputs.
+        tokenizer: Content of `tokenizer.json`.
+        reference_ids: int32, shape (rows, longest), padded on the right.
+        metadata: All of `metadata.json` but its format version.
+    """
+    with replacing(folder / MODEL) as temporary:
+        model.save(temporary)
+    with replacing(folder / TOKENIZER) as temporary:
+        temporary.write_bytes(tokenizer)
+    outputs = np.asarray(model(reference_ids, training=False))
+    with replacing(folder / REFERENCE) as temporary:
+        np.savez_compressed(temporary, token_ids=reference_ids, outputs=outputs)
+    write_json(folder / METADATA, {"format_version": FORMAT_VERSION, **metadata})
+
+
+def _advise(metadata: Mapping[str, Any]) -> str:
+    """Return what to do about a run that is of no use: its own command, where it tells."""
+    return f"Train again: {metadata.get('command') or 'minnow train DATA --out RUN'}"

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
+
+from training.errors import SettingsError
+
+AT_LEAST_ONE = ("vocab_size", "max_length", "embedding_dim", "batch_size", "epochs")
 
 
 @dataclass(frozen=True)
@@ -16,8 +23,8 @@ class Settings:
         vocab_size: Words of the tokenizer at most, padding and unknown included.
         max_length: Tokens that the model reads.
         embedding_dim: Width of the word vectors.
-        units: Hidden units of each LSTM layer, first to last.
-        table_bytes: Of the table of phrases beside the LSTM, once it is int8.
+        units: Hidden units of each recurrent layer, first to last.
+        table_bytes: Of the table of phrases beside the recurrent layers, once it is int8.
         dropout_rate: Share of activations zeroed between layers while training.
         token_dropout_rate: Share of whole tokens zeroed while training.
         learning_rate: Of AdamW, its highest.
@@ -27,10 +34,13 @@ class Settings:
         ema_share: Share of all steps that the moving average of the weights reaches back over; what
             is kept is that average. 0 keeps the weights themselves.
         batch_size: Texts in one step.
-        epochs: Passes over the training rows at most.
-        min_steps: More epochs, where they would be fewer steps than this.
+        epochs: Passes over the training rows at most, 1 or more.
+        min_steps: More epochs, where they would be fewer steps than this; 0: never.
         patience: Epochs without a better development log loss before training ends, with the
             weights of the best epoch; 0 trains all epochs and keeps the last.
+
+    Raises:
+        SettingsError: A value that nothing can be trained with.
     """
 
     recipe: str
@@ -51,3 +61,33 @@ class Settings:
     epochs: int = 5
     min_steps: int = 0
     patience: int = 2
+
+    def __post_init__(self) -> None:
+        check_given(vars(self))
+
+
+def check_given(given: Mapping[str, Any]) -> None:
+    """Raise SettingsError for a value out of range; TensorFlow is not needed for it.
+
+    Args:
+        given: Field of `Settings` -> value, of all fields or a few.
+    """
+    for name in AT_LEAST_ONE:
+        if name in given and given[name] < 1:
+            raise SettingsError(f"--{name.replace('_', '-')} is {given[name]}, wanted 1 or more.")
+
+
+def override(settings: Settings, given: Mapping[str, Any]) -> Settings:
+    """Return `settings` with what the user gave in place of the recipe's own.
+
+    So many epochs as are named are trained: `min_steps`, by which a recipe trains few rows for more
+    epochs, is then 0, unless it is named too.
+
+    Args:
+        given: Field of `Settings` -> value, only those that were named.
+
+    Raises:
+        SettingsError: A value that nothing can be trained with.
+    """
+    own_steps = {"min_steps": 0} if "epochs" in given else {}
+    return dataclasses.replace(settings, **(own_steps | dict(given)))

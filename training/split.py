@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import random
 from collections import Counter, defaultdict
+from collections.abc import Hashable, Sequence
 
 from training.errors import DataError
 from training.readers import Dataset
 
 
-def split_rows(dataset: Dataset, dev_fraction: float, seed: int) -> tuple[list[int], list[int]]:
-    """Return (train rows, development rows), every label in about the same share of both.
+def split_rows(
+    dataset: Dataset, strata: Sequence[Hashable], dev_fraction: float, seed: int
+) -> tuple[list[int], list[int]]:
+    """Return (train rows, development rows), every stratum in about the same share of both.
 
-    Rows of one group stay on one side. Without a group column equal texts are a group, so that no
-    development text was also trained on.
+    Each stratum keeps a row to train on. Rows of one group stay on one side. Without a group column
+    equal texts are a group, so that no development text was also trained on.
+
+    Args:
+        strata: What each row is, as `Objective.strata` says.
+        dev_fraction: Share of the rows that is held out, 0 to 1.
 
     Raises:
         DataError: The groups leave no development row.
@@ -21,24 +28,23 @@ def split_rows(dataset: Dataset, dev_fraction: float, seed: int) -> tuple[list[i
     members: dict[str, list[int]] = defaultdict(list)
     for row, group in enumerate(dataset.groups or dataset.texts):
         members[group].append(row)
-    counts = Counter(dataset.labels)
     room = {
-        label: min(count - 1, max(1, round(count * dev_fraction)))
-        for label, count in counts.items()
+        stratum: min(count - 1, max(1, round(count * dev_fraction)))
+        for stratum, count in Counter(strata).items()
     }
     groups = list(members.values())
     random.Random(seed).shuffle(groups)
     train_rows: list[int] = []
     dev_rows: list[int] = []
     for rows in groups:
-        wanted = Counter(dataset.labels[row] for row in rows)
-        if all(count <= room[label] for label, count in wanted.items()):
+        wanted = Counter(strata[row] for row in rows)
+        if all(count <= room[stratum] for stratum, count in wanted.items()):
             dev_rows += rows
-            for label, count in wanted.items():
-                room[label] -= count
+            for stratum, count in wanted.items():
+                room[stratum] -= count
         else:
             train_rows += rows
-    if not dev_rows or len({dataset.labels[row] for row in train_rows}) < 2:
+    if not dev_rows:
         raise DataError(
             f"{dataset.path}: {len(members)} groups cannot be split into train and development "
             "rows. Give development data with --dev FILE, or a finer --group-column."

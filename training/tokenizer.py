@@ -10,6 +10,8 @@ PAD = "[PAD]"
 UNKNOWN = "[UNK]"
 PAD_ID = 0
 UNKNOWN_ID = 1
+MIN_FREQUENCY = 2  # the vector of a word seen once could not be learned
+CONSTANTS = {"word_min_frequency": MIN_FREQUENCY}
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int, max_length: int) -> Tokenizer:
@@ -22,7 +24,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int, max_length: int) -> T
 
     Args:
         vocab_size: Words at most, [PAD] (id 0) and [UNK] (id 1) included. A word seen once is
-            left out: its vector could not be learned.
+            left out.
         max_length: Tokens that an encoding keeps; the rest stands in its `.overflowing`.
     """
     tokenizer = Tokenizer(models.WordLevel(unk_token=UNKNOWN))
@@ -36,7 +38,10 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int, max_length: int) -> T
     )
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     trainer = trainers.WordLevelTrainer(
-        vocab_size=vocab_size, min_frequency=2, special_tokens=[PAD, UNKNOWN], show_progress=False
+        vocab_size=vocab_size,
+        min_frequency=MIN_FREQUENCY,
+        special_tokens=[PAD, UNKNOWN],
+        show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
     words = sorted(set(tokenizer.get_vocab()) - {PAD, UNKNOWN})

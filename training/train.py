@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import importlib
-import importlib.metadata
 import json
 import platform
 import shutil
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -20,133 +18,90 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from handler.files import replacing, write_json
+from training import fit, tokenizer
 from training.batches import pad
-from training.errors import DataError, RunError
-from training.fit import Encoded, make_predictor
-from training.metrics import evaluate
-from training.readers import Columns, Dataset, check_trainable, read_dataset
+from training.data import Data, Encoded, Part, Sources, encode_part, read_sources
+from training.errors import RunError
+from training.fit import make_predictor
+from training.recipe import Recipe, Stages, load_recipe
 from training.report import write_report
-from training.run_folder import FORMAT_VERSION, Run, read_run, write_json
+from training.run_folder import TOKENIZER, Run, check_free, read_run, write_run
 from training.settings import Settings
-from training.split import split_rows
 from training.tokenizer import PAD_ID, UNKNOWN_ID, encode_texts, train_tokenizer
 
 REFERENCE_ROWS = 64
-LIBRARIES = ("tensorflow", "keras", "numpy", "tokenizers")
-
-
-@dataclass(frozen=True)
-class Sources:
-    """Where the rows come from; without `dev` a part of `train` is held out."""
-
-    train: Path
-    dev: Path | None = None
-    test: Path | None = None
-    columns: Columns = Columns()
-
-
-@dataclass(frozen=True)
-class Splits:
-    """The rows by use."""
-
-    train: Encoded
-    dev: Encoded
-    dev_labels: list[str]
+LIBRARIES = ("tensorflow", "keras", "numpy", "tokenizers", "minnow-maas")
+STARTED = "started.json"  # settings and data of the work in progress
 
 
 def train_run(
-    sources: Sources, out: Path, settings: Settings, force: bool = False, command: str = ""
+    sources: Sources,
+    out: Path,
+    settings: Settings,
+    force: bool = False,
+    command: str = "",
+    data: Data | None = None,
 ) -> Run:
     """Train on `sources` and return the run in `out`.
 
     Work in progress stands in `<out>.partial`; where that folder is there, made by the same data
     and settings, training goes on from it. `out` appears when everything is in it.
-    `command` is kept in the metadata, so that others can do the same.
+
+    Args:
+        command: Kept in the metadata, so that others can do the same.
+        data: What `read_sources` gives, if it is there already.
 
     Raises:
         DataError: The data cannot be trained on; said before any training.
         RunError: `out` exists (without `force`), or the work in progress is of other settings.
     """
     started = time.monotonic()
-    if out.exists() and not force:
-        raise RunError(f"{out}: exists already. Give another --out, or --force to replace it.")
-    dataset = read_dataset(sources.train, sources.columns)
-    check_trainable(dataset)
-    dev_set = read_dataset(sources.dev, sources.columns) if sources.dev else None
-    test_set = read_dataset(sources.test, sources.columns) if sources.test else None
-    for other in filter(None, (dev_set, test_set)):
-        _check_labels(other, dataset)
-
-    partial = out.with_name(out.name + ".partial")
-    data = {
-        role: {"path": str(part.path), "rows": len(part), "sha256": part.sha256}
-        for role, part in (("train", dataset), ("dev", dev_set), ("test", test_set))
-        if part is not None
-    }
-    _claim_partial(partial, {"settings": dataclasses.asdict(settings), "data": data}, force)
-
-    keras.utils.set_random_seed(settings.seed)
-    train_rows, dev_rows = (
-        (list(range(len(dataset))), None)
-        if dev_set
-        else split_rows(dataset, settings.dev_fraction, settings.seed)
-    )
-    tokenizer = _train_tokenizer(partial, [dataset.texts[row] for row in train_rows], settings)
-    labels = sorted(set(dataset.labels))
-    splits = _encode_splits(tokenizer, dataset, dev_set, train_rows, dev_rows, labels)
-
-    recipe = importlib.import_module(f"training.recipes.{settings.recipe}")
-    model = recipe.build_model(settings, tokenizer.get_vocab_size(), len(labels))
-    checkpoint = partial / "checkpoint.npz"
-    history = recipe.fit_model(model, splits.train, splits.dev, settings, checkpoint)
-
-    predict = make_predictor(model)
-    metrics = {"dev": evaluate(splits.dev_labels, predict(splits.dev.token_ids), labels)}
-    if test_set:
-        test_ids = encode_texts(tokenizer, test_set.texts)
-        metrics["test"] = evaluate(test_set.labels, predict(test_ids), labels)
-
-    model.save(partial / "model.keras")
-    reference = reference_rows(splits.dev.token_ids, settings.max_length)
-    np.savez_compressed(
-        partial / "reference.npz",
-        token_ids=pad(reference),
-        probabilities=predict(reference),
-    )
-    metadata = {
-        "format_version": FORMAT_VERSION,
-        "command": command,
-        "recipe": settings.recipe,
-        "settings": dataclasses.asdict(settings),
-        "labels": labels,
-        "max_length": settings.max_length,
-        "pad_id": PAD_ID,
-        "unknown_id": UNKNOWN_ID,
-        "vocab_size": tokenizer.get_vocab_size(),
-        "columns": dataclasses.asdict(sources.columns),
-        "data": data,
-        "versions": {name: importlib.metadata.version(name) for name in LIBRARIES}
-        | {"minnow-maas": importlib.metadata.version("minnow-maas")}
-        | {"python": platform.python_version()},
-        "metrics": metrics,
-        "seconds": round(time.monotonic() - started, 1),
-    }
-    write_report(partial, metadata, history)
-    write_json(partial / "metadata.json", metadata)
-    for name in ("started.json", "checkpoint.npz", "wide.npz"):
-        (partial / name).unlink(missing_ok=True)
+    check_free(out, force)
+    data = data or read_sources(sources)
+    partial = out.with_name(f"{out.name}.partial")
+    wanted = {"settings": dataclasses.asdict(settings), "data": data.describe()}
+    _claim_partial(partial, wanted, force)
+    _train(partial, data, settings, command, started)
     if out.exists():
         shutil.rmtree(out)
     partial.rename(out)
     return read_run(out)
 
 
+def _train(partial: Path, data: Data, settings: Settings, command: str, started: float) -> None:
+    """Write the finished run into `partial`, from where the work in progress stands there."""
+    keras.utils.set_random_seed(settings.seed)
+    objective = data.objective
+    train_part, dev_part = data.split(settings.dev_fraction, settings.seed)
+    words = _train_tokenizer(partial / TOKENIZER, train_part.texts, settings)
+    train, dev = (encode_part(part, words, objective) for part in (train_part, dev_part))
+    recipe = load_recipe(settings.recipe)
+    model = recipe.build_model(settings, words.get_vocab_size(), objective)
+    stages = Stages(partial / "stages")
+    history = recipe.fit_model(model, train, dev, settings, objective, stages)
+
+    metadata = _describe(data, settings, recipe, words) | {
+        "command": command,
+        "metrics": _measure(model, words, data, dev_part, dev),
+        "seconds": round(time.monotonic() - started, 1),
+    }
+    write_report(partial, metadata, history, objective)
+    reference_ids = pad(reference_rows(dev.token_ids, settings.max_length))
+    write_run(partial, model, (partial / TOKENIZER).read_bytes(), reference_ids, metadata)
+    stages.remove()
+    (partial / STARTED).unlink()
+
+
 def load_predictor(run: Run) -> Callable[[list[str]], NDArray[np.float32]]:
-    """Return a function from texts to Keras' probabilities, shape (len(texts), num_classes)."""
+    """Return a function from texts to what Keras computes of them.
+
+    Its result is float32, shape (len(texts), num_outputs).
+    """
     model = keras.saving.load_model(run.model_path, compile=False)
-    tokenizer = Tokenizer.from_file(str(run.tokenizer_path))
+    words = Tokenizer.from_file(str(run.tokenizer_path))
     predict = make_predictor(model)
-    return lambda texts: predict(encode_texts(tokenizer, texts))
+    return lambda texts: predict(encode_texts(words, texts))
 
 
 def reference_rows(token_ids: Sequence[Sequence[int]], max_length: int) -> list[list[int]]:
@@ -170,7 +125,7 @@ def reference_rows(token_ids: Sequence[Sequence[int]], max_length: int) -> list[
 
 
 def _claim_partial(partial: Path, started: dict[str, Any], force: bool) -> None:
-    note = partial / "started.json"
+    note = partial / STARTED
     signature = hashlib.sha256(repr(sorted(_flatten(started))).encode()).hexdigest()
     started = {"signature": signature, **started}
     if note.exists():
@@ -197,42 +152,42 @@ def _flatten(value: Any, name: str = "") -> list[tuple[str, str]]:
     return [(name, repr(list(value) if isinstance(value, tuple) else value))]
 
 
-def _train_tokenizer(partial: Path, texts: list[str], settings: Settings) -> Tokenizer:
-    path = partial / "tokenizer.json"
+def _train_tokenizer(path: Path, texts: list[str], settings: Settings) -> Tokenizer:
+    """Return the tokenizer in `path`, made there where it is not yet."""
     if not path.exists():
-        tokenizer = train_tokenizer(texts, settings.vocab_size, settings.max_length)
-        temporary = partial / "tokenizer.json.tmp"
-        tokenizer.save(str(temporary), pretty=False)
-        temporary.replace(path)
+        words = train_tokenizer(texts, settings.vocab_size, settings.max_length)
+        with replacing(path) as temporary:
+            words.save(str(temporary), pretty=False)
     return Tokenizer.from_file(str(path))
 
 
-def _encode_splits(
-    tokenizer: Tokenizer,
-    dataset: Dataset,
-    dev_set: Dataset | None,
-    train_rows: list[int],
-    dev_rows: list[int] | None,
-    labels: list[str],
-) -> Splits:
-    token_ids = encode_texts(tokenizer, dataset.texts)
-    column = {label: index for index, label in enumerate(labels)}
-    label_ids = np.array([column[label] for label in dataset.labels], np.int32)
-    train = Encoded([token_ids[row] for row in train_rows], label_ids[train_rows])
-    if dev_set is not None:
-        dev_labels = dev_set.labels
-        dev_ids = encode_texts(tokenizer, dev_set.texts)
-    else:
-        dev_labels = [dataset.labels[row] for row in dev_rows or []]
-        dev_ids = [token_ids[row] for row in dev_rows or []]
-    dev = Encoded(dev_ids, np.array([column[label] for label in dev_labels], np.int32))
-    return Splits(train, dev, dev_labels)
+def _measure(
+    model: keras.Model, words: Tokenizer, data: Data, dev_part: Part, dev: Encoded
+) -> dict[str, Any]:
+    """Return the figures on the development rows, and on test rows where there are any."""
+    predict, objective = make_predictor(model), data.objective
+    metrics = {"dev": objective.evaluate(dev_part.labels, predict(dev.token_ids))}
+    if data.test is not None:
+        outputs = predict(encode_texts(words, data.test.texts))
+        metrics["test"] = objective.evaluate(data.test.labels, outputs)
+    return metrics
 
 
-def _check_labels(other: Dataset, train: Dataset) -> None:
-    unknown = sorted(set(other.labels) - set(train.labels))
-    if unknown:
-        raise DataError(
-            f"{other.path}: {len(unknown)} labels do not stand in {train.path}, the first is "
-            f"{unknown[0]!r}. Use the same labels in both."
-        )
+def _describe(data: Data, settings: Settings, recipe: Recipe, words: Tokenizer) -> dict[str, Any]:
+    """Return what `metadata.json` says of how the model came about."""
+    constants: Mapping[str, Any] = tokenizer.CONSTANTS | fit.CONSTANTS | dict(recipe.CONSTANTS)
+    return {
+        "task": data.objective.task.describe(),
+        "recipe": settings.recipe,
+        "settings": dataclasses.asdict(settings),
+        "constants": constants,
+        "weight_tables": list(recipe.WEIGHT_TABLES),
+        "max_length": settings.max_length,
+        "pad_id": PAD_ID,
+        "unknown_id": UNKNOWN_ID,
+        "vocab_size": words.get_vocab_size(),
+        "columns": dataclasses.asdict(data.columns),
+        "data": data.describe(),
+        "versions": {name: version(name) for name in LIBRARIES}
+        | {"python": platform.python_version()},
+    }

@@ -15,12 +15,13 @@ WINDOW = 5
 # Levy, Goldberg & Dagan, "Improving Distributional Similarity" (TACL 2015): context distribution
 # smoothing, and the square root of the singular values.
 SMOOTHING = 0.75
+CONSTANTS = {"word_vector_window": WINDOW, "word_vector_smoothing": SMOOTHING}
 
 
 def learn_word_vectors(
     token_ids: Sequence[Sequence[int]], vocab_size: int, dim: int, seed: int
 ) -> NDArray[np.float32]:
-    """Return shape (vocab_size, dim): words that stand near the same words are alike.
+    """Return float32, shape (vocab_size, dim): words that stand near the same words are alike.
 
     A truncated singular value decomposition of the positive pointwise mutual information of words
     at most `WINDOW` apart. The standard deviation is 1 over all values; padding is zero.

@@ -1,4 +1,7 @@
-"""What a bundle is worth, and what it must keep: size, accuracy on the development rows, speed."""
+"""What a bundle is worth, and what it must keep: size, score on the development rows, speed.
+
+The score is the figure that counts for the task: the accuracy of single labels.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +9,24 @@ import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from handler.inference.classifier import Classifier, pad
+from training.tasks import Objective
 
+WHOLE = "whole"  # name of the trial that prunes nothing
+# Precision of a point -> how it is exported.
+PRECISIONS: dict[str, dict[str, Any]] = {
+    "float32": {"precision": "float32"},
+    "int8": {"precision": "int8", "embedding_bits": 8},
+    "int8, 4-bit table": {"precision": "int8", "embedding_bits": 4},
+}
 LATENCY_ROUNDS = 200
 WARM_UP_ROUNDS = 20
-EPSILON = 1e-7  # Keras' own, against log(0)
 
 
 @dataclass(frozen=True)
@@ -24,7 +35,7 @@ class Budget:
 
     Args:
         max_size_bytes: Of `model.onnx` and the tokenizer's file.
-        max_drop: Points of accuracy on the development rows below the run's own Keras model.
+        max_drop: Points of the score on the development rows below the run's own Keras model.
         max_latency_ms: p50 of one text at a time on this machine, one thread; None: any.
         max_trials: Pruned models to fine-tune before the search gives up.
         min_speedup: Times faster than the unpruned float32 graph, by CPU time, in turns; None: any.
@@ -43,10 +54,10 @@ class Point:
 
     Args:
         trial: "whole", or the pruning plan's name.
-        accuracy: On the development rows, 0 to 1.
+        score: On the development rows; of single labels the accuracy, 0 to 1.
         drop: Points below the run's Keras model.
         drop_error: Standard error of the drop, from the rows on which this bundle and the unpruned
-            float32 graph are not both right or both wrong; points.
+            float32 graph do not score the same; points.
         log_loss: On the development rows.
         latency_ms, cpu_ms: p50 of one text at a time, by the clock and of the thread's CPU.
         times_faster: The unpruned float32 graph's p50 of CPU time, measured in turns with this
@@ -57,7 +68,7 @@ class Point:
     trial: str
     precision: str
     size_bytes: int = 0
-    accuracy: float = 0.0
+    score: float = 0.0
     drop: float = 0.0
     drop_error: float = 0.0
     log_loss: float = 0.0
@@ -67,21 +78,40 @@ class Point:
     error: str = ""
 
 
+@dataclass(frozen=True)
+class SearchResult:
+    """What the search found; `chosen` keeps the budget if `is_met`, else it is the nearest.
+
+    Args:
+        folder: Of the trials.
+        num_rows: Development rows that every point was measured on.
+        score_name: What the points' score is.
+    """
+
+    chosen: Point
+    is_met: bool
+    points: list[Point]
+    folder: Path
+    num_rows: int
+    score_name: str
+
+
 def keeps(point: Point, budget: Budget) -> bool:
+    """Say whether the point is a bundle and keeps all of the budget."""
     return not point.error and _excess(point, budget) == 0
 
 
 def find_best(points: Sequence[Point], budget: Budget) -> Point | None:
     """Return the point of the lowest log loss among those that keep the budget, if any does.
 
-    By log loss and not by accuracy, which a few hundred rows give to half a point only.
+    By log loss and not by score, which a few hundred rows give to half a point only.
     """
     kept = [point for point in points if keeps(point, budget)]
     return min(kept, key=lambda point: (point.log_loss, point.size_bytes), default=None)
 
 
 def find_nearest(points: Sequence[Point], budget: Budget) -> Point:
-    """Return the point that misses the budget by least; a point of accuracy counts as the whole
+    """Return the point that misses the budget by least; a point of the score counts as the whole
     size or latency missed once more.
     """
     return min(
@@ -109,23 +139,24 @@ def _excess_time(point: Point, budget: Budget) -> float:
     return excess
 
 
-def measure_accuracy(
-    probabilities: NDArray[np.floating[Any]],
+def measure_scores(
+    outputs: NDArray[np.floating[Any]],
     baseline: NDArray[np.floating[Any]],
-    label_ids: NDArray[np.integer],
+    targets: NDArray[np.floating[Any]],
+    objective: Objective,
 ) -> tuple[float, float, float]:
-    """Return accuracy, log loss and `drop_error` of a point beside the unpruned `baseline`.
+    """Return score, log loss and `drop_error` of a point beside the unpruned `baseline`.
 
-    The rows that only one of the two has right decide between them (McNemar 1947); their numbers
-    also say how far the difference may be luck.
+    The rows that the two do not score the same decide between them (of right and wrong answers:
+    McNemar 1947); they also say how far the difference may be luck.
+
+    Args:
+        outputs, baseline, targets: Floats, shape (rows, num_outputs).
     """
-    num = len(label_ids)
-    is_right, was_right = (p.argmax(axis=1) == label_ids for p in (probabilities, baseline))
-    won, lost = np.sum(is_right & ~was_right), np.sum(was_right & ~is_right)
-    true = probabilities[np.arange(num), label_ids]
-    log_loss = -np.log(np.maximum(true, EPSILON)).mean()
-    drop_error = 100 * np.sqrt(won + lost - (won - lost) ** 2 / num) / num
-    return float(np.mean(is_right)), float(log_loss), float(drop_error)
+    scores = objective.row_scores(outputs, targets)
+    gains = scores - objective.row_scores(baseline, targets)
+    drop_error = 100 * gains.std() / len(gains) ** 0.5
+    return float(scores.mean()), objective.log_loss(outputs, targets), float(drop_error)
 
 
 def measure_latency(
@@ -133,7 +164,7 @@ def measure_latency(
 ) -> list[tuple[float, float]]:
     """Return p50 of (wall, CPU of the thread) in milliseconds of each, in turns on the same texts.
 
-    Tokens to probabilities, one text at a time, one thread.
+    Tokens to outputs, one text at a time, one thread.
     """
     times: list[list[tuple[float, float]]] = [[] for _ in classifiers]
     rounds = [texts[index % len(texts)] for index in range(WARM_UP_ROUNDS + LATENCY_ROUNDS)]
@@ -155,12 +186,13 @@ def measure_latency(
     return medians
 
 
-def format_point(point: Point) -> str:
+def format_point(point: Point, score_name: str) -> str:
+    """Return the point as a line for people."""
     if point.error:
         return f"{point.trial}, {point.precision}: none ({point.error})"
     return (
-        f"{point.trial}, {point.precision}: {point.size_bytes / 1e6:.3f} MB, accuracy "
-        f"{point.accuracy:.4f} (drop {point.drop:.2f} ± {point.drop_error:.2f}), log loss "
+        f"{point.trial}, {point.precision}: {point.size_bytes / 1e6:.3f} MB, {score_name} "
+        f"{point.score:.4f} (drop {point.drop:.2f} ± {point.drop_error:.2f}), log loss "
         f"{point.log_loss:.4f}, p50 {point.latency_ms:.3f} ms, {point.times_faster:.1f} times "
         "faster"
     )

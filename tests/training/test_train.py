@@ -10,47 +10,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.helpers.tiny_run import NUM_ROWS, SETTINGS
-from training import fit as fit_module
+from tests.helpers import wide_deep
+from tests.helpers.killed import Killed, kill_after_batches
+from tests.helpers.objectives import single_label
+from tests.helpers.tiny_run import ATOL, NUM_ROWS, SETTINGS, weights_of
+from training.data import Encoded
 from training.errors import DataError, RunError
-from training.fit import Encoded, fit
-from training.metrics import evaluate
+from training.fit import fit
 from training.readers import read_dataset
-from training.recipes import seed
-from training.recipes.seed import build_model
-from training.run_folder import Run, read_run
+from training.recipes import stacked
+from training.recipes.stacked import build_model
+from training.run_folder import read_run
 from training.split import split_rows
+from training.tasks import make_objective
 from training.train import Sources, load_predictor, reference_rows, train_run
 
 pytestmark = pytest.mark.slow
-
-# The same sums in the same order on one machine: only threads can change the last bits of float32.
-ATOL = 1e-6
-
-
-class Killed(BaseException):
-    """Stands for a kill: no handler of Exception may see it."""
-
-
-def weights_of(run: Run) -> list[np.ndarray]:
-    import keras
-
-    return keras.saving.load_model(run.model_path, compile=False).get_weights()
-
-
-def kill_after_batches(monkeypatch, num_batches: int) -> None:
-    """Write a checkpoint after every batch, and raise Killed right after number `num_batches`."""
-    save = fit_module.save_checkpoint
-    saved = []
-
-    def save_and_kill(path, model, progress):
-        save(path, model, progress)
-        saved.append(progress.batch)
-        if len(saved) == num_batches:
-            raise Killed
-
-    monkeypatch.setattr(fit_module, "CHECKPOINT_INTERVAL_S", -1.0)
-    monkeypatch.setattr(fit_module, "save_checkpoint", save_and_kill)
 
 
 def start_and_kill(data: Path, out: Path, num_batches: int = 3, settings=SETTINGS) -> Path:
@@ -78,6 +53,7 @@ def test_run_folder_is_complete(tiny_run):
     ]
     assert not tiny_run.with_name("tiny.partial").exists()
     assert run.labels == ["neg", "pos"]
+    assert run.metadata["task"] == {"kind": "single-label", "labels": ["neg", "pos"]}
     assert run.metadata["settings"] == json.loads(json.dumps(dataclasses.asdict(SETTINGS)))
     assert run.metadata["data"]["train"]["rows"] == NUM_ROWS
 
@@ -93,26 +69,55 @@ def test_reference_holds_what_keras_gives(tiny_run):
     import keras
 
     model = keras.saving.load_model(tiny_run / "model.keras", compile=False)
-    with np.load(tiny_run / "reference.npz", allow_pickle=False) as reference:
-        token_ids, probabilities = reference["token_ids"], reference["probabilities"]
 
-    positive = model.predict_on_batch(token_ids)
+    token_ids, outputs = read_run(tiny_run).reference()
 
-    np.testing.assert_allclose(
-        probabilities, np.hstack([1 - positive, positive]), rtol=0, atol=1e-5
-    )
+    assert (token_ids.dtype, outputs.dtype) == (np.int32, np.float32)
+    np.testing.assert_allclose(outputs, model.predict_on_batch(token_ids), rtol=0, atol=1e-5)
+    assert outputs.shape == (64, 2)
     assert token_ids.shape == (64, SETTINGS.max_length)
     assert (token_ids[:4] > 0).sum(axis=1).tolist() == [0, 1, 1, SETTINGS.max_length]
 
 
+def test_every_setting_that_shaped_the_model_is_in_the_metadata(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("text,label\n" + "good film,good\nbad film,bad\n" * 8)
+    settings = dataclasses.replace(wide_deep.SETTINGS, epochs=1)
+
+    run = train_run(Sources(path, dev=path), tmp_path / "run", settings)
+
+    assert run.weight_tables == ("wide_weights",)
+    assert run.metadata["constants"] == {
+        "word_min_frequency": 2,
+        "gradient_clip_norm": 1.0,
+        "warm_up_share": 0.05,
+        "longest_phrase": 3,
+        "phrase_min_texts": 2,
+        "phrase_penalty_c": 32.0,
+        "phrase_pseudo_count": 1.0,
+        "phrase_tail_tokens": 100,
+        "phrase_tail_scale": 0.4,
+        "phrase_tolerance": 1e-3,
+        "phrase_max_passes": 300,
+        "segment_tokens": 50,
+        "segment_stride": 2,
+        "segment_kernel": 4,
+        "word_vector_window": 5,
+        "word_vector_smoothing": 0.75,
+        "word_vector_scale": 0.5,
+    }
+    assert "- phrase_penalty_c: 32.0" in (run.folder / "report.md").read_text()
+
+
 def test_metadata_metrics_are_those_of_the_saved_model(tiny_run, tiny_data):
     run = read_run(tiny_run)
+    objective = make_objective(run.task)
     dataset = read_dataset(tiny_data)
-    _, dev_rows = split_rows(dataset, SETTINGS.dev_fraction, SETTINGS.seed)
+    _, dev_rows = split_rows(dataset, dataset.labels, SETTINGS.dev_fraction, SETTINGS.seed)
 
-    probabilities = load_predictor(run)([dataset.texts[row] for row in dev_rows])
+    outputs = load_predictor(run)([dataset.texts[row] for row in dev_rows])
 
-    figures = evaluate([dataset.labels[row] for row in dev_rows], probabilities, run.labels)
+    figures = objective.evaluate([dataset.labels[row] for row in dev_rows], outputs)
     stored = run.metadata["metrics"]["dev"]
     assert stored["rows"] == figures["rows"] == len(dev_rows)
     assert stored["confusion_matrix"] == figures["confusion_matrix"]
@@ -125,7 +130,7 @@ def test_metadata_metrics_are_those_of_the_saved_model(tiny_run, tiny_data):
 def test_killed_training_goes_on_to_the_same_end(tiny_run, tiny_data, tmp_path, num_batches):
     out = tmp_path / "run"
     partial = start_and_kill(tiny_data, out, num_batches)
-    assert (partial / "checkpoint.npz").is_file()
+    assert (partial / "stages" / "checkpoint.npz").is_file()
 
     resumed = train_run(Sources(tiny_data), out, SETTINGS)
 
@@ -145,7 +150,7 @@ def begin_and_kill(data: Path, out: Path, settings=SETTINGS, force: bool = False
         raise Killed
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(seed, "fit_model", kill)
+        patch.setattr(stacked, "fit_model", kill)
         with pytest.raises(Killed):
             train_run(Sources(data), out, settings, force)
     return out.with_name(out.name + ".partial")
@@ -180,12 +185,12 @@ def test_unfinished_training_of_other_data_is_not_continued(tiny_data, tmp_path)
 
 def test_force_starts_anew_over_unfinished_training(tiny_data, tmp_path):
     partial = begin_and_kill(tiny_data, tmp_path / "run")
-    (partial / "checkpoint.npz").write_bytes(b"of other settings")
+    (partial / "stages" / "checkpoint.npz").write_bytes(b"of other settings")
 
     begin_and_kill(tiny_data, tmp_path / "run", dataclasses.replace(SETTINGS, seed=9), force=True)
 
     assert json.loads((partial / "started.json").read_text())["settings"]["seed"] == 9
-    assert not (partial / "checkpoint.npz").exists()
+    assert not (partial / "stages" / "checkpoint.npz").exists()
 
 
 def test_existing_out_is_refused_and_left_alone(tiny_data, tmp_path):
@@ -219,18 +224,9 @@ def test_three_labels_with_development_and_test_files(tmp_path):
 
     assert run.labels == ["bad", "good", "odd"]
     assert run.metadata["metrics"]["test"] == run.metadata["metrics"]["dev"]
-    probabilities = load_predictor(run)(["good film", "", "odd"])
-    assert probabilities.shape == (3, 3)
-    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=0, atol=1e-5)
-
-
-@pytest.mark.parametrize("name", ["metadata.json", "model.keras", "reference.npz"])
-def test_run_with_a_missing_file_is_refused(tiny_run, tmp_path, name):
-    folder = Path(shutil.copytree(tiny_run, tmp_path / "run"))
-    (folder / name).unlink()
-
-    with pytest.raises(RunError, match=re.escape(f"{folder / name}: no such file")):
-        read_run(folder)
+    outputs = load_predictor(run)(["good film", "", "odd"])
+    assert outputs.shape == (3, 3)
+    np.testing.assert_allclose(outputs.sum(axis=1), 1, rtol=0, atol=1e-5)
 
 
 def test_reference_rows_of_empty_texts_still_have_every_length():
@@ -244,11 +240,12 @@ def test_history_loss_is_the_mean_of_all_batches_of_the_epoch(tmp_path):
     settings = dataclasses.replace(
         SETTINGS, learning_rate=0.0, dropout_rate=0.0, batch_size=10, epochs=1
     )
-    model = build_model(settings, vocab_size=50, num_classes=2)
+    objective = single_label(2)
+    model = build_model(settings, 50, objective)
     token_ids = [[2 + row, 5, 7][: 1 + row % 3] for row in range(20)]
-    rows = Encoded(token_ids, np.arange(20, dtype=np.int32) % 2)
+    rows = Encoded(token_ids, np.eye(2, dtype=np.float32)[np.arange(20) % 2])
 
-    (epoch,) = fit(model, rows, rows, settings, tmp_path / "checkpoint.npz")
+    (epoch,) = fit(model, rows, rows, settings, objective, tmp_path / "checkpoint.npz")
 
     # Without learning, and with batches of one size, both are the same mean over the same rows.
     np.testing.assert_allclose(epoch["loss"], epoch["dev_loss"], rtol=1e-5)

@@ -12,11 +12,12 @@ from export.compress.points import (
     find_nearest,
     is_quick,
     keeps,
-    measure_accuracy,
+    measure_scores,
 )
+from tests.helpers.objectives import single_label
 
 BUDGET = Budget(max_size_bytes=1000, max_drop=0.3)
-POINT = Point("whole", "int8", 900, accuracy=0.9, drop=0.2, log_loss=0.3, latency_ms=2.0)
+POINT = Point("whole", "int8", 900, score=0.9, drop=0.2, log_loss=0.3, latency_ms=2.0)
 QUICK = replace(POINT, times_faster=6.0, latency_ms=0.5)
 
 
@@ -67,15 +68,16 @@ def test_nearest_weighs_a_point_of_accuracy_as_the_whole_size():
     assert find_nearest([too_large, replace(POINT, drop=0.9)], BUDGET) == too_large
 
 
-def test_accuracy_has_the_error_of_the_rows_that_differ():
-    label_ids = np.array([0, 1, 1, 1])
+def test_drop_has_the_error_of_the_rows_that_differ():
+    targets = np.eye(2)[[0, 1, 1, 1]]
     baseline = np.array([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6], [0.7, 0.3]])
     one_lost = np.array([[0.8, 0.2], [0.2, 0.8], [0.5, 0.5], [0.9, 0.1]])
+    objective = single_label(2)
 
-    accuracy, log_loss, error = measure_accuracy(one_lost, baseline, label_ids)
+    accuracy, log_loss, error = measure_scores(one_lost, baseline, targets, objective)
 
     assert accuracy == 0.5
     assert log_loss == pytest.approx(-np.log([0.8, 0.8, 0.5, 0.1]).mean())
     differences = np.array([0, 0, 1, 0])
     assert error == pytest.approx(100 * differences.std() / 2)  # of a mean of 4 rows
-    assert measure_accuracy(baseline, baseline, label_ids)[2] == 0
+    assert measure_scores(baseline, baseline, targets, objective)[2] == 0

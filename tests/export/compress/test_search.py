@@ -1,4 +1,4 @@
-"""The search from the command line: a tiny run, trained, pruned, tuned and exported for real."""
+"""The search: a tiny run, trained, pruned, tuned and exported for real."""
 
 import dataclasses
 import json
@@ -8,17 +8,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import minnow
+from export.compress import trials
+from export.compress.points import Budget
+from export.compress.search import compress_run
+from export.errors import ExportError
+from export.export import export_run
 from handler.inference.classifier import load_classifier
+from tests.helpers.tiny_run import SETTINGS, write_tiny_data
+from training.errors import DataError
+from training.run_folder import read_run
 
 pytestmark = pytest.mark.slow
-BUDGET = ["--max-size", "14kB", "--max-drop", "60", "--fine-tune-epochs", "1"]
+BUDGET = Budget(max_size_bytes=14_000, max_drop=60)
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> Path:
     """A run of wider layers than `tiny_run`: its weights are most of its bytes."""
-    from tests.helpers.tiny_run import SETTINGS, write_tiny_data
     from training.train import Sources, train_run
 
     folder = tmp_path_factory.mktemp("compression")
@@ -29,15 +35,15 @@ def run(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def interrupted(run) -> list[dict]:
     """The points of a search that was stopped in its first fine-tuning."""
-    from export.compress import distill
 
     def interrupt(*_):
         raise KeyboardInterrupt
 
     out = run.parent / "small"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(distill, "fine_tune", interrupt)
-        assert minnow.main(["export", str(run), "--out", str(out), *BUDGET]) == 130
+        patch.setattr(trials, "fine_tune", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            compress_run(run, out, BUDGET, fine_tune_epochs=1)
     assert not out.exists()
     return read_trials(out)
 
@@ -45,7 +51,7 @@ def interrupted(run) -> list[dict]:
 @pytest.fixture(scope="module")
 def found(run, interrupted) -> Path:
     out = run.parent / "small"
-    assert minnow.main(["export", str(run), "--out", str(out), *BUDGET]) == 0
+    compress_run(run, out, BUDGET, fine_tune_epochs=1)
     return out
 
 
@@ -63,7 +69,9 @@ def test_bundle_keeps_the_budget_where_the_whole_model_did_not(found):
     assert size_of(found) <= 14_000 < min(point["size_bytes"] for point in whole)
     manifest = load_classifier(found).manifest
     assert manifest.name == "run"
-    assert manifest.provenance["compression"]["width"] < 1
+    compression = manifest.provenance["compression"]
+    assert compression["width"] < 1
+    assert (compression["teacher_share"], compression["epochs"]) == (0.7, 1)
 
 
 def test_every_point_is_recorded_and_reported(found, interrupted):
@@ -77,39 +85,71 @@ def test_every_point_is_recorded_and_reported(found, interrupted):
     report = (folder / "compression.md").read_text()
     assert all(f"| {point['trial']} | {point['precision']} |" in report for point in points)
     assert report.count("<-") == 2  # one point, and the line that explains it
+    assert "| trial | precision | MB | accuracy |" in report
     assert (folder / "compression.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_pruned_run_is_a_run_without_what_its_making_left(found):
+    folder = found.with_name("small.compression")
+    pruned = next(path for path in folder.iterdir() if path.name.startswith("width-"))
+
+    assert sorted(path.name for path in pruned.iterdir()) == [
+        "metadata.json",
+        "model.keras",
+        "reference.npz",
+        "tokenizer.json",
+    ]
+    token_ids, outputs = read_run(pruned).reference()
+    assert outputs.shape == (len(token_ids), 2)
 
 
 def test_second_search_goes_on_from_the_recorded_trials(found, run, capsys):
     before = read_trials(found)
     texts = ["the plot was not good .", "", "this film felt great ."]
-    expected = load_classifier(found).predict_probabilities(texts)
+    expected = load_classifier(found).predict_outputs(texts)
 
-    assert minnow.main(["export", str(run), "--out", str(found), "--force", *BUDGET]) == 0
+    compress_run(run, found, BUDGET, fine_tune_epochs=1, force=True)
 
     assert read_trials(found) == before
     assert "fine-tuning" not in capsys.readouterr().err
-    np.testing.assert_array_equal(load_classifier(found).predict_probabilities(texts), expected)
+    np.testing.assert_array_equal(load_classifier(found).predict_outputs(texts), expected)
 
 
-def test_budget_that_cannot_be_met_names_the_nearest_and_writes_nothing(found, run, capsys):
-    unmet = ["--max-size", "14kB", "--max-drop", "-101", "--max-trials", "1", "--force"]
+def test_budget_that_cannot_be_met_names_the_nearest_and_writes_nothing(found, run):
+    unmet = dataclasses.replace(BUDGET, max_drop=-101, max_trials=1)
     before = (found / "manifest.json").read_bytes()
 
-    assert minnow.main(["export", str(run), "--out", str(found), *unmet]) == 1
+    with pytest.raises(ExportError, match="bundles keeps the budget; the nearest is ") as caught:
+        compress_run(run, found, unmet, fine_tune_epochs=1, force=True)
 
-    message = capsys.readouterr().err.splitlines()[-1]
-    assert "bundles keeps the budget; the nearest is " in message
-    assert "No bundle was written" in message
+    assert "No bundle was written" in str(caught.value)
     assert (found / "manifest.json").read_bytes() == before
 
 
-@pytest.mark.parametrize("speed", [["--min-speedup", "1000"], ["--max-latency-ms", "0.0001"]])
+def test_nearest_bundle_is_written_where_that_is_wanted(found, run, tmp_path):
+    # The trials are those of `found`; only the place for the bundle is another.
+    shutil.copytree(found.with_name("small.compression"), tmp_path / "near.compression")
+    unmet = dataclasses.replace(BUDGET, max_drop=-101, max_trials=1)
+
+    metrics = compress_run(
+        run,
+        tmp_path / "near",
+        unmet,
+        fine_tune_epochs=1,
+        best_effort=True,
+        evaluate=lambda classifier: {"labels": len(classifier.task.labels)},
+    )
+
+    assert metrics["bundle"] == {"labels": 2}
+    assert load_classifier(tmp_path / "near").manifest.metrics["bundle"] == {"labels": 2}
+
+
+@pytest.mark.parametrize("speed", [{"min_speedup": 1000}, {"max_latency_ms": 0.0001}])
 def test_plan_that_is_too_slow_is_not_trained(run, tmp_path, capsys, speed):
     out = tmp_path / "small"
-    arguments = ["export", str(run), "--out", str(out), "--max-trials", "1", *BUDGET, *speed]
 
-    assert minnow.main(arguments) == 1
+    with pytest.raises(ExportError, match="bundles keeps the budget"):
+        compress_run(run, out, dataclasses.replace(BUDGET, max_trials=1, **speed))
 
     told = capsys.readouterr().err
     slow = [line.split("-")[1] for line in told.splitlines() if "before any training" in line]
@@ -122,31 +162,12 @@ def test_plan_that_is_too_slow_is_not_trained(run, tmp_path, capsys, speed):
     assert "NOT met" in report
 
 
-def test_size_that_no_plan_reaches_is_refused_before_training(run, found, capsys):
-    arguments = ["export", str(run), "--out", str(found), "--force", "--max-size", "1kB"]
+def test_size_that_no_plan_reaches_is_refused_before_training(run, found):
+    with pytest.raises(ExportError) as caught:
+        compress_run(run, found, Budget(1000, max_drop=0.3), force=True)
 
-    assert minnow.main(arguments) == 1
-
-    message = capsys.readouterr().err.splitlines()[-1]
-    assert "can have 0.001 MB: the smallest would have 0.0" in message
-    assert message.endswith("Nothing was trained.")
-
-
-@pytest.mark.parametrize(
-    ("text", "size_bytes"), [("1MB", 10**6), ("0.35mb", 350_000), ("350kB", 350_000), ("9b", 9)]
-)
-def test_size_has_a_unit(text, size_bytes):
-    arguments = ["export", "run", "--out", "bundle", "--max-size", text]
-
-    assert minnow.build_parser().parse_args(arguments).max_size == size_bytes
-
-
-@pytest.mark.parametrize("text", ["1", "MB", "0kB", "1GB", "1 M"])
-def test_size_without_unit_is_wrong_usage(text, capsys):
-    with pytest.raises(SystemExit, match="2"):
-        minnow.main(["export", "run", "--out", "bundle", "--max-size", text])
-
-    assert "is no size, wanted one such as 1MB or 350kB" in capsys.readouterr().err
+    assert "can have 0.001 MB: the smallest would have 0.0" in str(caught.value)
+    assert str(caught.value).endswith("Nothing was trained.")
 
 
 def change_metadata(run: Path, tmp_path: Path, change) -> Path:
@@ -172,23 +193,21 @@ def guess(metadata):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lose_data, "reviews.csv.gone: no such file. The search trains on the rows of"),
+        (lose_data, "reviews.csv.gone: no such file. .*/run was trained on its rows, which"),
         (change_data, "was trained on 0000"),
-        (guess, "no better than always the most frequent label"),
+        (guess, "no better than always the most frequent answer"),
     ],
 )
-def test_run_that_cannot_teach_is_refused_before_anything(run, tmp_path, change, message, capsys):
+def test_run_that_cannot_teach_is_refused_before_anything(run, tmp_path, change, message):
     copy = change_metadata(run, tmp_path, change)
 
-    status = minnow.main(["export", str(copy), "--out", str(tmp_path / "b"), "--max-size", "1MB"])
+    with pytest.raises(DataError, match=message):
+        compress_run(copy, tmp_path / "b", Budget(10**6, max_drop=0.3))
 
-    assert status == 1
-    assert message in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run"]
 
 
 def test_default_recipe_gives_up_words_and_phrases(tmp_path):
-    from tests.helpers.tiny_run import write_tiny_data
     from training.recipes import wide_deep
     from training.train import Sources, train_run
 
@@ -197,13 +216,12 @@ def test_default_recipe_gives_up_words_and_phrases(tmp_path):
     )
     run = train_run(Sources(write_tiny_data(tmp_path)), tmp_path / "run", settings)
     whole, small = tmp_path / "whole", tmp_path / "small"
-    assert minnow.main(["export", str(run.folder), "--out", str(whole)]) == 0
-    max_size = size_of(whole) - 12_000
-    budget = ["--max-size", f"{max_size}B", "--max-drop", "60", "--fine-tune-epochs", "1"]
+    export_run(run.folder, whole)
+    max_size_bytes = size_of(whole) - 12_000
 
-    assert minnow.main(["export", str(run.folder), "--out", str(small), *budget]) == 0
+    compress_run(run.folder, small, Budget(max_size_bytes, max_drop=60), fine_tune_epochs=1)
 
-    assert size_of(small) <= max_size
+    assert size_of(small) <= max_size_bytes
     classifier = load_classifier(small)
     compression = classifier.manifest.provenance["compression"]
     assert compression["parameters"] < compression["parameters_before"]

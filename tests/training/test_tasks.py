@@ -1,0 +1,234 @@
+"""Single label: targets, head, losses and figures; two labels as two columns of one logit."""
+
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from handler.inference.tasks import SingleLabel
+from tests.helpers.objectives import single_label
+from training.errors import DataError
+from training.readers import Dataset
+from training.tasks import SingleLabelObjective, find_task, make_objective
+
+OBJECTIVE = SingleLabelObjective(SingleLabel(["neg", "pos"]))
+LABELS = ["neg", "neg", "pos", "pos"]
+OUTPUTS = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8], [0.25, 0.75]], np.float32)
+# float32 outputs against hand-computed float64.
+ATOL = 1e-6
+
+
+def make_dataset(labels: list[str], name: str = "rows.csv") -> Dataset:
+    return Dataset([""] * len(labels), labels, None, Path(name), "")
+
+
+def test_task_of_labels_is_sorted_and_has_its_objective():
+    task = find_task(["pos", "neg", "pos"])
+
+    assert task.describe() == {"kind": "single-label", "labels": ["neg", "pos"]}
+    assert make_objective(task).task is task
+
+
+def test_target_is_one_in_the_column_of_the_label():
+    targets = OBJECTIVE.encode(["pos", "neg"])
+
+    np.testing.assert_array_equal(targets, [[0, 1], [1, 0]])
+    assert targets.dtype == np.float32
+
+
+@pytest.mark.parametrize(("num_labels", "num_logits"), [(2, 1), (3, 3)])
+def test_two_labels_need_one_logit(num_labels, num_logits):
+    objective = single_label(num_labels)
+    targets = objective.encode(objective.task.labels)
+
+    assert objective.num_logits == num_logits
+    expected = np.eye(num_labels, dtype=bool)[:, num_labels - num_logits :]
+    np.testing.assert_array_equal(objective.logit_targets(targets), expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("num_labels", [2, 3])
+def test_outputs_of_the_head_are_probabilities_whose_loss_is_that_of_the_logits(num_labels):
+    import keras
+
+    objective = single_label(num_labels)
+    logits = np.random.default_rng(0).normal(0, 3, (8, objective.num_logits)).astype(np.float32)
+    targets = np.eye(num_labels, dtype=np.float32)[np.arange(8) % num_labels]
+    inputs = keras.Input((objective.num_logits,))
+    model = keras.Model(inputs, objective.add_head(inputs))
+
+    outputs = model(logits).numpy()
+
+    assert model.output_names == ["outputs"]
+    assert outputs.shape == (8, num_labels)
+    if num_labels == 2:
+        np.testing.assert_allclose(outputs[:, 1], 1 / (1 + np.exp(-logits[:, 0])), atol=ATOL)
+    true = outputs[targets > 0]
+    assert objective.log_loss(outputs, targets) == pytest.approx(-np.log(true).mean(), abs=ATOL)
+    summed = objective.logits_loss(logits.astype(np.float64), targets)
+    assert summed == pytest.approx(-np.log(true).sum(), abs=1e-5)
+    each = np.asarray(objective.loss(targets, outputs))
+    np.testing.assert_allclose(each, -np.log(true), rtol=0, atol=1e-5)
+
+
+def test_loss_of_soft_targets_is_their_cross_entropy():
+    targets = np.array([[0.3, 0.7]])
+
+    loss = OBJECTIVE.log_loss(np.array([[0.2, 0.8]]), targets)
+
+    expected = -(0.3 * math.log(0.2) + 0.7 * math.log(0.8))
+    assert loss == pytest.approx(expected)
+    logits = np.array([[math.log(0.8 / 0.2)]])
+    assert OBJECTIVE.logits_loss(logits, targets) == pytest.approx(expected)
+
+
+def test_certain_mistake_has_a_finite_loss():
+    assert OBJECTIVE.log_loss(np.array([[0.0, 1.0]]), np.array([[1.0, 0.0]])) == pytest.approx(
+        -math.log(1e-7)
+    )
+
+
+def test_score_is_the_share_of_rows_that_are_right():
+    scores = OBJECTIVE.row_scores(OUTPUTS, OBJECTIVE.encode(LABELS))
+
+    assert scores.tolist() == [1, 0, 1, 1]
+    figures = OBJECTIVE.evaluate(LABELS, OUTPUTS)
+    assert figures[OBJECTIVE.score_name] == scores.mean()
+
+
+def test_figures_are_those_computed_by_hand():
+    figures = OBJECTIVE.evaluate(LABELS, OUTPUTS)
+
+    # neg: precision 1/1, recall 1/2, F1 2/3; pos: precision 2/3, recall 2/2, F1 4/5.
+    assert figures["rows"] == 4
+    assert figures["accuracy"] == 0.75
+    assert figures["macro_f1"] == pytest.approx((2 / 3 + 4 / 5) / 2)
+    log_loss = -(math.log(0.9) + math.log(0.4) + math.log(0.8) + math.log(0.75)) / 4
+    assert figures["log_loss"] == pytest.approx(log_loss, abs=ATOL)
+    # Each row stands in a bin of its own (13, 9, 12, 11 of 15): gaps .1, .6, .2, .25.
+    assert figures["calibration_error"] == pytest.approx((0.1 + 0.6 + 0.2 + 0.25) / 4, abs=ATOL)
+    assert figures["classes"]["neg"] == pytest.approx(
+        {"precision": 1.0, "recall": 0.5, "f1": 2 / 3, "rows": 2}
+    )
+    assert figures["classes"]["pos"] == pytest.approx(
+        {"precision": 2 / 3, "recall": 1.0, "f1": 4 / 5, "rows": 2}
+    )
+    assert figures["labels"] == ["neg", "pos"]
+    assert figures["confusion_matrix"] == [[1, 1], [0, 2]]
+
+
+def test_figures_are_those_of_scikit_learn():
+    from sklearn import metrics
+
+    random = np.random.default_rng(1)
+    objective = single_label(5)
+    label_ids = random.integers(0, 4, 300)  # the last label is not in the data
+    outputs = random.dirichlet(np.ones(5), 300)
+
+    figures = objective.evaluate([objective.task.labels[row] for row in label_ids], outputs)
+
+    predicted = outputs.argmax(axis=1)
+    precision, recall, f1, rows = metrics.precision_recall_fscore_support(
+        label_ids, predicted, labels=range(5), zero_division=0.0
+    )
+    expected = metrics.f1_score(label_ids, predicted, labels=np.unique(label_ids), average="macro")
+    assert figures["macro_f1"] == pytest.approx(expected)
+    assert figures["accuracy"] == metrics.accuracy_score(label_ids, predicted)
+    expected = metrics.log_loss(label_ids, outputs, labels=range(5))
+    assert figures["log_loss"] == pytest.approx(expected)
+    for column, found in enumerate(figures["classes"].values()):
+        assert found == pytest.approx(
+            {
+                "precision": precision[column],
+                "recall": recall[column],
+                "f1": f1[column],
+                "rows": rows[column],
+            }
+        )
+
+
+def test_three_labels_of_which_one_is_not_in_the_data():
+    outputs = np.array([[0.8, 0.1, 0.1], [0.1, 0.8, 0.1], [0.1, 0.1, 0.8]])
+    objective = SingleLabelObjective(SingleLabel(["a", "b", "c"]))
+
+    figures = objective.evaluate(["a", "b", "a"], outputs)
+
+    # a: precision 1, recall 1/2, F1 2/3; b: F1 1; c has no rows and no F1 to average.
+    assert figures["macro_f1"] == pytest.approx((2 / 3 + 1) / 2)
+    assert figures["classes"]["c"] == {"precision": 0.0, "recall": 0.0, "f1": 0.0, "rows": 0}
+    assert figures["confusion_matrix"] == [[1, 0, 1], [0, 1, 0], [0, 0, 0]]
+
+
+def test_unknown_label_is_refused():
+    with pytest.raises(DataError) as caught:
+        OBJECTIVE.evaluate(["neg", "mixed", "odd"], OUTPUTS[:3])
+
+    assert str(caught.value) == (
+        "the data has 2 labels that the model does not know, the first is 'mixed'; "
+        "it knows 'neg', 'pos'"
+    )
+
+
+def test_text_for_people_shows_classes_and_confusion():
+    lines = OBJECTIVE.format_evaluation(OBJECTIVE.evaluate(LABELS, OUTPUTS)).splitlines()
+
+    assert lines[1] == "accuracy           0.7500"
+    assert lines[7].split() == ["neg", "1.0000", "0.5000", "0.6667", "2"]
+    assert lines[-2].split() == ["neg", "1", "1"]
+    assert lines[-1].split() == ["pos", "0", "2"]
+
+
+def test_plots_are_written_and_named(tmp_path):
+    plots = OBJECTIVE.write_plots(OBJECTIVE.evaluate(LABELS, OUTPUTS), tmp_path)
+
+    assert plots == {"Confusion matrix": "confusion_matrix.png"}
+    assert (tmp_path / "confusion_matrix.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_two_labels_of_two_rows_can_be_learned():
+    OBJECTIVE.check(make_dataset(["pos", "neg", "neg", "pos"]), make_dataset(["neg"]))
+
+
+def test_one_label_cannot_be_learned():
+    with pytest.raises(DataError) as caught:
+        OBJECTIVE.check(make_dataset(["pos", "pos"]))
+
+    assert str(caught.value) == (
+        "rows.csv: every row has the label 'pos', wanted two labels or more. "
+        "Is this the right --label-column?"
+    )
+
+
+def test_label_of_one_row_cannot_be_learned():
+    with pytest.raises(DataError) as caught:
+        OBJECTIVE.check(make_dataset(["pos", "pos", "neg", "neg", "mixed"]))
+
+    assert str(caught.value) == (
+        "rows.csv: 1 of 3 labels have one row only ('mixed'), wanted two or more: one to learn "
+        "from, one to check. Add rows, or merge the labels; with this many labels, is this the "
+        "right --label-column?"
+    )
+
+
+def test_label_that_the_training_rows_lack_cannot_be_measured():
+    with pytest.raises(DataError) as caught:
+        OBJECTIVE.check(make_dataset(LABELS), make_dataset(["neg", "mixed"], "test.csv"))
+
+    assert str(caught.value) == (
+        "test.csv: 1 labels do not stand in rows.csv, the first is 'mixed'. "
+        "Use the same labels in both."
+    )
+
+
+def test_data_and_settings_are_checked_without_tensorflow():
+    code = (
+        "import sys; import training.data, training.recipe, training.run_folder, training.settings;"
+        "print(*{'tensorflow', 'keras', 'sklearn', 'matplotlib'} & set(sys.modules))"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == ""

@@ -1,0 +1,149 @@
+"""The rows of a run: where they come from, how they are split, and what a model reads of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from training.errors import DataError
+from training.readers import Columns, Dataset, read_dataset
+from training.split import split_rows
+from training.tasks import Objective, find_task, make_objective
+from training.tokenizer import encode_texts
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where the rows come from; without `dev` a part of `train` is held out."""
+
+    train: Path
+    dev: Path | None = None
+    test: Path | None = None
+    columns: Columns = Columns()
+
+
+@dataclass(frozen=True)
+class Data:
+    """The rows that were read, and how their labels are learned."""
+
+    train: Dataset
+    dev: Dataset | None
+    test: Dataset | None
+    columns: Columns
+    objective: Objective
+
+    def describe(self) -> dict[str, Any]:
+        """Return path, rows and hash of each file by role, as `metadata.json` keeps them."""
+        roles = {"train": self.train, "dev": self.dev, "test": self.test}
+        return {
+            role: {"path": str(part.path), "rows": len(part), "sha256": part.sha256}
+            for role, part in roles.items()
+            if part is not None
+        }
+
+    def split(self, dev_fraction: float, seed: int) -> tuple[Part, Part]:
+        """Return the rows to train on and the development rows, which `train` lends where there is
+        no file of them; always the same for one seed."""
+        if self.dev is not None:
+            return _whole(self.train), _whole(self.dev)
+        strata = self.objective.strata(self.train.labels)
+        rows = split_rows(self.train, strata, dev_fraction, seed)
+        train, dev = (
+            Part(
+                *([column[row] for row in part] for column in (self.train.texts, self.train.labels))
+            )
+            for part in rows
+        )
+        return train, dev
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows of one use."""
+
+    texts: list[str]
+    labels: list[str]
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What a model reads of rows, and what it shall answer.
+
+    Args:
+        token_ids: Of each text, without padding.
+        targets: float32, shape (rows, num_outputs).
+    """
+
+    token_ids: Sequence[Sequence[int]]
+    targets: NDArray[np.float32]
+
+
+def read_sources(sources: Sources) -> Data:
+    """Return the rows, checked; TensorFlow is not needed for it.
+
+    Raises:
+        DataError: A file cannot be read, or its labels cannot be learned.
+    """
+    train = read_dataset(sources.train, sources.columns)
+    dev, test = (
+        read_dataset(path, sources.columns) if path is not None else None
+        for path in (sources.dev, sources.test)
+    )
+    objective = make_objective(find_task(train.labels))
+    objective.check(train, *(other for other in (dev, test) if other is not None))
+    return Data(train, dev, test, sources.columns, objective)
+
+
+def read_again(metadata: Mapping[str, Any], objective: Objective, folder: Path) -> Data:
+    """Return the training and development rows of the finished run in `folder`.
+
+    Raises:
+        DataError: A file is gone, or not what the run was trained on.
+    """
+    columns = Columns(**metadata["columns"])
+    train = _read_unchanged(metadata["data"]["train"], columns, folder)
+    dev = metadata["data"].get("dev")
+    dev_set = _read_unchanged(dev, columns, folder) if dev is not None else None
+    return Data(train, dev_set, None, columns, objective)
+
+
+def encode_part(part: Part, tokenizer: Tokenizer, objective: Objective) -> Encoded:
+    """Return the token ids and targets of the rows."""
+    return Encoded(encode_texts(tokenizer, part.texts), objective.encode(part.labels))
+
+
+def map_ids(encoded: Encoded, id_map: NDArray[np.int32]) -> Encoded:
+    """Return the rows in other token ids.
+
+    Args:
+        id_map: int32, shape (vocab_size,): token id -> new token id.
+    """
+    token_ids = [id_map[list(ids)].tolist() for ids in encoded.token_ids]
+    return dataclasses.replace(encoded, token_ids=token_ids)
+
+
+def _whole(dataset: Dataset) -> Part:
+    return Part(dataset.texts, dataset.labels)
+
+
+def _read_unchanged(described: Mapping[str, Any], columns: Columns, folder: Path) -> Dataset:
+    path = Path(described["path"])
+    if not path.exists():
+        raise DataError(
+            f"{path}: no such file. {folder} was trained on its rows, which are needed again: put "
+            "the file back, or train again."
+        )
+    dataset = read_dataset(path, columns)
+    if dataset.sha256 != described["sha256"]:
+        raise DataError(
+            f"{path}: sha256 is {dataset.sha256}, {folder} was trained on {described['sha256']}. "
+            "The file was changed: put the old one back, or train again."
+        )
+    return dataset

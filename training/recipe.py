@@ -1,0 +1,156 @@
+"""Recipes: how a model is built and fitted.
+
+A recipe is a module in `training/recipes`, and the folder is the list. It composes encoders
+(`training/encoders.py`) and blocks (`training/blocks/`) of stock Keras layers, and fits them in
+stages that each leave a file and are skipped where it stands, so that training that was
+interrupted goes on.
+"""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from pkgutil import iter_modules
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handler.files import replacing
+from training.data import Encoded
+from training.errors import SettingsError
+from training.settings import Settings
+from training.tasks import Objective
+
+if TYPE_CHECKING:
+    import keras
+
+DEFAULT_RECIPE = "wide_deep"
+FOLDER = Path(__file__).with_name("recipes")
+
+History = list[dict[str, float]]
+
+
+class Stages:
+    """The files in which a recipe keeps what it has computed so far.
+
+    No one but the recipe knows their names: the folder goes when training is done.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where fitting by gradient descent keeps how far it is."""
+        return self.folder / "checkpoint.npz"
+
+    def make(
+        self, name: str, compute: Callable[[], Mapping[str, NDArray[Any]]]
+    ) -> dict[str, NDArray[Any]]:
+        """Return the arrays of the stage `name`, of any shapes and types, as `compute` gave them.
+
+        They are computed once and then read from their file, which holds all of them or is not
+        there.
+        """
+        path = self.folder / f"{name}.npz"
+        if not path.exists():
+            arrays = compute()
+            with replacing(path) as temporary:
+                np.savez(temporary, allow_pickle=False, **arrays)
+        with np.load(path, allow_pickle=False) as stored:
+            return {key: stored[key] for key in stored.files}
+
+    def remove(self) -> None:
+        """Delete the folder and all that is in it."""
+        shutil.rmtree(self.folder)
+
+
+@dataclass(frozen=True)
+class SmallerVocabulary:
+    """A recipe's own way to a model of fewer words.
+
+    Needed where the model computes with token ids: pruning can take rows out of a table that reads
+    them as they come, and no more.
+
+    Args:
+        count_rows: Gets the model and a number of words; returns name of an Embedding layer ->
+            rows that it then has.
+        shrink: Gets the model; the token ids that stay, int64, shape (words,), sorted, which are
+            numbered anew in that order; the training rows in the new ids; the settings, objective
+            and stages. Returns the model of those words.
+    """
+
+    count_rows: Callable[[keras.Model, int], dict[str, int]]
+    shrink: Callable[
+        [keras.Model, NDArray[np.int64], Encoded, Settings, Objective, Stages], keras.Model
+    ]
+
+
+class Recipe(Protocol):
+    """What a module in `training/recipes` holds.
+
+    Attributes:
+        SETTINGS: What the recipe trains with, unless told otherwise.
+        QUICK: The same for a first look in a few epochs.
+        CONSTANTS: What shaped the model beside its settings, by name, for `metadata.json`.
+        WEIGHT_TABLES: Names of the Embedding layers that hold weights and not vectors: they keep
+            8 bits, and a scale for each column.
+        SMALLER_VOCABULARY: How to take words out of a model; None where pruning the tables is all.
+    """
+
+    SETTINGS: Settings
+    QUICK: Settings
+    CONSTANTS: Mapping[str, Any]
+    WEIGHT_TABLES: Sequence[str]
+    SMALLER_VOCABULARY: SmallerVocabulary | None
+
+    def build_model(self, settings: Settings, vocab_size: int, objective: Objective) -> keras.Model:
+        """Return the untrained model: `token_ids` int32 (batch, length), padded on the right with
+        0 -> `outputs` float32 (batch, num_outputs)."""
+
+    def fit_model(
+        self,
+        model: keras.Model,
+        train: Encoded,
+        dev: Encoded,
+        settings: Settings,
+        objective: Objective,
+        stages: Stages,
+    ) -> History:
+        """Fit the model in place, from where the stages stand; return one row an epoch."""
+
+    def fine_tune_model(
+        self,
+        model: keras.Model,
+        train: Encoded,
+        dev: Encoded,
+        settings: Settings,
+        objective: Objective,
+        stages: Stages,
+    ) -> History:
+        """Fit a model that is fitted already and was made smaller; as `fit_model`."""
+
+    def make_teacher(self, model: keras.Model, objective: Objective) -> keras.Model:
+        """Return the model whose outputs a smaller model learns from, (batch, num_outputs)."""
+
+
+def list_recipes() -> list[str]:
+    """Return the names of all recipes, the default first; none is imported for it."""
+    names = sorted(module.name for module in iter_modules([str(FOLDER)]))
+    return sorted(names, key=lambda name: name != DEFAULT_RECIPE)
+
+
+def load_recipe(name: str) -> Recipe:
+    """Return the recipe of that name.
+
+    Raises:
+        SettingsError: There is none.
+    """
+    if name not in list_recipes():
+        raise SettingsError(f"there is no recipe {name!r}, wanted {', '.join(list_recipes())}.")
+    return cast(Recipe, importlib.import_module(f"training.recipes.{name}"))

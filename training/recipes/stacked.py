@@ -1,0 +1,54 @@
+"""Stacked LSTMs: Embedding -> LSTM (sequences) -> LSTM -> Dense, with masking."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+from keras import layers
+
+from training.data import Encoded
+from training.encoders import lstm
+from training.fit import fit
+from training.recipe import History, SmallerVocabulary, Stages
+from training.settings import Settings
+from training.tasks import Objective
+
+SETTINGS = Settings(recipe="stacked")
+QUICK = dataclasses.replace(SETTINGS, epochs=1)
+CONSTANTS: Mapping[str, Any] = {}
+WEIGHT_TABLES: Sequence[str] = ()
+SMALLER_VOCABULARY: SmallerVocabulary | None = None
+
+
+def build_model(settings: Settings, vocab_size: int, objective: Objective) -> keras.Model:
+    """Return the model: `token_ids` (batch, length) -> `outputs` (batch, num_outputs)."""
+    token_ids = keras.Input((None,), dtype="int32", name="token_ids")
+    hidden = layers.Embedding(vocab_size, settings.embedding_dim, mask_zero=True)(token_ids)
+    hidden = lstm(hidden, settings.units, settings.dropout_rate)
+    if settings.dropout_rate:
+        hidden = layers.Dropout(settings.dropout_rate)(hidden)
+    logits = layers.Dense(objective.num_logits, name="logits")(hidden)
+    return keras.Model(token_ids, objective.add_head(logits), name="stacked")
+
+
+def fit_model(
+    model: keras.Model,
+    train: Encoded,
+    dev: Encoded,
+    settings: Settings,
+    objective: Objective,
+    stages: Stages,
+) -> History:
+    """Fit the model in place; return one row an epoch."""
+    return fit(model, train, dev, settings, objective, stages.checkpoint)
+
+
+fine_tune_model = fit_model
+
+
+def make_teacher(model: keras.Model, objective: Objective) -> keras.Model:
+    """Return the model itself, whatever the objective."""
+    return model
