@@ -15,8 +15,8 @@ from export.layers import dense, kind_of
 from export.layers.integers import FULL_RANGE
 from export.layers.kind import Quantization
 from export.layers.wiring import trace_channels
-from export.run_reader import Run
 from export.tokenizer_file import keep_words, pack_tokenizer
+from training.run_folder import Run
 
 # Shares of the channels of every layer that may stay.
 WIDTHS = (1.0, 0.75, 0.5, 0.375, 0.25, 0.1875, 0.125)

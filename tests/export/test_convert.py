@@ -14,8 +14,10 @@ from export.errors import ExportError
 from export.optimize import optimize_model
 from export.quantize import quantize_model
 from export.verify import check_nodes
+from tests.helpers.objectives import single_label
 from tests.helpers.small_models import ROWS, build, open_session, pad, run_keras, run_onnx
-from tests.training.test_wide_deep import LENGTHS, SETTINGS, VOCAB_SIZE, random_wide
+from tests.helpers.wide_deep import LENGTHS, SETTINGS, VOCAB_SIZE, random_phrases
+from training.blocks.phrases import set_phrases
 from training.recipes import wide_deep
 
 pytestmark = pytest.mark.slow
@@ -189,15 +191,14 @@ def test_loop_beside_a_fused_lstm_is_refused():
     )
 
 
-@pytest.mark.parametrize("num_classes", [2, 3])
-def test_default_recipe_becomes_few_nodes_and_equals_keras(num_classes):
+@pytest.mark.parametrize("num_labels", [2, 3])
+def test_default_recipe_becomes_few_nodes_and_equals_keras(num_labels):
     keras.utils.set_random_seed(1)
-    model = wide_deep.build_model(SETTINGS, VOCAB_SIZE, num_classes)
+    objective = single_label(num_labels)
+    model = wide_deep.build_model(SETTINGS, VOCAB_SIZE, objective)
     random = np.random.default_rng(0)
     texts = [random.integers(1, 12, length).tolist() for length in (*LENGTHS, SETTINGS.max_length)]
-    wide = random_wide(model.output_shape[-1], texts)
-    model.get_layer("wide_fingerprints").set_weights([wide.fingerprints[:, None]])
-    model.get_layer("wide_weights").set_weights([wide.weights])
+    set_phrases(model, random_phrases(objective.num_logits, texts))
 
     graph = optimize_model(convert_model(model))
 

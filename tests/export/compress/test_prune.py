@@ -12,6 +12,7 @@ from keras import layers, ops
 from export.compress.prune import choose_most, measure_importance, prune_model
 from export.errors import ExportError
 from export.layers.wiring import trace_channels
+from tests.helpers.objectives import single_label
 from training.recipes import wide_deep
 
 pytestmark = pytest.mark.slow
@@ -193,7 +194,7 @@ def test_unknown_operations_stay_whole_beside_what_is_pruned():
 def default_model() -> keras.Model:
     keras.utils.set_random_seed(4)
     settings = replace(wide_deep.SETTINGS, embedding_dim=8, units=(6,), table_bytes=600)
-    return shake(wide_deep.build_model(settings, VOCAB_SIZE, 3))
+    return shake(wide_deep.build_model(settings, VOCAB_SIZE, single_label(3)))
 
 
 def test_default_recipe_is_pruned_to_what_its_other_units_compute(default_model):
