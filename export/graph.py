@@ -42,7 +42,10 @@ class Graph:
         return [node for node in self.proto.node if name in node.input]
 
     def constant(self, name: str) -> NDArray[Any] | None:
-        """Return the value of an initializer or a Constant node, None for anything else."""
+        """Return the value of an initializer or a Constant node, None for anything else.
+
+        Of any shape and dtype, as it stands in the graph.
+        """
         for tensor in self.proto.initializer:
             if tensor.name == name:
                 return numpy_helper.to_array(tensor)
@@ -114,16 +117,21 @@ class Graph:
         }
 
     def weights(self, name: str) -> NDArray[np.float32]:
-        """Return the value of a float32 initializer, which must be there."""
+        """Return the value of a float32 initializer of any shape, which must be there.
+
+        Raises:
+            ExportError: It is computed in the graph.
+        """
         value = self.constant(name)
         if value is None or value.dtype != np.float32:
             raise ExportError(f"{name}: is computed in the graph, wanted float32 weights")
         return value
 
     def add_constant(self, value: NDArray[Any], hint: str, is_shared: bool = False) -> str:
-        """Return the name of a new initializer; if shared, of an equal one where there is one.
+        """Return the name of a new initializer of this value, which has any shape and dtype.
 
-        Not all may be shared: ONNX Runtime replaces the weights and zero points of some nodes.
+        If shared, return the name of an equal one where there is one. Not all may be shared: ONNX
+        Runtime replaces the weights and zero points of some nodes.
         """
         tensor = numpy_helper.from_array(np.asarray(value, order="C"), self._unique(hint))
         for other in self.proto.initializer if is_shared else ():

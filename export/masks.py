@@ -92,16 +92,25 @@ def _check_token_masks(model: keras.Model, node: Node, masks: list[Tensor]) -> N
 
 def _is_token_mask(mask: Tensor, token_ids: Tensor) -> bool:
     """Say whether `mask` is `token_ids != 0`, or joins such masks."""
-    node = _producer(mask)
-    name = type(node.operation).__name__
-    if name == "NotEqual":
-        compared, number = node.arguments.args
-        return _is_integer_of(compared, token_ids) and isinstance(number, int) and number == 0
-    if name not in JOINING or getattr(node.operation, "axis", -1) not in (-1, [-1], (-1,)):
-        return False
-    # Zeros make a mask of one column as wide as what it belongs to.
-    parts = [part for part in node.input_tensors if _producer_name(part) != "ZerosLike"]
-    return bool(parts) and all(_is_token_mask(part, token_ids) for part in parts)
+    pending, seen = [mask], set()
+    while pending:
+        tensor = pending.pop()
+        if id(tensor) in seen:
+            continue
+        seen.add(id(tensor))
+        node = _producer(tensor)
+        name, axis = type(node.operation).__name__, getattr(node.operation, "axis", -1)
+        # Zeros make a mask of one column as wide as what it belongs to.
+        parts = [part for part in node.input_tensors if _producer_name(part) != "ZerosLike"]
+        if name == "NotEqual":
+            compared, number = node.arguments.args
+            if not (_is_integer_of(compared, token_ids) and number is not None and number == 0):
+                return False
+        elif name in JOINING and axis in (-1, [-1], (-1,)) and parts:
+            pending += parts
+        else:
+            return False
+    return True
 
 
 def _is_integer_of(tensor: Any, token_ids: Tensor) -> bool:
@@ -120,41 +129,33 @@ def _check_reads_no_padding(node: Node) -> None:
 
     An operation of `keras.ops` may be the one that puts something else there.
     """
-    layer = node.operation
     if any(_has_mask(tensor) for tensor in node.output_tensors):
         return
-    for tensor in node.input_tensors:
-        source = _find_repeating(tensor) if _has_mask(tensor) else None
-        if source is not None:
+    for tensor in _walk(node.input_tensors, is_masked=True):
+        layer = _producer(tensor).operation
+        # In a Bidirectional both directions have it alike.
+        inner = getattr(layer, "forward_layer", layer)
+        if _is_recurrent(layer) and not inner.zero_output_for_mask:
             raise ExportError(
-                f"{_say(layer)}: reads what {_say(source)} writes behind the end of a text, where "
-                "Keras repeats the last state and the graph has zeros. Give "
-                f"{source.name} zero_output_for_mask=True, or train without masks "
+                f"{_say(node.operation)}: reads what {_say(layer)} writes behind the end of a "
+                "text, where Keras repeats the last state and the graph has zeros. Give "
+                f"{layer.name} zero_output_for_mask=True, or train without masks "
                 "(mask_zero=False)."
             )
 
 
-def _find_repeating(tensor: Tensor) -> keras.Layer | None:
-    """Return the recurrent layer whose repeated states stand in the padding of `tensor`."""
-    node = _producer(tensor)
-    layer = node.operation
-    if isinstance(layer, keras.Layer) and _is_recurrent(layer):
-        # In a Bidirectional both directions have it alike.
-        inner = getattr(layer, "forward_layer", layer)
-        return None if inner.zero_output_for_mask else layer
-    found = (_find_repeating(source) for source in node.input_tensors if _has_mask(source))
-    return next((source for source in found if source is not None), None)
-
-
 def _check_needs_no_mask(node: Node, skipping: list[Node]) -> None:
     """Raise ExportError if a recurrent layer without a mask should have one, by Keras or by us."""
-    lost_at = next(filter(None, map(_find_loss, node.input_tensors)), None)
-    if lost_at is not None:
-        raise ExportError(
-            f"{_say(node.operation)}: no mask reaches it, because {_say(lost_at)} loses the mask "
-            "of what it reads. Let only layers that pass masks on, such as Dropout, stand between "
-            "them; or train without masks (mask_zero=False)."
-        )
+    for tensor in _walk(node.input_tensors, is_masked=False):
+        producer = _producer(tensor)
+        if _is_recurrent(producer.operation):
+            continue  # it drops its mask together with all steps but the last
+        if any(_has_mask(source) for source in producer.input_tensors):
+            raise ExportError(
+                f"{_say(node.operation)}: no mask reaches it, because {_say(producer.operation)} "
+                "loses the mask of what it reads. Let only layers that pass masks on, such as "
+                "Dropout, stand between them; or train without masks (mask_zero=False)."
+            )
     if skipping:
         raise ExportError(
             f"{_say(node.operation)}: no mask reaches it, but one reaches "
@@ -164,19 +165,19 @@ def _check_needs_no_mask(node: Node, skipping: list[Node]) -> None:
         )
 
 
-def _find_loss(tensor: Tensor) -> Any:
-    """Return the operation that lost the mask on the way to `tensor`, None if there was none.
-
-    A recurrent layer may drop the mask that it reads, with all steps but the last.
-    """
-    if _has_mask(tensor):
-        return None
-    node = _producer(tensor)
-    if isinstance(node.operation, keras.Layer) and _is_recurrent(node.operation):
-        return None
-    if any(_has_mask(source) for source in node.input_tensors):
-        return node.operation
-    return next(filter(None, map(_find_loss, node.input_tensors)), None)
+def _walk(tensors: Iterable[Tensor], is_masked: bool) -> Iterator[Tensor]:
+    """Yield the tensors that have a mask, or those that have none, and in turn what they are made
+    of that is alike, as far back as the next recurrent layer; each once."""
+    pending, seen = list(tensors), set()
+    while pending:
+        tensor = pending.pop()
+        if id(tensor) in seen or _has_mask(tensor) != is_masked:
+            continue
+        seen.add(id(tensor))
+        yield tensor
+        node = _producer(tensor)
+        if not _is_recurrent(node.operation):
+            pending += node.input_tensors
 
 
 def _masks_read(node: Node) -> list[Tensor]:
@@ -253,8 +254,8 @@ def _masks(tensors: Iterable[Tensor]) -> list[Tensor]:
     return [_mask(tensor) for tensor in tensors if _has_mask(tensor)]
 
 
-def _is_recurrent(layer: keras.Layer) -> bool:
-    kind = kind_of(layer)
+def _is_recurrent(operation: Any) -> bool:
+    kind = kind_of(operation) if isinstance(operation, keras.Layer) else None
     return kind is not None and kind.IS_RECURRENT
 
 

@@ -122,6 +122,18 @@ def test_recurrent_layers_that_read_padding_get_no_lengths(name, tmp_path):
     np.testing.assert_allclose(found, expected, rtol=0, atol=ATOL)
 
 
+def test_masks_that_are_joined_often_are_followed_once():
+    """Every sum doubles the ways back to the mask: 2**60 of them."""
+
+    def body(token_ids, words):
+        hidden = words(token_ids)
+        for _ in range(60):
+            hidden = layers.Add()([hidden, layers.Dense(4)(hidden)])
+        return lstm()(hidden)
+
+    assert check_masks(build(body))
+
+
 def refused(model: keras.Model, tmp_path) -> str:
     """Return the message, which is the same of the model and of its loaded twin."""
     messages = []
