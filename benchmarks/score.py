@@ -31,7 +31,7 @@ from typing import Any
 
 from handler.hosts.bulk import score_files
 from handler.inference.classifier import load_classifier, pad
-from handler.rows.score import BLOCK_ROWS, label_texts
+from handler.rows.score import BLOCK_ROWS, predict_each
 from training.readers import read_dataset
 
 KERAS_BATCH = 256
@@ -74,7 +74,7 @@ def make_ways(bundle: Path, texts: Sequence[str], source: Path) -> dict[str, Cal
         score_files(bundle, [str(source)], str(output), workers=workers, progress=io.StringIO())
 
     return {
-        "in memory": lambda: [label_texts(classifier, block) for block in blocks],
+        "in memory": lambda: [predict_each(classifier, block) for block in blocks],
         "score": lambda: score(1),
         "two workers": lambda: score(2),
         "load": lambda: load_classifier(bundle),

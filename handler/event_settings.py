@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlsplit
+
+from handler.errors import SettingsError
 
 SINKS = ("sqs", "s3", "eventbridge", "dynamodb")
 
@@ -55,7 +58,8 @@ def read_event_settings(environment: Mapping[str, str]) -> EventSettings:
     """Return the settings that `MINNOW_*` variables ask for.
 
     Raises:
-        ValueError: A URL cannot be used, or the function would trigger itself.
+        SettingsError: A variable cannot be used, or the function would trigger itself; the text
+            has its name, its value, what was wanted.
     """
     results = _target(environment, "MINNOW_RESULTS", SINKS)
     objects = _target(environment, "MINNOW_OBJECT_RESULTS", ("s3",))
@@ -63,14 +67,16 @@ def read_event_settings(environment: Mapping[str, str]) -> EventSettings:
     if objects is None and results is not None and results.scheme == "s3":
         objects = results
     if source is not None and objects is not None and overlap(source, objects):
-        raise ValueError(
+        raise SettingsError(
             f"MINNOW_OBJECT_SOURCE s3://{source.name}/{source.path} and the results' "
             f"s3://{objects.name}/{objects.path} overlap, so a result would trigger the function "
             "again: wanted another bucket, or two prefixes of which neither begins with the other"
         )
     reserve = environment.get("MINNOW_RESERVE_MS") or str(EventSettings.reserve_ms)
-    if not (reserve.isascii() and reserve.isdigit()):
-        raise ValueError(f"MINNOW_RESERVE_MS is {reserve!r}, wanted a whole number of milliseconds")
+    if not re.fullmatch("[0-9]{1,9}", reserve):  # 9 digits are 11 days
+        raise SettingsError(
+            f"MINNOW_RESERVE_MS is {reserve!r}, wanted a whole number of milliseconds"
+        )
     return EventSettings(
         results=results,
         object_results=objects,
@@ -86,12 +92,18 @@ def parse_target(url: str, schemes: tuple[str, ...], name: str) -> Target:
     """Return the parts of `url`; `name` names it in errors.
 
     A prefix always ends with a slash, so that `in` is not also the start of `in-results`.
+
+    Raises:
+        SettingsError: It is no URL, has another scheme, or names nothing.
     """
-    parts = urlsplit(url)
+    wanted = "one of " + ", ".join(f"{scheme}://NAME" for scheme in schemes)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:  # brackets are for addresses of IPv6
+        raise SettingsError(f"{name} is {url!r} ({error}), wanted {wanted}") from error
     path = parts.path.lstrip("/")
     if parts.scheme not in schemes or not parts.netloc:
-        wanted = ", ".join(f"{scheme}://NAME" for scheme in schemes)
-        raise ValueError(f"{name} is {url!r}, wanted one of {wanted}")
+        raise SettingsError(f"{name} is {url!r}, wanted {wanted}")
     if parts.scheme == "s3" and path and not path.endswith("/"):
         path += "/"
     return Target(parts.scheme, parts.netloc, path, dict(parse_qsl(parts.query)))

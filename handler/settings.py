@@ -88,11 +88,11 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
 
 def read_http_settings(environment: Mapping[str, str]) -> HttpSettings:
     """Return what `MINNOW_*` and Vertex's `AIP_*` say of the HTTP service; raises SettingsError."""
-    rate = environment.get("MINNOW_RATE_LIMIT")
+    rate = environment.get("MINNOW_RATE_LIMIT", "")
     return HttpSettings(
         api_keys=dict(_read_key(entry) for entry in _entries(environment, "MINNOW_API_KEYS")),
         cors_origins=tuple(_entries(environment, "MINNOW_CORS_ORIGINS")),
-        rate_limit=_positive(environment, "MINNOW_RATE_LIMIT", 1) if rate else 0,
+        rate_limit=_positive(environment, "MINNOW_RATE_LIMIT", 1) if rate not in ("", "0") else 0,
         max_concurrency=_positive(
             environment, "MINNOW_MAX_CONCURRENCY", HttpSettings.max_concurrency
         ),
@@ -120,6 +120,9 @@ def _positive(environment: Mapping[str, str], name: str, default: int) -> int:
     value = environment.get(name, "")
     if not value:
         return default
-    if not (value.isascii() and value.isdigit()) or int(value) == 0:
-        raise SettingsError(f"{name} is {value!r}, wanted a whole number of 1 or more")
+    # A number of thousands of digits cannot be read, and none above 2**31 - 1 is meant.
+    is_number = value.isascii() and value.isdigit() and len(value) <= 10
+    if not is_number or not 0 < int(value) < 2**31:
+        shown = value if len(value) <= 20 else f"{value[:20]}…"
+        raise SettingsError(f"{name} is {shown!r}, wanted a whole number from 1 to {2**31 - 1}")
     return int(value)

@@ -27,15 +27,17 @@ from typing import Any, BinaryIO, TextIO, cast
 
 from handler.errors import DeliveryError, InvalidInput
 from handler.events.work import ObjectRef
-from handler.inference.classifier import Classifier, load_classifier
+from handler.inference.classifier import Classifier, Prediction, load_classifier
 from handler.objects.source import ObjectChanged, open_object
+from handler.objects.upload import remove_object
 from handler.rows.formats import compress, detect_format
-from handler.rows.rows import Label, Position, Rows
-from handler.rows.score import Block, encode_block, label_texts, open_rows, read_blocks
+from handler.rows.reader import open_rows
+from handler.rows.rows import Position, Rows
+from handler.rows.score import Block, encode_block, predict_each, read_blocks
 from handler.settings import Limits
 
 CHECKPOINT_S = 2.0  # work lost to a kill; an fsync takes 10 ms
-Labeller = Callable[[Iterator[Block]], Iterator[tuple[Block, list[Label | None]]]]
+Predictor = Callable[[Iterator[Block]], Iterator[tuple[Block, list[Prediction | None]]]]
 
 
 @dataclass(frozen=True)
@@ -76,9 +78,9 @@ def score_files(
     limits = limits or Limits()
     classifier = load_classifier(bundle)
     summaries = []
-    with open_labeller(classifier, bundle, workers) as labeller:
+    with open_predictor(classifier, bundle, workers) as predictor:
         for name, output in zip(names, name_outputs(names, out), strict=True):
-            job = _FileJob(name, output, column, limits, classifier, labeller, progress)
+            job = _FileJob(name, output, column, limits, classifier, predictor, progress)
             summaries.append(job.run())
     return summaries
 
@@ -116,17 +118,17 @@ def name_outputs(names: Sequence[str], out: str) -> list[str]:
 
 
 @contextmanager
-def open_labeller(classifier: Classifier, bundle: Path, workers: int) -> Iterator[Labeller]:
-    """Yield a function that labels blocks in order, in this process or in `workers` others."""
+def open_predictor(classifier: Classifier, bundle: Path, workers: int) -> Iterator[Predictor]:
+    """Yield a function that predicts blocks in order, in this process or in `workers` others."""
     if workers == 1:
-        yield lambda blocks: ((block, label_texts(classifier, block.texts)) for block in blocks)
+        yield lambda blocks: ((block, predict_each(classifier, block.texts)) for block in blocks)
         return
     pool = ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, (bundle,))
 
-    def label(blocks: Iterator[Block]) -> Iterator[tuple[Block, list[Label | None]]]:
-        waiting: deque[tuple[Block, Future[list[Label | None]]]] = deque()
+    def predict(blocks: Iterator[Block]) -> Iterator[tuple[Block, list[Prediction | None]]]:
+        waiting: deque[tuple[Block, Future[list[Prediction | None]]]] = deque()
         for block in blocks:
-            waiting.append((block, pool.submit(_label_in_worker, block.texts)))
+            waiting.append((block, pool.submit(_predict_in_worker, block.texts)))
             if len(waiting) > 2 * workers:  # one at work and one at hand for each
                 first, future = waiting.popleft()
                 yield first, future.result()
@@ -134,7 +136,7 @@ def open_labeller(classifier: Classifier, bundle: Path, workers: int) -> Iterato
             yield first, future.result()
 
     try:
-        yield label
+        yield predict
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -147,8 +149,8 @@ def _start_worker(bundle: Path) -> None:
     _worker_classifier = load_classifier(bundle)
 
 
-def _label_in_worker(texts: list[str]) -> list[Label | None]:
-    return label_texts(cast(Classifier, _worker_classifier), texts)
+def _predict_in_worker(texts: list[str]) -> list[Prediction | None]:
+    return predict_each(cast(Classifier, _worker_classifier), texts)
 
 
 class _FileJob:
@@ -161,7 +163,7 @@ class _FileJob:
         column: str,
         limits: Limits,
         classifier: Classifier,
-        labeller: Labeller,
+        predictor: Predictor,
         progress: TextIO | None,
     ) -> None:
         self.name = name
@@ -170,7 +172,7 @@ class _FileJob:
         self.limits = limits
         self.manifest = classifier.manifest
         self.model_sha256 = classifier.model_sha256
-        self.labeller = labeller
+        self.predictor = predictor
         self.progress = progress
         self.format = detect_format(name)
         self.rejected = 0
@@ -206,7 +208,7 @@ class _FileJob:
             _open_at(partial, state["bytes"]) as output,
             _open_at(rejected_partial, state["rejected_bytes"]) as rejects,
         ):
-            rows = open_rows(source, self.format, self.column, start)
+            rows = open_rows(source, self.format, [self.column], start, self.manifest.task.columns)
             if not start.row and rows.header:
                 output.write(compress(rows.header, self.format.compression))
             end = self._score_blocks(rows, source, size, output, rejects, state_path, identity)
@@ -229,8 +231,10 @@ class _FileJob:
         end = rows.position
         bar = _Bar(self.progress, size, end.row)
         saved = time.monotonic()
-        for block, labels in self.labeller(read_blocks(rows, self.limits)):
-            content, lines = encode_block(rows, block, labels, self.manifest.version)
+        for block, predictions in self.predictor(read_blocks(rows, self.limits)):
+            content, lines = encode_block(
+                rows, block, predictions, self.manifest.task, self.manifest.version
+            )
             if content:
                 output.write(compress(content, self.format.compression))
             rejects.write(lines)
@@ -246,13 +250,14 @@ class _FileJob:
             os.fsync(file.fileno())
         return end
 
-    def _join(self, labels: Path) -> Path:
-        from handler.rows.parquet import join_labels
+    def _join(self, cells: Path) -> Path:
+        from handler.rows.parquet import join_cells
 
-        joined = _beside(labels, ".joined")
+        joined = _beside(cells, ".joined")
         source, _, _ = open_input(self.name)
-        with source, labels.open("rb") as lines, joined.open("wb") as output:
-            join_labels(source, lines, cast(BinaryIO, output), self.manifest.version)
+        columns, version = self.manifest.task.columns, self.manifest.version
+        with source, cells.open("rb") as lines, joined.open("wb") as output:
+            join_cells(source, lines, cast(BinaryIO, output), columns, version)
         return joined
 
     def _put_in_place(self, target: Path, finished: Path, rejected_partial: Path) -> None:
@@ -335,8 +340,9 @@ def _put(path: Path, url: str) -> None:
     try:
         if rejected.exists():
             client.upload_file(str(rejected), bucket, f"{key}.rejected")
-        else:
-            client.delete_object(Bucket=bucket, Key=f"{key}.rejected")
+        elif not remove_object(client, bucket, f"{key}.rejected"):
+            # One of an earlier result would mislead: an empty one takes its place.
+            client.put_object(Bucket=bucket, Key=f"{key}.rejected", Body=b"")
         client.upload_file(str(path), bucket, key)
     except Exception as error:  # of the client and of its transfers, which hides the service's code
         raise DeliveryError(f"{url}: cannot be written: {error}") from error

@@ -112,7 +112,9 @@ def read_port(environment: Mapping[str, str]) -> int:
     for name in PORT_VARIABLES:
         value = environment.get(name, "")
         if value:
-            if not (value.isascii() and value.isdigit() and 0 < int(value) < 65536):
+            if not (
+                value.isascii() and value.isdigit() and len(value) < 6 and 0 < int(value) < 65536
+            ):
                 raise SettingsError(f"{name} is {value!r}, wanted a port, 1 to 65535")
             return int(value)
     return 8080

@@ -1,4 +1,4 @@
-"""Scoring one object: rows in, the same file with labels out, over as many invocations as it takes.
+"""Scoring one object: rows in, the same file with predictions out, over several invocations.
 
     s3://IN/reviews.csv.gz -> s3://OUT/PREFIX/IN/reviews.csv.gz
                               s3://OUT/PREFIX/IN/reviews.csv.gz.rejected   rows left out, and why
@@ -28,10 +28,11 @@ from handler.event_settings import Target
 from handler.events.resources import Invocation, Resources
 from handler.events.work import CONTINUE, ObjectRef
 from handler.objects.source import ObjectChanged, ObjectFile, open_object
-from handler.objects.upload import Upload, UploadFile, UploadGone
+from handler.objects.upload import Upload, UploadFile, UploadGone, remove_object
 from handler.rows.formats import Format, compress, detect_format
+from handler.rows.reader import open_rows
 from handler.rows.rows import Position, Rows
-from handler.rows.score import encode_block, label_texts, open_rows, read_blocks
+from handler.rows.score import encode_block, predict_each, read_blocks
 
 logger = logging.getLogger("minnow")
 STATE = ".minnow/"
@@ -61,10 +62,10 @@ class Job:
         return f"{self.output.path}{STATE}{self.job_id}/"
 
     @property
-    def labels_key(self) -> str:
-        """Where the rows go first: a Parquet file's labels are joined to it at the end."""
+    def cells_key(self) -> str:
+        """Where the rows go first: a Parquet file's cells are joined to it at the end."""
         is_parquet = self.file_format.kind == "parquet"
-        return f"{self.state_prefix}labels" if is_parquet else self.result_key
+        return f"{self.state_prefix}cells" if is_parquet else self.result_key
 
 
 def score_object(
@@ -134,12 +135,12 @@ def remaining_ms(context: Any) -> Callable[[], int]:
 def _run(job: Job, progress: dict[str, Any], invocation: Invocation) -> dict[str, Any]:
     resources = invocation.resources
     if not _stands(job, job.result_key, resources):
-        if job.labels_key == job.result_key or not _stands(job, job.labels_key, resources):
+        if job.cells_key == job.result_key or not _stands(job, job.cells_key, resources):
             continuation = _score_rows(job, progress, invocation)
             if continuation is not None:
                 return continuation
-        if job.labels_key != job.result_key:
-            _join_labels(job, resources)
+        if job.cells_key != job.result_key:
+            _join_cells(job, resources)
     _clean_up(job, resources)
     logger.info("job %s: done", job.job_id)
     return {"status": "done", "result": f"s3://{job.output.name}/{job.result_key}"}
@@ -152,7 +153,7 @@ def _score_rows(
     resources, model = invocation.resources, invocation.resources.model
     remaining = remaining_ms(invocation.context)
     output, rejected = (
-        _open_upload(job, key, resources) for key in (job.labels_key, job.rejected_key)
+        _open_upload(job, key, resources) for key in (job.cells_key, job.rejected_key)
     )
     start = Position()
     if progress:
@@ -164,11 +165,13 @@ def _score_rows(
         if not start.row and rows.header:
             output.append(compress(rows.header, job.file_format.compression))
         for block in read_blocks(rows, model.limits):
-            labels = label_texts(model.classifier, block.texts)
-            content, rejects = encode_block(rows, block, labels, model.version)
+            predictions = predict_each(model.classifier, block.texts)
+            content, rejects = encode_block(rows, block, predictions, model.task, model.version)
             if content:
                 output.append(compress(content, job.file_format.compression))
             rejected.append(rejects)
+            scored = [prediction for prediction in predictions if prediction is not None]
+            invocation.exchange.count(model.task, scored)
             if remaining() < resources.settings.reserve_ms:
                 return _hand_on(job, block.end, output, rejected, resources)
     except InvalidInput:
@@ -176,11 +179,11 @@ def _score_rows(
         output.abort()
         rejected.abort()
         raise
-    # The result comes last: where it stands, all of it stands.
-    if rejected.buffer or rejected.upload_id:
+    # The result comes last: where it stands, all of it stands. Beside it the rejected rows of an
+    # earlier version would mislead: where they cannot be removed, an empty object replaces them.
+    has_rejected = rejected.buffer or rejected.upload_id
+    if has_rejected or not remove_object(resources.s3, rejected.bucket, rejected.key):
         rejected.finish()
-    else:
-        resources.s3.delete_object(Bucket=job.output.name, Key=job.rejected_key)
     output.finish()
     return None
 
@@ -211,15 +214,16 @@ def _hand_on(
     return {"status": "continued", "rows": position.row}
 
 
-def _join_labels(job: Job, resources: Resources) -> None:
-    from handler.rows.parquet import join_labels
+def _join_cells(job: Job, resources: Resources) -> None:
+    from handler.rows.parquet import join_cells
 
-    labels_file, _ = open_object(resources.s3, ObjectRef(job.output.name, job.labels_key))
+    cells_file, _ = open_object(resources.s3, ObjectRef(job.output.name, job.cells_key))
     upload = _open_upload(job, job.result_key, resources)
-    join_labels(
+    join_cells(
         _buffered(ObjectFile(resources.s3, job.source, job.size)),
-        _buffered(labels_file),
+        _buffered(cells_file),
         cast(BinaryIO, UploadFile(upload)),
+        resources.model.task.columns,
         resources.model.version,
     )
     upload.finish()
@@ -244,10 +248,11 @@ def _clean_up(job: Job, resources: Resources) -> None:
     try:
         left = s3.list_objects_v2(Bucket=bucket, Prefix=job.state_prefix).get("Contents", [])
         if left:
-            s3.delete_objects(
-                Bucket=bucket, Delete={"Objects": [{"Key": entry["Key"]} for entry in left]}
-            )
-        for key in {job.result_key, job.rejected_key, job.labels_key}:
+            keys = [{"Key": entry["Key"]} for entry in left]
+            reply = s3.delete_objects(Bucket=bucket, Delete={"Objects": keys})
+            if refused := {entry["Code"] for entry in reply.get("Errors", [])}:
+                logger.warning("job %s: not all tails were removed: %s", job.job_id, refused)
+        for key in {job.result_key, job.rejected_key, job.cells_key}:
             reply = s3.list_multipart_uploads(Bucket=bucket, Prefix=key)
             for entry in reply.get("Uploads", []):
                 if entry["Key"] == key:
@@ -267,7 +272,8 @@ def _open_upload(job: Job, key: str, resources: Resources) -> Upload:
 
 def _open_source(job: Job, start: Position, resources: Resources) -> Rows:
     stream = _buffered(ObjectFile(resources.s3, job.source, job.size))
-    return open_rows(stream, job.file_format, resources.settings.text_column, start)
+    columns = [resources.settings.text_column]
+    return open_rows(stream, job.file_format, columns, start, resources.model.task.columns)
 
 
 def _buffered(file: ObjectFile) -> BinaryIO:

@@ -189,6 +189,28 @@ class UploadFile(io.RawIOBase):
         return len(content)
 
 
+def remove_object(client: Any, bucket: str, key: str) -> bool:
+    """Remove an object, if one stands there; return False where the role may not delete.
+
+    It looks first: in a bucket with versions each deletion leaves a marker, even one of nothing.
+
+    Raises:
+        DeliveryError: The deletion failed for a reason that may pass.
+    """
+    try:
+        client.head_object(Bucket=bucket, Key=key)
+    except Exception as error:
+        if error_code(error) in ("404", "NoSuchKey"):
+            return True
+    try:
+        client.delete_object(Bucket=bucket, Key=key)
+    except Exception as error:
+        if error_code(error) == "AccessDenied":
+            return False
+        raise DeliveryError(f"delete_object failed: {error_code(error)}") from error
+    return True
+
+
 def part_bytes(number: int) -> int:
     """Return the size of part `number`: it doubles every 2,000 parts, so that the 10,000 that S3
     allows hold 496 GB, while no more than 128 MiB are ever held."""

@@ -1,62 +1,73 @@
-"""Parquet: rows are read in batches; labels are written aside, as CSV, and joined at the end.
+"""Parquet: rows are read in batches; cells are written aside, as CSV, and joined at the end.
 
 A Parquet file ends with an index of all its row groups, so it cannot be carried on by another
-process. Its labels can: `label_rows` streams them out, `join_labels` makes the file in one pass,
-which costs a hundredth of the scoring.
+process. Its cells can: `ParquetRows.encode` streams them out, `join_cells` makes the file in one
+pass, which costs a hundredth of the scoring.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
 from handler.errors import InvalidInput
-from handler.rows.rows import COLUMNS, DECIMALS, LABEL, SCORE, VERSION, Label, Position, Row
+from handler.inference.tasks import Cell
+from handler.rows.rows import MODEL_VERSION, Position, Row, find_columns, format_cells
 
 BATCH_ROWS = 1024
 GROUP_BYTES = 32 << 20  # of one row group written: the memory that joining takes, twice
 PAGE_BUFFER_BYTES = 1 << 20
+ARROW_TYPES = {str: "string", float: "float64"}  # names of pyarrow's functions, imported late
 
 
 class ParquetRows:
-    """Rows of the text column; `encode` returns lines `row,label,score`."""
+    """Rows of a Parquet file; `encode` returns lines `row,cell,cell`, without the version."""
 
     header = b""
 
-    def __init__(self, stream: BinaryIO, start: Position, column: str) -> None:
+    def __init__(self, stream: BinaryIO, columns: Sequence[str], start: Position) -> None:
         self.file = open_parquet(stream)
-        names = self.file.schema_arrow.names
-        if column not in names:
-            raise InvalidInput(
-                f"none of the file's {len(names)} columns is named {column}. Another name is set "
-                "by MINNOW_TEXT_COLUMN or --text-column",
-                field=column,
-            )
-        self.column = column
-        self.position = start
+        self.names: list[str] = self.file.schema_arrow.names
+        find_columns(self.names, columns)
+        self.columns = list(columns)
+        self.number = start.row
+
+    @property
+    def position(self) -> Position:
+        return Position(self.number)
 
     def __iter__(self) -> Iterator[Row]:
-        groups, number = self._groups_from(self.position.row)
-        first = self.position.row
-        if not groups:
-            return
-        for batch in self.file.iter_batches(BATCH_ROWS, groups, [self.column]):
-            if number + batch.num_rows > first:
-                for index, text in enumerate(batch.column(0).to_pylist(), number):
-                    if index >= first:
-                        self.position = Position(index + 1)
-                        yield Row(index + 1, text)
-            number += batch.num_rows
+        first = self.number
+        groups, before = self._groups_from(first)
+        for batch in self._batches(groups):
+            end = before + batch.num_rows
+            if end > first:
+                for number, values in enumerate(_read_values(batch, self.columns), before + 1):
+                    if number > first:
+                        self.number = number
+                        yield Row(number, values)
+            before = end
 
-    def encode(self, rows: Sequence[Row], labels: Sequence[Label], version: str) -> bytes:
+    def encode(self, rows: Sequence[Row], cells: Sequence[Sequence[Cell]], version: str) -> bytes:
         buffer = io.StringIO()
         csv.writer(buffer, lineterminator="\n").writerows(
-            (row.number, label, f"{score:.{DECIMALS}f}")
-            for row, (label, score) in zip(rows, labels, strict=True)
+            (row.number, *format_cells(new)) for row, new in zip(rows, cells, strict=True)
         )
         return buffer.getvalue().encode()
+
+    def _batches(self, groups: list[int]) -> Iterator[Any]:
+        import pyarrow
+
+        if not groups:
+            return
+        try:
+            yield from self.file.iter_batches(BATCH_ROWS, groups, self.columns)
+        except pyarrow.ArrowInvalid:
+            raise InvalidInput(
+                f"the Parquet file is broken somewhere after row {self.number}"
+            ) from None
 
     def _groups_from(self, row: int) -> tuple[list[int], int]:
         """Return the row groups from the one that holds `row`, and the rows before them."""
@@ -89,29 +100,55 @@ def open_parquet(stream: BinaryIO) -> Any:
         raise InvalidInput("the file is not Parquet, or is cut off") from None
 
 
-def join_labels(source: BinaryIO, labels: BinaryIO, output: BinaryIO, version: str) -> None:
-    """Write the source's rows that have a label, with it, as Parquet.
+def _read_values(batch: Any, columns: list[str]) -> Iterator[tuple[object, ...]]:
+    # By name: a batch has the columns in the file's order, not in that of the asking.
+    return zip(*(_to_python(batch.column(name)) for name in columns), strict=True)
+
+
+def _to_python(column: Any) -> list[object]:
+    try:
+        values: list[object] = column.to_pylist()
+        return values
+    except UnicodeDecodeError:  # Parquet does not check its strings: refuse the row, not the file
+        return [_escape(value) for value in column]
+
+
+def _escape(value: Any) -> object:
+    """Return a value as Python has it, with lone surrogates for bytes that are not UTF-8."""
+    try:
+        return value.as_py()
+    except UnicodeDecodeError:
+        content: bytes = value.as_buffer().to_pybytes()
+        return content.decode("utf-8", "surrogateescape")
+
+
+def join_cells(
+    source: BinaryIO, cells: BinaryIO, output: BinaryIO, columns: Mapping[str, type], version: str
+) -> None:
+    """Write the source's rows that have cells, with them, as Parquet.
 
     Args:
         source: The Parquet file that was scored.
-        labels: Lines `row,label,score`, in order of row.
+        cells: Lines `row,cell,cell`, in order of row, as `ParquetRows.encode` wrote them.
         output: Where the bytes of the new file go; only written, never sought.
+        columns: Column of the cells -> str or float.
         version: The model's version, for every row.
     """
     import pyarrow
     from pyarrow import parquet
 
     file = open_parquet(source)
-    kept = [name for name in file.schema_arrow.names if name not in COLUMNS]
-    schema = pyarrow.schema([file.schema_arrow.field(name) for name in kept])
-    for name, kind in ((LABEL, pyarrow.string()), (SCORE, pyarrow.float64())):
+    names = file.schema_arrow.names
+    kept = [index for index, name in enumerate(names) if name not in (*columns, MODEL_VERSION)]
+    added = [(name, getattr(pyarrow, ARROW_TYPES[kind])()) for name, kind in columns.items()]
+    schema = pyarrow.schema([file.schema_arrow.field(index) for index in kept])
+    for name, kind in (*added, (MODEL_VERSION, pyarrow.string())):
         schema = schema.append(pyarrow.field(name, kind))
-    schema = schema.append(pyarrow.field(VERSION, pyarrow.string()))
     codec = "SNAPPY"
     if file.num_row_groups and file.metadata.row_group(0).num_columns:
         codec = file.metadata.row_group(0).column(0).compression
-    records = csv.reader(line.decode() for line in labels)
-    joined = _join(file, kept, records, schema, version)
+    records = csv.reader(line.decode() for line in cells)
+    joined = _join(file, kept, records, list(columns.values()), schema, version)
     with parquet.ParquetWriter(
         output, schema, compression="NONE" if codec == "UNCOMPRESSED" else codec
     ) as writer:
@@ -120,28 +157,33 @@ def join_labels(source: BinaryIO, labels: BinaryIO, output: BinaryIO, version: s
 
 
 def _join(
-    file: Any, kept: list[str], records: Iterator[list[str]], schema: Any, version: str
+    file: Any,
+    kept: list[int],
+    records: Iterator[list[str]],
+    kinds: list[type],
+    schema: Any,
+    version: str,
 ) -> Iterator[Any]:
     import pyarrow
 
     record = next(records, None)
     number = 0
     for batch in file.iter_batches(BATCH_ROWS):
-        taken, labels, scores = [], [], []
+        taken: list[int] = []
+        columns: list[list[Cell]] = [[] for _ in kinds]
         for index in range(batch.num_rows):
             number += 1
             if record is not None and int(record[0]) == number:
                 taken.append(index)
-                labels.append(record[1])
-                scores.append(float(record[2]))
+                for column, kind, cell in zip(columns, kinds, record[1:], strict=True):
+                    column.append(kind(cell))
                 record = next(records, None)
         rows = batch.take(pyarrow.array(taken, pyarrow.int64()))
+        values = [*columns, [version] * len(taken)]
         yield pyarrow.record_batch(
             [
-                *(rows.column(rows.schema.get_field_index(name)) for name in kept),
-                pyarrow.array(labels, pyarrow.string()),
-                pyarrow.array(scores, pyarrow.float64()),
-                pyarrow.array([version] * len(taken), pyarrow.string()),
+                *(rows.column(index) for index in kept),
+                *map(pyarrow.array, values, schema.types[len(kept) :]),
             ],
             schema=schema,
         )

@@ -7,16 +7,14 @@ the same blocks, and so the same bytes: int8 activations are quantized over a wh
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, BinaryIO
 
 from handler.errors import InvalidInput
-from handler.inference.classifier import Classifier
+from handler.inference.classifier import Classifier, Prediction
 from handler.inference.requests import check_text
-from handler.rows.formats import Format, decompress
-from handler.rows.rows import Label, Position, Row, Rows
-from handler.rows.text import CsvRows, JsonRows, LineRows, Lines
+from handler.inference.tasks import Cell, Task
+from handler.rows.rows import Position, Row, Rows
 from handler.settings import Limits
 
 # Enough rows to sort by length; at IMDB's 1,300 characters a block is 1.3 MB.
@@ -34,24 +32,6 @@ class Block:
     end: Position
 
 
-def open_rows(stream: BinaryIO, file_format: Format, column: str, start: Position) -> Rows:
-    """Return the rows of a file from `start` on.
-
-    Raises:
-        InvalidInput: The file as a whole cannot be read, or has no such column.
-    """
-    if file_format.kind == "parquet":
-        from handler.rows.parquet import ParquetRows
-
-        return ParquetRows(stream, start, column)
-    lines = Lines(decompress(stream, file_format.compression), column)
-    if file_format.kind == "jsonl":
-        return JsonRows(lines, start)
-    if file_format.kind == "lines":
-        return LineRows(lines, start)
-    return CsvRows(lines, start, "\t" if file_format.kind == "tsv" else ",")
-
-
 def read_blocks(rows: Rows, limits: Limits) -> Iterator[Block]:
     """Yield checked blocks until the file ends."""
     block = _new_block(rows.position)
@@ -60,7 +40,7 @@ def read_blocks(rows: Rows, limits: Limits) -> Iterator[Block]:
         problem = row.problem
         if not problem:
             try:
-                block.texts.append(check_text(row.text, "text", limits))
+                block.texts.append(check_text(row.values[0], "text", limits))
                 block.rows.append(row)
                 characters += len(block.texts[-1])
             except InvalidInput as error:
@@ -75,31 +55,40 @@ def read_blocks(rows: Rows, limits: Limits) -> Iterator[Block]:
         yield Block(block.rows, block.texts, block.rejected, rows.position)
 
 
-def label_texts(classifier: Classifier, texts: Sequence[str]) -> list[Any | None]:
-    """Return label and score of each text; None for one that the model fails on."""
+def predict_each(classifier: Classifier, texts: Sequence[str]) -> list[Prediction | None]:
+    """Return the prediction of each text; None for one that the model fails on."""
     if not texts:
         return []
     try:
-        predictions = classifier.predict(texts)
+        return [*classifier.predict(texts)]
     except Exception:  # one row must not lose the block: find it by running each alone
         if len(texts) == 1:
             return [None]
-        return [label for text in texts for label in label_texts(classifier, [text])]
-    return [classifier.task.cells(prediction.outputs) for prediction in predictions]
+        return [prediction for text in texts for prediction in predict_each(classifier, [text])]
 
 
 def encode_block(
-    rows: Rows, block: Block, labels: Iterable[Label | None], version: str
+    rows: Rows, block: Block, predictions: Sequence[Prediction | None], task: Task, version: str
 ) -> tuple[bytes, bytes]:
-    """Return the output of a block, not compressed, and its lines of the `.rejected` file."""
+    """Return the output of a block, not compressed, and its lines of the `.rejected` file.
+
+    Args:
+        rows: What the block was read from, opened with `added=task.columns`.
+        block: From `read_blocks`.
+        predictions: From `predict_each` for the block's texts.
+        task: What the outputs mean.
+        version: The model's version.
+    """
     rejected = list(block.rejected)
-    scored: list[tuple[Row, Label]] = []
-    for row, label in zip(block.rows, labels, strict=True):
-        if label is None:
+    scored: list[Row] = []
+    cells: list[Sequence[Cell]] = []
+    for row, prediction in zip(block.rows, predictions, strict=True):
+        if prediction is None:
             rejected.append((row.number, "the model failed on it"))
         else:
-            scored.append((row, label))
-    output = rows.encode([row for row, _ in scored], [label for _, label in scored], version)
+            scored.append(row)
+            cells.append(task.cells(prediction.outputs))
+    output = rows.encode(scored, cells, version)
     lines = [
         json.dumps({"row": number, "reason": reason}) + "\n" for number, reason in sorted(rejected)
     ]

@@ -13,6 +13,12 @@ from handler.events.resources import Resources
 from tests.helpers.paths import TESTS
 
 MakeResources = Callable[..., Resources]
+ENVIRONMENT = {
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+    "AWS_DEFAULT_REGION": "eu-west-1",
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
 
 
 def load_event(name: str) -> Any:

@@ -72,7 +72,9 @@ def test_wrong_variable_is_named(built_function, tmp_path):
     with run_emulator(built_function, tmp_path / "log", {"MINNOW_THREADS": "many"}) as emulator:
         reply = emulator.invoke({"text": "good film"})
 
-    assert reply["errorMessage"] == ("MINNOW_THREADS is 'many', wanted a whole number of 1 or more")
+    assert reply["errorMessage"] == (
+        "MINNOW_THREADS is 'many', wanted a whole number from 1 to 2147483647"
+    )
 
 
 SNAPSHOT = """

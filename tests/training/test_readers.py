@@ -19,6 +19,10 @@ ROWS = [
     {"text": "好看 🎬", "label": "pos", "film": "tt3"},
 ]
 COLUMNS = Columns(group="film")
+UNKNOWN_FORMAT = (
+    "{}: unknown format, wanted a name that ends in .csv, .tsv, .jsonl, .ndjson, .parquet (each "
+    "also with .gz or .zst), or a folder with a subfolder for each label"
+)
 
 
 def write_rows(path: Path, rows: list[dict]) -> Path:
@@ -233,15 +237,92 @@ def test_empty_group_is_refused_with_its_row(tmp_path):
     )
 
 
-@pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl"])
-def test_file_that_is_not_utf8(tmp_path, kind):
-    path = tmp_path / f"rows.{kind}"
-    path.write_bytes(f'text,label\n"{SECRET}"'.encode() + b"\xe9\n")
+CONVERT = "Convert the file, for example: iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW"
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv", "parquet"])
+@pytest.mark.parametrize("column", ["text", "label", "film"])
+def test_cell_that_is_not_utf8_is_refused_with_its_row_and_column(tmp_path, kind, column):
+    rows = [ROWS[0], {"text": SECRET, "label": "pos", "film": "tt1"} | {column: "caf@"}]
+    path = write_rows(tmp_path / f"rows.{kind}", rows)
+    path.write_bytes(path.read_bytes().replace(b"caf@", b"caf\xe9"))
 
     assert_data_error(
         path,
-        f"{path}: not UTF-8 after row 0. Convert it, for example: "
-        "iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW",
+        f"{path}: row 2: column '{column}' is not UTF-8 at character 3. {CONVERT}",
+        COLUMNS,
+    )
+
+
+def test_json_line_that_is_not_utf8(tmp_path):
+    path = write_rows(tmp_path / "rows.jsonl", [ROWS[0], {"text": SECRET + "@", "label": "pos"}])
+    path.write_bytes(path.read_bytes().replace(b"@", b"\xe9"))
+
+    assert_data_error(path, f"{path}: row 2: it is not UTF-8 (byte {len(SECRET) + 10}). {CONVERT}")
+
+
+def test_lone_surrogate_is_refused_with_its_row_and_column(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"text": "good", "label": "pos"}\n{"text": "bad \\ud800", "label": "neg"}\n')
+
+    assert_data_error(
+        path,
+        f"{path}: row 2: column 'text' holds a lone surrogate at character 4, wanted Unicode text. "
+        "Remove the row or mend the cell.",
+    )
+
+
+def test_bytes_that_are_not_utf8_beside_the_columns_asked_for_do_not_matter(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_bytes(b"author,text,label\nRen\xe9,good,pos\n")
+
+    assert read_dataset(path).texts == ["good"]
+
+
+@pytest.mark.parametrize(("row", "num_fields"), [("good, or so,pos", 3), ("good", 1)])
+def test_row_of_another_width_is_refused(tmp_path, row, num_fields):
+    path = tmp_path / "rows.csv"
+    path.write_text(f"text,label\n{SECRET},pos\n{row}\nbad,neg\n")
+
+    assert_data_error(
+        path,
+        f"{path}: row 2: it has {num_fields} fields, the header 2. Mend the row or remove it.",
+    )
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_line_ends_of_every_kind(tmp_path, end):
+    path = tmp_path / "rows.csv"
+    lines = ["text,label", '"a\nb\rc\r\nd",pos', "", "good,neg", ""]
+    path.write_bytes(end.join(lines).encode())
+
+    dataset = read_dataset(path)
+
+    assert dataset.texts == ["a\nb\rc\r\nd", "good"]
+    assert dataset.labels == ["pos", "neg"]
+
+
+def test_json_line_without_a_column_of_the_first(tmp_path):
+    path = write_rows(tmp_path / "rows.jsonl", [ROWS[0], {"text": SECRET}])
+
+    assert_data_error(path, f"{path}: row 2: it has no field label. Mend the row or remove it.")
+
+
+def test_plain_lines_have_no_labels(tmp_path):
+    path = tmp_path / "rows.txt"
+    path.write_text("good\n")
+
+    assert_data_error(path, UNKNOWN_FORMAT.format(path))
+
+
+def test_folder_has_no_groups(tmp_path):
+    (tmp_path / "pos").mkdir()
+
+    assert_data_error(
+        tmp_path,
+        f"{tmp_path}: a folder of texts has no column 'film'. Leave --group-column out, or put "
+        "texts, labels and groups into one file.",
+        COLUMNS,
     )
 
 
@@ -265,11 +346,7 @@ def test_unknown_suffix_lists_the_known_ones(tmp_path, name):
     path = tmp_path / name
     path.write_text("text,label\n")
 
-    assert_data_error(
-        path,
-        f"{path}: unknown format, wanted a name that ends in .csv, .tsv, .jsonl, .ndjson, .parquet "
-        "(each also with .gz or .zst), or a folder with a subfolder a label",
-    )
+    assert_data_error(path, UNKNOWN_FORMAT.format(path))
 
 
 @pytest.mark.parametrize("compression", [".gz", ".zst"])
@@ -278,7 +355,7 @@ def test_truncated_compressed_file(tmp_path, kind, compression):
     path = write_rows(tmp_path / f"rows.{kind}{compression}", ROWS)
     path.write_bytes(path.read_bytes()[:-10])
 
-    with pytest.raises(DataError, match="cannot be read after row|not a Parquet file") as caught:
+    with pytest.raises(DataError, match="cannot be read after row") as caught:
         read_dataset(path)
     assert str(caught.value).startswith(f"{path}: ")
 
@@ -290,7 +367,7 @@ def test_truncated_gzip_says_so(tmp_path):
     assert_data_error(
         path,
         f"{path}: cannot be read after row 3: "
-        "Compressed file ended before the end-of-stream marker was reached",
+        "the compressed file is broken or cut off after 92 plain bytes",
     )
 
 
@@ -318,7 +395,7 @@ def test_file_that_is_no_parquet(tmp_path):
     path = tmp_path / "rows.parquet"
     path.write_text(f"text,label\n{SECRET},pos\n")
 
-    with pytest.raises(DataError, match="not a Parquet file"):
+    with pytest.raises(DataError, match="after row 0: the file is not Parquet, or is cut off"):
         read_dataset(path)
 
 
@@ -326,7 +403,20 @@ def test_quote_that_never_closes(tmp_path):
     path = tmp_path / "rows.csv"
     path.write_text(f'text,label\ngood,pos\n"{SECRET},neg\n')
 
-    assert_data_error(path, f"{path}: cannot be read after row 1: unexpected end of data")
+    assert_data_error(
+        path, f"{path}: row 2: a quote in it is never closed. Mend the row or remove it."
+    )
+
+
+def test_quote_that_closes_before_the_field_ends(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text(f'text,label\n"{SECRET}" or so,pos\n')
+
+    assert_data_error(
+        path,
+        f"{path}: row 1: a quoted field in it goes on after its closing quote. "
+        "Mend the row or remove it.",
+    )
 
 
 @pytest.mark.parametrize(
@@ -336,14 +426,16 @@ def test_json_line_that_is_not_an_object(tmp_path, line, kind):
     path = tmp_path / "rows.jsonl"
     path.write_text(json.dumps({"text": SECRET, "label": "pos"}) + f"\n{line}\n")
 
-    assert_data_error(path, f"{path}: line 2 is {kind}, wanted an object")
+    assert_data_error(
+        path, f"{path}: row 2: it is {kind}, wanted an object. Mend the row or remove it."
+    )
 
 
 def test_json_line_that_is_no_json(tmp_path):
     path = tmp_path / "rows.jsonl"
     path.write_text(f'{{"text": "{SECRET}", label}}\n')
 
-    assert_data_error(path, f"{path}: line 1 is not JSON (column 40)")
+    assert_data_error(path, f"{path}: row 1: it is not JSON. Mend the row or remove it.")
 
 
 def make_dataset(labels: list[str]) -> Dataset:

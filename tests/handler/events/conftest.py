@@ -15,14 +15,8 @@ from handler.events.resources import Resources
 from handler.inference.classifier import Classifier
 from handler.inference.models import Model
 from handler.settings import read_settings
-from tests.helpers.aws import MakeResources, free_port, wait_until_answering
+from tests.helpers.aws import ENVIRONMENT, MakeResources, free_port, wait_until_answering
 
-ENVIRONMENT = {
-    "AWS_ACCESS_KEY_ID": "testing",
-    "AWS_SECRET_ACCESS_KEY": "testing",
-    "AWS_DEFAULT_REGION": "eu-west-1",
-    "AWS_EC2_METADATA_DISABLED": "true",
-}
 # moto asks the time twice for every message of a queue, 30 times over in a receive of ten, and
 # makes two datetimes of each answer: with 500 messages a receive takes a second. The same number,
 # quickly:

@@ -18,6 +18,7 @@ from pyarrow import parquet
 from handler.errors import DeliveryError, HandlerError, InvalidInput
 from handler.events import answer_event
 from handler.events.resources import Resources
+from handler.inference.monitor import Exchange
 from handler.objects.upload import PART_BYTES
 from tests.helpers.aws import MakeResources, load_event
 from tests.helpers.tables import read_csv, read_jsonl, read_parquet
@@ -294,6 +295,20 @@ def test_an_event_of_an_older_version_is_left_to_the_newer_ones(
 
     assert answer_event(event, None, resources) == {"results": [{"status": "superseded"}]}
     assert list_keys(s3) == []
+
+
+def test_the_rows_of_an_object_are_counted_by_the_monitor(
+    s3: Any, resources: Resources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Exchange] = []
+    monkeypatch.setattr(resources.model.monitor, "observe", seen.append)
+    s3.put_object(Bucket="texts", Key="a.txt", Body=b"good film\nbad\n\ngood\n")
+
+    answer_event(make_event("a.txt"), None, resources)
+
+    assert [(one.operation, one.texts, one.labels) for one in seen] == [
+        ("s3", 4, {"pos": 3, "neg": 1})
+    ]
 
 
 def test_a_second_delivery_of_a_scored_object_writes_nothing(s3: Any, resources: Resources) -> None:

@@ -109,15 +109,15 @@ def test_a_stopped_run_into_an_object_goes_on_where_it_was(
     command = ["score", str(tiny_bundle), "s3://texts/a.txt", "--quiet"]
     main([*command, "--out", "s3://texts/whole.txt"])
     monkeypatch.setattr(bulk, "CHECKPOINT_S", 0)
-    label, blocks = bulk.label_texts, []
+    predict, blocks = bulk.predict_each, []
 
     def stop_at_the_fifth(classifier: Any, texts: list[str]) -> Any:
         blocks.append(texts)
         if len(blocks) == 5:
             raise KeyboardInterrupt
-        return label(classifier, texts)
+        return predict(classifier, texts)
 
-    monkeypatch.setattr(bulk, "label_texts", stop_at_the_fifth)
+    monkeypatch.setattr(bulk, "predict_each", stop_at_the_fifth)
 
     codes = [main([*command, "--out", "s3://texts/stopped.txt"]) for _ in range(2)]
 

@@ -1,0 +1,124 @@
+"""Writing: a task's cells in every format, whatever columns the task has."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+from typing import Any
+
+import pyarrow
+import pytest
+from pyarrow import parquet
+
+from handler.inference.classifier import Prediction
+from handler.inference.tasks import SingleLabel
+from handler.rows.parquet import join_cells
+from handler.rows.score import encode_block, predict_each, read_blocks
+from handler.settings import Limits
+from tests.helpers.rows import open_content
+
+COLUMNS = {"stars": float, "tone": str, "anger": float}
+CELLS = [(4.25, "calm", 0.1), (1.0, 'a "b",\nc', 1 / 3)]
+
+
+def encode(content: bytes, name: str) -> tuple[bytes, bytes]:
+    """Return the header and all rows with CELLS."""
+    rows = open_content(content, name, ["text"], added=tuple(COLUMNS))
+    return rows.header, rows.encode(list(rows), CELLS, "v2")
+
+
+def test_csv_has_the_tasks_columns_and_the_version() -> None:
+    header, body = encode(b'id,text\r\n1,good\r\n2,"b,d"\r\n', "a.csv")
+
+    assert header == b"id,text,stars,tone,anger,model_version\n"
+    assert body == (
+        b'1,good,4.250000,calm,0.100000,v2\n2,"b,d",1.000000,"a ""b"",\nc",0.333333,v2\n'
+    )
+
+
+def test_csv_scored_once_more_gets_the_new_values() -> None:
+    header, body = encode(b"stars,text,model_version\n9,good,v1\n9,bad,v1\n", "a.csv")
+
+    assert header == b"text,stars,tone,anger,model_version\n"
+    assert body.startswith(b"good,4.250000,calm,0.100000,v2\n")
+
+
+def test_json_lines_have_numbers_as_numbers() -> None:
+    _, body = encode(b'{"stars": 9, "text": "good"}\n{"text": "bad"}', "a.jsonl")
+
+    assert body.decode().splitlines() == [
+        '{"stars": 4.25, "text": "good", "tone": "calm", "anger": 0.1, "model_version": "v2"}',
+        '{"text": "bad", "stars": 1.0, "tone": "a \\"b\\",\\nc", "anger": 0.333333, '
+        '"model_version": "v2"}',
+    ]
+
+
+def test_plain_lines_begin_with_the_cells() -> None:
+    rows = open_content(b"good\nb\tad\r\n", "a.txt", ["text"], added=tuple(COLUMNS))
+
+    body = rows.encode(list(rows), [CELLS[0], CELLS[0]], "v2")
+
+    assert body == (b"4.250000\tcalm\t0.100000\tv2\tgood\n4.250000\tcalm\t0.100000\tv2\tb\tad\n")
+
+
+def test_parquet_gets_columns_of_the_tasks_types() -> None:
+    columns: list[list[Any]] = [["good", "no", "bad"], [1, 2, 3], ["old"] * 3, [4, 5, 6]]
+    source = io.BytesIO()
+    names = ["text", "twice", "tone", "twice"]
+    parquet.write_table(pyarrow.Table.from_arrays(columns, names), source)
+    rows = open_content(source.getvalue(), "a.parquet", ["text"], added=tuple(COLUMNS))
+    scored = [row for row in rows if row.number != 2]
+    output = io.BytesIO()
+
+    join_cells(source, io.BytesIO(rows.encode(scored, CELLS, "v2")), output, COLUMNS, "v2")
+
+    table = parquet.ParquetFile(output).read()
+    added = ["stars", "tone", "anger", "model_version"]
+    assert table.schema.names == ["text", "twice", "twice", *added]
+    assert [str(kind) for kind in table.schema.types[3:]] == ["double", "string"] * 2
+    assert [column.to_pylist() for column in table.columns] == [
+        ["good", "bad"],
+        [1, 3],
+        [4, 6],
+        [4.25, 1.0],
+        ["calm", 'a "b",\nc'],
+        [0.1, 0.333333],
+        ["v2", "v2"],
+    ]
+
+
+class FailingClassifier:
+    """Predicts the length of a text; fails on a batch that holds "bad"."""
+
+    def predict(self, texts: list[str]) -> list[Prediction]:
+        if "bad" in texts:
+            raise RuntimeError
+        return [Prediction([len(text) / 10, 0.0], False, 1, 1) for text in texts]
+
+
+def test_a_text_that_the_model_fails_on_loses_only_its_own_row() -> None:
+    content = b"text\ngood\nbad\n\xff\nfilms\n"
+    task = SingleLabel(["pos", "neg"])
+    rows = open_content(content, "a.csv", ["text"], added=tuple(task.columns))
+    (block,) = read_blocks(rows, Limits())
+
+    predictions = predict_each(FailingClassifier(), block.texts)  # type: ignore[arg-type]
+    output, rejected = encode_block(rows, block, predictions, task, "v2")
+
+    assert output == b"good,pos,0.400000,v2\nfilms,pos,0.500000,v2\n"
+    assert [json.loads(line) for line in rejected.splitlines()] == [
+        {"row": 2, "reason": "the model failed on it"},
+        {
+            "row": 3,
+            "reason": "text holds a lone surrogate at character 0, wanted Unicode text",
+        },
+    ]
+
+
+@pytest.mark.parametrize("content", [b"", b"\n"])
+def test_a_file_without_rows_has_no_block(content: bytes) -> None:
+    rows = open_content(gzip.compress(content), "a.jsonl.gz", ["text"])
+
+    assert list(read_blocks(rows, Limits())) == []
+    assert predict_each(FailingClassifier(), []) == []  # type: ignore[arg-type]

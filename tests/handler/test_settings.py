@@ -1,0 +1,31 @@
+"""A variable of the environment is used, or refused in one line that names it."""
+
+import re
+
+import pytest
+
+from handler.errors import SettingsError
+from handler.hosts.server import read_port
+from handler.settings import read_settings
+
+
+@pytest.mark.parametrize("value", ["many", "0", "-1", "1.5", "²", "9" * 5000, str(2**31)])
+@pytest.mark.parametrize("name", ["MINNOW_THREADS", "MINNOW_MAX_TEXTS", "MINNOW_MAX_CONCURRENCY"])
+def test_a_number_that_cannot_be_meant_is_named(name, value):
+    with pytest.raises(SettingsError, match=re.escape(f"{name} is '{value[:20]}")) as caught:
+        read_settings({name: value})
+
+    assert len(str(caught.value)) < 120
+
+
+def test_no_rate_is_no_limit():
+    limits = [read_settings({"MINNOW_RATE_LIMIT": value}).http.rate_limit for value in ("", "0")]
+
+    assert limits == [0, 0]
+    assert read_settings({"MINNOW_RATE_LIMIT": "5"}).http.rate_limit == 5
+
+
+@pytest.mark.parametrize("value", ["0", "65536", "http", "9" * 5000])
+def test_a_port_that_cannot_be_meant_is_named(value):
+    with pytest.raises(SettingsError, match="^PORT is .*wanted a port, 1 to 65535"):
+        read_port({"PORT": value})

@@ -1,0 +1,96 @@
+"""The template as CloudFormation resolves it, in every combination of its switches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.helpers.policies import read_statements
+from tests.helpers.service_needs import SERVICES
+from tests.helpers.template import ACCOUNT, Stack, list_combinations, read_template
+
+TEMPLATE = read_template()
+SERVERLESS = ("AWS::Serverless::Function", "AWS::Serverless::StateMachine")
+
+
+def make_template(**resources: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "Parameters": {"Queue": {"Default": "on", "AllowedValues": ["on", "off"]}},
+        "Conditions": {"WithQueue": {"Fn::Equals": [{"Ref": "Queue"}, "on"]}},
+        "Resources": resources,
+    }
+
+
+@pytest.mark.slow
+def test_no_combination_refers_to_a_resource_that_it_leaves_out() -> None:
+    for combination in list_combinations(TEMPLATE):
+        stack = Stack(TEMPLATE, combination)
+        for resource in stack.resources.values():
+            stack.resolve(resource["Properties"])  # raises LookupError
+        for output in TEMPLATE["Outputs"].values():
+            if "Condition" not in output or stack.holds(output["Condition"]):
+                stack.resolve(output["Value"])
+
+
+def test_every_role_is_written_out_and_can_be_assumed_by_its_service_alone() -> None:
+    stack = Stack(TEMPLATE, {})
+    roles = stack.find_properties("AWS::IAM::Role")
+
+    assert set(roles) == set(SERVICES)
+    for name, role in roles.items():
+        assert set(role) == {"AssumeRolePolicyDocument", "Policies"}  # no managed policy
+        (entry,) = role["AssumeRolePolicyDocument"]["Statement"]
+        (statement,) = read_statements(role["AssumeRolePolicyDocument"])
+        assert entry["Principal"] == {"Service": SERVICES[name]}
+        assert statement.effect == "Allow"
+        assert statement.fits("sts:AssumeRole", "*", {"aws:SourceAccount": ACCOUNT})
+        assert not statement.fits("sts:TagSession", "*", {"aws:SourceAccount": ACCOUNT})
+
+
+def test_sam_adds_no_role_of_its_own() -> None:
+    for kind in SERVERLESS:
+        for name, properties in Stack(TEMPLATE, {}).find_properties(kind).items():
+            assert properties["Role"].startswith(f"arn:aws:iam::{ACCOUNT}:role/"), name
+            assert not {"Policies", "Events", "PermissionsBoundary"} & set(properties), name
+    (function,) = Stack(TEMPLATE, {}).find_properties(SERVERLESS[0]).values()
+    assert function["DeploymentPreference"]["Role"].endswith("role/DeploymentRole")
+
+
+def test_intrinsic_functions_are_evaluated() -> None:
+    properties = {
+        "QueueName": {"Fn::Sub": "${AWS::StackName}-texts-$latest"},
+        "Kept": {"Fn::If": ["WithQueue", "on", "off"]},
+        "Left": {"Fn::If": ["WithQueue", {"Ref": "AWS::NoValue"}, "off"]},
+        "Listed": ["a", {"Ref": "AWS::NoValue"}],
+        "Split": {"Fn::Split": [",", "a,b"]},
+        "Own": {"Fn::GetAtt": ["Texts", "Arn"]},
+    }
+    stack = Stack(make_template(Texts={"Type": "AWS::SQS::Queue", "Properties": properties}), {})
+
+    assert stack.find_properties("AWS::SQS::Queue")["Texts"] == {
+        "QueueName": "minnow-texts-$latest",
+        "Kept": "on",
+        "Listed": ["a"],
+        "Split": ["a", "b"],
+        "Own": f"arn:aws:sqs:eu-west-1:{ACCOUNT}:minnow-texts-$latest",
+    }
+
+
+def test_a_reference_to_a_resource_that_is_left_out_is_an_error() -> None:
+    queue = {"Type": "AWS::SQS::Queue", "Condition": "WithQueue", "Properties": {"QueueName": "q"}}
+    policy = {"Type": "AWS::SQS::QueuePolicy", "Properties": {"Queues": [{"Ref": "Queue1"}]}}
+    template = make_template(Queue1=queue, Policy=policy)
+
+    assert Stack(template, {}).find_properties("AWS::SQS::QueuePolicy")
+    with pytest.raises(LookupError, match="Queue1 is referred to"):
+        Stack(template, {"Queue": "off"}).find_properties("AWS::SQS::QueuePolicy")
+
+
+def test_an_unknown_intrinsic_function_is_an_error() -> None:
+    with pytest.raises(NotImplementedError, match="Fn::ImportValue"):
+        Stack(make_template(), {}).resolve({"Fn::ImportValue": "a"})
+
+
+def test_every_parameter_that_a_condition_reads_is_a_switch() -> None:
+    assert list(list_combinations(make_template())) == [{"Queue": "on"}, {"Queue": "off"}]
