@@ -14,16 +14,17 @@ from tests.helpers import wide_deep
 from tests.helpers.killed import Killed, kill_after_batches
 from tests.helpers.objectives import single_label
 from tests.helpers.tiny_run import ATOL, NUM_ROWS, SETTINGS, weights_of
-from training.data import Encoded
+from training.data import Encoded, Sources
 from training.errors import DataError, RunError
 from training.fit import fit
 from training.readers import read_dataset
 from training.recipes import stacked
 from training.recipes.stacked import build_model
 from training.run_folder import read_run
+from training.settings import override
 from training.split import split_rows
 from training.tasks import make_objective
-from training.train import Sources, load_predictor, reference_rows, train_run
+from training.train import load_predictor, reference_rows, train_run
 
 pytestmark = pytest.mark.slow
 
@@ -63,6 +64,17 @@ def test_history_has_a_row_an_epoch(tiny_run):
         rows = list(csv.DictReader(file))
 
     assert [row["epoch"] for row in rows] == ["1", "2"]
+    assert list(rows[0]) == ["epoch", "loss", "dev_loss", "dev_accuracy", "seconds"]
+
+
+def test_so_many_epochs_as_are_named_are_trained(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("text,label\n" + "good film,good\nbad film,bad\n" * 8)
+    recipe = dataclasses.replace(SETTINGS, min_steps=1500, patience=0)
+
+    run = train_run(Sources(path, dev=path), tmp_path / "run", override(recipe, {"epochs": 3}))
+
+    assert len((run.folder / "history.csv").read_text().splitlines()) == 1 + 3
 
 
 def test_reference_holds_what_keras_gives(tiny_run):

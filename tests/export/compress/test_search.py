@@ -25,7 +25,8 @@ BUDGET = Budget(max_size_bytes=14_000, max_drop=60)
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> Path:
     """A run of wider layers than `tiny_run`: its weights are most of its bytes."""
-    from training.train import Sources, train_run
+    from training.data import Sources
+    from training.train import train_run
 
     folder = tmp_path_factory.mktemp("compression")
     settings = dataclasses.replace(SETTINGS, embedding_dim=32, units=(32, 32), epochs=4)
@@ -208,8 +209,9 @@ def test_run_that_cannot_teach_is_refused_before_anything(run, tmp_path, change,
 
 
 def test_default_recipe_gives_up_words_and_phrases(tmp_path):
+    from training.data import Sources
     from training.recipes import wide_deep
-    from training.train import Sources, train_run
+    from training.train import train_run
 
     settings = dataclasses.replace(
         wide_deep.SETTINGS, embedding_dim=8, units=(8,), table_bytes=2**15, epochs=2, min_steps=0

@@ -13,7 +13,7 @@ from tests.helpers.tiny_run import ATOL, weights_of
 from tests.helpers.wide_deep import LENGTHS, SETTINGS, VOCAB_SIZE, random_phrases
 from training.batches import pad
 from training.blocks.phrases import set_phrases
-from training.data import Encoded
+from training.data import Encoded, Sources
 from training.fit import make_predictor
 from training.recipe import Stages
 from training.recipes import wide_deep
@@ -25,7 +25,7 @@ from training.recipes.wide_deep import (
     shrink_vocabulary,
 )
 from training.run_folder import read_run
-from training.train import Sources, train_run
+from training.train import train_run
 
 pytestmark = pytest.mark.slow
 
