@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import random
 import shutil
 from collections.abc import Callable, Mapping
@@ -11,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from export.errors import ExportError
+from handler.files import write_json
 from handler.inference.bundle import FORMAT_VERSION, MANIFEST, TOKENIZER, unpack_tokenizer
 from handler.inference.classifier import Classifier, load_classifier
+from handler.inference.tasks import read_task
 
 GOLDEN_WORDS = 24
 
@@ -27,9 +28,11 @@ def write_bundle(
     """Write `files` and the manifest to `out` after `check` accepted the loaded bundle.
 
     Args:
+        files: Name -> content.
+        manifest: Its fields but for `format_version`, `golden` and `files`.
         check: Gets the classifier over the written files; what it returns joins the manifest's
             metrics, what it raises leaves no bundle.
-        golden_atol: Largest difference of a golden probability on another machine.
+        golden_atol: Largest difference of a golden output on another machine.
     """
     temporary = out.with_name(f".{out.name}.partial")
     shutil.rmtree(temporary, ignore_errors=True)
@@ -42,7 +45,7 @@ def write_bundle(
             **manifest,
             "golden": {
                 "text": make_golden_text(unpack_tokenizer(files[TOKENIZER])[1]),
-                "probabilities": [0.0] * len(manifest["labels"]),
+                "outputs": [0.0] * read_task(manifest["task"]).num_outputs,
                 "atol": 1.0,
             },
             "files": {
@@ -50,13 +53,13 @@ def write_bundle(
                 for name, content in files.items()
             },
         }
-        _write_manifest(temporary, manifest)
+        write_json(temporary / MANIFEST, manifest)
         classifier = load_classifier(temporary)
-        golden = classifier.predict_probabilities([manifest["golden"]["text"]])[0]
-        manifest["golden"]["probabilities"] = [round(float(value), 6) for value in golden]
+        golden = classifier.predict_outputs([manifest["golden"]["text"]])[0]
+        manifest["golden"]["outputs"] = [round(float(value), 6) for value in golden]
         manifest["golden"]["atol"] = golden_atol
         manifest["metrics"] = {**manifest["metrics"], **check(classifier)}
-        _write_manifest(temporary, manifest)
+        write_json(temporary / MANIFEST, manifest)
         load_classifier(temporary)  # as the handler will, golden text included
         if out.exists():
             shutil.rmtree(out)
@@ -82,8 +85,3 @@ def check_free(out: Path, force: bool) -> None:
         raise ExportError(
             f"{out}: is not a bundle (no {MANIFEST}), so --force does not replace it."
         )
-
-
-def _write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
-    content = json.dumps(manifest, ensure_ascii=False, indent=2) + "\n"
-    (folder / MANIFEST).write_text(content, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""From a trained Keras model to a float32 ONNX graph with fused LSTM nodes."""
+"""From a trained Keras model to a float32 ONNX graph with fused recurrent nodes."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ import onnx
 import tensorflow as tf
 
 from export.graph import Graph
-from export.passes import (
-    drop_zero_states,
-    name_outputs,
-    set_sequence_lens,
-    simplify,
-)
+from export.layers import RECURRENT_KINDS, kind_of
+from export.masks import check_masks
+from export.passes import simplify
+from export.passes.naming import name_outputs
+from export.passes.recurrent import drop_zero_states, set_sequence_lens
 
 # The newest that tf2onnx 1.17 writes (`tf2onnx.constants.OPSET_MAX_SUPPORTED`), and known to every
 # ONNX Runtime that Python 3.11 has wheels for.
@@ -26,14 +25,24 @@ OPSET = 18
 def convert_model(model: keras.Model) -> onnx.ModelProto:
     """Return the float32 graph of `model`, by way of a twin without masks.
 
-    token_ids int32 (batch, length), right-padded with 0 -> probabilities (batch, num_classes).
+    token_ids int32 (batch, length), right-padded with 0 -> outputs float32 (batch, num_outputs).
 
-    A mask makes tf2onnx write each LSTM as a Loop, five times slower and closed to quantization.
-    The twin has none; `sequence_lens` then does in the graph what the mask did in Keras.
+    A mask makes tf2onnx write each recurrent layer as a Loop, five times slower and closed to
+    quantization. The twin has none; `sequence_lens` then does in the graph what the mask did in
+    Keras.
+
+    Raises:
+        ExportError: A mask does in Keras what `sequence_lens` cannot do, or a recurrent layer
+            starts from a state that is not zero.
     """
+    skips_padding = check_masks(model)
     graph = Graph(trace(make_twin(model)))
+    for layer in model.layers:
+        kind = kind_of(layer)
+        if kind is not None:
+            kind.find(graph, layer)
     drop_zero_states(graph)
-    if has_masks(model):
+    if skips_padding:
         set_sequence_lens(graph)
     simplify(graph)
     name_outputs(graph)
@@ -49,21 +58,19 @@ def make_twin(model: keras.Model) -> keras.Model:
     return twin
 
 
-def has_masks(model: keras.Model) -> bool:
-    """Say whether any layer of `model` makes a mask."""
-    return any(getattr(layer, "mask_zero", False) for layer in model.layers)
+def count_recurrent_layers(model: keras.Model) -> dict[str, int]:
+    """Return recurrent kind -> how many nodes the graph must have: one for each layer.
 
-
-def count_lstm_layers(model: keras.Model) -> int:
-    """Return how many LSTM nodes the graph must have; both directions of a layer are one node."""
-    kinds = (keras.layers.LSTM, keras.layers.Bidirectional)
-    return sum(isinstance(layer, kinds) for layer in model.layers)
+    Both directions of a Bidirectional are one node.
+    """
+    kinds = [kind_of(layer) for layer in model.layers]
+    return {kind.NAME: kinds.count(kind) for kind in RECURRENT_KINDS}
 
 
 def trace(model: keras.Model) -> onnx.ModelProto:
     """Return what tf2onnx makes of `model`, with batch and length left open.
 
-    A batch fixed to 1 would turn the bias addition into another pattern, and the LSTM into a Loop.
+    A batch fixed to 1 would turn the bias addition into another pattern, and an LSTM into a Loop.
     """
     os.environ.setdefault("TF2ONNX_LOG_LEVEL", "ERROR")
     import tf2onnx

@@ -1,4 +1,4 @@
-"""The export room's error."""
+"""Errors of export."""
 
 
 class ExportError(Exception):

@@ -14,19 +14,20 @@ import keras
 import onnx
 
 from export.bundle_writer import check_free, write_bundle
-from export.convert import OPSET, convert_model, count_lstm_layers
+from export.convert import OPSET, convert_model, count_recurrent_layers
 from export.errors import ExportError, ToleranceError
 from export.optimize import optimize_model
 from export.quantize import quantize_model
-from export.run_reader import Run, read_run
 from export.tokenizer_file import pack_tokenizer
 from export.verify import TOLERANCES, check_nodes, verify_outputs
 from handler.errors import ArtefactError
 from handler.inference.bundle import MODEL, TOKENIZER, Card, parse_card
 from handler.inference.classifier import Classifier
+from training.run_folder import Run, read_run
+from training.tasks import make_objective
 
 LIBRARIES = ("tf2onnx", "onnx", "onnxruntime", "minnow-maas")
-# What a golden probability may differ by on another CPU. int8: the reduced range makes the integer
+# What a golden output may differ by on another CPU. int8: the reduced range makes the integer
 # sums equal everywhere; the float32 parts round differently, and a rounding can move an activation
 # by one step of 1/127.
 GOLDEN_ATOL = {"float32": 1e-3, "int8": 0.02}
@@ -59,16 +60,31 @@ class ExportSettings:
 
 @dataclass(frozen=True)
 class Converted:
-    """A run's float32 graph and how many LSTM nodes it must have."""
+    """What `convert_run` gives.
+
+    Args:
+        graph: The run's float32 graph.
+        num_layers: Recurrent kind -> layers of the Keras model, each of which must be one node.
+    """
 
     graph: onnx.ModelProto
-    num_lstm: int
+    num_layers: Mapping[str, int]
 
 
 def convert_run(run: Run) -> Converted:
-    """Return the float32 graph of the run's Keras model."""
+    """Return the float32 graph of the run's Keras model.
+
+    Raises:
+        ExportError: The model cannot be exported, or does not compute the task's outputs.
+    """
     model = keras.saving.load_model(run.model_path, compile=False)
-    return Converted(optimize_model(convert_model(model)), count_lstm_layers(model))
+    if model.output_shape != (None, run.task.num_outputs):
+        raise ExportError(
+            f"{run.model_path}: its output has the shape {model.output_shape}, wanted "
+            f"(None, {run.task.num_outputs}) of a {run.task.kind} task. Train again: "
+            f"{run.metadata['command']}"
+        )
+    return Converted(optimize_model(convert_model(model)), count_recurrent_layers(model))
 
 
 def export_run(
@@ -86,7 +102,8 @@ def export_run(
         converted: What `convert_run` gives, if it is there already.
 
     Raises:
-        ExportError: The run is unreadable, `out` is in the way, the graph has loops, or the
+        RunError: The run cannot be read.
+        ExportError: `out` is in the way, a layer or mask of the model cannot be exported, or the
             bundle computes something else than Keras; `out` is then as it was.
     """
     settings = settings or ExportSettings()
@@ -113,10 +130,14 @@ def _export(
     graph = converted.graph
     if settings.precision == "int8":
         quantized = quantize_model(
-            graph, settings.reduce_range, settings.embedding_bits or 4, settings.sparsity
+            graph,
+            settings.reduce_range,
+            settings.embedding_bits or 4,
+            settings.sparsity,
+            run.weight_tables,
         )
         graph = optimize_model(quantized)
-    census = check_nodes(graph, converted.num_lstm)
+    census = check_nodes(graph, converted.num_layers)
     metrics: dict[str, Any] = {}
 
     def check(classifier: Classifier) -> Mapping[str, Any]:
@@ -155,16 +176,17 @@ def read_card(path: Path) -> Card:
 def describe_run(run: Run, settings: ExportSettings, census: dict[str, int]) -> dict[str, Any]:
     """Return the manifest's fields that come from the run and the settings."""
     metadata = run.metadata
+    headline = make_objective(run.task).headline
     return {
         "name": settings.name or run.folder.resolve().name,
         "version": settings.version,
-        "labels": metadata["labels"],
+        "task": run.task.describe(),
         "max_length": metadata["max_length"],
         "pad_id": metadata["pad_id"],
         "unknown_id": metadata["unknown_id"],
         "precision": settings.precision,
         "card": dataclasses.asdict(settings.card),
-        "metrics": {"keras": {role: _headline(part) for role, part in metadata["metrics"].items()}},
+        "metrics": {"keras": {role: headline(part) for role, part in metadata["metrics"].items()}},
         "provenance": {
             "command": metadata["command"],
             "recipe": metadata["recipe"],
@@ -184,7 +206,3 @@ def describe_run(run: Run, settings: ExportSettings, census: dict[str, int]) -> 
             "nodes": census,
         },
     }
-
-
-def _headline(figures: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in figures.items() if isinstance(value, (int, float))}

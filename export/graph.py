@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,7 +42,10 @@ class Graph:
         return [node for node in self.proto.node if name in node.input]
 
     def constant(self, name: str) -> NDArray[Any] | None:
-        """Return the value of an initializer or a Constant node, None for anything else."""
+        """Return the value of an initializer or a Constant node, None for anything else.
+
+        Of any shape and dtype, as it stands in the graph.
+        """
         for tensor in self.proto.initializer:
             if tensor.name == name:
                 return numpy_helper.to_array(tensor)
@@ -114,16 +117,21 @@ class Graph:
         }
 
     def weights(self, name: str) -> NDArray[np.float32]:
-        """Return the value of a float32 initializer, which must be there."""
+        """Return the value of a float32 initializer of any shape, which must be there.
+
+        Raises:
+            ExportError: It is computed in the graph.
+        """
         value = self.constant(name)
         if value is None or value.dtype != np.float32:
             raise ExportError(f"{name}: is computed in the graph, wanted float32 weights")
         return value
 
     def add_constant(self, value: NDArray[Any], hint: str, is_shared: bool = False) -> str:
-        """Return the name of a new initializer; if shared, of an equal one where there is one.
+        """Return the name of a new initializer of this value, which has any shape and dtype.
 
-        Not all may be shared: ONNX Runtime replaces the weights and zero points of some nodes.
+        If shared, return the name of an equal one where there is one. Not all may be shared: ONNX
+        Runtime replaces the weights and zero points of some nodes.
         """
         tensor = numpy_helper.from_array(np.asarray(value, order="C"), self._unique(hint))
         for other in self.proto.initializer if is_shared else ():
@@ -166,14 +174,14 @@ class Graph:
             if node is None or node.output[0] in seen:
                 return
             seen.add(node.output[0])
-            for source in node.input:
+            for source in _names_read(node):
                 visit(source)
             needed.append(node)
 
         for name in sorted(outputs):
             visit(name)
         nodes = [NodeProto.FromString(node.SerializeToString()) for node in needed]
-        used = {name for node in nodes for name in node.input}
+        used = {name for node in nodes for name in _names_read(node)}
         tensors = [tensor for tensor in self.proto.initializer if tensor.name in used]
         tensors = [type(tensor).FromString(tensor.SerializeToString()) for tensor in tensors]
         del self.proto.node[:], self.proto.initializer[:], self.proto.value_info[:]
@@ -183,6 +191,14 @@ class Graph:
     def _unique(self, hint: str) -> str:
         self._counter += 1
         return f"{hint}__{self._counter}"
+
+
+def _names_read(node: NodeProto) -> Iterator[str]:
+    """Yield the edges that `node` reads, those that its inner graphs (a Loop's) read included."""
+    yield from node.input
+    for item in node.attribute:
+        for inner in item.g.node:
+            yield from _names_read(inner)
 
 
 def attribute(node: NodeProto, name: str) -> Any:

@@ -7,11 +7,12 @@ import os
 import statistics
 import tempfile
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-# As in handler/inference/classifier.py: ONNX Runtime's wheels report to Microsoft unless told not to before
-# the import.
+# As in handler/inference/classifier.py: ONNX Runtime's wheels report to Microsoft unless told not
+# to before the import.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import numpy as np  # noqa: E402
@@ -52,7 +53,7 @@ def inspect_bundle(bundle: Bundle) -> dict[str, Any]:
     return {
         "name": manifest.name,
         "version": manifest.version,
-        "labels": list(manifest.labels),
+        "task": manifest.task.describe(),
         "limits": {"max_length": manifest.max_length, "precision": manifest.precision},
         "size_bytes": {
             "model": len(bundle.model),
@@ -115,7 +116,7 @@ def format_inspection(found: dict[str, Any]) -> str:
     total = sizes["model"] + sizes["tokenizer"]
     provenance = found["provenance"]
     lines = [
-        f"{found['name']}, version {found['version']}: {', '.join(found['labels'])}",
+        f"{found['name']}, version {found['version']}: {_format_task(found['task'])}",
         f"reads {found['limits']['max_length']} tokens at most; {found['limits']['precision']}",
         "",
         f"{'bytes':>10}  share",
@@ -150,6 +151,16 @@ def format_inspection(found: dict[str, Any]) -> str:
         if provenance.get(name)
     ]
     return "\n".join(lines)
+
+
+def _format_task(task: Mapping[str, Any]) -> str:
+    """Return "single-label, labels neg, pos" for {"kind": "single-label", "labels": [...]}."""
+    fields = (
+        f", {name} {', '.join(value) if isinstance(value, list) else value}"
+        for name, value in task.items()
+        if name != "kind"
+    )
+    return f"{task['kind']}{''.join(fields)}"
 
 
 def _readers(model: onnx.ModelProto, name: str) -> set[str]:

@@ -6,8 +6,8 @@ import os
 import tempfile
 from pathlib import Path
 
-# As in handler/inference/classifier.py: ONNX Runtime's wheels report to Microsoft unless told not to before
-# the import.
+# As in handler/inference/classifier.py: ONNX Runtime's wheels report to Microsoft unless told not
+# to before the import.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import onnx  # noqa: E402

@@ -17,7 +17,9 @@ MAX_SHARED = 40  # letters of the word before that a word may repeat; "X" in the
 
 
 def pack_tokenizer(tokenizer_json: bytes) -> bytes:
-    """Return what `handler.inference.bundle.unpack_tokenizer` reads, the same bytes for the same words.
+    """Return what `handler.inference.bundle.unpack_tokenizer` reads.
+
+    The same words give the same bytes.
 
     Raises:
         ExportError: Not a word-level tokenizer, or a word with a space in it.
@@ -42,7 +44,11 @@ def pack_tokenizer(tokenizer_json: bytes) -> bytes:
 
 
 def keep_words(tokenizer_json: bytes, kept_ids: NDArray[np.int64]) -> bytes:
-    """Return a `tokenizer.json` of the words in `kept_ids`, numbered in that order."""
+    """Return a `tokenizer.json` of the words in `kept_ids`, numbered in that order.
+
+    Args:
+        kept_ids: Shape (words that stay,), int64, sorted.
+    """
     document = json.loads(tokenizer_json)
     vocab = read_vocab(document)
     words = sorted(vocab, key=vocab.__getitem__)
@@ -53,7 +59,10 @@ def keep_words(tokenizer_json: bytes, kept_ids: NDArray[np.int64]) -> bytes:
 
 
 def map_words(old_json: bytes, new_json: bytes, unknown_id: int) -> NDArray[np.int32]:
-    """Return old id -> new id of the same word, `unknown_id` for a word that is gone."""
+    """Return old id -> new id of the same word, `unknown_id` for a word that is gone.
+
+    Shape (old vocab_size,), int32.
+    """
     old, new = read_vocab(json.loads(old_json)), read_vocab(json.loads(new_json))
     words = sorted(old, key=old.__getitem__)
     return np.array([new.get(word, unknown_id) for word in words], np.int32)

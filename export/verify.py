@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,10 +11,10 @@ import onnx
 from numpy.typing import NDArray
 
 from export.errors import ExportError, ToleranceError
-from export.run_reader import Run
+from export.layers import RECURRENT_KINDS
 from handler.inference.classifier import Classifier
+from training.run_folder import REFERENCE, Run
 
-FUSED = ("LSTM", "DynamicQuantizeLSTM")
 FORBIDDEN = ("Loop", "Scan", "If")
 
 
@@ -22,9 +23,9 @@ class Tolerance:
     """How far a bundle may be from Keras on the reference rows.
 
     Args:
-        max_gap: Largest difference of a probability.
-        max_changed: Share of rows that may get another label, of those that Keras decided by
-            more than `max_gap`; a row on the fence may fall to either side.
+        max_gap: Largest difference of an output.
+        max_changed: Share of rows that may get another answer, of those whose answer stands for
+            every change within `max_gap`; a row on the fence may fall to either side.
     """
 
     max_gap: float
@@ -40,60 +41,67 @@ TOLERANCES = {
 }
 
 
-def check_nodes(model: onnx.ModelProto, num_lstm: int) -> dict[str, int]:
+def check_nodes(model: onnx.ModelProto, num_layers: Mapping[str, int]) -> dict[str, int]:
     """Return how many nodes of each type the graph has.
 
+    Args:
+        num_layers: Recurrent kind -> how many layers the Keras model has, from
+            `count_recurrent_layers`.
+
     Raises:
-        ExportError: Not `num_lstm` fused LSTM nodes, or a Loop, Scan or If.
+        ExportError: Not as many fused nodes as layers, or a Loop, Scan or If.
     """
     census = Counter(node.op_type for node in model.graph.node)
-    found = sum(census[op_type] for op_type in FUSED)
     loops = {op_type: census[op_type] for op_type in FORBIDDEN if census[op_type]}
-    if found != num_lstm or loops:
-        raise ExportError(
-            f"the graph has {found} fused LSTM nodes and {loops or 'no loops'}, wanted {num_lstm} "
-            "and no Loop, Scan or If. Use LSTM layers with their default activations."
-        )
+    for kind in RECURRENT_KINDS:
+        found, wanted = sum(census[name] for name in kind.NODE_TYPES), num_layers[kind.NAME]
+        if found != wanted or loops:
+            raise ExportError(
+                f"the graph has {found} fused {kind.NAME} nodes and {loops or 'no loops'}, wanted "
+                f"{wanted} and no Loop, Scan or If. Use {kind.NAME} layers with their default "
+                "activations."
+            )
     return dict(sorted(census.items()))
 
 
 def verify_outputs(classifier: Classifier, run: Run, tolerance: Tolerance) -> dict[str, float]:
-    """Compare with Keras' reference probabilities, each row alone and all rows in mixed batches.
+    """Compare with Keras' reference outputs, each row alone and all rows in mixed batches.
 
     Returns:
-        `max_gap` and `labels_changed` (share of rows), the worse of the two batch sizes.
+        `max_gap` and `answers_changed` (share of rows), the worse of the two batch sizes.
 
     Raises:
         ToleranceError: Over `tolerance`; names the worst row and its difference.
     """
+    token_ids, expected = run.reference()  # (rows, longest), (rows, num_outputs)
     pad_id = run.metadata["pad_id"]
-    rows = [ids[: int((ids != pad_id).sum())].tolist() for ids in run.token_ids]
+    rows = [ids[: int((ids != pad_id).sum())].tolist() for ids in token_ids]
     results = {
         "one row": np.vstack([classifier.run([ids]) for ids in rows]),
-        "all rows": _run_padded(classifier, run.token_ids),
+        "all rows": _run_padded(classifier, token_ids),
     }
-    figures = {"max_gap": 0.0, "labels_changed": 0.0}
-    for batch, probabilities in results.items():
-        gaps = np.abs(probabilities - run.probabilities).max(axis=1)
+    is_decided = run.task.margins(expected) > tolerance.max_gap
+    figures = {"max_gap": 0.0, "answers_changed": 0.0}
+    for batch, found in results.items():
+        gaps = np.abs(found - expected).max(axis=1)
         worst = int(gaps.argmax())
-        changed = probabilities.argmax(axis=1) != run.probabilities.argmax(axis=1)
-        decided = np.ptp(np.sort(run.probabilities, axis=1)[:, -2:], axis=1) > tolerance.max_gap
-        share = float((changed & decided).mean())
+        is_changed = ~run.task.same_answers(found, expected)
+        share = float((is_changed & is_decided).mean())
         if not gaps[worst] <= tolerance.max_gap or share > tolerance.max_changed:
             raise ToleranceError(
-                f"{run.folder / 'reference.npz'}: in a batch of {batch}, row {worst} "
+                f"{run.folder / REFERENCE}: in a batch of {batch}, row {worst} "
                 f"({len(rows[worst])} tokens) is off by {gaps[worst]:.4f} (at most "
-                f"{tolerance.max_gap} is allowed), and {share:.1%} of the labels changed (at most "
+                f"{tolerance.max_gap} is allowed), and {share:.1%} of the answers changed (at most "
                 f"{tolerance.max_changed:.1%}). No bundle was written. "
                 "Try --embedding-bits 8; if that fails too, --precision float32."
             )
         figures["max_gap"] = max(figures["max_gap"], float(gaps[worst]))
-        figures["labels_changed"] = max(figures["labels_changed"], float(changed.mean()))
+        figures["answers_changed"] = max(figures["answers_changed"], float(is_changed.mean()))
     return figures
 
 
 def _run_padded(classifier: Classifier, token_ids: NDArray[np.int32]) -> NDArray[np.float32]:
     """Run all rows as one batch, padding and all, past the classifier's sorting by length."""
-    (probabilities,) = classifier.session.run(None, {"token_ids": token_ids})
-    result: NDArray[np.float32] = probabilities
+    (outputs,) = classifier.session.run(None, {"token_ids": token_ids})
+    result: NDArray[np.float32] = outputs
     return result

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.compress.prune import Indices, choose_most, prune_model
+from export.layers import dense, kind_of
+from export.layers.integers import FULL_RANGE
+from export.layers.kind import Quantization
 from export.layers.wiring import trace_channels
-from export.quantize import MIN_DENSE_WEIGHTS, holds_vectors
-from export.run_reader import Run
 from export.tokenizer_file import keep_words, pack_tokenizer
+from training.run_folder import Run
 
 # Shares of the channels of every layer that may stay.
 WIDTHS = (1.0, 0.75, 0.5, 0.375, 0.25, 0.1875, 0.125)
@@ -27,7 +29,12 @@ FOUR_BITS_SCORE = 0.6
 
 @dataclass(frozen=True)
 class Importance:
-    """Of each channel by owner, and of each token id; empty where words cannot be told apart."""
+    """What `measure_importance` found.
+
+    Args:
+        channels: Owner -> float64, shape (channels of the owner,).
+        words: Shape (vocab_size,), float64; empty where words cannot be told apart.
+    """
 
     channels: Mapping[str, NDArray[np.float64]]
     words: NDArray[np.float64]
@@ -72,12 +79,16 @@ class Planner:
         self.importance = importance
         self.wiring = trace_channels(model)
         # Graph, biases that are stored twice, wide branches: all that the estimate does not see.
-        self._rest = int8_bytes - estimate_bytes(model, 8) - len(pack_tokenizer(run.tokenizer))
+        estimate = estimate_bytes(model, 8, weight_tables=run.weight_tables)
+        self._rest = int8_bytes - estimate - len(pack_tokenizer(run.tokenizer))
         self._pruned: dict[float, keras.Model] = {}
         self._count_rows = count_rows or (lambda num: dict.fromkeys(self.wiring.tables, num))
 
     def choose(self, plan: Plan) -> tuple[dict[str, Indices], Indices | None]:
-        """Return what stays: channels by owner, and token ids."""
+        """Return what stays: owner -> numbers of its channels, and token ids (None: all).
+
+        Both int64, shape (num that stay,), sorted.
+        """
         keep = {
             owner: choose_most(self.importance.channels[owner], count)
             for owner, count in self._counts(plan.width).items()
@@ -147,32 +158,32 @@ class Planner:
         if num_words is not None:
             tokenizer = keep_words(tokenizer, choose_most(self.importance.words, num_words))
             rows = self._count_rows(num_words)
-        return estimate_bytes(model, bits, rows) + len(pack_tokenizer(tokenizer)) + self._rest
+        estimate = estimate_bytes(model, bits, rows, self.run.weight_tables)
+        return estimate + len(pack_tokenizer(tokenizer)) + self._rest
 
 
 def estimate_bytes(
-    model: keras.Model, embedding_bits: int, rows: Mapping[str, int] | None = None
+    model: keras.Model,
+    embedding_bits: int,
+    rows: Mapping[str, int] | None = None,
+    weight_tables: Sequence[str] = (),
 ) -> int:
-    """Return about what the weights take in an int8 bundle; `rows` replaces those of tables."""
+    """Return about what the weights take in an int8 bundle.
+
+    Args:
+        embedding_bits: 4 or 8, of the word vectors.
+        rows: Embedding layer -> rows of its table, where they are not the model's.
+        weight_tables: Embedding layers whose tables hold weights, not vectors.
+    """
+    quantization = Quantization(FULL_RANGE, embedding_bits, weight_tables)
     total = 0.0
     for layer in model.layers:
         shapes = [tuple(weight.shape) for weight in layer.weights]
-        if isinstance(layer, keras.layers.Embedding):
-            num, columns = (rows or {}).get(layer.name, shapes[0][0]), shapes[0][1]
-            is_vectors = holds_vectors(layer.name, columns)
-            total += num * (columns * embedding_bits / 8 + 2 if is_vectors else columns)
-        elif isinstance(layer, (keras.layers.LSTM, keras.layers.Bidirectional)):
-            # int8, and for each column a float32 scale, a zero point and the bias.
-            total += sum(int(np.prod(s)) + 5 * s[1] if len(s) == 2 else 8 * s[0] for s in shapes)
-        else:
-            total += sum(_dense_bytes(shape) for shape in shapes)
+        # What is of no known kind becomes, like Dense, products with matrices and sums.
+        kind = kind_of(layer) or dense
+        num_rows = (rows or {}).get(layer.name)
+        total += kind.estimate_bytes(layer.name, shapes, quantization, num_rows)
     return round(total)
-
-
-def _dense_bytes(shape: tuple[int, ...]) -> int:
-    size = int(np.prod(shape))
-    is_quantized = len(shape) == 2 and size >= MIN_DENSE_WEIGHTS
-    return size + 5 * shape[1] if is_quantized else 4 * size
 
 
 def describe(plan: Plan, model: keras.Model) -> dict[str, Any]:

@@ -5,31 +5,32 @@ import dataclasses
 import keras
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 from keras import layers
+from onnx import numpy_helper
 
-from export.convert import convert_model, count_lstm_layers
+from export.convert import convert_model, count_recurrent_layers
 from export.errors import ExportError
 from export.optimize import optimize_model
 from export.quantize import quantize_model
 from export.verify import check_nodes
-from tests.training.test_wide_deep import LENGTHS, SETTINGS, VOCAB_SIZE, random_wide
+from tests.helpers.objectives import single_label
+from tests.helpers.small_models import ROWS, build, open_session, pad, run_keras, run_onnx
+from tests.helpers.wide_deep import LENGTHS, SETTINGS, VOCAB_SIZE, random_phrases
+from training.blocks.phrases import set_phrases
 from training.recipes import wide_deep
 
 pytestmark = pytest.mark.slow
 
 # Keras and ONNX Runtime sum the gates in another order; seen: under 1e-6 for models this small.
 ATOL = 1e-5
-# Mixed lengths, an empty row, one token, the longest alone at its length, and equal rows.
-ROWS = [[3, 4, 5, 6, 7, 8, 9, 10, 11], [], [5], [7, 1, 1], [5], [12, 13, 14, 15], [1] * 6]
 
 
 @dataclasses.dataclass(frozen=True)
 class Case:
     units: tuple[int, ...]
     is_bidirectional: bool = False
-    num_classes: int = 2
+    num_outputs: int = 2
     mask_zero: bool = True
 
 
@@ -37,47 +38,20 @@ CASES = {
     "one LSTM": Case((6,)),
     "two LSTMs": Case((6, 5)),
     "two bidirectional": Case((6, 5), is_bidirectional=True),
-    "softmax": Case((6, 5), num_classes=3),
+    "three labels": Case((6, 5), num_outputs=3),
     "without a mask": Case((6, 5), mask_zero=False),
 }
 
 
 def build_model(case: Case) -> keras.Model:
-    keras.utils.set_random_seed(5)
-    token_ids = keras.Input((None,), dtype="int32", name="token_ids")
-    # Weights near 1: at Keras' default of 0.05 every text would get about the same probability.
-    large = keras.initializers.RandomNormal(stddev=1.0, seed=1)
-    hidden = layers.Embedding(16, 4, mask_zero=case.mask_zero, embeddings_initializer=large)(
-        token_ids
-    )
-    for layer, units in enumerate(case.units, start=1):
-        lstm = layers.LSTM(units, return_sequences=layer < len(case.units))
-        hidden = (layers.Bidirectional(lstm) if case.is_bidirectional else lstm)(hidden)
-    columns, activation = (1, "sigmoid") if case.num_classes == 2 else (3, "softmax")
-    output = layers.Dense(columns, activation=activation, kernel_initializer=large)(hidden)
-    return keras.Model(token_ids, output)
+    def body(token_ids, words):
+        hidden = words(token_ids)
+        for layer, units in enumerate(case.units, start=1):
+            lstm = layers.LSTM(units, return_sequences=layer < len(case.units))
+            hidden = (layers.Bidirectional(lstm) if case.is_bidirectional else lstm)(hidden)
+        return hidden
 
-
-def pad(rows: list[list[int]]) -> np.ndarray:
-    width = max(1, *(len(row) for row in rows), 0)
-    return np.array([row + [0] * (width - len(row)) for row in rows], np.int32)
-
-
-def run_keras(model: keras.Model, batch: np.ndarray) -> np.ndarray:
-    outputs = np.asarray(model(batch, training=False))
-    return np.hstack([1 - outputs, outputs]) if outputs.shape[1] == 1 else outputs
-
-
-def open_session(graph: onnx.ModelProto) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(
-        graph.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-
-
-def run_onnx(session: onnxruntime.InferenceSession, batch: np.ndarray) -> np.ndarray:
-    return session.run(["probabilities"], {"token_ids": batch})[0]
+    return build(body, case.num_outputs, case.mask_zero)
 
 
 @pytest.fixture(scope="module", params=list(CASES))
@@ -95,7 +69,7 @@ def test_float32_graph_equals_keras(converted):
         expected = run_keras(model, batch)
         found = run_onnx(session, batch)
         np.testing.assert_allclose(found, expected, rtol=0, atol=ATOL)
-        assert found.shape == (len(batch), case.num_classes)
+        assert found.shape == (len(batch), case.num_outputs)
     assert np.ptp(run_keras(model, pad(ROWS))[:, 0]) > 0.01  # a constant would prove nothing
 
 
@@ -118,8 +92,9 @@ def test_census_has_one_fused_node_a_layer_and_no_loop(converted):
         finished = optimize_model(graph)
         if precision == "int8":
             finished = optimize_model(quantize_model(finished))
-        census = check_nodes(finished, count_lstm_layers(model))
-        assert census[op_type] == count_lstm_layers(model) == len(case.units)
+        census = check_nodes(finished, count_recurrent_layers(model))
+        assert count_recurrent_layers(model) == {"LSTM": census[op_type]}
+        assert census[op_type] == len(case.units)
         assert {"Loop", "Scan", "If"} & set(census) == set()
 
 
@@ -136,23 +111,70 @@ def test_optimized_graph_computes_the_same(converted):
 def test_input_and_output_are_named_and_open(converted):
     case, _, graph = converted
 
-    (token_ids,), (probabilities,) = graph.graph.input, graph.graph.output
+    (token_ids,), (outputs,) = graph.graph.input, graph.graph.output
 
     assert token_ids.name == "token_ids"
     assert [dim.dim_param for dim in token_ids.type.tensor_type.shape.dim] == ["batch", "length"]
-    assert probabilities.name == "probabilities"
-    shape = probabilities.type.tensor_type.shape.dim
-    assert (shape[0].dim_param, shape[1].dim_value) == ("batch", case.num_classes)
+    assert outputs.name == "outputs"
+    shape = outputs.type.tensor_type.shape.dim
+    assert (shape[0].dim_param, shape[1].dim_value) == ("batch", case.num_outputs)
+
+
+def build_tables() -> keras.Model:
+    """Layers whose names look alike; one is called twice, one reads computed ids, one is frozen."""
+
+    def body(token_ids, words):
+        names = ("words_1", "words_2", "word")
+        others = [layers.Embedding(16, 16, name=name, trainable=name != "word") for name in names]
+        hidden = [layer(token_ids) for layer in others]
+        hidden += [others[0](token_ids // 2), words(token_ids % 3)]
+        return layers.GlobalAveragePooling1D()(layers.Concatenate()(hidden))
+
+    return build(body, mask_zero=False)
+
+
+def test_tables_have_the_names_of_their_layers():
+    model = build_tables()
+    tables = [layer for layer in model.layers if isinstance(layer, layers.Embedding)]
+
+    graph = optimize_model(convert_model(model)).graph
+
+    found = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    read = {node.input[0] for node in graph.node if node.op_type == "Gather"}
+    assert read == {"word/table", "words/table", "words_1/table", "words_2/table"}
+    for layer in tables:
+        np.testing.assert_array_equal(found[f"{layer.name}/table"], layer.get_weights()[0])
+
+
+def test_tables_of_one_content_are_one_by_the_first_name():
+    model = build_tables()
+    model.get_layer("words_2").set_weights(model.get_layer("word").get_weights())
+
+    graph = optimize_model(convert_model(model)).graph
+
+    read = {node.input[0] for node in graph.node if node.op_type == "Gather"}
+    assert read == {"words/table", "words_1/table", "words_2/table"}
+
+
+def test_only_the_tables_that_hold_weights_keep_8_bits():
+    graph = optimize_model(convert_model(build_tables()))
+
+    quantized = quantize_model(graph, embedding_bits=4, weight_tables=("words_2",))
+
+    tables = [numpy_helper.to_array(tensor) for tensor in quantized.graph.initializer]
+    # (rows, 1) of vectors, (1, columns) of weights. `words` is narrow, `words_1` looked up twice.
+    scales = sorted(table.shape for table in tables if table.ndim == 2 and 1 in table.shape)
+    assert scales == [(1, 4), (1, 16), (16, 1), (16, 1), (16, 1)]
 
 
 def test_model_that_becomes_a_loop_is_refused():
     token_ids = keras.Input((None,), dtype="int32", name="token_ids")
     hidden = layers.Embedding(16, 4, mask_zero=True)(token_ids)
     hidden = layers.LSTM(4, activation="softplus")(hidden)
-    model = keras.Model(token_ids, layers.Dense(1, activation="sigmoid")(hidden))
+    model = keras.Model(token_ids, layers.Dense(2, activation="softmax")(hidden))
 
     with pytest.raises(ExportError, match="wanted 1 and no Loop, Scan or If. Use LSTM layers"):
-        check_nodes(convert_model(model), count_lstm_layers(model))
+        check_nodes(convert_model(model), count_recurrent_layers(model))
 
 
 def test_loop_beside_a_fused_lstm_is_refused():
@@ -161,7 +183,7 @@ def test_loop_beside_a_fused_lstm_is_refused():
     graph.graph.node.add(op_type="Loop")
 
     with pytest.raises(ExportError) as caught:
-        check_nodes(graph, 1)
+        check_nodes(graph, {"LSTM": 1})
 
     assert str(caught.value) == (
         "the graph has 1 fused LSTM nodes and {'Loop': 1}, wanted 1 and no Loop, Scan or If. "
@@ -169,15 +191,14 @@ def test_loop_beside_a_fused_lstm_is_refused():
     )
 
 
-@pytest.mark.parametrize("num_classes", [2, 3])
-def test_default_recipe_becomes_few_nodes_and_equals_keras(num_classes):
+@pytest.mark.parametrize("num_labels", [2, 3])
+def test_default_recipe_becomes_few_nodes_and_equals_keras(num_labels):
     keras.utils.set_random_seed(1)
-    model = wide_deep.build_model(SETTINGS, VOCAB_SIZE, num_classes)
+    objective = single_label(num_labels)
+    model = wide_deep.build_model(SETTINGS, VOCAB_SIZE, objective)
     random = np.random.default_rng(0)
     texts = [random.integers(1, 12, length).tolist() for length in (*LENGTHS, SETTINGS.max_length)]
-    wide = random_wide(model.output_shape[-1], texts)
-    model.get_layer("wide_fingerprints").set_weights([wide.fingerprints[:, None]])
-    model.get_layer("wide_weights").set_weights([wide.weights])
+    set_phrases(model, random_phrases(objective.num_logits, texts))
 
     graph = optimize_model(convert_model(model))
 

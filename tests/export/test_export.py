@@ -5,15 +5,17 @@ import re
 import shutil
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
 from export import export as export_module
 from export.errors import ExportError
 from export.export import ExportSettings, convert_run, export_run, read_card
-from export.run_reader import read_run
 from export.verify import Tolerance
 from handler.inference.classifier import load_classifier
+from training.errors import RunError
+from training.run_folder import read_run
 
 pytestmark = pytest.mark.slow
 
@@ -28,11 +30,11 @@ def snapshot(folder: Path) -> dict[str, bytes]:
 
 
 def spoil_reference(run: Path, row: int) -> None:
-    """Turn the probabilities of `row` around."""
+    """Turn the outputs of `row` around."""
     with np.load(run / "reference.npz") as arrays:
-        token_ids, probabilities = arrays["token_ids"], arrays["probabilities"]
-    probabilities[row] = (1.0, 0.0) if probabilities[row, 0] < 0.5 else (0.0, 1.0)
-    np.savez(run / "reference.npz", token_ids=token_ids, probabilities=probabilities)
+        token_ids, outputs = arrays["token_ids"], arrays["outputs"]
+    outputs[row] = (1.0, 0.0) if outputs[row, 0] < 0.5 else (0.0, 1.0)
+    np.savez(run / "reference.npz", token_ids=token_ids, outputs=outputs)
 
 
 @pytest.mark.parametrize("precision", ["int8", "float32"])
@@ -45,7 +47,7 @@ def test_bundle_loads_and_computes_what_keras_computed(tiny_run, tmp_path, preci
     manifest = classifier.manifest
     assert sorted(snapshot(out)) == ["manifest.json", "model.onnx", "tokenizer.json.gz"]
     assert (manifest.name, manifest.version, manifest.precision) == ("tiny", "7", precision)
-    assert manifest.labels == ("neg", "pos")
+    assert manifest.task.describe() == {"kind": "single-label", "labels": ["neg", "pos"]}
     assert manifest.metrics["reference"] == metrics["reference"]
     assert metrics["reference"]["max_gap"] <= (1e-4 if precision == "float32" else 0.12)
     nodes = manifest.provenance["nodes"]
@@ -53,7 +55,7 @@ def test_bundle_loads_and_computes_what_keras_computed(tiny_run, tmp_path, preci
     assert manifest.provenance["data"]["train"]["path"] == "reviews.csv"
     with np.load(tiny_run / "reference.npz") as arrays:
         rows = [ids[ids > 0].tolist() for ids in arrays["token_ids"]]
-        expected = arrays["probabilities"]
+        expected = arrays["outputs"]
     # int8: the export's own tolerance; float32: its worst gap seen is 3e-6.
     atol = 1e-4 if precision == "float32" else 0.12
     np.testing.assert_allclose(classifier.run(rows), expected, rtol=0, atol=atol)
@@ -154,19 +156,44 @@ def test_force_does_not_replace_a_file(tiny_run, tmp_path):
 def test_run_with_a_missing_file_is_refused(run_copy, tmp_path, name):
     (run_copy / name).unlink()
 
-    with pytest.raises(ExportError, match=re.escape(f"{run_copy / name}: no such file")):
+    with pytest.raises(RunError, match=re.escape(f"{run_copy / name}: no such file")):
         export_run(run_copy, tmp_path / "bundle")
 
     assert not (tmp_path / "bundle").exists()
 
 
-@pytest.mark.parametrize("name", ["metadata.json", "reference.npz"])
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("metadata.json", "not JSON. Train again: minnow train"),
+        ("reference.npz", r"cannot be read \(.*\). Train again: minnow train"),
+    ],
+)
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 no archive", b"{"])
-def test_run_with_a_broken_file_is_refused(run_copy, tmp_path, name, content):
+def test_run_with_a_broken_file_is_refused(run_copy, tmp_path, name, message, content):
     (run_copy / name).write_bytes(content)
 
-    with pytest.raises(ExportError, match="the run cannot be read"):
+    with pytest.raises(RunError, match=f"{re.escape(str(run_copy / name))}: {message}"):
         export_run(run_copy, tmp_path / "bundle")
+
+    assert not (tmp_path / "bundle").exists()
+
+
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_model_of_another_width_than_its_task_is_refused(run_copy, tmp_path, outputs):
+    model = keras.saving.load_model(run_copy / "model.keras", compile=False)
+    head = keras.layers.Dense(outputs, activation="sigmoid")(model.layers[-2].output)
+    keras.Model(model.input, head).save(run_copy / "model.keras")
+
+    with pytest.raises(ExportError) as caught:
+        export_run(run_copy, tmp_path / "bundle")
+
+    command = read_run(run_copy).metadata["command"]
+    assert str(caught.value) == (
+        f"{run_copy / 'model.keras'}: its output has the shape (None, {outputs}), wanted (None, 2) "
+        f"of a single-label task. Train again: {command}"
+    )
+    assert not (tmp_path / "bundle").exists()
 
 
 def test_card_is_kept_for_people(tiny_run, tmp_path):

@@ -39,13 +39,16 @@ def test_operators_limits_and_provenance_are_told(found):
     assert found["operators"] == {"Constant": 1, "Gather": 1, "ReduceSum": 1, "Softmax": 1}
     assert found["limits"] == {"max_length": 8, "precision": "float32"}
     assert found["provenance"] == {"command": "python -m tests.helpers.tiny_bundle"}
-    assert "FLOAT [5, 2] logits for Gather" in format_inspection(found)
+    text = format_inspection(found)
+    assert text.startswith("tiny, version 1: single-label, labels pos, neg\nreads 8 tokens at most")
+    assert "FLOAT [5, 2] logits for Gather" in text
 
 
 def test_command_prints_one_object(tiny_bundle, capsys):
     assert minnow.main(["inspect", str(tiny_bundle), "--json"]) == 0
 
-    assert json.loads(capsys.readouterr().out)["labels"] == ["pos", "neg"]
+    task = json.loads(capsys.readouterr().out)["task"]
+    assert task == {"kind": "single-label", "labels": ["pos", "neg"]}
 
 
 def test_folder_that_is_no_bundle_is_refused(tmp_path, capsys):

@@ -9,31 +9,33 @@ import pytest
 from onnx import numpy_helper
 
 from export.graph import Graph
-from export.quantize import FULL_RANGE, REDUCED_RANGE, quantize_model, quantize_rows, quantize_table
+from export.layers.embedding import quantize_table
+from export.layers.integers import FULL_RANGE, REDUCED_RANGE, quantize_rows
+from export.quantize import quantize_model
 
 EMBEDDING = """
 <ir_version: 10, opset_import: ["" : 18]>
-lookup (int32[batch, length] token_ids) => (float[batch, length, 4] probabilities)
+lookup (int32[batch, length] token_ids) => (float[batch, length, 4] outputs)
 {
     embedded = Gather (table, token_ids)
-    probabilities = Identity (embedded)
+    outputs = Identity (embedded)
 }
 """
 LSTM = """
 <ir_version: 10, opset_import: ["" : 18]>
 recurrent (float[length, batch, 3] inputs, int32[batch] lens)
-    => (float[directions, batch, 2] probabilities)
+    => (float[directions, batch, 2] outputs)
 {
-    all, probabilities, cell = LSTM <hidden_size = 2, direction = "bidirectional">
+    all, outputs, cell = LSTM <hidden_size = 2, direction = "bidirectional">
         (inputs, w, r, b, lens)
 }
 """
 DENSE = """
 <ir_version: 10, opset_import: ["" : 18]>
-dense (float[batch, inputs] hidden) => (float[batch, outputs] probabilities)
+dense (float[batch, inputs] hidden) => (float[batch, columns] outputs)
 {
     product = MatMul (hidden, weights)
-    probabilities = Identity (product)
+    outputs = Identity (product)
 }
 """
 
@@ -54,7 +56,7 @@ def run(model: onnx.ModelProto, precise: bool = False, **inputs: np.ndarray) -> 
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
-    return session.run(["probabilities"], inputs)[0]
+    return session.run(["outputs"], inputs)[0]
 
 
 def op_types(model: onnx.ModelProto) -> list[str]:
@@ -144,15 +146,21 @@ def test_narrow_table_has_a_scale_for_each_column(random, columns):
     np.testing.assert_array_equal(found, (values * scales)[token_ids])
 
 
-def test_table_of_phrases_keeps_8_bits_for_many_labels(random):
+def test_table_that_holds_weights_keeps_8_bits_however_wide(random):
     table = random.normal(size=(50, 40)).astype(np.float32)
-    graph = EMBEDDING.replace("length, 4", "length, 40").replace("table", "wide_weights")
-    model = make_model(graph, wide_weights=table)
+    model = make_model(EMBEDDING.replace("length, 4", "length, 40"), table=table)
+    (node,) = (node for node in model.graph.node if node.op_type == "Gather")
+    node.input[0] = model.graph.initializer[0].name = "phrases/table"
+    token_ids = np.arange(50, dtype=np.int32)[None]
 
-    found = run(quantize_model(model), token_ids=np.arange(50, dtype=np.int32)[None])
+    found = run(
+        quantize_model(model, embedding_bits=4, weight_tables=("phrases",)), token_ids=token_ids
+    )
 
     values, scales = quantize_table(table, bits=8, is_vectors=False)
     np.testing.assert_array_equal(found[0], values * scales)
+    other = quantize_model(model, embedding_bits=4, weight_tables=("phrase",))
+    assert np.abs(run(other, token_ids=token_ids) - found).max() > 0.01
 
 
 def test_table_of_whole_numbers_stays_exact(random):

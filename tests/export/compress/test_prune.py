@@ -6,11 +6,13 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers, ops
 
 from export.compress.prune import choose_most, measure_importance, prune_model
 from export.errors import ExportError
 from export.layers.wiring import trace_channels
+from tests.helpers.objectives import single_label
 from training.recipes import wide_deep
 
 pytestmark = pytest.mark.slow
@@ -18,17 +20,20 @@ VOCAB_SIZE, COLUMNS = 30, 8
 ATOL = 1e-5  # float32: the sums run over other numbers of terms
 TOKEN_IDS = np.random.default_rng(0).integers(1, VOCAB_SIZE, (5, 12)).astype(np.int32)
 TOKEN_IDS[0, 7:] = 0
-LABEL_IDS = np.array([0, 1, 1, 0, 1], np.int32)
+TARGETS = np.eye(2, dtype=np.float32)[[0, 1, 1, 0, 1]]
 
 
-def build(body: Callable, mask_zero: bool = False, num_classes: int = 1) -> keras.Model:
+def build(body: Callable, mask_zero: bool = False, num_outputs: int = 2) -> keras.Model:
     """Return Embedding -> `body` -> Dense, with weights far from zero."""
     keras.utils.set_random_seed(1)
     token_ids = keras.Input((None,), dtype="int32", name="token_ids")
     hidden = layers.Embedding(VOCAB_SIZE, COLUMNS, mask_zero=mask_zero, name="words")(token_ids)
-    activation = "sigmoid" if num_classes == 1 else "softmax"
-    outputs = layers.Dense(num_classes, activation=activation, name="out")(body(hidden))
+    outputs = layers.Dense(num_outputs, activation="softmax", name="out")(body(hidden))
     return shake(keras.Model(token_ids, outputs))
+
+
+def log_loss(outputs: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+    return -tf.reduce_mean(tf.math.log(tf.reduce_sum(outputs * targets, axis=1)))
 
 
 def run(model: keras.Model, token_ids: np.ndarray) -> np.ndarray:
@@ -64,7 +69,7 @@ MODELS = {
             )
         ),
         mask_zero=True,
-        num_classes=3,
+        num_outputs=3,
     ),
     "bidirectional": lambda: build(
         lambda x: layers.Bidirectional(layers.LSTM(4), name="second")(
@@ -189,7 +194,7 @@ def test_unknown_operations_stay_whole_beside_what_is_pruned():
 def default_model() -> keras.Model:
     keras.utils.set_random_seed(4)
     settings = replace(wide_deep.SETTINGS, embedding_dim=8, units=(6,), table_bytes=600)
-    return shake(wide_deep.build_model(settings, VOCAB_SIZE, 3))
+    return shake(wide_deep.build_model(settings, VOCAB_SIZE, single_label(3)))
 
 
 def test_default_recipe_is_pruned_to_what_its_other_units_compute(default_model):
@@ -285,7 +290,7 @@ def test_units_that_are_the_output_stay():
 def test_importance_is_the_squared_slope_of_a_gate():
     """A gate on the model's outputs, by finite differences, against the sum over weights."""
     model = MODELS["convolution, then both ways"]()
-    importance, words = measure_importance(model, [(TOKEN_IDS, LABEL_IDS)])
+    importance, words = measure_importance(model, [(TOKEN_IDS, TARGETS)], log_loss)
 
     for owner in ("words", "conv", "both/1"):
         for unit in (0, 3):
@@ -316,8 +321,7 @@ def gated_loss(model: keras.Model, owner: str, unit: int, gate: float) -> float:
         weights = layer.get_weights()
         weights[3 * int(end) + 1][unit] *= gate
         layer.set_weights(weights)
-    positive = run(gated, TOKEN_IDS)[:, 0]
-    return float(-np.log(np.where(LABEL_IDS == 1, positive, 1 - positive)).mean())
+    return float(log_loss(run(gated, TOKEN_IDS), TARGETS))
 
 
 def test_most_important_are_kept_in_their_order():

@@ -1,0 +1,18 @@
+"""Constants of a graph."""
+
+import numpy as np
+import onnx
+
+from export.graph import Graph
+
+
+def test_equal_constants_are_stored_once_if_shared():
+    graph = Graph(onnx.ModelProto())
+    table = np.arange(12).reshape(3, 4)
+
+    names = [graph.add_constant(part, "table", True) for part in (table, table.copy(), table + 1)]
+
+    assert names[0] == names[1] != names[2]
+    assert [tensor.name for tensor in graph.proto.initializer] == [names[0], names[2]]
+    assert graph.add_constant(table.astype(np.uint64), "table", True) not in names
+    assert graph.add_constant(table, "table") not in names
