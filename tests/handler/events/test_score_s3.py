@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from handler.hosts import bulk
+from handler.hosts import bulk, file_job
 from minnow import main
 
 TEXTS = ["good film", "bad film", "good " * 5000, "good"]
@@ -108,7 +108,7 @@ def test_a_stopped_run_into_an_object_goes_on_where_it_was(
     s3.put_object(Bucket="texts", Key="a.txt", Body=lines.encode())
     command = ["score", str(tiny_bundle), "s3://texts/a.txt", "--quiet"]
     main([*command, "--out", "s3://texts/whole.txt"])
-    monkeypatch.setattr(bulk, "CHECKPOINT_S", 0)
+    monkeypatch.setattr(file_job, "CHECKPOINT_S", 0)
     predict, blocks = bulk.predict_each, []
 
     def stop_at_the_fifth(classifier: Any, texts: list[str]) -> Any:

@@ -100,7 +100,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
     whole, output = tmp_path / f"whole.{suffix}", tmp_path / f"b.{suffix}"
     score_files(tiny_bundle, [str(source)], str(whole))
     program = (
-        "import sys, handler.hosts.bulk as b; b.CHECKPOINT_S = 0; from minnow import main; main()"
+        "import sys, handler.hosts.file_job as f; f.CHECKPOINT_S = 0; from minnow import main; main()"
     )
     command = ["score", str(tiny_bundle), str(source), "--out", str(output), "--quiet"]
     running = subprocess.Popen([sys.executable, "-c", program, *command])
