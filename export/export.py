@@ -191,6 +191,7 @@ def describe_run(run: Run, settings: ExportSettings, census: dict[str, int]) -> 
             "command": metadata["command"],
             "recipe": metadata["recipe"],
             "settings": metadata["settings"],
+            "constants": metadata["constants"],
             "data": {
                 # The file's name, not its folder: a bundle travels further than a run.
                 role: part | {"path": Path(part["path"]).name}
