@@ -128,14 +128,15 @@ check: env ## format, lint and types, as CI checks them
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+# What only the command line needs: not in the function.
+COMMAND_LINE := typer shellingham rich markdown-it-py mdurl pygments
+compile := uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url
 .PHONY: lock
 lock: ## pin every dependency again, with hashes
-	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-		--no-emit-package minnow-maas --extra dev pyproject.toml -o requirements/dev.txt
-	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-		--extra cpu --extra handler --extra events pyproject.toml -o handler/requirements.txt
-	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-		--extra cpu --extra handler --extra events --extra test pyproject.toml \
+	$(compile) --no-emit-package minnow-maas --extra dev pyproject.toml -o requirements/dev.txt
+	$(compile) $(COMMAND_LINE:%=--no-emit-package %) --extra cpu --extra handler --extra events \
+		pyproject.toml -o handler/requirements.txt
+	$(compile) --extra cpu --extra handler --extra events --extra test pyproject.toml \
 		-o requirements/handler-test.txt
 
 # --- the function on SAM -------------------------------------------------------------------------
