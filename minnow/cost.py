@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from minnow.errors import CommandError
 
 MB_PER_GB = 1024
 MILLION = 1_000_000
@@ -92,10 +97,7 @@ def estimate_cost(
     """
     if not 0 <= cold_share <= 1:
         raise ValueError(f"cold share is {cold_share}, wanted a number from 0 to 1")
-    if min(measured.warm_ms, measured.cold_ms) <= 0:
-        raise ValueError(
-            f"durations are {measured.warm_ms} and {measured.cold_ms} ms, wanted more than 0"
-        )
+    check_measurement(measured)
     # Lambda bills whole milliseconds, each request rounded up.
     warm_ms, cold_ms = math.ceil(measured.warm_ms), math.ceil(measured.cold_ms)
     if snapstart:
@@ -123,29 +125,68 @@ def parse_measurement(text: str) -> Measurement:
     """Return "1769:3.1:190" as 1769 MB, 3.1 ms warm, 190 ms cold.
 
     Raises:
-        ValueError: Not three numbers with colons between.
+        ValueError: Not three numbers above 0 with colons between.
     """
     try:
         memory, warm, cold = text.split(":")
-        return Measurement(int(memory), float(warm), float(cold))
+        return check_measurement(Measurement(int(memory), float(warm), float(cold)))
     except ValueError:
         raise ValueError(
-            f"{text!r} is no measurement, wanted MEMORY_MB:WARM_MS:COLD_MS, such as 1769:3.1:190"
+            f"{text!r} is no measurement, wanted MEMORY_MB:WARM_MS:COLD_MS, each above 0, such as "
+            "1769:3.1:190"
         ) from None
 
 
-def read_benchmark(rows: list[Mapping[str, object]]) -> Iterator[Measurement]:
-    """Yield the medians of `make bench-cold`'s JSON for `POST /predict`, by memory size."""
-    from statistics import median
+def check_measurement(measured: Measurement) -> Measurement:
+    """Return `measured`; raise ValueError unless all of it is finite and above 0."""
+    for value in (measured.memory_mb, measured.warm_ms, measured.cold_ms):
+        if not 0 < value < math.inf:
+            raise ValueError(f"{value} is not a finite number above 0")
+    return measured
 
-    predictions = [r for r in rows if r["contestant"] == "minnow" and r["event"] == "predict"]
-    for memory in sorted({int(str(row["memory_mb"])) for row in predictions}):
-        group = [row for row in predictions if row["memory_mb"] == memory]
-        yield Measurement(
-            memory,
-            median(float(str(row["warm_ms"])) for row in group),
-            median(float(str(row["first_ms"])) for row in group),
+
+def read_benchmark(path: Path) -> list[Measurement]:
+    """Return the medians of `make bench-cold`'s JSON for `POST /predict`, by memory size.
+
+    Raises:
+        CommandError: Not such a file, or nothing of the kind is in it.
+    """
+    try:
+        measured = summarize_rows(json.loads(path.read_text(encoding="utf-8")))
+    except ValueError as error:
+        wanted = "the JSON file of `make bench-cold`"
+        raise CommandError(f"{path}: {error}; wanted {wanted}") from None
+    return measured
+
+
+def summarize_rows(rows: Any) -> list[Measurement]:
+    """Return the medians of minnow's rows for `POST /predict`, by memory size.
+
+    Raises:
+        ValueError: Not rows of measurements, or none of them is one of those.
+    """
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise ValueError("not a list of objects")
+    groups: dict[int, list[Measurement]] = {}
+    for number, row in enumerate(rows, start=1):
+        if (row.get("contestant"), row.get("event")) != ("minnow", "predict"):
+            continue
+        try:
+            memory, warm, first = (row[name] for name in ("memory_mb", "warm_ms", "first_ms"))
+            one = check_measurement(Measurement(int(memory), float(warm), float(first)))
+        except (KeyError, TypeError, ValueError):
+            raise ValueError(
+                f"row {number} lacks memory_mb, warm_ms or first_ms, each a number above 0"
+            ) from None
+        groups.setdefault(one.memory_mb, []).append(one)
+    if not groups:
+        raise ValueError("no row is of minnow's predictions")
+    return [
+        Measurement(
+            memory, median(one.warm_ms for one in ones), median(one.cold_ms for one in ones)
         )
+        for memory, ones in sorted(groups.items())
+    ]
 
 
 def describe_costs(costs: list[Cost], prices: Prices, cold_share: float) -> str:
