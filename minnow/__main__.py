@@ -2,7 +2,7 @@
 
 import sys
 
-from minnow import main
+from minnow.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

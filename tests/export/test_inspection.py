@@ -2,9 +2,9 @@ import json
 
 import pytest
 
-import minnow
 from export.inspection import format_inspection, inspect_bundle
 from handler.inference.bundle import read_bundle
+from minnow.cli import main
 
 
 @pytest.fixture(scope="module")
@@ -45,13 +45,13 @@ def test_operators_limits_and_provenance_are_told(found):
 
 
 def test_command_prints_one_object(tiny_bundle, capsys):
-    assert minnow.main(["inspect", str(tiny_bundle), "--json"]) == 0
+    assert main(["inspect", str(tiny_bundle), "--json"]) == 0
 
     task = json.loads(capsys.readouterr().out)["task"]
     assert task == {"kind": "single-label", "labels": ["pos", "neg"]}
 
 
 def test_folder_that_is_no_bundle_is_refused(tmp_path, capsys):
-    assert minnow.main(["inspect", str(tmp_path)]) == 1
+    assert main(["inspect", str(tmp_path)]) == 1
 
     assert "manifest.json: no such file" in capsys.readouterr().err

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from handler.hosts import bulk, file_job
-from minnow import main
+from minnow.cli import main
 
 TEXTS = ["good film", "bad film", "good " * 5000, "good"]
 

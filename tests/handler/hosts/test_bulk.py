@@ -16,7 +16,7 @@ import pytest
 
 from handler.errors import InvalidInput
 from handler.hosts.bulk import score_files
-from minnow import main
+from minnow.cli import main
 
 
 def write_csv(path: Path, num_rows: int) -> Path:
@@ -100,7 +100,8 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
     whole, output = tmp_path / f"whole.{suffix}", tmp_path / f"b.{suffix}"
     score_files(tiny_bundle, [str(source)], str(whole))
     program = (
-        "import sys, handler.hosts.file_job as f; f.CHECKPOINT_S = 0; from minnow import main; main()"
+        "from handler.hosts import file_job; from minnow.cli import main; "
+        "file_job.CHECKPOINT_S = 0; main()"
     )
     command = ["score", str(tiny_bundle), str(source), "--out", str(output), "--quiet"]
     running = subprocess.Popen([sys.executable, "-c", program, *command])

@@ -1,0 +1,61 @@
+"""`minnow evaluate`: a run or a bundle on labelled rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from minnow.options import Data, Json, LabelColumn, TextColumn
+
+if TYPE_CHECKING:
+    from handler.inference.tasks import Task
+
+PANEL = "Model"
+EXAMPLES = (
+    "minnow evaluate bundles/reviews test.csv",
+    "minnow evaluate runs/reviews test.csv --text-column review --json",
+)
+
+RunOrBundle = Annotated[
+    Path, typer.Argument(metavar="MODEL", help="Folder of the run or of the bundle.")
+]
+
+
+def evaluate(
+    model: RunOrBundle,
+    data: Data,
+    text_column: TextColumn = "text",
+    label_column: LabelColumn = "label",
+    json_output: Json = False,
+) -> None:
+    """Measure a run or a bundle on labelled texts."""
+    from training.readers import Columns, read_dataset
+    from training.tasks import make_objective
+
+    dataset = read_dataset(data, Columns(text_column, label_column))
+    task, predict_outputs = load_model(model)
+    objective = make_objective(task)
+    figures = objective.evaluate(dataset.labels, predict_outputs(dataset.texts))
+    print(json.dumps(figures) if json_output else objective.format_evaluation(figures))
+
+
+def load_model(folder: Path) -> tuple[Task, Callable[[list[str]], Any]]:
+    """Return the task of a run or of a bundle, and a function from texts to its outputs."""
+    from training.run_folder import is_run, read_run
+
+    if is_run(folder):
+        run = read_run(folder)
+        from minnow.quiet import import_tensorflow
+
+        import_tensorflow()
+        from training.train import load_predictor
+
+        return run.task, load_predictor(run)
+    from handler.inference.classifier import load_classifier
+
+    classifier = load_classifier(folder, threads=0)
+    return classifier.task, classifier.predict_outputs

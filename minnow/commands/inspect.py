@@ -1,0 +1,20 @@
+"""`minnow inspect`: what a bundle is made of."""
+
+from __future__ import annotations
+
+import json
+
+from minnow.options import BundleArgument, Json
+
+PANEL = "Model"
+EXAMPLES = ("minnow inspect bundles/reviews",)
+
+
+def inspect(bundle: BundleArgument = None, json_output: Json = False) -> None:
+    """Show where a bundle's bytes and milliseconds are."""
+    from export.inspection import format_inspection, inspect_bundle
+    from handler.inference.bundle import read_bundle
+    from handler.settings import DEFAULT_BUNDLE
+
+    found = inspect_bundle(read_bundle(bundle or DEFAULT_BUNDLE))
+    print(json.dumps(found, ensure_ascii=False) if json_output else format_inspection(found))

@@ -1,0 +1,69 @@
+"""`minnow score`: files in, the same rows with predictions out."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from minnow.options import BUNDLE, Json, TextColumn, flag, option
+
+PANEL = "Model"
+EXAMPLES = (
+    "minnow score bundles/reviews reviews.csv --out scored.csv",
+    'minnow score bundles/reviews "parts/*.jsonl.gz" --out scored/ --workers 2',
+)
+
+Bundle = Annotated[Path, typer.Argument(metavar="BUNDLE", help=BUNDLE)]
+Inputs = Annotated[
+    list[str],
+    typer.Argument(metavar="FILE...", help="Files, patterns of them, or s3://BUCKET/KEY."),
+]
+Out = Annotated[
+    str, option("--out", "FILE", "File, folder (ending in /) or s3://BUCKET/KEY to write.")
+]
+Workers = Annotated[int, option("--workers", "N", "Processes that classify.", min=1)]
+MaxCharacters = Annotated[
+    int,
+    option("--max-characters", "N", "Longest text that is scored; others are rejected.", min=1),
+]
+Quiet = Annotated[bool, flag("--quiet", "Draw no progress.")]
+
+
+def score(
+    bundle: Bundle,
+    inputs: Inputs,
+    out: Out,
+    workers: Workers = 1,
+    text_column: TextColumn = "text",
+    max_characters: MaxCharacters = 20_000,
+    quiet: Quiet = False,
+    json_output: Json = False,
+) -> None:
+    """Classify the rows of files, in bulk.
+
+    The output has the rows and columns of the input, and the predictions beside them. Scoring that
+    was stopped goes on when the same command runs again.
+    """
+    import dataclasses
+
+    from handler.hosts.bulk import score_files
+    from handler.settings import Limits
+
+    summaries = score_files(
+        bundle,
+        inputs,
+        out,
+        workers=workers,
+        column=text_column,
+        limits=Limits(max_characters=max_characters),
+        progress=None if quiet else sys.stderr,
+    )
+    if json_output:
+        print(json.dumps({"files": [dataclasses.asdict(summary) for summary in summaries]}))
+        return
+    for summary in summaries:
+        print(f"{summary.output}\t{summary.rows} rows, {summary.rejected} rejected")

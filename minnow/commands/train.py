@@ -1,0 +1,218 @@
+"""`minnow train`: labelled texts in, a run folder out."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from minnow.options import Data, LabelColumn, TextColumn, flag, option, read_share
+
+if TYPE_CHECKING:
+    from training.data import Sources
+
+PANEL = "Model"
+EXAMPLES = (
+    "minnow train reviews.csv --out runs/reviews",
+    "minnow train reviews.csv --out runs/look --quick",
+    "minnow train train.tsv --test test.tsv --label-column stars --out runs/stars",
+)
+SETTINGS = "In place of the recipe's own settings"
+RECIPE = "How the model is built: wide_deep (phrases beside an LSTM) or stacked (LSTMs alone)."
+
+
+def setting(name: str, metavar: str, help_text: str, **limits: Any) -> Any:
+    """Return an option that replaces a setting of the recipe where the user gives it."""
+    return option(name, metavar, help_text, "the recipe's", rich_help_panel=SETTINGS, **limits)
+
+
+def complete_recipe() -> list[str]:
+    """Return the names of the recipes."""
+    from training.recipe import list_recipes
+
+    return list_recipes()
+
+
+def read_recipe(name: str | None) -> str | None:
+    """Return the name of a recipe that there is."""
+    if name is not None and name not in (recipes := complete_recipe()):
+        raise typer.BadParameter(f"{name!r} is no recipe, wanted {' or '.join(recipes)}")
+    return name
+
+
+def read_units(text: str | None) -> tuple[int, ...] | None:
+    """Return the hidden units of each layer: "64,32" -> (64, 32)."""
+    if text is None:
+        return None
+    parts = text.split(",")
+    if not all(part.isascii() and part.isdigit() and int(part) for part in parts):
+        raise typer.BadParameter(f"{text!r}: wanted whole numbers, commas between, such as 64,32")
+    return tuple(int(part) for part in parts)
+
+
+Out = Annotated[Path, option("--out", "RUN", "Folder of the run to write.")]
+GroupColumn = Annotated[
+    str | None,
+    option(
+        "--group-column",
+        "NAME",
+        "Column whose equal rows stay on one side of the split, such as a film's id.",
+        "every row for itself",
+    ),
+]
+Dev = Annotated[
+    Path | None,
+    option("--dev", "FILE", "Rows that tell when to stop, as DATA has them.", "a part of DATA"),
+]
+Test = Annotated[
+    Path | None,
+    option(
+        "--test", "FILE", "Rows for the reported figures, as DATA has them.", "the rows of --dev"
+    ),
+]
+Recipe = Annotated[
+    str | None,
+    option(
+        "--recipe",
+        "NAME",
+        RECIPE,
+        "wide_deep",
+        autocompletion=complete_recipe,
+        callback=read_recipe,
+    ),
+]
+Quick = Annotated[bool, flag("--quick", "Take a first look in a few epochs.")]
+Force = Annotated[bool, flag("--force", "Replace the run in RUN, or start it anew.")]
+
+Seed = Annotated[
+    int | None, setting("--seed", "N", "Seed of the split, the weights and the order.")
+]
+DevFraction = Annotated[
+    float | None,
+    setting("--dev-fraction", "SHARE", "Share of DATA that tells when to stop.", parser=read_share),
+]
+VocabSize = Annotated[
+    int | None, setting("--vocab-size", "N", "Most words of the tokenizer.", min=3)
+]
+MaxLength = Annotated[
+    int | None, setting("--max-length", "N", "Tokens of a text that are read.", min=1)
+]
+EmbeddingDim = Annotated[
+    int | None, setting("--embedding-dim", "N", "Width of the word vectors.", min=1)
+]
+Units = Annotated[
+    str | None,
+    setting("--units", "N,N", "Hidden units of each LSTM layer.", callback=read_units),
+]
+DropoutRate = Annotated[
+    float | None,
+    setting(
+        "--dropout-rate", "SHARE", "Share of activations zeroed in training.", parser=read_share
+    ),
+]
+TokenDropoutRate = Annotated[
+    float | None,
+    setting(
+        "--token-dropout-rate", "SHARE", "Share of tokens zeroed in training.", parser=read_share
+    ),
+]
+LearningRate = Annotated[
+    float | None, setting("--learning-rate", "RATE", "Highest learning rate of AdamW.", min=0)
+]
+WeightDecay = Annotated[
+    float | None, setting("--weight-decay", "RATE", "Weight decay of AdamW.", min=0)
+]
+BatchSize = Annotated[int | None, setting("--batch-size", "N", "Texts in one step.", min=1)]
+Epochs = Annotated[int | None, setting("--epochs", "N", "Passes over the training rows.", min=1)]
+MinSteps = Annotated[
+    int | None,
+    setting("--min-steps", "N", "Fewest steps; more epochs where they are fewer.", min=0),
+]
+Patience = Annotated[
+    int | None,
+    setting("--patience", "N", "Epochs without progress that end training; 0: none do.", min=0),
+]
+
+
+def train(
+    context: typer.Context,
+    data: Data,
+    out: Out,
+    text_column: TextColumn = "text",
+    label_column: LabelColumn = "label",
+    group_column: GroupColumn = None,
+    dev: Dev = None,
+    test: Test = None,
+    recipe: Recipe = None,
+    quick: Quick = False,
+    force: Force = False,
+    seed: Seed = None,
+    dev_fraction: DevFraction = None,
+    vocab_size: VocabSize = None,
+    max_length: MaxLength = None,
+    embedding_dim: EmbeddingDim = None,
+    units: Units = None,
+    dropout_rate: DropoutRate = None,
+    token_dropout_rate: TokenDropoutRate = None,
+    learning_rate: LearningRate = None,
+    weight_decay: WeightDecay = None,
+    batch_size: BatchSize = None,
+    epochs: Epochs = None,
+    min_steps: MinSteps = None,
+    patience: Patience = None,
+) -> None:
+    """Train a classifier on labelled texts.
+
+    Training that was stopped goes on when the same command runs again.
+    """
+    from training.data import Sources
+    from training.readers import Columns
+
+    sources = Sources(data, dev, test, Columns(text_column, label_column, group_column))
+    fit_sources(sources, out, recipe, quick, force, read_given(context), context.obj)
+
+
+def read_given(context: typer.Context) -> dict[str, Any]:
+    """Return setting -> value, of those that the user gave."""
+    options: list[Any] = context.command.params
+    values = {o.name: context.params[o.name] for o in options if o.rich_help_panel == SETTINGS}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def fit_sources(
+    sources: Sources,
+    out: Path,
+    recipe: str | None,
+    quick: bool,
+    force: bool,
+    given: dict[str, Any],
+    typed: str,
+) -> None:
+    """Check what was given before TensorFlow is imported, then train and print the figures.
+
+    Args:
+        given: Setting -> value, in place of the recipe's own.
+        typed: The command as it was typed, which the run keeps.
+    """
+    from training.data import read_sources
+    from training.recipe import DEFAULT_RECIPE, load_recipe
+    from training.run_folder import check_free
+    from training.settings import check_given, override
+
+    check_given(given)
+    check_free(out, force)
+    rows = read_sources(sources)
+
+    from minnow.quiet import import_tensorflow
+
+    import_tensorflow()
+    from training.train import train_run
+
+    module = load_recipe(recipe or DEFAULT_RECIPE)
+    settings = override(module.QUICK if quick else module.SETTINGS, given)
+    run = train_run(sources, out, settings, force, typed, rows)
+    metrics = run.metadata["metrics"]
+    print(rows.objective.format_evaluation(metrics.get("test", metrics["dev"])))
+    print(f"\n{run.folder}: done. The report is in {run.folder / 'report.md'}", file=sys.stderr)

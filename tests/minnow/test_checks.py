@@ -1,0 +1,116 @@
+"""What is wrong with paths and data is said before TensorFlow is imported."""
+
+import json
+import os
+import shutil
+
+import pytest
+
+from minnow.cli import main
+from minnow.commands.export import read_size
+from tests.helpers.fresh_python import run_python
+from training.recipe import list_recipes
+
+ROWS = "text,label\ngood,pos\nbad,neg\nfine,pos\ndull,neg\n"
+
+
+@pytest.fixture
+def folder(tmp_path, tiny_bundle):
+    (tmp_path / "rows.csv").write_text(ROWS)
+    (tmp_path / "one_label.csv").write_text("text,label\ngood,pos\nbad,pos\n")
+    (tmp_path / "out").mkdir()
+    shutil.copytree(tiny_bundle, tmp_path / "bundle")
+    (tmp_path / "run").mkdir()
+    for name in ("model.keras", "tokenizer.json", "reference.npz"):
+        (tmp_path / "run" / name).touch()
+    metadata = {"format_version": 1, "command": "minnow train rows.csv --out run"}
+    (tmp_path / "run" / "metadata.json").write_text(json.dumps(metadata))
+    return tmp_path
+
+
+CASES = [
+    ("train nowhere.csv --out new", "nowhere.csv: no such file or folder"),
+    ("train rows.csv --out out", "out: exists already"),
+    ("train rows.csv --out new --label-column stars", "no column 'stars'"),
+    ("train rows.csv --out new --test nowhere.csv", "nowhere.csv: no such file or folder"),
+    ("train one_label.csv --out new", "every row has the label 'pos'"),
+    ("evaluate nowhere rows.csv", "nowhere"),
+    ("evaluate bundle nowhere.csv", "nowhere.csv: no such file or folder"),
+    ("evaluate run rows.csv", "format_version is 1"),
+    ("export nowhere --out new", "nowhere/metadata.json: no such file"),
+    ("export run --out new", "format_version is 1"),
+    ("export run --out bundle", "bundle: exists already"),
+    ("predict --bundle nowhere good", "nowhere/manifest.json: no such file"),
+    ("inspect nowhere", "nowhere/manifest.json: no such file"),
+    ("serve nowhere", "nowhere/manifest.json: no such file"),
+    ("score bundle nowhere.csv --out new.csv", "nowhere.csv: no such file"),
+    ("score nowhere rows.csv --out new.csv", "nowhere/manifest.json: no such file"),
+]
+
+
+def test_mistyped_paths_and_columns_are_one_line_without_tensorflow(folder):
+    code = """
+        import sys
+        from minnow.cli import main
+        for line in sys.argv[1:]:
+            print(line, file=sys.stderr)
+            assert main(line.split()) == 1
+            assert not {"tensorflow", "keras"} & set(sys.modules), line
+    """
+
+    done = run_python(code, *(command for command, _ in CASES), cwd=folder)
+
+    lines = done.stderr.splitlines()
+    assert lines[::2] == [command for command, _ in CASES]
+    for line, (_, message) in zip(lines[1::2], CASES, strict=True):
+        assert line.startswith("minnow: ")
+        assert message in line
+    assert sorted(os.listdir(folder)) == ["bundle", "one_label.csv", "out", "rows.csv", "run"]
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [["--epochs", "0"], ["--batch-size", "0"], ["--dropout-rate", "1.5"], ["--recipe", "nothing"]],
+)
+def test_a_setting_out_of_range_is_wrong_usage(flags, folder, capsys):
+    assert main(["train", str(folder / "rows.csv"), "--out", str(folder / "new"), *flags]) == 2
+
+    assert capsys.readouterr().err.startswith(f"minnow: Invalid value for '{flags[0]}': ")
+
+
+def test_help_names_every_recipe(capsys):
+    main(["train", "--help"])
+
+    text = " ".join(capsys.readouterr().out.split())
+    assert [name for name in list_recipes() if f"{name} (" not in text] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "size_bytes"), [("1MB", 10**6), ("0.35mb", 350_000), ("350kB", 350_000), ("9b", 9)]
+)
+def test_size_has_a_unit(text, size_bytes):
+    assert read_size(text) == size_bytes
+
+
+@pytest.mark.parametrize("text", ["1", "MB", "0kB", "1GB", "1 M", "nanB", "infMB"])
+def test_size_without_unit_is_wrong_usage(text, capsys):
+    assert main(["export", "run", "--out", "bundle", "--max-size", text]) == 2
+
+    assert "is no size, wanted one such as 1MB or 350kB" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_tensorflow_is_imported_without_a_word():
+    code = """
+        import os
+        os.environ.pop("TF_CPP_MIN_LOG_LEVEL", None)
+        from minnow.quiet import import_tensorflow
+        import_tensorflow()
+        import keras, sys
+        print("loaded", "tensorflow" in sys.modules, file=sys.stderr)
+        keras.ops.zeros((2, 2))
+    """
+
+    done = run_python(code)
+
+    assert done.stderr == "loaded True\n"
