@@ -7,7 +7,6 @@ the metadata's `labels`.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,18 +17,15 @@ from handler.http.messages import (
     Response,
     dump_json,
     json_response,
-    parse_json,
 )
 from handler.http.operation import Answer, Note, Operation, predict
 from handler.http.problems import protocol_error
 from handler.http.schemas import PARAMETERS, STRING, Schema, make_array, make_object, refer
+from handler.http.tensors import HEADER_LENGTH, OCTETS, move_out, read_texts, split_body
 from handler.inference.classifier import Prediction
 from handler.inference.models import Model
-from handler.inference.requests import name_type, read_parameters
+from handler.inference.requests import read_parameters
 from handler.inference.tasks import Tensor
-
-HEADER_LENGTH = "inference-header-content-length"
-OCTETS = "application/octet-stream"
 
 
 def server_metadata(model: Model, request: Request) -> Response:
@@ -79,8 +75,8 @@ def model_metadata(model: Model, request: Request) -> Response:
 
 
 def infer(model: Model, request: Request) -> Response:
-    document, tail = _split_body(request)
-    texts = _read_texts(document.get("inputs"), tail)
+    document, tail = split_body(request)
+    texts = read_texts(document.get("inputs"), tail)
     request_id = document.get("id", "")
     if not isinstance(request_id, str) or not _is_unicode(request_id):
         raise InvalidInput("id: wanted a string of Unicode text", field="id")
@@ -95,7 +91,7 @@ def infer(model: Model, request: Request) -> Response:
     if request_id:
         answer["id"] = request_id
     chunks = [
-        _move_out(tensor)
+        move_out(tensor)
         for tensor, (_, is_binary) in zip(tensors, requested, strict=True)
         if is_binary
     ]
@@ -104,79 +100,6 @@ def infer(model: Model, request: Request) -> Response:
     header = dump_json(answer)
     headers = {HEADER_LENGTH: str(len(header))}
     return Response(200, b"".join([header, *chunks]), OCTETS, headers)
-
-
-def _split_body(request: Request) -> tuple[dict[str, Any], bytes]:
-    """Return the JSON object and the binary tail, empty unless the header gives a length."""
-    length = request.headers.get(HEADER_LENGTH)
-    end = len(request.body)
-    if length is not None:
-        # A length of thousands of digits would be slow to read, one below 0 would cut from behind.
-        if not (length.isascii() and length.isdigit() and len(length) < 10 and int(length) <= end):
-            raise InvalidInput(f"{HEADER_LENGTH}: wanted 0 to {end}, the body's length", status=400)
-        end = int(length)
-    document = parse_json(request.body[:end])
-    if not isinstance(document, dict):
-        raise InvalidInput(f"the request is {name_type(document)}, wanted a JSON object")
-    return document, request.body[end:]
-
-
-def _read_texts(inputs: object, tail: bytes) -> list[str]:
-    if not isinstance(inputs, list) or len(inputs) != 1 or not isinstance(inputs[0], dict):
-        raise InvalidInput('inputs: wanted an array of one tensor, "text"', field="inputs")
-    tensor = inputs[0]
-    if tensor.get("name") != "text" or tensor.get("datatype") != "BYTES":
-        raise InvalidInput(
-            'inputs[0]: wanted the name "text" and the datatype "BYTES"', field="inputs[0]"
-        )
-    size = read_parameters(tensor, "inputs[0].parameters").get("binary_data_size")
-    if size is None:
-        texts = _flatten(tensor.get("data"))
-    elif isinstance(size, bool) or not isinstance(size, int) or size != len(tail):
-        field = "inputs[0].parameters.binary_data_size"
-        raise InvalidInput(f"{field}: wanted {len(tail)}, the bytes after the JSON", field=field)
-    else:
-        texts = _decode_bytes(tail)
-    shape = tensor.get("shape")
-    if shape not in ([len(texts)], [len(texts), 1]):
-        field = "inputs[0].shape"
-        raise InvalidInput(f"{field}: wanted [{len(texts)}], the number of texts", field=field)
-    return texts
-
-
-def _flatten(data: object) -> list[Any]:
-    if not isinstance(data, list):
-        raise InvalidInput(
-            f"inputs[0].data is {name_type(data)}, wanted an array of strings",
-            field="inputs[0].data",
-        )
-    return [
-        item[0] if isinstance(item, list) and len(item) == 1 else item for item in data
-    ]  # [["a"], ["b"]] is what shape [2, 1] may look like
-
-
-def _decode_bytes(tail: bytes) -> list[str]:
-    """Return the strings of `length (4 bytes, little endian), UTF-8, length, ...`."""
-    texts: list[str] = []
-    start = 0
-    while start < len(tail):
-        end = start + 4 + int.from_bytes(tail[start : start + 4], "little")
-        if start + 4 > len(tail) or end > len(tail):
-            raise InvalidInput(
-                f"inputs[0]: element {len(texts)} ends after the body",
-                status=400,
-                field="inputs[0]",
-            )
-        try:
-            texts.append(tail[start + 4 : end].decode("utf-8"))
-        except UnicodeDecodeError as error:
-            raise InvalidInput(
-                f"inputs[0]: element {len(texts)} is not UTF-8 (byte {error.start})",
-                status=400,
-                field="inputs[0]",
-            ) from None
-        start = end
-    return texts
 
 
 def _read_outputs(
@@ -214,18 +137,6 @@ def _make_output(model: Model, tensor: Tensor, predictions: Sequence[Prediction]
         "shape": [len(predictions), *width],
         "data": data,
     }
-
-
-def _move_out(tensor: dict[str, Any]) -> bytes:
-    """Return the tensor's data in binary, and leave its size in its place."""
-    data = tensor.pop("data")
-    if tensor["datatype"] == "FP32":
-        encoded = struct.pack(f"<{len(data)}f", *data)
-    else:
-        elements = [element.encode() for element in data]
-        encoded = b"".join(struct.pack("<I", len(element)) + element for element in elements)
-    tensor["parameters"] = {"binary_data_size": len(encoded)}
-    return encoded
 
 
 def _is_unicode(text: str) -> bool:
