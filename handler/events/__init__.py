@@ -18,7 +18,7 @@ from typing import Any
 
 from handler.errors import HandlerError, InvalidInput
 from handler.events.resources import Invocation, Resources
-from handler.inference.monitor import Exchange
+from handler.inference.exchange import Exchange
 
 KNOWN_EVENTS = (
     "a direct call with text or texts, a list or Items of them (Step Functions), SQS, SNS, "

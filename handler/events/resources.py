@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from handler.aws import make_client
 from handler.errors import HandlerError
 from handler.event_settings import EventSettings
+from handler.inference.exchange import Exchange
 from handler.inference.models import Model
-from handler.inference.monitor import Exchange
 
 if TYPE_CHECKING:
     from handler.sinks.sink import Sink

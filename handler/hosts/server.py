@@ -17,7 +17,8 @@ from handler.errors import ArtefactError, HandlerError, SettingsError
 from handler.http.service import Service
 from handler.inference.classifier import CPU
 from handler.inference.models import Models, load_models
-from handler.inference.monitor import Monitor, Prometheus, dump_line
+from handler.inference.monitor import Monitor, dump_line
+from handler.inference.prometheus import Prometheus
 from handler.settings import Settings, read_settings
 
 SAGEMAKER_MODEL = Path("/opt/ml/model")

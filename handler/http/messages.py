@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from handler.errors import InvalidInput
-from handler.inference.monitor import Exchange
+from handler.inference.exchange import Exchange
 
 JSON = "application/json"
 # Bodies of these types are text: a Lambda reply carries them as they are, all others in base64.

@@ -12,7 +12,8 @@ from handler.http.app import create_app
 from handler.http.messages import Request
 from handler.http.service import Service
 from handler.inference.models import Model, Models
-from handler.inference.monitor import Monitor, Prometheus
+from handler.inference.monitor import Monitor
+from handler.inference.prometheus import Prometheus
 from handler.settings import HttpSettings, Limits, Settings
 
 LIMITS = Limits(max_texts=4, max_characters=100, max_body_bytes=2000, max_explained_tokens=8)

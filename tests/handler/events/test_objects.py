@@ -18,7 +18,7 @@ from pyarrow import parquet
 from handler.errors import DeliveryError, HandlerError, InvalidInput
 from handler.events import answer_event
 from handler.events.resources import Resources
-from handler.inference.monitor import Exchange
+from handler.inference.exchange import Exchange
 from handler.objects.upload import PART_BYTES
 from tests.helpers.aws import MakeResources, load_event
 from tests.helpers.tables import read_csv, read_jsonl, read_parquet

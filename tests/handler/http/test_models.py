@@ -7,7 +7,8 @@ import pytest
 
 from handler.http.service import Service
 from handler.inference.models import load_models
-from handler.inference.monitor import Monitor, Prometheus
+from handler.inference.monitor import Monitor
+from handler.inference.prometheus import Prometheus
 from handler.settings import Settings
 from tests.helpers.http_service import caller
 

@@ -20,7 +20,8 @@ from handler.http.lambda_http import LambdaHttp
 from handler.http.operations import OPERATIONS
 from handler.http.service import Service
 from handler.inference.classifier import load_classifier
-from handler.inference.monitor import Monitor, Prometheus
+from handler.inference.monitor import Monitor
+from handler.inference.prometheus import Prometheus
 from handler.settings import Settings
 from tests.helpers.http_events import make_event, read_reply
 from tests.helpers.http_service import LIMITS, make_models

@@ -12,7 +12,7 @@ from handler.http.auth import RateLimit
 from handler.http.compression import accepts_gzip
 from handler.http.messages import Refusal
 from handler.http.operations import OPERATIONS
-from handler.inference.monitor import BUCKETS_MS
+from handler.inference.prometheus import BUCKETS_MS
 from handler.settings import Limits
 from tests.helpers.http_cases import ANSWERS, HOSTILE, PLACES, REFUSALS, name_case
 from tests.helpers.http_service import caller

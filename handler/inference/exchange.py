@@ -1,0 +1,77 @@
+"""An exchange: one request or event, and what was answered, as the monitor sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from handler.inference.classifier import Prediction
+    from handler.inference.tasks import Task
+
+COUNTS = ("texts", "truncated", "tokens", "unknown_tokens")
+
+
+@dataclass
+class Exchange:
+    """What is worth knowing of one request or event, and of what was answered.
+
+    Args:
+        request_id: The client's own id, or the platform's.
+        operation: The operation's name, or the event's source; "none" where nothing was found.
+        model: Name of the model that was asked.
+        method: Of HTTP; empty: this is an event.
+        status: Of HTTP.
+        records: Of an event.
+        failed_records: Of these.
+        latency_ms: From the parsed request to the finished answer.
+        caller: Name of the API key.
+        problem: Why it was refused or failed.
+        labels: Predicted label -> number of texts.
+    """
+
+    request_id: str
+    operation: str = "none"
+    model: str = ""
+    method: str = ""
+    status: int = 0
+    records: int = 0
+    failed_records: int = 0
+    latency_ms: float = 0.0
+    caller: str = ""
+    problem: str = ""
+    texts: int = 0
+    truncated: int = 0
+    tokens: int = 0
+    unknown_tokens: int = 0
+    labels: dict[str, int] = field(default_factory=dict)
+
+    def count(self, task: Task, predictions: Sequence[Prediction]) -> None:
+        """Add what was predicted."""
+        self.texts += len(predictions)
+        for prediction in predictions:
+            self.truncated += prediction.truncated
+            self.tokens += prediction.num_tokens
+            self.unknown_tokens += prediction.num_tokens - prediction.known_tokens
+            for label in task.predicted_labels(prediction.outputs):
+                self.labels[label] = self.labels.get(label, 0) + 1
+
+    def describe(self) -> dict[str, Any]:
+        """Return the log line's fields."""
+        line: dict[str, Any] = {"level": "info", "message": "request"}
+        line |= {"request_id": self.request_id, "operation": self.operation}
+        if self.method:
+            line |= {"method": self.method, "status": self.status}
+            line["level"] = "error" if self.status >= 500 else "info"
+        else:
+            line |= {"records": self.records, "failed_records": self.failed_records}
+            line["level"] = "warning" if self.failed_records else "info"
+            line["level"] = "error" if self.problem else line["level"]
+            line["message"] = "event"
+        line["latency_ms"] = round(self.latency_ms, 3)
+        line |= {name: getattr(self, name) for name in COUNTS}
+        for name in ("labels", "caller", "problem"):
+            if value := getattr(self, name):
+                line[name] = value
+        return line
