@@ -49,18 +49,23 @@ def check_nodes(model: onnx.ModelProto, num_layers: Mapping[str, int]) -> dict[s
             `count_recurrent_layers`.
 
     Raises:
-        ExportError: Not as many fused nodes as layers, or a Loop, Scan or If.
+        ExportError: Not as many fused nodes as layers, or a Loop, Scan or If; names the kinds
+            that are not complete, or all where none is to blame.
     """
     census = Counter(node.op_type for node in model.graph.node)
     loops = {op_type: census[op_type] for op_type in FORBIDDEN if census[op_type]}
-    for kind in RECURRENT_KINDS:
-        found, wanted = sum(census[name] for name in kind.NODE_TYPES), num_layers[kind.NAME]
-        if found != wanted or loops:
-            raise ExportError(
-                f"the graph has {found} fused {kind.NAME} nodes and {loops or 'no loops'}, wanted "
-                f"{wanted} and no Loop, Scan or If. Use {kind.NAME} layers with their default "
-                "activations."
-            )
+    found = {
+        kind.NAME: sum(census[op_type] for op_type in kind.NODE_TYPES) for kind in RECURRENT_KINDS
+    }
+    wrong = [name for name in found if found[name] != num_layers[name]]
+    if wrong or loops:
+        named = wrong or list(found)
+        counts = ", ".join(f"{found[name]} fused {name} nodes" for name in named)
+        wanted = ", ".join(str(num_layers[name]) for name in named)
+        raise ExportError(
+            f"the graph has {counts} and {loops or 'no loops'}, wanted {wanted} and no Loop, Scan "
+            f"or If. Use {' or '.join(named)} layers with their default activations."
+        )
     return dict(sorted(census.items()))
 
 

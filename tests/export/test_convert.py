@@ -1,6 +1,7 @@
 """The float32 graph computes what Keras computes, whatever stands beside a text in its batch."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from keras import layers
 from onnx import numpy_helper
 
+from export import verify
 from export.convert import convert_model, count_recurrent_layers
 from export.errors import ExportError
 from export.optimize import optimize_model
@@ -93,7 +95,7 @@ def test_census_has_one_fused_node_a_layer_and_no_loop(converted):
         if precision == "int8":
             finished = optimize_model(quantize_model(finished))
         census = check_nodes(finished, count_recurrent_layers(model))
-        assert count_recurrent_layers(model) == {"LSTM": census[op_type]}
+        assert count_recurrent_layers(model)["LSTM"] == census[op_type]
         assert census[op_type] == len(case.units)
         assert {"Loop", "Scan", "If"} & set(census) == set()
 
@@ -177,17 +179,32 @@ def test_model_that_becomes_a_loop_is_refused():
         check_nodes(convert_model(model), count_recurrent_layers(model))
 
 
-def test_loop_beside_a_fused_lstm_is_refused():
+@pytest.mark.parametrize(
+    ("num_layers", "counted", "wanted", "named"),
+    [
+        ({"LSTM": 1, "Other": 1}, "0 fused Other nodes", "1", "Other"),
+        ({"LSTM": 2, "Other": 0}, "1 fused LSTM nodes", "2", "LSTM"),
+        (
+            {"LSTM": 1, "Other": 0},
+            "1 fused LSTM nodes, 0 fused Other nodes",
+            "1, 0",
+            "LSTM or Other",
+        ),
+    ],
+)
+def test_loop_beside_a_fused_lstm_is_refused(monkeypatch, num_layers, counted, wanted, named):
+    kinds = [SimpleNamespace(NAME=name, NODE_TYPES=(name,)) for name in num_layers]
+    monkeypatch.setattr(verify, "RECURRENT_KINDS", kinds)
     graph = onnx.ModelProto()
     graph.graph.node.add(op_type="LSTM")
     graph.graph.node.add(op_type="Loop")
 
     with pytest.raises(ExportError) as caught:
-        check_nodes(graph, {"LSTM": 1})
+        check_nodes(graph, num_layers)
 
     assert str(caught.value) == (
-        "the graph has 1 fused LSTM nodes and {'Loop': 1}, wanted 1 and no Loop, Scan or If. "
-        "Use LSTM layers with their default activations."
+        f"the graph has {counted} and {{'Loop': 1}}, wanted {wanted} and no Loop, Scan or If. "
+        f"Use {named} layers with their default activations."
     )
 
 

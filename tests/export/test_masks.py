@@ -10,7 +10,7 @@ from keras import layers, ops
 
 from export.convert import convert_model
 from export.errors import ExportError
-from export.masks import check_masks
+from export.masks import RECURRENT, check_masks
 from tests.helpers.small_models import ROWS, build, open_session, pad, run_keras, run_onnx
 
 pytestmark = [
@@ -151,8 +151,8 @@ def test_message_names_the_layer_what_reached_it_and_what_to_do(tmp_path):
 
     assert refused(model, tmp_path) == (
         "average (GlobalAveragePooling1D): a mask reaches it from words (Embedding), and only "
-        "LSTM layers are exported with a mask. Train without masks (mask_zero=False), or compute "
-        "with keras.ops from `token_ids != 0` what they should leave out."
+        f"{RECURRENT} layers are exported with a mask. Train without masks (mask_zero=False), or "
+        "compute with keras.ops from `token_ids != 0` what they should leave out."
     )
 
 
@@ -160,14 +160,14 @@ def test_message_names_the_layer_what_reached_it_and_what_to_do(tmp_path):
     ("class_name", "body"),
     [
         ("Attention", lambda x: pooled(layers.Attention(name="reader")([x, x]))),
-        ("Bidirectional", lambda x: layers.Bidirectional(layers.GRU(3), name="reader")(x)),
-        ("GRU", lambda x: layers.GRU(3, name="reader")(x)),
+        ("Bidirectional", lambda x: layers.Bidirectional(layers.SimpleRNN(3), name="reader")(x)),
         ("Maximum", lambda x: pooled(layers.Maximum(name="reader")([x, x]))),
         (
             "MultiHeadAttention",
             lambda x: pooled(layers.MultiHeadAttention(2, 2, name="reader")(x, x)),
         ),
         ("Multiply", lambda x: lstm()(layers.Multiply(name="reader")([x, x]))),
+        ("SimpleRNN", lambda x: layers.SimpleRNN(3, name="reader")(x)),
         ("Softmax", lambda x: pooled(layers.Softmax(name="reader")(x))),
         (
             "TimeDistributed",
@@ -179,7 +179,7 @@ def test_mask_that_another_layer_reads_is_refused(class_name, body, tmp_path):
     model = build(lambda ids, words: body(words(ids)))
 
     assert refused(model, tmp_path).startswith(
-        f"reader ({class_name}): a mask reaches it from words (Embedding), and only LSTM layers"
+        f"reader ({class_name}): a mask reaches it from words (Embedding), and only {RECURRENT} "
     )
 
 

@@ -256,7 +256,7 @@ def test_ids_without_padding_and_unknown_are_refused():
 @pytest.mark.parametrize(
     ("body", "owner", "reason"),
     [
-        (lambda x: layers.GRU(3)(x), "words", r"gru\w* \(GRU\) reads them"),
+        (lambda x: layers.SimpleRNN(3)(x), "words", r"simple_rnn\w* \(SimpleRNN\) reads them"),
         (
             lambda x: layers.Bidirectional(layers.LSTM(3), merge_mode="sum", name="both")(x),
             "words",
