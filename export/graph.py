@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -157,8 +157,8 @@ class Graph:
         return outputs[0]
 
     def redirect(self, old: str, new: str) -> None:
-        """Let everything that reads `old` read `new`."""
-        for node in self.proto.node:
+        """Let everything that reads `old` read `new`, the inner graphs of Loops included."""
+        for node in _with_inner_nodes(self.proto.node):
             for index, name in enumerate(node.input):
                 if name == old:
                     node.input[index] = new
@@ -195,10 +195,16 @@ class Graph:
 
 def _names_read(node: NodeProto) -> Iterator[str]:
     """Yield the edges that `node` reads, those that its inner graphs (a Loop's) read included."""
-    yield from node.input
-    for item in node.attribute:
-        for inner in item.g.node:
-            yield from _names_read(inner)
+    for each in _with_inner_nodes([node]):
+        yield from each.input
+
+
+def _with_inner_nodes(nodes: Iterable[NodeProto]) -> Iterator[NodeProto]:
+    """Yield each node, and those of its inner graphs."""
+    for node in nodes:
+        yield node
+        for item in node.attribute:
+            yield from _with_inner_nodes(item.g.node)
 
 
 def attribute(node: NodeProto, name: str) -> Any:
