@@ -10,7 +10,7 @@ import keras
 from keras import layers
 
 from training.data import Encoded
-from training.encoders import lstm
+from training.encoders import read_forward
 from training.fit import fit
 from training.recipe import History, SmallerVocabulary, Stages
 from training.settings import Settings
@@ -27,7 +27,7 @@ def build_model(settings: Settings, vocab_size: int, objective: Objective) -> ke
     """Return the model: `token_ids` (batch, length) -> `outputs` (batch, num_outputs)."""
     token_ids = keras.Input((None,), dtype="int32", name="token_ids")
     hidden = layers.Embedding(vocab_size, settings.embedding_dim, mask_zero=True)(token_ids)
-    hidden = lstm(hidden, settings.units, settings.dropout_rate)
+    hidden = read_forward(hidden, settings.units, settings.dropout_rate)
     if settings.dropout_rate:
         hidden = layers.Dropout(settings.dropout_rate)(hidden)
     logits = layers.Dense(objective.num_logits, name="logits")(hidden)

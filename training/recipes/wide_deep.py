@@ -24,7 +24,7 @@ from scipy.optimize import minimize
 from training import word_vectors
 from training.blocks import phrases, segments
 from training.data import Encoded
-from training.encoders import bidirectional_lstm
+from training.encoders import read_both_ways
 from training.fit import fit, make_predictor
 from training.recipe import History, SmallerVocabulary, Stages
 from training.settings import Settings
@@ -67,7 +67,7 @@ def build_model(settings: Settings, vocab_size: int, objective: Objective) -> ke
     token_ids = keras.Input((None,), dtype="int32", name="token_ids")
     num_buckets = phrases.count_buckets(num_logits, settings.table_bytes)
     wide = phrases.phrase_logits(token_ids, vocab_size, num_buckets, num_logits)
-    deep = segments.read_segments(token_ids, settings, vocab_size, bidirectional_lstm)
+    deep = segments.read_segments(token_ids, settings, vocab_size, read_both_ways)
     deep = layers.Dropout(settings.dropout_rate)(deep)
     deep = layers.Dense(num_logits, name=DEEP)(deep)
     both = layers.Concatenate(name=BOTH)([wide, deep])
