@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,18 @@ from training.tokenizer import encode_texts
 
 @dataclass(frozen=True)
 class Sources:
-    """Where the rows come from; without `dev` a part of `train` is held out."""
+    """Where the rows come from, and what is known of them.
+
+    Args:
+        dev: None: a part of `train` is held out.
+        task: The task's `kind` and fields, as far as they are given; the labels tell the rest.
+    """
 
     train: Path
     dev: Path | None = None
     test: Path | None = None
     columns: Columns = Columns()
+    task: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -90,13 +96,14 @@ def read_sources(sources: Sources) -> Data:
 
     Raises:
         DataError: A file cannot be read, or its labels cannot be learned.
+        SettingsError: There is no such task.
     """
     train = read_dataset(sources.train, sources.columns)
     dev, test = (
         read_dataset(path, sources.columns) if path is not None else None
         for path in (sources.dev, sources.test)
     )
-    objective = make_objective(find_task(train.labels))
+    objective = make_objective(find_task(train.labels, sources.task))
     objective.check(train, *(other for other in (dev, test) if other is not None))
     return Data(train, dev, test, sources.columns, objective)
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handler.inference.tasks import SingleLabel, Task
-from training.errors import DataError
+from training.errors import DataError, SettingsError
 from training.metrics import calibration_error, count_confusions, headline, measure_classes
 from training.readers import Dataset
 
@@ -36,12 +36,25 @@ class Objective(Protocol):
         score_name: The figure of `evaluate` that is the mean of `row_scores`.
     """
 
+    def __init__(self, task: Any) -> None: ...
     @property
     def task(self) -> Task: ...
     @property
     def num_logits(self) -> int: ...
     @property
     def score_name(self) -> str: ...
+
+    @staticmethod
+    def find_task(labels: Sequence[str], given: Mapping[str, Any]) -> Task:
+        """Return the task that rows with these labels are.
+
+        Args:
+            labels: Of the training rows, not yet checked.
+            given: Fields of the task that need not be found.
+
+        Raises:
+            SettingsError: A field that cannot be given.
+        """
 
     @property
     def loss(self) -> Callable[[Any, Any], Any]:
@@ -122,6 +135,13 @@ class SingleLabelObjective:
     def __init__(self, task: SingleLabel) -> None:
         self.task = task
         self.num_logits = 1 if task.num_outputs == 2 else task.num_outputs
+
+    @staticmethod
+    def find_task(labels: Sequence[str], given: Mapping[str, Any]) -> SingleLabel:
+        """Return the choice between all labels, sorted: ["pos", "neg", "pos"] -> neg or pos."""
+        if given:
+            raise SettingsError(f"the task {SingleLabel.kind} takes no {', '.join(given)}.")
+        return SingleLabel(sorted(set(labels)))
 
     @property
     def loss(self) -> Callable[[Any, Any], Any]:
@@ -256,7 +276,7 @@ class SingleLabelObjective:
         return {"Confusion matrix": "confusion_matrix.png"}
 
 
-OBJECTIVES: Mapping[str, Callable[[Any], Objective]] = {SingleLabel.kind: SingleLabelObjective}
+OBJECTIVES: Mapping[str, type[Objective]] = {SingleLabel.kind: SingleLabelObjective}
 
 
 def make_objective(task: Task) -> Objective:
@@ -264,6 +284,17 @@ def make_objective(task: Task) -> Objective:
     return OBJECTIVES[task.kind](task)
 
 
-def find_task(labels: Sequence[str]) -> Task:
-    """Return the task that rows with these labels are: ["pos", "neg", "pos"] -> neg or pos."""
-    return SingleLabel(sorted(set(labels)))
+def find_task(labels: Sequence[str], given: Mapping[str, Any] | None = None) -> Task:
+    """Return the task that rows with these labels are: ["pos", "neg", "pos"] -> neg or pos.
+
+    Args:
+        given: What is known of the task: its `kind`, by default a single label, and fields of it.
+
+    Raises:
+        SettingsError: No such kind of task in this build, or it takes no such field.
+    """
+    fields = {"kind": SingleLabel.kind, **(given or {})}
+    kind = fields.pop("kind")
+    if kind not in OBJECTIVES:
+        raise SettingsError(f"there is no task {kind!r}, wanted {', '.join(OBJECTIVES)}.")
+    return OBJECTIVES[kind].find_task(labels, fields)

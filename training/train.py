@@ -32,7 +32,7 @@ from training.tokenizer import PAD_ID, UNKNOWN_ID, encode_texts, train_tokenizer
 
 REFERENCE_ROWS = 64
 LIBRARIES = ("tensorflow", "keras", "numpy", "tokenizers", "minnow-maas")
-STARTED = "started.json"  # settings and data of the work in progress
+STARTED = "started.json"  # settings, data and task of the work in progress
 
 
 def train_run(
@@ -60,7 +60,11 @@ def train_run(
     check_free(out, force)
     data = data or read_sources(sources)
     partial = out.with_name(f"{out.name}.partial")
-    wanted = {"settings": dataclasses.asdict(settings), "data": data.describe()}
+    wanted = {
+        "settings": dataclasses.asdict(settings),
+        "data": data.describe(),
+        "task": data.objective.task.describe(),
+    }
     _claim_partial(partial, wanted, force)
     _train(partial, data, settings, command, started)
     if out.exists():

@@ -10,7 +10,7 @@ import pytest
 
 from handler.inference.tasks import SingleLabel
 from tests.helpers.objectives import single_label
-from training.errors import DataError
+from training.errors import DataError, SettingsError
 from training.readers import Dataset
 from training.tasks import SingleLabelObjective, find_task, make_objective
 
@@ -37,6 +37,18 @@ def test_target_is_one_in_the_column_of_the_label():
 
     np.testing.assert_array_equal(targets, [[0, 1], [1, 0]])
     assert targets.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"kind": "ranking"}, "there is no task 'ranking', wanted single-label"),
+        ({"separator": "|"}, "the task single-label takes no separator."),
+    ],
+)
+def test_a_task_that_cannot_be_given_is_refused(given, message):
+    with pytest.raises(SettingsError, match=message):
+        find_task(["neg", "pos"], given)
 
 
 @pytest.mark.parametrize(("num_labels", "num_logits"), [(2, 1), (3, 3)])
