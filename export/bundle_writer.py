@@ -11,9 +11,14 @@ from typing import Any
 
 from export.errors import ExportError
 from handler.files import write_json
-from handler.inference.bundle import FORMAT_VERSION, MANIFEST, TOKENIZER, unpack_tokenizer
+from handler.inference.bundle import (
+    FORMAT_VERSION,
+    MANIFEST,
+    TOKENIZER,
+    read_bundle,
+    unpack_tokenizer,
+)
 from handler.inference.classifier import Classifier, load_classifier
-from handler.inference.tasks import read_task
 
 GOLDEN_WORDS = 24
 
@@ -32,7 +37,8 @@ def write_bundle(
         manifest: Its fields but for `format_version`, `golden` and `files`.
         check: Gets the classifier over the written files; what it returns joins the manifest's
             metrics, what it raises leaves no bundle.
-        golden_atol: Largest difference of a golden output on another machine.
+        golden_atol: Largest difference of a golden output on another machine, as a share of the
+            task's `output_scale`.
     """
     temporary = out.with_name(f".{out.name}.partial")
     shutil.rmtree(temporary, ignore_errors=True)
@@ -45,8 +51,8 @@ def write_bundle(
             **manifest,
             "golden": {
                 "text": make_golden_text(unpack_tokenizer(files[TOKENIZER])[1]),
-                "outputs": [0.0] * read_task(manifest["task"]).num_outputs,
-                "atol": 1.0,
+                "outputs": [],  # to be computed by what was written
+                "atol": 0.0,
             },
             "files": {
                 name: {"sha256": hashlib.sha256(content).hexdigest(), "size_bytes": len(content)}
@@ -54,10 +60,11 @@ def write_bundle(
             },
         }
         write_json(temporary / MANIFEST, manifest)
-        classifier = load_classifier(temporary)
+        classifier = Classifier(read_bundle(temporary))
         golden = classifier.predict_outputs([manifest["golden"]["text"]])[0]
-        manifest["golden"]["outputs"] = [round(float(value), 6) for value in golden]
-        manifest["golden"]["atol"] = golden_atol
+        scale = classifier.task.output_scale
+        manifest["golden"]["outputs"] = [round(float(value / scale), 6) * scale for value in golden]
+        manifest["golden"]["atol"] = golden_atol * scale
         manifest["metrics"] = {**manifest["metrics"], **check(classifier)}
         write_json(temporary / MANIFEST, manifest)
         load_classifier(temporary)  # as the handler will, golden text included

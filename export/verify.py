@@ -23,7 +23,7 @@ class Tolerance:
     """How far a bundle may be from Keras on the reference rows.
 
     Args:
-        max_gap: Largest difference of an output.
+        max_gap: Largest difference of an output, as a share of the task's `output_scale`.
         max_changed: Share of rows that may get another answer, of those whose answer stands for
             every change within `max_gap`; a row on the fence may fall to either side.
     """
@@ -85,18 +85,19 @@ def verify_outputs(classifier: Classifier, run: Run, tolerance: Tolerance) -> di
         "one row": np.vstack([classifier.run([ids]) for ids in rows]),
         "all rows": _run_padded(classifier, token_ids),
     }
-    is_decided = run.task.margins(expected) > tolerance.max_gap
+    max_gap = tolerance.max_gap * run.task.output_scale
+    is_decided = run.task.margins(expected) > max_gap
     figures = {"max_gap": 0.0, "answers_changed": 0.0}
     for batch, found in results.items():
         gaps = np.abs(found - expected).max(axis=1)
         worst = int(gaps.argmax())
         is_changed = ~run.task.same_answers(found, expected)
         share = float((is_changed & is_decided).mean())
-        if not gaps[worst] <= tolerance.max_gap or share > tolerance.max_changed:
+        if not gaps[worst] <= max_gap or share > tolerance.max_changed:
             raise ToleranceError(
                 f"{run.folder / REFERENCE}: in a batch of {batch}, row {worst} "
-                f"({len(rows[worst])} tokens) is off by {gaps[worst]:.4f} (at most "
-                f"{tolerance.max_gap} is allowed), and {share:.1%} of the answers changed (at most "
+                f"({len(rows[worst])} tokens) is off by {gaps[worst]:.4g} (at most "
+                f"{max_gap:.4g} is allowed), and {share:.1%} of the answers changed (at most "
                 f"{tolerance.max_changed:.1%}). No bundle was written. "
                 "Try --embedding-bits 8; if that fails too, --precision float32."
             )

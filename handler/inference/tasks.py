@@ -61,6 +61,8 @@ class Task(Protocol):
     Attributes:
         kind: Its name in a manifest and on the command line.
         num_outputs: Columns of the graph's outputs.
+        output_scale: How far outputs lie apart: 1 of probabilities, a standard deviation of
+            numbers. Tolerances are shares of it.
         columns: Column of a scored file -> type of its cells.
         tensors: Outputs of the Open Inference Protocol.
     """
@@ -69,6 +71,8 @@ class Task(Protocol):
     def kind(self) -> str: ...
     @property
     def num_outputs(self) -> int: ...
+    @property
+    def output_scale(self) -> float: ...
     @property
     def columns(self) -> Mapping[str, type]: ...
     @property
@@ -111,6 +115,7 @@ class SingleLabel:
     """One of two labels or more; column i is the probability of `labels[i]`, a row sums to 1."""
 
     kind = "single-label"
+    output_scale = 1.0
     columns: Mapping[str, type] = {"predicted_label": str, "predicted_score": float}
 
     def __init__(self, labels: Sequence[str]) -> None:

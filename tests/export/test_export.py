@@ -14,6 +14,7 @@ from export.errors import ExportError
 from export.export import ExportSettings, convert_run, export_run, read_card
 from export.verify import Tolerance
 from handler.inference.classifier import load_classifier
+from handler.inference.tasks import SingleLabel
 from training.errors import RunError
 from training.run_folder import read_run
 
@@ -100,6 +101,16 @@ def test_bundle_that_differs_from_the_reference_is_not_written(run_copy, tmp_pat
         export_run(run_copy, tmp_path / "bundle")
 
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_tolerances_are_shares_of_what_outputs_lie_apart(run_copy, tmp_path, monkeypatch):
+    monkeypatch.setattr(SingleLabel, "output_scale", 100.0)
+    spoil_reference(run_copy, row=0)
+
+    metrics = export_run(run_copy, tmp_path / "bundle")
+
+    assert 0.4 < metrics["reference"]["max_gap"] < 1
+    assert load_classifier(tmp_path / "bundle").manifest.golden.atol == 2.0
 
 
 def test_failed_export_leaves_the_existing_bundle_as_it_was(run_copy, tmp_path, tiny_bundle):
