@@ -156,7 +156,7 @@ def format_inspection(found: dict[str, Any]) -> str:
 def _format_task(task: Mapping[str, Any]) -> str:
     """Return "single-label, labels neg, pos" for {"kind": "single-label", "labels": [...]}."""
     fields = (
-        f", {name} {', '.join(value) if isinstance(value, list) else value}"
+        f", {name} {', '.join(map(str, value)) if isinstance(value, list) else value}"
         for name, value in task.items()
         if name != "kind"
     )

@@ -44,6 +44,14 @@ def test_operators_limits_and_provenance_are_told(found):
     assert "FLOAT [5, 2] logits for Gather" in text
 
 
+def test_lists_of_numbers_in_a_task_are_told(found):
+    task = {"kind": "ranking", "labels": ["a", "b"], "thresholds": [0.5, 0.25], "scale": 2.0}
+
+    text = format_inspection(found | {"task": task})
+
+    assert text.startswith("tiny, version 1: ranking, labels a, b, thresholds 0.5, 0.25, scale 2.0")
+
+
 def test_command_prints_one_object(tiny_bundle, capsys):
     assert main(["inspect", str(tiny_bundle), "--json"]) == 0
 
