@@ -49,7 +49,7 @@ def make_shared_schemas(limits: Limits) -> dict[str, Schema]:
         "Explain": {
             "type": "boolean",
             "default": False,
-            "description": "Add each token's contribution to the label's probability.",
+            "description": "Add each token's contribution to the answer.",
         },
         "Problem": make_object(
             "type title status detail",

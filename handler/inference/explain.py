@@ -25,7 +25,8 @@ def explain_predictions(
     """Return, per text, one object a token that the model read, in the order of the text.
 
     `{"token", "start", "end", "contribution"}`: `texts[i][start:end] == token`, offsets in
-    characters (Unicode code points); `contribution` is -1 to 1, above 0 speaks for the label.
+    characters (Unicode code points); `contribution`, of a probability -1 to 1, speaks for the
+    answer above 0.
 
     Raises:
         InvalidInput: More tokens in all texts than `limits.max_explained_tokens`.

@@ -8,6 +8,7 @@ of a task stands in `training/tasks.py`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -38,6 +39,8 @@ class Options:
 
 
 DEFAULT_OPTIONS = Options()
+# A float32 probability is 1 - 6e-8 at most before it is 1: log odds past 16.6 are not measured.
+CLOSEST = 2.0**-24
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,10 @@ class Task(Protocol):
 
     def rank(self, row: Row) -> list[tuple[str, float]]:
         """Return (label, score), the highest score first; equal ones in the outputs' order."""
+
+    def raw_score(self, score: float) -> float:
+        """Return what a score of `rank` was before the function that bounds it; a probability's log
+        odds, and of what no function bounds the score itself."""
 
     def tensor_values(self, name: str, row: Row) -> Sequence[Cell]:
         """Return what one text adds to the tensor `name`."""
@@ -159,6 +166,9 @@ class SingleLabel:
     def rank(self, row: Row) -> list[tuple[str, float]]:
         return sorted(zip(self.labels, row, strict=True), key=lambda pair: -pair[1])
 
+    def raw_score(self, score: float) -> float:
+        return log_odds(score)
+
     def tensor_values(self, name: str, row: Row) -> Sequence[Cell]:
         label, score = self.cells(row)
         values: dict[str, Sequence[Cell]] = {"label": (label,), "score": (score,)}
@@ -182,6 +192,12 @@ class SingleLabel:
         outputs.sort(axis=1)
         gaps: NDArray[np.floating[Any]] = outputs[:, -1] - outputs[:, -2]
         return gaps
+
+
+def log_odds(probability: float) -> float:
+    """Return log(p / (1 - p)), at most 16.6 from 0."""
+    kept = min(max(probability, CLOSEST), 1 - CLOSEST)
+    return math.log(kept) - math.log1p(-kept)
 
 
 TASKS: Mapping[str, Callable[..., Task]] = {SingleLabel.kind: SingleLabel}

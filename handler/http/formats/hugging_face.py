@@ -6,7 +6,6 @@ and wants objects of `label` and `score` in it: hence the list in a list for one
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,8 +18,6 @@ from handler.inference.models import Model
 from handler.inference.requests import name_type, read_options, read_parameters
 
 FUNCTIONS = ("softmax", "sigmoid", "none")
-# A float32 probability is 1 - 6e-8 at most before it is 1: log odds past 16.6 are not measured.
-CLOSEST = 2.0**-24
 
 
 def classify(model: Model, request: Request) -> Response:
@@ -34,10 +31,11 @@ def classify(model: Model, request: Request) -> Response:
             f"parameters.function_to_apply: wanted one of {', '.join(FUNCTIONS)}",
             field="parameters.function_to_apply",
         )
+    is_raw = function == "none"  # of which `sigmoid` gives the probability back
     answer = [
         [
-            {"label": label, "score": _apply(function, probability)}
-            for label, probability in model.task.rank(prediction.outputs)[:top_k]
+            {"label": label, "score": model.task.raw_score(score) if is_raw else score}
+            for label, score in model.task.rank(prediction.outputs)[:top_k]
         ]
         for prediction in predict(model, request, texts)
     ]
@@ -54,14 +52,6 @@ def _read(document: object) -> tuple[list[str], Mapping[str, Any]]:
             field="inputs",
         )
     return [inputs] if isinstance(inputs, str) else inputs, read_parameters(document)
-
-
-def _apply(function: str, probability: float) -> float:
-    """Return the score; `none` gives log odds, of which `sigmoid` gives the probability back."""
-    if function != "none":
-        return probability
-    kept = min(max(probability, CLOSEST), 1 - CLOSEST)
-    return math.log(kept) - math.log1p(-kept)
 
 
 def make_schemas(model: Model) -> dict[str, Schema]:

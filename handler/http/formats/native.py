@@ -83,7 +83,7 @@ def make_schemas(model: Model) -> dict[str, Schema]:
                 "token": STRING,
                 "start": {**COUNT, "description": "In characters, text[start:end] is token."},
                 "end": COUNT,
-                "contribution": {"type": "number", "minimum": -1, "maximum": 1},
+                "contribution": {"type": "number", "description": "Above 0 for the answer."},
             },
             closed=True,
         ),

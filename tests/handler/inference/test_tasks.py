@@ -60,6 +60,11 @@ def test_tensors_have_the_values_that_they_name():
     assert TASK.tensors[2] == Tensor("probabilities", "FP32", 3)
 
 
+@pytest.mark.parametrize(("score", "raw"), [(0.5, 0.0), (0.8, 1.386294), (1.0, 16.635532)])
+def test_the_raw_score_of_a_probability_is_its_log_odds(score, raw):
+    assert TASK.raw_score(score) == pytest.approx(raw, abs=1e-6)
+
+
 def test_the_same_answer_is_the_same_label():
     left = np.array([[0.2, 0.1, 0.7], [0.5, 0.4, 0.1]], np.float32)
     right = np.array([[0.4, 0.1, 0.5], [0.4, 0.5, 0.1]], np.float32)
