@@ -41,13 +41,20 @@ class Columns:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Labelled texts in file order; `groups` is None without a group column."""
+    """Labelled texts in file order.
+
+    Args:
+        labels: As they stand in the file; "" where there is none, which some tasks allow.
+        groups: None without a group column.
+        label_column: Where the labels stand, for errors.
+    """
 
     texts: list[str]
     labels: list[str]
     groups: list[str] | None
     path: Path
     sha256: str
+    label_column: str = Columns.label
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -57,9 +64,9 @@ def read_dataset(path: Path, columns: Columns | None = None) -> Dataset:
     """Return every row of `path`.
 
     Raises:
-        DataError: Unknown format, missing column, a row that cannot be read, a cell that is null
-            or not Unicode text, or no row at all; the message holds the file, the row (1 is the
-            first after the header), the column and what to do.
+        DataError: Unknown format, missing column, a row that cannot be read, a text or group that
+            is null, a cell that is not Unicode text, or no row at all; the message holds the file,
+            the row (1 is the first after the header), the column and what to do.
     """
     columns = columns or Columns()
     if not path.exists():
@@ -76,11 +83,18 @@ def read_dataset(path: Path, columns: Columns | None = None) -> Dataset:
         labels.append(label)
         if columns.group is not None:
             groups.append(_read_cell(group_value[0], path, number, columns.group))
+            if not groups[-1]:
+                raise DataError(describe_empty_cell(path, number, columns.group))
         # As json.dumps([text, label]), which makes an encoder for every list, in half the time.
         digest.update(f"[{json.dumps(text)}, {json.dumps(label)}]".encode())
     if not texts:
         raise DataError(f"{path}: holds no rows, wanted labelled texts")
-    return Dataset(texts, labels, groups or None, path, digest.hexdigest())
+    return Dataset(texts, labels, groups or None, path, digest.hexdigest(), columns.label)
+
+
+def describe_empty_cell(path: Path, number: int, column: str) -> str:
+    """Return what to say of row `number` where the task, or a split, needs the cell."""
+    return f"{path}: row {number}: column {column!r} is empty. Remove the row or fill the cell."
 
 
 def _read_text(value: object, path: Path, number: int, column: str) -> str:
@@ -100,10 +114,8 @@ def _read_text(value: object, path: Path, number: int, column: str) -> str:
 
 
 def _read_cell(value: object, path: Path, number: int, column: str) -> str:
-    if value is None or value == "":
-        raise DataError(
-            f"{path}: row {number}: column {column!r} is empty. Remove the row or fill the cell."
-        )
+    if value is None:
+        return ""
     text = value if isinstance(value, str) else json.dumps(value, default=str)
     return _read_text(text, path, number, column)
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from handler.inference.tasks import SingleLabel, Task
 from training.errors import DataError, SettingsError
 from training.metrics import calibration_error, count_confusions, headline, measure_classes
-from training.readers import Dataset
+from training.readers import Dataset, describe_empty_cell
 
 if TYPE_CHECKING:
     import keras
@@ -150,8 +150,12 @@ class SingleLabelObjective:
         return cast(Callable[[Any, Any], Any], keras.losses.categorical_crossentropy)
 
     def check(self, train: Dataset, *others: Dataset) -> None:
-        """Raise DataError unless `train` has two labels or more, with two rows or more each, and
-        the `others` have no label that it lacks."""
+        """Raise DataError unless every row has a label, `train` has two labels or more, with two
+        rows or more each, and the `others` have no label that it lacks."""
+        for part in (train, *others):
+            if "" in part.labels:
+                row = part.labels.index("") + 1
+                raise DataError(describe_empty_cell(part.path, row, part.label_column))
         counts = Counter(train.labels)
         if len(counts) < 2:
             raise DataError(
@@ -180,6 +184,9 @@ class SingleLabelObjective:
     def encode(self, labels: Sequence[str]) -> NDArray[np.float32]:
         columns = {label: column for column, label in enumerate(self.task.labels)}
         unknown = sorted(set(labels) - set(columns))
+        if "" in unknown:
+            row = labels.index("") + 1
+            raise DataError(f"row {row} has no label. Remove the row or fill the cell.")
         if unknown:
             raise DataError(
                 f"the data has {len(unknown)} labels that the model does not know, the first is "

@@ -220,13 +220,11 @@ def test_text_that_is_a_number_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl", "parquet"])
-def test_empty_label_is_refused_with_its_row(tmp_path, kind):
-    rows = [{"text": SECRET, "label": "pos"}, {"text": SECRET, "label": ""}]
+def test_empty_label_is_left_to_the_task(tmp_path, kind):
+    rows = [{"text": "good", "label": "pos"}, {"text": "film", "label": ""}]
     path = write_rows(tmp_path / f"rows.{kind}", rows)
 
-    assert_data_error(
-        path, f"{path}: row 2: column 'label' is empty. Remove the row or fill the cell."
-    )
+    assert read_dataset(path).labels == ["pos", ""]
 
 
 def test_empty_group_is_refused_with_its_row(tmp_path):

@@ -51,6 +51,18 @@ def test_a_task_that_cannot_be_given_is_refused(given, message):
         find_task(["neg", "pos"], given)
 
 
+def test_empty_label_is_refused_with_its_row():
+    train, test = make_dataset(LABELS), make_dataset(["neg", "", "pos"], "test.csv")
+
+    with pytest.raises(DataError) as caught:
+        OBJECTIVE.check(train, test)
+    with pytest.raises(DataError, match=r"^row 2 has no label\. Remove the row"):
+        OBJECTIVE.encode(test.labels)
+
+    cure = "Remove the row or fill the cell."
+    assert str(caught.value) == f"test.csv: row 2: column 'label' is empty. {cure}"
+
+
 @pytest.mark.parametrize(("num_labels", "num_logits"), [(2, 1), (3, 3)])
 def test_two_labels_need_one_logit(num_labels, num_logits):
     objective = single_label(num_labels)
