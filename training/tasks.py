@@ -34,6 +34,7 @@ class Objective(Protocol):
         task: What the columns of the outputs mean.
         num_logits: Columns that the layers before the head compute.
         score_name: The figure of `evaluate` that is the mean of `row_scores`.
+        loss_name: What people call the loss.
     """
 
     def __init__(self, task: Any) -> None: ...
@@ -43,6 +44,8 @@ class Objective(Protocol):
     def num_logits(self) -> int: ...
     @property
     def score_name(self) -> str: ...
+    @property
+    def loss_name(self) -> str: ...
 
     @staticmethod
     def find_task(labels: Sequence[str], given: Mapping[str, Any]) -> Task:
@@ -131,6 +134,7 @@ class SingleLabelObjective:
     """
 
     score_name = "accuracy"
+    loss_name = "log loss"
 
     def __init__(self, task: SingleLabel) -> None:
         self.task = task

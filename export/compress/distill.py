@@ -86,7 +86,7 @@ def check_teacher(run: Run, distillation: Distillation) -> None:
     if score <= scores.mean() + scores.std() / len(scores) ** 0.5:
         raise DataError(
             f"{run.folder}: its {objective.score_name} on development rows is {score:.4f}, no "
-            f"better than always the most frequent answer ({scores.mean():.4f} of {len(scores)} "
+            f"better than one answer for every text ({scores.mean():.4f} of {len(scores)} "
             "rows). Train a better model before making it smaller."
         )
 

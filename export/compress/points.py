@@ -58,7 +58,7 @@ class Point:
         drop: Points below the run's Keras model.
         drop_error: Standard error of the drop, from the rows on which this bundle and the unpruned
             float32 graph do not score the same; points.
-        log_loss: On the development rows.
+        log_loss: The loss on the development rows; of labels the log loss.
         latency_ms, cpu_ms: p50 of one text at a time, by the clock and of the thread's CPU.
         times_faster: The unpruned float32 graph's p50 of CPU time, measured in turns with this
             one's, over it.
@@ -85,7 +85,7 @@ class SearchResult:
     Args:
         folder: Of the trials.
         num_rows: Development rows that every point was measured on.
-        score_name: What the points' score is.
+        objective: What the points' score and loss are.
     """
 
     chosen: Point
@@ -93,7 +93,7 @@ class SearchResult:
     points: list[Point]
     folder: Path
     num_rows: int
-    score_name: str
+    objective: Objective
 
 
 def keeps(point: Point, budget: Budget) -> bool:
@@ -186,13 +186,14 @@ def measure_latency(
     return medians
 
 
-def format_point(point: Point, score_name: str) -> str:
+def format_point(point: Point, objective: Objective) -> str:
     """Return the point as a line for people."""
     if point.error:
         return f"{point.trial}, {point.precision}: none ({point.error})"
+    score, loss = objective.score_name, objective.loss_name
     return (
-        f"{point.trial}, {point.precision}: {point.size_bytes / 1e6:.3f} MB, {score_name} "
-        f"{point.score:.4f} (drop {point.drop:.2f} ± {point.drop_error:.2f}), log loss "
+        f"{point.trial}, {point.precision}: {point.size_bytes / 1e6:.3f} MB, {score} "
+        f"{point.score:.4f} (drop {point.drop:.2f} ± {point.drop_error:.2f}), {loss} "
         f"{point.log_loss:.4f}, p50 {point.latency_ms:.3f} ms, {point.times_faster:.1f} times "
         "faster"
     )

@@ -39,7 +39,8 @@ def format_report(result: SearchResult, budget: Budget) -> str:
     if budget.min_speedup:
         latency += f", at least {budget.min_speedup:g} times faster than unpruned float32"
     verdict = "kept by" if result.is_met else "NOT met; nearest:"
-    chosen, score_name = result.chosen, result.score_name
+    chosen, score_name = result.chosen, result.objective.score_name
+    loss_name = result.objective.loss_name
     lines = [
         "# Compression report",
         "",
@@ -47,14 +48,15 @@ def format_report(result: SearchResult, budget: Budget) -> str:
         f"{budget.max_drop:g} points of {score_name} below the Keras model{latency}: {verdict} "
         f"**{chosen.trial}, {chosen.precision}**.",
         "",
-        f"{score_name.capitalize()} and log loss are measured on {result.num_rows} development "
+        f"{score_name.capitalize()} and {loss_name} are measured on {result.num_rows} development "
         "rows; *drop* is in points, ± its standard error, from the rows that this bundle and the "
         "unpruned float32 graph do not score the same. Of the bundles that keep the budget, the "
-        "one with the lowest log loss is chosen. Latency: this machine, one text at a time, one "
-        "thread; *faster*: how many times, by CPU time, than the unpruned float32 graph, in turns. "
-        "`*` marks the Pareto front of size and score, `<-` the choice.",
+        f"one with the lowest {loss_name} is chosen. Latency: this machine, one text at a time, "
+        "one thread; *faster*: how many times, by CPU time, than the unpruned float32 graph, in "
+        "turns. `*` marks the Pareto front of size and score, `<-` the choice.",
         "",
-        f"| trial | precision | MB | {score_name} | drop | log loss | p50 ms | CPU ms | faster | |",
+        f"| trial | precision | MB | {score_name} | drop | {loss_name} | p50 ms | CPU ms "
+        "| faster | |",
         "|---|---|---:|---:|---:|---:|---:|---:|---:|---|",
     ]
     front = find_front(result.points)
@@ -102,7 +104,8 @@ def plot_points(result: SearchResult, budget: Budget, path: Path) -> None:
     if budget.max_latency_ms is not None:
         latencies.axvline(budget.max_latency_ms, ls=":", color="tab:red")
     sizes.set(
-        xlabel="MB, model and tokenizer", ylabel=f"{result.score_name} on development rows, %"
+        xlabel="MB, model and tokenizer",
+        ylabel=f"{result.objective.score_name} on development rows, %",
     )
     latencies.set(xlabel="p50 of one text, ms")
     handles, labels = sizes.get_legend_handles_labels()

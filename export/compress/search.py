@@ -67,7 +67,7 @@ def compress_run(
     write_report(result, budget)
     report, nearest = (
         result.folder / "compression.md",
-        format_point(result.chosen, result.score_name),
+        format_point(result.chosen, result.objective),
     )
     if not result.is_met and not best_effort:
         raise ExportError(
@@ -100,9 +100,9 @@ def search(
     for _ in trials.try_all():
         best = find_best(trials.points, budget)
         if best is not None:
-            return SearchResult(best, True, trials.points, folder, num_rows, trials.score_name)
+            return SearchResult(best, True, trials.points, folder, num_rows, distillation.objective)
     nearest = find_nearest(trials.points, budget)
-    return SearchResult(nearest, False, trials.points, folder, num_rows, trials.score_name)
+    return SearchResult(nearest, False, trials.points, folder, num_rows, distillation.objective)
 
 
 def _export_point(

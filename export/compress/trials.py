@@ -65,13 +65,13 @@ class Trials:
         self.distillation = distillation
         self.settings = settings
         self.points: list[Point] = []
-        self.score_name = distillation.objective.score_name
+        self.objective = distillation.objective
         self._stages = Stages(folder)
         self._recorded = _read_points(folder / "trials.json")
         self._baseline: tuple[Classifier, NDArray[np.float32]] | None = None
         self._slow_width = math.inf  # the narrowest that proved too slow
         self._model = keras.saving.load_model(run.model_path, compile=False)
-        self._score: float = run.metadata["metrics"]["dev"][self.score_name]
+        self._score: float = run.metadata["metrics"]["dev"][self.objective.score_name]
 
     def try_all(self) -> Iterator[None]:
         """Yield after each trial: the run as it is, then pruned, the least cut first."""
@@ -170,7 +170,7 @@ class Trials:
             return False
         speed = f"{point.latency_ms:.3f} ms, {point.times_faster:.1f} times faster"
         self.points.append(Point(plan.name, "int8", error=f"{speed}, before any training"))
-        say(format_point(self.points[-1], self.score_name))
+        say(format_point(self.points[-1], self.objective))
         return True
 
     def _write(
@@ -257,7 +257,7 @@ class Trials:
         self._recorded[point.trial, point.precision] = point
         rows = [asdict(recorded) for recorded in self._recorded.values()]
         write_json(self.folder / "trials.json", rows)
-        say(format_point(point, self.score_name))
+        say(format_point(point, self.objective))
 
 
 def say(text: str) -> None:

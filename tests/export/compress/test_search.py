@@ -196,7 +196,7 @@ def guess(metadata):
     [
         (lose_data, "reviews.csv.gone: no such file. .*/run was trained on its rows, which"),
         (change_data, "was trained on 0000"),
-        (guess, "no better than always the most frequent answer"),
+        (guess, "no better than one answer for every text"),
     ],
 )
 def test_run_that_cannot_teach_is_refused_before_anything(run, tmp_path, change, message):
