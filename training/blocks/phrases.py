@@ -199,6 +199,11 @@ class _Problem:
     def _fit_column(
         self, target: NDArray[np.bool_], seed: int
     ) -> tuple[NDArray[np.float32], float]:
+        num_inside = int(target.sum())
+        if num_inside in (0, len(target)):  # one side only: nothing to tell apart
+            inside, outside = PSEUDO_COUNT + num_inside, PSEUDO_COUNT + len(target) - num_inside
+            no_weights = np.zeros((2, len(self.num_texts)), np.float32)
+            return no_weights, float(np.log(inside / outside))
         scales = [
             scale * log_count_ratios(part, target)
             for part, scale in zip(self._parts, (1.0, TAIL_SCALE), strict=True)

@@ -112,6 +112,17 @@ def test_texts_without_phrases_are_fitted():
     assert logits[0] < 0 < logits[1]
 
 
+def test_logit_that_all_texts_are_on_one_side_of_is_its_prior():
+    texts, label_ids = make_rows(2, num_rows=99)
+    targets = np.stack([label_ids == 1, label_ids >= 0, label_ids < 0], axis=1)
+
+    table = fit_phrases(texts, targets, vocab_size=40, num_buckets=99, seed=0)
+
+    weighs = (table.weights != 0).any(axis=0)
+    assert weighs.tolist() == [True, False, False] * 2  # anywhere, in the tail
+    np.testing.assert_allclose(table.bias[1:], [np.log(100), -np.log(100)], rtol=1e-6)
+
+
 @pytest.mark.parametrize("num_logits", [1, 2, 3, 20])
 def test_table_has_the_bytes_that_it_may_have(num_logits):
     num_buckets = count_buckets(num_logits, 2**15)
