@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import random
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,18 @@ from handler.files import write_json
 from handler.inference.bundle import (
     FORMAT_VERSION,
     MANIFEST,
+    MODEL,
     TOKENIZER,
     read_bundle,
     unpack_tokenizer,
 )
 from handler.inference.classifier import Classifier, load_classifier
+from training.folders import Kind, find_obstacle, put_in_place
 
 GOLDEN_WORDS = 24
+FILES = (MODEL, TOKENIZER, "tokenizer.json")  # the last one of format 1
+BUNDLE = Kind("a bundle", FILES, MANIFEST, ("format_version", "golden"))
+UNFINISHED = Kind("an unfinished export", (*FILES, MANIFEST))
 
 
 def write_bundle(
@@ -29,6 +35,7 @@ def write_bundle(
     manifest: dict[str, Any],
     check: Callable[[Classifier], Mapping[str, Any]],
     golden_atol: float,
+    force: bool,
 ) -> Path:
     """Write `files` and the manifest to `out` after `check` accepted the loaded bundle.
 
@@ -37,10 +44,11 @@ def write_bundle(
         manifest: Its fields but for `format_version`, `golden` and `files`.
         check: Gets the classifier over the written files; what it returns joins the manifest's
             metrics, what it raises leaves no bundle.
+        force: A bundle in `out` is replaced.
         golden_atol: Largest difference of a golden output on another machine, as a share of the
             task's `output_scale`.
     """
-    temporary = out.with_name(f".{out.name}.partial")
+    temporary = _name_partial(out)
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     try:
@@ -68,9 +76,8 @@ def write_bundle(
         manifest["metrics"] = {**manifest["metrics"], **check(classifier)}
         write_json(temporary / MANIFEST, manifest)
         load_classifier(temporary)  # as the handler will, golden text included
-        if out.exists():
-            shutil.rmtree(out)
-        temporary.rename(out)
+        if obstacle := put_in_place(temporary, out, BUNDLE, force):
+            raise ExportError(obstacle)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return out
@@ -83,12 +90,21 @@ def make_golden_text(vocab: Mapping[str, int]) -> str:
     return " ".join(order.choice(words) for _ in range(GOLDEN_WORDS)) if words else ""
 
 
-def check_free(out: Path, force: bool) -> None:
-    """Raise ExportError if `out` is there and may not be replaced."""
-    if out.exists() and not force:
-        raise ExportError(f"{out}: exists already. Give another --out, or --force to replace it.")
-    is_empty = out.is_dir() and not any(out.iterdir())
-    if out.exists() and not (out / MANIFEST).is_file() and not is_empty:
-        raise ExportError(
-            f"{out}: is not a bundle (no {MANIFEST}), so --force does not replace it."
-        )
+def check_free(out: Path, force: bool, inputs: Iterable[Path] = ()) -> None:
+    """Raise ExportError unless `out` can be written: free, or with `force` a bundle and no more.
+
+    Args:
+        inputs: Files and folders that are read; `out` must not hold them.
+    """
+    # A bundle may stand inside its run.
+    place = out.parent.resolve() / out.name
+    inputs = [path for path in inputs if not place.is_relative_to(path.resolve())]
+    if obstacle := find_obstacle(out, BUNDLE, force, inputs):
+        raise ExportError(obstacle)
+    partial = _name_partial(out)
+    if os.path.lexists(partial) and (obstacle := find_obstacle(partial, UNFINISHED, True, inputs)):
+        raise ExportError(f"{obstacle} A bundle would be made there first.")
+
+
+def _name_partial(out: Path) -> Path:
+    return out.with_name(f".{out.name}.partial")

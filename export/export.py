@@ -112,12 +112,13 @@ def export_run(
     converted = converted or convert_run(run)
     if settings.embedding_bits is None:
         try:
-            return _export(run, out, replace(settings, embedding_bits=4), converted, evaluate)
+            four_bits = replace(settings, embedding_bits=4)
+            return _export(run, out, four_bits, converted, evaluate, force)
         except ToleranceError:
             if settings.precision != "int8":
                 raise
         settings = replace(settings, embedding_bits=8)
-    return _export(run, out, settings, converted, evaluate)
+    return _export(run, out, settings, converted, evaluate, force)
 
 
 def _export(
@@ -126,6 +127,7 @@ def _export(
     settings: ExportSettings,
     converted: Converted,
     evaluate: Callable[[Classifier], Mapping[str, Any]] | None,
+    force: bool,
 ) -> dict[str, Any]:
     graph = converted.graph
     if settings.precision == "int8":
@@ -151,7 +153,7 @@ def _export(
         TOKENIZER: pack_tokenizer(run.tokenizer),
     }
     manifest = describe_run(run, settings, census)
-    write_bundle(out, files, manifest, check, GOLDEN_ATOL[settings.precision])
+    write_bundle(out, files, manifest, check, GOLDEN_ATOL[settings.precision], force)
     return metrics
 
 

@@ -34,6 +34,11 @@ class Sources:
     columns: Columns = Columns()
     task: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def paths(self) -> list[Path]:
+        """Every file or folder that is read."""
+        return [path for path in (self.train, self.dev, self.test) if path is not None]
+
 
 @dataclass(frozen=True)
 class Data:

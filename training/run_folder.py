@@ -10,8 +10,9 @@ history.csv, report.md, learning_curves.png and other plots    for people, of a 
 from __future__ import annotations
 
 import json
+import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +25,7 @@ from handler.errors import ArtefactError
 from handler.files import replacing, write_json
 from handler.inference.tasks import Task, read_task
 from training.errors import RunError
+from training.folders import Kind, find_obstacle
 
 if TYPE_CHECKING:
     import keras
@@ -34,6 +36,23 @@ METADATA, MODEL, TOKENIZER, REFERENCE = (
     "model.keras",
     "tokenizer.json",
     "reference.npz",
+)
+STARTED = "started.json"  # settings, data and task of the work in progress
+FILES = (
+    MODEL,
+    TOKENIZER,
+    REFERENCE,
+    STARTED,
+    "history.csv",
+    "report.md",
+    "learning_curves.png",
+    "confusion_matrix.png",
+    "confusion_matrix.csv",
+)
+RUN = Kind("a run", FILES, METADATA, ("format_version", "command"))
+STAGES = Kind("stages", ("*.npz",))
+UNFINISHED = Kind(
+    "unfinished training", (*FILES, METADATA), STARTED, ("signature",), {"stages": STAGES}
 )
 
 
@@ -97,10 +116,25 @@ def is_run(folder: Path) -> bool:
     return (folder / METADATA).is_file()
 
 
-def check_free(folder: Path, force: bool) -> None:
-    """Raise RunError if `folder` exists and may not be replaced."""
-    if folder.exists() and not force:
-        raise RunError(f"{folder}: exists already. Give another --out, or --force to replace it.")
+def check_free(folder: Path, force: bool, inputs: Iterable[Path] = ()) -> None:
+    """Raise RunError unless `folder` can be written: free, or with `force` a run and no more.
+
+    Args:
+        inputs: Files and folders that are read; neither may hold the other.
+    """
+    inputs = list(inputs)
+    if obstacle := find_obstacle(folder, RUN, force, inputs):
+        raise RunError(obstacle)
+    partial = name_partial(folder)
+    if os.path.lexists(partial):
+        obstacle = find_obstacle(partial, UNFINISHED, True, inputs)
+        if obstacle:
+            raise RunError(f"{obstacle} Training would keep its work in progress there.")
+
+
+def name_partial(folder: Path) -> Path:
+    """Return where the work in progress of the run `folder` stands."""
+    return folder.with_name(f"{folder.name}.partial")
 
 
 def read_run(folder: Path) -> Run:

@@ -24,15 +24,25 @@ from training.batches import pad
 from training.data import Data, Encoded, Part, Sources, encode_part, read_sources
 from training.errors import RunError
 from training.fit import make_predictor
+from training.folders import put_in_place
 from training.recipe import Recipe, Stages, load_recipe
 from training.report import write_report
-from training.run_folder import TOKENIZER, Run, check_free, read_run, write_run
+from training.run_folder import (
+    RUN,
+    STARTED,
+    TOKENIZER,
+    Run,
+    check_free,
+    is_run,
+    name_partial,
+    read_run,
+    write_run,
+)
 from training.settings import Settings
 from training.tokenizer import PAD_ID, UNKNOWN_ID, encode_texts, train_tokenizer
 
 REFERENCE_ROWS = 64
 LIBRARIES = ("tensorflow", "keras", "numpy", "tokenizers", "minnow-maas")
-STARTED = "started.json"  # settings, data and task of the work in progress
 
 
 def train_run(
@@ -57,19 +67,21 @@ def train_run(
         RunError: `out` exists (without `force`), or the work in progress is of other settings.
     """
     started = time.monotonic()
-    check_free(out, force)
+    check_free(out, force, sources.paths)
     data = data or read_sources(sources)
-    partial = out.with_name(f"{out.name}.partial")
+    partial = name_partial(out)
     wanted = {
         "settings": dataclasses.asdict(settings),
         "data": data.describe(),
         "task": data.objective.task.describe(),
     }
     _claim_partial(partial, wanted, force)
-    _train(partial, data, settings, command, started)
-    if out.exists():
-        shutil.rmtree(out)
-    partial.rename(out)
+    if not is_run(partial):  # it is one where all was killed at the very end
+        _train(partial, data, settings, command, started)
+    shutil.rmtree(partial / "stages", ignore_errors=True)
+    if obstacle := put_in_place(partial, out, RUN, force):
+        raise RunError(f"{obstacle} The finished run stands in {partial}.")
+    (out / STARTED).unlink(missing_ok=True)
     return read_run(out)
 
 
@@ -93,8 +105,6 @@ def _train(partial: Path, data: Data, settings: Settings, command: str, started:
     write_report(partial, metadata, history, objective)
     reference_ids = pad(reference_rows(dev.token_ids, settings.max_length))
     write_run(partial, model, (partial / TOKENIZER).read_bytes(), reference_ids, metadata)
-    stages.remove()
-    (partial / STARTED).unlink()
 
 
 def load_predictor(run: Run) -> Callable[[list[str]], NDArray[np.float32]]:

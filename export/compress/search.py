@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from export.bundle_writer import check_free
+from export.bundle_writer import BUNDLE, check_free
 from export.compress.distill import check_teacher, prepare_distillation
 from export.compress.points import (
     PRECISIONS,
@@ -27,9 +28,20 @@ from export.errors import ExportError
 from export.export import ExportSettings, export_run
 from handler.files import write_json
 from handler.inference.classifier import Classifier
-from training.run_folder import Run, read_run
+from training.folders import Kind, find_obstacle
+from training.run_folder import METADATA, RUN, STAGES, Run, read_run
 
 FORMAT_VERSION = 2  # of the folder of trials
+# A pruned run, finished or not, or a bundle that is being measured.
+INNER_FILES = (*RUN.files, METADATA, *BUNDLE.files, BUNDLE.mark)
+INNER = Kind("a trial", INNER_FILES, folders={"stages": STAGES})
+TRIALS = Kind(
+    "a folder of trials",
+    ("trials.json", "compression.md", "compression.png", "importance.npz", "teacher.npz"),
+    "run.json",
+    ("format_version", "model_sha256"),
+    {"*": INNER},
+)
 
 
 def compress_run(
@@ -130,14 +142,16 @@ def _claim(folder: Path, run: Run, settings: ExportSettings, force: bool) -> Non
         "reduce_range": settings.reduce_range,
         "sparsity": settings.sparsity,
     }
-    if folder.exists():
+    if os.path.lexists(folder):
+        if obstacle := find_obstacle(folder, TRIALS, True):
+            raise ExportError(f"{obstacle} Trials stand beside the bundle.")
         found = json.loads(note.read_text("utf-8")) if note.exists() else None
         if found == wanted:
             return
-        if not force or found is None:
+        if found and not force:
             raise ExportError(
-                f"{folder}: holds trials of another run or other settings. Give another --out"
-                f"{', or --force to start anew.' if found else '.'}"
+                f"{folder}: holds trials of another run or other settings. Give another --out, or "
+                "--force to start anew."
             )
         shutil.rmtree(folder)
     folder.mkdir(parents=True)

@@ -194,7 +194,7 @@ def check_inputs(
     from training.run_folder import read_run
     from training.tasks import make_objective
 
-    check_free(out, force)
+    check_free(out, force, [path for path in (run, card, test) if path is not None])
     found = read_run(run)
     if card is not None and not card.is_file():
         raise CommandError(f"{card}: no such file, wanted the model's card")

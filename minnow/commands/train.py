@@ -202,7 +202,7 @@ def fit_sources(
     from training.settings import check_given, override
 
     check_given(given)
-    check_free(out, force)
+    check_free(out, force, sources.paths)
     rows = read_sources(sources)
 
     from minnow.quiet import import_tensorflow

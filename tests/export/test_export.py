@@ -145,7 +145,7 @@ def test_existing_out_is_refused_without_force(tiny_run, tmp_path, tiny_bundle):
 def test_force_does_not_replace_a_folder_that_is_no_bundle(tiny_run, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
 
-    with pytest.raises(ExportError, match=r"is not a bundle \(no manifest\.json\), so --force"):
+    with pytest.raises(ExportError, match=r"is not a bundle \(no manifest\.json\), so nothing"):
         export_run(tiny_run, tmp_path, force=True)
 
     assert snapshot(tmp_path) == {"notes.txt": b"mine"}
