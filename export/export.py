@@ -194,6 +194,7 @@ def describe_run(run: Run, settings: ExportSettings, census: dict[str, int]) -> 
             "recipe": metadata["recipe"],
             "settings": metadata["settings"],
             "constants": metadata["constants"],
+            "columns": metadata["columns"],
             "data": {
                 # The file's name, not its folder: a bundle travels further than a run.
                 role: part | {"path": Path(part["path"]).name}

@@ -56,6 +56,13 @@ def run(arguments: Sequence[str]) -> int:
     except BrokenPipeError:  # such as `minnow predict | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except ModuleNotFoundError as error:
+        from minnow.extras import describe_missing
+
+        if not (message := describe_missing(error, arguments)):
+            raise
+        print(f"minnow: {message}", file=sys.stderr)
+        return 1
     except Exception as error:
         if not is_expected(error):
             raise

@@ -53,4 +53,12 @@ BundleArgument = Annotated[
     Path | None, typer.Argument(metavar="BUNDLE", help=BUNDLE, show_default=SHIPPED)
 ]
 BundleOption = Annotated[Path | None, option("--bundle", "BUNDLE", BUNDLE, SHIPPED)]
+RememberedTextColumn = Annotated[
+    str | None,
+    option("--text-column", "NAME", "Column or field that holds the text.", "the training's"),
+]
+RememberedLabelColumn = Annotated[
+    str | None,
+    option("--label-column", "NAME", "Column or field that holds the label.", "the training's"),
+]
 Json = Annotated[bool, flag("--json", "Print one JSON object in place of text.")]

@@ -147,6 +147,8 @@ def read_run(folder: Path) -> Run:
     try:
         metadata = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
+        if (folder / "manifest.json").exists():
+            raise RunError(f"{folder}: is a bundle, wanted the run that it was made of.") from None
         raise RunError(
             f"{path}: no such file. A run folder is made by: minnow train DATA --out {folder}"
         ) from error

@@ -30,7 +30,7 @@ def score_files(
     out: str,
     *,
     workers: int = 1,
-    column: str = "text",
+    column: str | None = None,
     limits: Limits | None = None,
     progress: TextIO | None = None,
 ) -> list[Summary]:
@@ -41,7 +41,7 @@ def score_files(
         inputs: Files, globs and `s3://BUCKET/KEY`.
         out: A file, for one input; a folder, made if it ends with a slash; or `s3://BUCKET/KEY`.
         workers: Processes that classify; with 1 it is done in this one.
-        column: The column or field that holds the text.
+        column: The column or field that holds the text; None: as in the training.
         limits: Checked on each row; by default those of a request.
         progress: Where the bar is drawn; None: nowhere.
 
@@ -51,6 +51,7 @@ def score_files(
     names = expand_inputs(inputs)
     limits = limits or Limits()
     classifier = load_classifier(bundle)
+    column = column or classifier.manifest.columns.get("text", "text")
     summaries = []
     with open_predictor(classifier, bundle, workers) as predictor:
         for name, output in zip(names, name_outputs(names, out), strict=True):

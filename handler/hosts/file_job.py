@@ -11,16 +11,18 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO, cast
 
-from handler.errors import DeliveryError
+from handler.errors import DeliveryError, InvalidInput
 from handler.events.work import ObjectRef
-from handler.files import write_json
+from handler.files import check_room, naming, write_json
 from handler.hosts.progress import ProgressBar
 from handler.inference.classifier import Classifier, Prediction
 from handler.objects.source import ObjectChanged, open_object
@@ -37,12 +39,19 @@ Predictor = Callable[[Iterator[Block]], Iterator[tuple[Block, list[Prediction | 
 
 @dataclass(frozen=True)
 class Summary:
-    """What became of one input."""
+    """What became of one input.
+
+    Args:
+        rejects: The file of the rejected rows; "" where there is none.
+        reasons: Why rows were rejected -> how many; numbers in a reason are N.
+    """
 
     output: str
     rows: int
     rejected: int
     seconds: float
+    rejects: str = ""
+    reasons: Mapping[str, int] = field(default_factory=dict)
 
 
 class FileJob:
@@ -75,22 +84,31 @@ class FileJob:
         target = _local_copy(self.name, self.output) if is_object else Path(self.output)
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            row = self._score(target)
+            with naming(target):
+                row = self._score(target)
+        except InvalidInput:  # the same rows would be refused again: nothing to go on from
+            _remove_work(target)
+            raise
         except ObjectChanged:
+            _remove_work(target)
             raise DeliveryError(
                 f"{self.name}: the object was replaced while it was read: run the command again"
             ) from None
+        rejected = _beside(target, ".rejected")
+        reasons = _count_reasons(rejected) if self.rejected else {}
         if is_object:
             _put(target, self.output)
             shutil.rmtree(target.parent)
         seconds = time.monotonic() - started
-        return Summary(self.output, row, self.rejected, seconds)
+        rejects = f"{self.output}.rejected" if self.rejected else ""
+        return Summary(self.output, row, self.rejected, seconds, rejects, reasons)
 
     def _score(self, target: Path) -> int:
         """Write `target` and its rejected rows, from a state that fits on; return the rows."""
         partial, state_path = _beside(target, ".partial"), _beside(target, ".state.json")
         rejected_partial = _beside(target, ".rejected.partial")
         source, size, version = open_input(self.name)
+        check_room(target, size)
         identity = [self.name, size, version, self.model_sha256, asdict(self.limits), self.column]
         state = _read_state(state_path, identity, partial, rejected_partial)
         start = Position(state["row"], state["offset"])
@@ -249,6 +267,19 @@ def _open_at(path: Path, size: int) -> BinaryIO:
     file.truncate(size)
     file.seek(size)
     return cast(BinaryIO, file)
+
+
+def _remove_work(target: Path) -> None:
+    """Remove what an unfinished run keeps beside `target`."""
+    for ending in (".partial", ".state.json", ".rejected.partial", ".partial.joined"):
+        _beside(target, ending).unlink(missing_ok=True)
+
+
+def _count_reasons(path: Path) -> dict[str, int]:
+    """Return reason -> rows of a `.rejected` file, the most frequent first."""
+    with path.open(encoding="utf-8") as lines:
+        reasons = (re.sub(r"\d+", "N", json.loads(line)["reason"]) for line in lines)
+        return dict(Counter(reasons).most_common())
 
 
 def _beside(path: Path, ending: str) -> Path:

@@ -15,6 +15,7 @@ class ProgressBar:
         self.first_row = first_row
         self.started = self.drawn = time.monotonic()
         self.first_offset = -1
+        self.begun, self.begun_row = self.started, first_row
 
     def draw(self, row: int, offset: int) -> None:
         now = time.monotonic()
@@ -36,6 +37,8 @@ class ProgressBar:
 
     def finish(self, row: int) -> None:
         if self.stream is not None:
+            if row == self.first_row:  # all in one block, which counts with the start
+                self.started, self.first_row = self.begun, self.begun_row
             elapsed = max(time.monotonic() - self.started, 1e-9)
             speed = (row - self.first_row) / elapsed
             self.stream.write(f"\r100%  {row:,} rows  {speed:,.0f} rows/s\x1b[K\n")

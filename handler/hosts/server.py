@@ -7,10 +7,13 @@ word `serve` and mounts a model at /opt/ml/model; Vertex AI sets `AIP_HTTP_PORT`
 from __future__ import annotations
 
 import dataclasses
+import errno
 import logging
 import os
+import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from handler.errors import ArtefactError, HandlerError, SettingsError
@@ -50,26 +53,72 @@ LOG_CONFIG = {
 }
 
 
-def serve(settings: Settings, host: str, port: int, device: str = "cpu") -> None:
+def serve(
+    settings: Settings,
+    host: str,
+    port: int,
+    device: str = "cpu",
+    announce: Callable[[str, Models], None] | None = None,
+) -> None:
     """Answer HTTP requests until a signal ends the process.
+
+    Args:
+        announce: Called with the address and the models once requests are answered.
 
     Raises:
         ArtefactError: The bundle must not serve, or does not run on `device`.
+        SettingsError: Nothing can listen at `host` and `port`.
     """
     import uvicorn
 
     from handler.http.app import create_app
 
-    models = load_on(device, settings, Monitor(sys.stderr.write, prometheus=Prometheus()))
-    uvicorn.run(
-        create_app(Service(models, settings)),
-        host=host,
-        port=port,
-        log_config=LOG_CONFIG,
-        access_log=False,  # the service writes a line for each request itself
-        server_header=False,
-        lifespan="off",
-    )
+    with bind_socket(host, port) as listening:
+        models = load_on(device, settings, Monitor(sys.stderr.write, prometheus=Prometheus()))
+        config = uvicorn.Config(
+            create_app(Service(models, settings)),
+            log_config=LOG_CONFIG,
+            access_log=False,  # the service writes a line for each request itself
+            server_header=False,
+            lifespan="off",
+        )
+
+        class Server(uvicorn.Server):
+            async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+                await super().startup(sockets)
+                if announce is not None:
+                    name = f"[{host}]" if ":" in host else host
+                    announce(f"http://{name}:{listening.getsockname()[1]}", models)
+
+        with suppress(KeyboardInterrupt):  # the usual way to end it
+            Server(config).run([listening])
+
+
+def bind_socket(host: str, port: int) -> socket.socket:
+    """Return a socket bound to the address, which does not listen yet.
+
+    Raises:
+        SettingsError: The address is taken, not this machine's, or not allowed.
+    """
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        found = socket.socket(family, socket.SOCK_STREAM)
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            found.bind((host, port))
+        except OSError:
+            found.close()
+            raise
+    except socket.gaierror as error:
+        raise SettingsError(f"{host}: no address of this machine. Choose one by --host") from error
+    except OSError as error:
+        problems = {
+            errno.EADDRINUSE: f"port {port} is taken. Choose another by --port",
+            errno.EACCES: f"port {port} is not allowed for you. Choose one above 1023 by --port",
+        }
+        other = f"cannot listen here ({error.strerror}). Choose another by --host or --port"
+        raise SettingsError(f"{host}: {problems.get(error.errno or 0, other)}") from error
+    return found
 
 
 def load_on(device: str, settings: Settings, monitor: Monitor | None = None) -> Models:

@@ -23,6 +23,7 @@ from handler.inference.tasks import Task, read_task
 FORMAT_VERSION = 3
 MANIFEST = "manifest.json"
 MODEL = "model.onnx"
+RUN_METADATA = "metadata.json"  # what a run has in place of the manifest
 TOKENIZER = "tokenizer.json.gz"
 GZIP = 31  # zlib's `wbits` for a gzip header; the gzip module is one more import
 NO_LETTER = ord("0")  # stands for 0 in `shared`
@@ -65,6 +66,12 @@ class Manifest:
     provenance: Mapping[str, Any]
     card: Card = Card()
 
+    @property
+    def columns(self) -> Mapping[str, str]:
+        """What a column of the training held -> its name: `text`, `label`; empty if unknown."""
+        columns = self.provenance.get("columns")
+        return columns if isinstance(columns, dict) else {}
+
 
 @dataclass(frozen=True)
 class Bundle:
@@ -83,6 +90,13 @@ def read_bundle(folder: Path) -> Bundle:
         ArtefactError: A file is missing, changed or unreadable, or the format is not ours.
     """
     manifest_path = folder / MANIFEST
+    if folder.is_file():
+        raise ArtefactError(f"{folder}: is a file, wanted the folder of a bundle.")
+    if not manifest_path.exists() and (folder / RUN_METADATA).exists():
+        raise ArtefactError(
+            f"{folder}: is a run, wanted a bundle. Make one of it: minnow export {folder} --out "
+            "BUNDLE"
+        )
     try:
         document = json.loads(_read(manifest_path))
     except ValueError as error:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from minnow.options import Data, Json, LabelColumn, TextColumn
+from minnow.options import Data, Json, RememberedLabelColumn, RememberedTextColumn
 
 if TYPE_CHECKING:
     from handler.inference.tasks import Task
@@ -28,19 +28,30 @@ RunOrBundle = Annotated[
 def evaluate(
     model: RunOrBundle,
     data: Data,
-    text_column: TextColumn = "text",
-    label_column: LabelColumn = "label",
+    text_column: RememberedTextColumn = None,
+    label_column: RememberedLabelColumn = None,
     json_output: Json = False,
 ) -> None:
     """Measure a run or a bundle on labelled texts."""
     from training.readers import Columns, read_dataset
     from training.tasks import make_objective
 
-    dataset = read_dataset(data, Columns(text_column, label_column))
+    known = read_columns(model)
+    columns = Columns(text_column or known["text"], label_column or known["label"])
+    dataset = read_dataset(data, columns)
     task, predict_outputs = load_model(model)
     objective = make_objective(task)
     figures = objective.evaluate(dataset.labels, predict_outputs(dataset.texts))
     print(json.dumps(figures) if json_output else objective.format_evaluation(figures))
+
+
+def read_columns(folder: Path) -> dict[str, str]:
+    """Return the names of the columns `text` and `label` that a run or a bundle was trained on."""
+    from handler.inference.bundle import read_bundle
+    from training.run_folder import is_run, read_run
+
+    found = read_run(folder).metadata if is_run(folder) else read_bundle(folder).manifest.provenance
+    return {"text": "text", "label": "label"} | dict(found.get("columns") or {})
 
 
 def load_model(folder: Path) -> tuple[Task, Callable[[list[str]], Any]]:

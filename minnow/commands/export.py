@@ -159,6 +159,9 @@ def export(
     A bundle that does not compute what Keras computed is not written. With --max-size, pruned and
     fine-tuned models are tried until one keeps the budget.
     """
+    from minnow.extras import require
+
+    require("tensorflow", "keras", "onnxruntime", "tf2onnx", "onnx")
     objective, evaluate = check_inputs(run, out, force, card, test)
     from minnow.quiet import import_tensorflow
 

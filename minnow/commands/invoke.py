@@ -33,5 +33,7 @@ def read_event(path: Path) -> Any:
     """Return the JSON document in `path`."""
     try:
         return json.loads(path.read_text(encoding="utf-8-sig"))
+    except RecursionError:
+        raise CommandError(f"{path}: not JSON that can be read: nested too deep") from None
     except ValueError as error:
         raise CommandError(f"{path}: not JSON ({error}), wanted one event") from None

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from minnow.options import BUNDLE, Json, TextColumn, flag, option
+from minnow.options import BUNDLE, Json, RememberedTextColumn, flag, option
 
 PANEL = "Model"
 EXAMPLES = (
@@ -17,6 +17,7 @@ EXAMPLES = (
     'minnow score bundles/reviews "parts/*.jsonl.gz" --out scored/ --workers 2',
 )
 
+SHOWN_REASONS = 10
 Bundle = Annotated[Path, typer.Argument(metavar="BUNDLE", help=BUNDLE)]
 Inputs = Annotated[
     list[str],
@@ -38,7 +39,7 @@ def score(
     inputs: Inputs,
     out: Out,
     workers: Workers = 1,
-    text_column: TextColumn = "text",
+    text_column: RememberedTextColumn = None,
     max_characters: MaxCharacters = 20_000,
     quiet: Quiet = False,
     json_output: Json = False,
@@ -67,3 +68,7 @@ def score(
         return
     for summary in summaries:
         print(f"{summary.output}\t{summary.rows} rows, {summary.rejected} rejected")
+        if summary.rejects:
+            print(f"{summary.rejects}\twhich rows, and why:")
+        for reason, count in list(summary.reasons.items())[:SHOWN_REASONS]:
+            print(f"  {count:,} x {reason}")

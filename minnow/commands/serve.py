@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import json
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from minnow.options import BundleArgument, option
+
+if TYPE_CHECKING:
+    from handler.inference.models import Models
 
 PANEL = "Serving"
 EXAMPLES = ("minnow serve bundles/reviews", "minnow serve bundles/reviews --port 8080")
@@ -34,4 +38,14 @@ def serve(
     from handler.settings import DEFAULT_BUNDLE, read_settings
 
     settings = dataclasses.replace(read_settings(), bundle=bundle or DEFAULT_BUNDLE)
-    run_server(settings, host, port, device)
+    run_server(settings, host, port, device, announce)
+
+
+def announce(address: str, models: Models) -> None:
+    """Say what answers where, and how to ask it."""
+    for model in models:
+        print(f"model {model.name}, version {model.version}")
+    print(f"ready at {address}  (a page at /, the API at /docs; Ctrl-C ends)")
+    body = json.dumps({"text": "A clever, moving film."})
+    ask = f"curl -s {address}/predict -H 'content-type: application/json' -d '{body}'"
+    print(f"next: {ask}", flush=True)

@@ -19,6 +19,7 @@ EXAMPLES = (
     "minnow train reviews.csv --out runs/look --quick",
     "minnow train train.tsv --test test.tsv --label-column stars --out runs/stars",
 )
+REQUIRED = ("tensorflow", "keras", "scipy", "sklearn", "matplotlib", "tqdm")
 SETTINGS = "In place of the recipe's own settings"
 RECIPE = "How the model is built: wide_deep (phrases beside an LSTM) or stacked (LSTMs alone)."
 
@@ -196,6 +197,9 @@ def fit_sources(
         given: Setting -> value, in place of the recipe's own.
         typed: The command as it was typed, which the run keeps.
     """
+    from minnow.extras import require
+
+    require(*REQUIRED)
     from training.data import read_sources
     from training.recipe import DEFAULT_RECIPE, load_recipe
     from training.run_folder import check_free
