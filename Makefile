@@ -26,11 +26,14 @@ endif
 .PHONY: env
 env: $(VENV)/.installed ## make .venv with everything that developing needs
 $(VENV)/.installed: requirements/dev.txt pyproject.toml
+	@echo "Installing $$(grep -c == $<) packages into $(VENV): a download of about 1.0 GB (TensorFlow is half of it), 3 GB on the disk."
 	$(call make_venv,$(VENV),requirements/dev.txt)
 	$(call install_self,$(VENV))
 	touch $@
 
 DATA ?=
+TEXT ?=
+LABEL ?=
 DEMO_PORT ?= 8765
 # Asks the server that has just been started, for two minutes at most until it listens.
 define ASK
@@ -51,26 +54,29 @@ endef
 export ASK
 
 .PHONY: demo
-demo: env ## from labelled texts to an answered request; DATA=file.csv takes your own
+demo: env ## from labelled texts to an answered request; DATA=file.csv TEXT=column LABEL=column: of your own
 ifeq ($(DATA),)
 	$(BIN)/minnow data synthetic --out demo
 	$(BIN)/minnow train demo/synthetic_reviews.csv --out demo/run --force --quick
 else
-	$(BIN)/minnow train "$(DATA)" --out demo/run --force
+	$(BIN)/minnow train "$(DATA)" --out demo/run --force $(if $(TEXT),--text-column "$(TEXT)") $(if $(LABEL),--label-column "$(LABEL)")
 endif
 	$(BIN)/minnow export demo/run --out demo/bundle --force
 	@$(BIN)/minnow serve demo/bundle --port $(DEMO_PORT) & server=$$!; trap "kill $$server" EXIT; \
 	request='{"text": "honestly the plot was not bad , but the ending felt dull ."}'; \
 	echo "POST http://127.0.0.1:$(DEMO_PORT)/predict $$request"; \
-	$(BIN)/python -c "$$ASK" http://127.0.0.1:$(DEMO_PORT)/predict "$$request"
+	$(BIN)/python -c "$$ASK" http://127.0.0.1:$(DEMO_PORT)/predict "$$request"; \
+	echo "next: $(BIN)/minnow serve demo/bundle"
 
 .PHONY: test
 test: env .venv-handler/.installed ## every test, but for those of the built function
 	.venv-handler/bin/python -m pytest -q -m "not slow" tests/handler
+	@command -v chromedriver >/dev/null || echo "No browser: the tests of the pages are skipped (Debian: apt install chromium chromium-driver)."
 	$(BIN)/pytest -q
 
 # Only what the handler needs, and the test tools: no TensorFlow to lean on.
 .venv-handler/.installed: requirements/handler-test.txt
+	@echo "Installing $$(grep -c == $<) packages into .venv-handler: a download of about 150 MB where they are not cached, 0.6 GB on the disk."
 	$(call make_venv,.venv-handler,requirements/handler-test.txt)
 	$(call install_self,.venv-handler)
 	touch $@

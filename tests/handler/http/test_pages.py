@@ -1,8 +1,7 @@
-"""The pages, in a real headless Chromium (Debian: chromium, chromium-driver)."""
+"""The pages, in a real headless Chromium, where one is installed (`tests/helpers/browser.py`)."""
 
 import dataclasses
 import hashlib
-import shutil
 
 import pytest
 from selenium import webdriver
@@ -12,6 +11,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from handler.http.formats.pages import STATIC
 from handler.inference.bundle import Card
+from tests.helpers.browser import find_browser, type_text
 from tests.helpers.http_service import Server
 
 pytestmark = pytest.mark.slow
@@ -20,13 +20,14 @@ WAIT_S = 20
 
 @pytest.fixture(scope="module")
 def chromium():
+    browser, chromedriver = find_browser()
     options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium") or shutil.which("google-chrome")
+    options.binary_location = browser
     # Root has no sandbox, a container no shared memory; nothing but our own server is opened.
     for flag in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    service = webdriver.ChromeService(shutil.which("chromedriver"))
+    service = webdriver.ChromeService(chromedriver)
     driver = webdriver.Chrome(options, service)
     yield driver
     driver.quit()
@@ -53,8 +54,8 @@ def find(chromium, selector):
 
 def classify(chromium, text):
     field = chromium.find_element(By.ID, "text")
-    field.clear()
-    field.send_keys(text, Keys.CONTROL, Keys.ENTER)
+    type_text(chromium, field, text)
+    field.send_keys(Keys.CONTROL, Keys.ENTER)
     wait(chromium, lambda: chromium.find_element(By.ID, "winner").is_displayed())
 
 
