@@ -66,6 +66,7 @@ def test_serve_says_address_model_and_ready(tiny_bundle):
         with urllib.request.urlopen(f"{address}/model") as response:
             name = json.load(response)["name"]
         server.send_signal(signal.SIGINT)
+        server.communicate(timeout=20)
 
     assert lines[0] == "model tiny, version 1\n"
     assert lines[2].startswith(f"next: curl -s {address}/predict ")
