@@ -53,6 +53,8 @@ def run(arguments: Sequence[str]) -> int:
     try:
         code = run_command(list(arguments))
         sys.stdout.flush()
+    except KeyboardInterrupt:  # before Typer, which looks for it, is there
+        code = INTERRUPTED
     except BrokenPipeError:  # such as `minnow predict | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

@@ -63,12 +63,14 @@ class Data:
         """Return the rows to train on and the development rows, which `train` lends where there is
         no file of them; always the same for one seed."""
         if self.dev is not None:
-            return _whole(self.train), _whole(self.dev)
+            return whole_part(self.train), whole_part(self.dev)
         strata = self.objective.strata(self.train.labels)
         rows = split_rows(self.train, strata, dev_fraction, seed)
         train, dev = (
             Part(
-                *([column[row] for row in part] for column in (self.train.texts, self.train.labels))
+                [self.train.texts[row] for row in part],
+                [self.train.labels[row] for row in part],
+                [row + 1 for row in part],
             )
             for part in rows
         )
@@ -77,10 +79,15 @@ class Data:
 
 @dataclass(frozen=True)
 class Part:
-    """Rows of one use."""
+    """Rows of one use.
+
+    Args:
+        rows: Number of each in its file, from 1.
+    """
 
     texts: list[str]
     labels: list[str]
+    rows: Sequence[int]
 
 
 @dataclass(frozen=True)
@@ -141,8 +148,9 @@ def map_ids(encoded: Encoded, id_map: NDArray[np.int32]) -> Encoded:
     return dataclasses.replace(encoded, token_ids=token_ids)
 
 
-def _whole(dataset: Dataset) -> Part:
-    return Part(dataset.texts, dataset.labels)
+def whole_part(dataset: Dataset) -> Part:
+    """Return all rows of a file."""
+    return Part(dataset.texts, dataset.labels, range(1, len(dataset) + 1))
 
 
 def _read_unchanged(described: Mapping[str, Any], columns: Columns, folder: Path) -> Dataset:

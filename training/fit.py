@@ -17,6 +17,7 @@ from tqdm import tqdm
 from training.batches import pad, shuffled_batches, sorted_batches
 from training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from training.data import Encoded
+from training.progress import is_quiet
 from training.settings import Settings
 from training.tasks import Objective
 
@@ -35,12 +36,16 @@ def fit(
     settings: Settings,
     objective: Objective,
     checkpoint: Path,
+    trained: str = "the model",
 ) -> list[dict[str, float]]:
     """Fit `model` in place, from where `checkpoint` stands; return one row per epoch.
 
     Ends with the weights of the epoch with the lowest development loss, `patience` epochs after it
     or after `epochs`; without patience with those of the last epoch. The checkpoint is written
     every minute and after each epoch.
+
+    Args:
+        trained: What people call what is fitted here, if it is a part of what the run keeps.
     """
     lengths = [len(ids) for ids in train.token_ids]
     num_batches = -(-len(lengths) // settings.batch_size)
@@ -53,7 +58,7 @@ def fit(
     model.optimizer.build(model.trainable_variables)
     progress = load_checkpoint(checkpoint, model)
     predict = make_predictor(model)
-    with tqdm(total=epochs * num_batches, unit="batch", mininterval=1.0) as bar:
+    with tqdm(total=epochs * num_batches, unit="batch", mininterval=1.0, disable=is_quiet()) as bar:
         bar.update(progress.epoch * num_batches + progress.batch)
         while progress.epoch < epochs and not _is_over(progress, settings):
             bar.set_description(f"epoch {progress.epoch + 1}/{epochs}")
@@ -65,7 +70,9 @@ def fit(
                     model, predict(dev.token_ids), dev.targets, progress, settings, objective
                 )
             save_checkpoint(checkpoint, model, progress)
-            tqdm.write(_describe(progress.history[-1], objective.score_name), file=bar.fp)
+            if not is_quiet():
+                line = _describe(progress.history[-1], objective.score_name, trained)
+                tqdm.write(line, file=bar.fp)
     model.set_weights(progress.best_weights)
     return progress.history
 
@@ -137,13 +144,24 @@ def _train_epoch(
         )
         progress.loss_sum += float(loss)
         progress.batch += 1
-        bar.update()
+        _update(bar)
         bar.set_postfix(loss=f"{progress.loss_sum / progress.batch:.4f}", refresh=False)
         if time.monotonic() - saved > CHECKPOINT_INTERVAL_S:
             progress.seconds += time.monotonic() - started
             started = saved = time.monotonic()
             save_checkpoint(checkpoint, model, progress)
     progress.seconds += time.monotonic() - started
+
+
+def _update(bar: Any) -> None:
+    """Count a batch; the first one here has cost the compilation, from which no time is told."""
+    if not getattr(bar, "is_compiled", False) and not bar.disable:
+        bar.is_compiled = True
+        bar.start_t = bar.last_print_t = time.time()
+        bar.initial = bar.last_print_n = bar.n + 1
+        bar.n += 1
+        return
+    bar.update()
 
 
 def _end_epoch(
@@ -181,8 +199,8 @@ def _is_over(progress: Progress, settings: Settings) -> bool:
     )
 
 
-def _describe(row: dict[str, Any], score_name: str) -> str:
+def _describe(row: dict[str, Any], score_name: str, trained: str) -> str:
     return (
         f"epoch {row['epoch']}: loss {row['loss']:.4f}, development loss {row['dev_loss']:.4f}, "
-        f"{score_name} {row[f'dev_{score_name}']:.4f}, {row['seconds']:.0f} s"
+        f"{score_name} of {trained} {row[f'dev_{score_name}']:.4f}, {row['seconds']:.0f} s"
     )

@@ -16,6 +16,15 @@ def headline(figures: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in figures.items() if isinstance(value, (int, float))}
 
 
+def confidence_interval(share: float, num_rows: int) -> list[float]:
+    """Return the ends of the 95 % interval of a share of so many rows (Wilson 1927)."""
+    z = 1.96
+    center = share + z * z / (2 * num_rows)
+    margin = z * (share * (1 - share) / num_rows + z * z / (4 * num_rows**2)) ** 0.5
+    scale = 1 + z * z / num_rows
+    return [max(0.0, (center - margin) / scale), min(1.0, (center + margin) / scale)]
+
+
 def count_confusions(
     label_ids: NDArray[np.integer[Any]], predicted: NDArray[np.integer[Any]], num_labels: int
 ) -> NDArray[np.int64]:

@@ -11,6 +11,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from training.confusions import most_confused
+
+DRAWN_LABELS = 30  # more names would overlap
+NAME_LENGTH = 30  # characters of a label that are drawn
 NUMBERED_CELLS = 20  # above this many labels the numbers in the matrix would overlap
 
 
@@ -33,8 +37,13 @@ def plot_history(history: Sequence[Mapping[str, float]], score_name: str, path: 
 
 def plot_confusion(figures: Mapping[str, Any], path: Path) -> None:
     """Draw the confusion matrix to a PNG; shade is the share of the true label's rows."""
-    names = figures["labels"]
-    counts = np.array(figures["confusion_matrix"])
+    names, counts = figures["labels"], np.array(figures["confusion_matrix"])
+    title = ""
+    if len(names) > DRAWN_LABELS:
+        title = f"the {DRAWN_LABELS} most confused of {len(names)} labels"
+        kept = most_confused(counts.tolist(), DRAWN_LABELS)
+        names, counts = [names[label] for label in kept], counts[np.ix_(kept, kept)]
+    names = [name if len(name) <= NAME_LENGTH else f"{name[:NAME_LENGTH]}…" for name in names]
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = min(12.0, 3.0 + 0.6 * len(names))
     figure = Figure(figsize=(side + 0.8, side), layout="constrained")
@@ -43,7 +52,7 @@ def plot_confusion(figures: Mapping[str, Any], path: Path) -> None:
     figure.colorbar(image, ax=axis, label="share of the true label's rows", shrink=0.8)
     axis.set_xticks(range(len(names)), names, rotation=45, ha="right")
     axis.set_yticks(range(len(names)), names)
-    axis.set(xlabel="predicted label", ylabel="true label")
+    axis.set(xlabel="predicted label", ylabel="true label", title=title)
     if len(names) <= NUMBERED_CELLS:
         for (row, column), share in np.ndenumerate(shares):
             color = "white" if share > 0.5 else "black"

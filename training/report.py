@@ -3,12 +3,47 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from training.data import Part
+from training.mistakes import Mistake, escape_cell, format_mistakes
 from training.plots import plot_history
+from training.survey import Survey
 from training.tasks import Objective
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a report tells of the rows.
+
+    Args:
+        parts: Use -> its rows.
+        mistakes: The most confident ones of the last part.
+    """
+
+    survey: Survey
+    parts: Mapping[str, Part]
+    mistakes: Sequence[Mistake]
+
+
+def format_survey(findings: Findings, has_labels: bool) -> list[str]:
+    """Return what was read as Markdown: a list, and a table of labels by use."""
+    survey = findings.survey
+    lines = [f"- {line}" for line in survey.lines]
+    lines += [f"- **warning**: {warning}" for warning in survey.warnings]
+    lines += [f"- the token that tells the label: `{survey.token}`"] if survey.token else []
+    if not has_labels:
+        return [*lines, ""]
+    counts = {name: Counter(part.labels) for name, part in findings.parts.items()}
+    lines += ["", f"| label | {' | '.join(counts)} |", f"|---|{'---|' * len(counts)}"]
+    for label in sorted(set().union(*counts.values())):
+        numbers = " | ".join(f"{count[label]:,}" for count in counts.values())
+        lines.append(f"| {escape_cell(label)} | {numbers} |")
+    return [*lines, ""]
 
 
 def write_report(
@@ -16,8 +51,11 @@ def write_report(
     metadata: Mapping[str, Any],
     history: Sequence[Mapping[str, float]],
     objective: Objective,
-) -> None:
+    findings: Findings,
+) -> list[str]:
     """Write `history.csv`, the plots and the `report.md` that shows them into `folder`.
+
+    Returns the names of the files.
 
     Args:
         history: What each epoch gave, as `training.fit.fit` returns it.
@@ -30,8 +68,9 @@ def write_report(
     plot_history(history, objective.score_name, folder / "learning_curves.png")
     plots = {"Learning curves": "learning_curves.png"}
     plots |= objective.write_plots(metadata["metrics"][shown], folder)
-    report = format_report(metadata, history, objective, plots)
+    report = format_report(metadata, history, objective, plots, findings)
     (folder / "report.md").write_text(report, encoding="utf-8")
+    return ["history.csv", "report.md", *plots.values()]
 
 
 def format_report(
@@ -39,6 +78,7 @@ def format_report(
     history: Sequence[Mapping[str, float]],
     objective: Objective,
     plots: Mapping[str, str],
+    findings: Findings,
 ) -> str:
     """Return the report as Markdown; `plots` are title -> file name."""
     best = min(history, key=lambda row: row["dev_loss"])
@@ -51,12 +91,24 @@ def format_report(
         f"- epochs: {len(history)}, best: {best['epoch']:.0f} by development loss; "
         f"{sum(row['seconds'] for row in history):.0f} s",
         "",
+        "The epochs are those of what gradient descent trains; the figures below are the finished "
+        "model's.",
+        "",
+        "## What was read",
+        "",
+        *format_survey(findings, "labels" in objective.task.describe()),
     ]
     for name, title in (("test", "Test rows"), ("dev", "Development rows")):
         if name in metadata["metrics"]:
             figures = objective.format_evaluation(metadata["metrics"][name])
             lines += [f"## {title}", "", "```", figures, "```", ""]
+    if findings.mistakes:
+        lines += ["## Most confident mistakes", ""]
+        lines += [*format_mistakes(findings.mistakes), ""]
     for title, file_name in plots.items():
+        if not file_name.endswith(".png"):
+            lines += [f"[{title}]({file_name})", ""]
+            continue
         lines += [f"![{title}]({file_name})", ""]
     lines += ["## Settings", ""]
     lines += [f"- {name}: {value}" for name, value in metadata["settings"].items()]

@@ -16,8 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handler.inference.tasks import SingleLabel, Task
+from training.confusions import format_classification, write_confusions
 from training.errors import DataError, SettingsError
-from training.metrics import calibration_error, count_confusions, headline, measure_classes
+from training.metrics import (
+    calibration_error,
+    confidence_interval,
+    count_confusions,
+    headline,
+    measure_classes,
+)
 from training.readers import Dataset, describe_empty_cell
 
 if TYPE_CHECKING:
@@ -238,7 +245,9 @@ class SingleLabelObjective:
         f1 = [figures["f1"] for figures in classes.values() if figures["rows"]]
         return {
             "rows": len(labels),
-            "accuracy": float(self.row_scores(outputs, targets).mean()),
+            "accuracy": (accuracy := float(self.row_scores(outputs, targets).mean())),
+            "accuracy_interval": confidence_interval(accuracy, len(labels)),
+            "majority_accuracy": max(Counter(labels).values()) / len(labels),
             "macro_f1": float(np.mean(f1)),
             "log_loss": self.log_loss(outputs, targets),
             "calibration_error": calibration_error(label_ids, rows),
@@ -248,43 +257,21 @@ class SingleLabelObjective:
         }
 
     def format_evaluation(self, figures: Mapping[str, Any]) -> str:
-        """Return a line for each figure, and classes and confusions as tables."""
-        names = figures["labels"]
-        width = max(6, *(len(name) for name in names))
-        lines = [
-            f"rows               {figures['rows']}",
-            f"accuracy           {figures['accuracy']:.4f}",
-            f"macro F1           {figures['macro_f1']:.4f}",
-            f"log loss           {figures['log_loss']:.4f}",
-            f"calibration error  {figures['calibration_error']:.4f}",
-            "",
-            f"{'label':{width}}  precision  recall      f1    rows",
-        ]
-        for name, row in figures["classes"].items():
-            lines.append(
-                f"{name:{width}}     {row['precision']:.4f}  {row['recall']:.4f}  {row['f1']:.4f}"
-                f"  {row['rows']:6}"
-            )
-        lines.append("")
-        lines.append(
-            "confusion matrix (a row for each true label, a column for each predicted one)"
-        )
-        lines.append(" " * width + "".join(f"  {name:>{max(6, len(name))}}" for name in names))
-        for name, row in zip(names, figures["confusion_matrix"], strict=True):
-            pairs = zip(row, names, strict=True)
-            cells = "".join(f"  {count:{max(6, len(other))}}" for count, other in pairs)
-            lines.append(f"{name:{width}}{cells}")
-        return "\n".join(lines)
+        return format_classification(figures)
 
     def headline(self, figures: Mapping[str, Any]) -> dict[str, Any]:
         return headline(figures)
 
     def write_plots(self, figures: Mapping[str, Any], folder: Path) -> dict[str, str]:
-        """Draw the confusion matrix."""
-        from training.plots import plot_confusion
+        """Draw the confusion matrix, of many labels the most confused; the whole goes to a CSV."""
+        from training.plots import DRAWN_LABELS, plot_confusion
 
         plot_confusion(figures, folder / "confusion_matrix.png")
-        return {"Confusion matrix": "confusion_matrix.png"}
+        plots = {"Confusion matrix": "confusion_matrix.png"}
+        if len(figures["labels"]) > DRAWN_LABELS:
+            write_confusions(figures, folder / "confusion_matrix.csv")
+            plots["The whole confusion matrix"] = "confusion_matrix.csv"
+        return plots
 
 
 OBJECTIVES: Mapping[str, type[Objective]] = {SingleLabel.kind: SingleLabelObjective}

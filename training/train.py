@@ -21,12 +21,14 @@ from tokenizers import Tokenizer
 from handler.files import replacing, write_json
 from training import fit, tokenizer
 from training.batches import pad
-from training.data import Data, Encoded, Part, Sources, encode_part, read_sources
+from training.data import Data, Part, Sources, encode_part, read_sources, whole_part
 from training.errors import RunError
 from training.fit import make_predictor
 from training.folders import put_in_place
+from training.mistakes import Mistake, find_mistakes
+from training.progress import interruptible, say, step
 from training.recipe import Recipe, Stages, load_recipe
-from training.report import write_report
+from training.report import Findings, write_report
 from training.run_folder import (
     RUN,
     STARTED,
@@ -39,6 +41,8 @@ from training.run_folder import (
     write_run,
 )
 from training.settings import Settings
+from training.survey import survey_data
+from training.tasks import Objective
 from training.tokenizer import PAD_ID, UNKNOWN_ID, encode_texts, train_tokenizer
 
 REFERENCE_ROWS = 64
@@ -90,19 +94,29 @@ def _train(partial: Path, data: Data, settings: Settings, command: str, started:
     keras.utils.set_random_seed(settings.seed)
     objective = data.objective
     train_part, dev_part = data.split(settings.dev_fraction, settings.seed)
-    words = _train_tokenizer(partial / TOKENIZER, train_part.texts, settings)
-    train, dev = (encode_part(part, words, objective) for part in (train_part, dev_part))
+    survey = interruptible(lambda: survey_data(data, len(dev_part.texts), settings.max_length))
+    say(survey.format())
+    with step("vocabulary"):
+        words = _train_tokenizer(partial / TOKENIZER, train_part.texts, settings)
+        train, dev = interruptible(
+            lambda: [encode_part(part, words, objective) for part in (train_part, dev_part)]
+        )
     recipe = load_recipe(settings.recipe)
     model = recipe.build_model(settings, words.get_vocab_size(), objective)
     stages = Stages(partial / "stages")
     history = recipe.fit_model(model, train, dev, settings, objective, stages)
 
+    parts = {"dev": dev_part} | ({} if data.test is None else {"test": whole_part(data.test)})
+    with step("evaluation"):
+        metrics, mistakes = _measure(model, words, data.objective, parts)
     metadata = _describe(data, settings, recipe, words) | {
         "command": command,
-        "metrics": _measure(model, words, data, dev_part, dev),
+        "metrics": metrics,
+        "mistakes": [mistake.row for mistake in mistakes],
         "seconds": round(time.monotonic() - started, 1),
     }
-    write_report(partial, metadata, history, objective)
+    findings = Findings(survey, {"train": train_part, **parts}, mistakes)
+    metadata["files"] = write_report(partial, metadata, history, objective, findings)
     reference_ids = pad(reference_rows(dev.token_ids, settings.max_length))
     write_run(partial, model, (partial / TOKENIZER).read_bytes(), reference_ids, metadata)
 
@@ -169,22 +183,25 @@ def _flatten(value: Any, name: str = "") -> list[tuple[str, str]]:
 def _train_tokenizer(path: Path, texts: list[str], settings: Settings) -> Tokenizer:
     """Return the tokenizer in `path`, made there where it is not yet."""
     if not path.exists():
-        words = train_tokenizer(texts, settings.vocab_size, settings.max_length)
+        words = interruptible(
+            lambda: train_tokenizer(texts, settings.vocab_size, settings.max_length)
+        )
         with replacing(path) as temporary:
             words.save(str(temporary), pretty=False)
     return Tokenizer.from_file(str(path))
 
 
 def _measure(
-    model: keras.Model, words: Tokenizer, data: Data, dev_part: Part, dev: Encoded
-) -> dict[str, Any]:
-    """Return the figures on the development rows, and on test rows where there are any."""
-    predict, objective = make_predictor(model), data.objective
-    metrics = {"dev": objective.evaluate(dev_part.labels, predict(dev.token_ids))}
-    if data.test is not None:
-        outputs = predict(encode_texts(words, data.test.texts))
-        metrics["test"] = objective.evaluate(data.test.labels, outputs)
-    return metrics
+    model: keras.Model, words: Tokenizer, objective: Objective, parts: Mapping[str, Part]
+) -> tuple[dict[str, Any], list[Mistake]]:
+    """Return the figures on each part by name, and the mistakes on the last one."""
+    predict = make_predictor(model)
+    metrics, mistakes = {}, []
+    for name, part in parts.items():
+        outputs = predict(encode_texts(words, part.texts))
+        metrics[name] = objective.evaluate(part.labels, outputs)
+        mistakes = find_mistakes(objective, part, outputs)
+    return metrics, mistakes
 
 
 def _describe(data: Data, settings: Settings, recipe: Recipe, words: Tokenizer) -> dict[str, Any]:

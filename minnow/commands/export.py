@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -186,6 +188,8 @@ def export(
         print(json.dumps(metrics))
     else:
         print(format_metrics(metrics, out, test, objective.score_name))
+    command = shlex.join(["minnow", "serve", str(out)])
+    print(f"next: {command}", file=sys.stderr)
 
 
 def check_inputs(

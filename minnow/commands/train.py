@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -85,6 +86,7 @@ Recipe = Annotated[
     ),
 ]
 Quick = Annotated[bool, flag("--quick", "Take a first look in a few epochs.")]
+Quiet = Annotated[bool, flag("--quiet", "Tell neither what was read nor progress.")]
 Force = Annotated[bool, flag("--force", "Replace the run in RUN, or start it anew.")]
 
 Seed = Annotated[
@@ -149,6 +151,7 @@ def train(
     recipe: Recipe = None,
     quick: Quick = False,
     force: Force = False,
+    quiet: Quiet = False,
     seed: Seed = None,
     dev_fraction: DevFraction = None,
     vocab_size: VocabSize = None,
@@ -169,10 +172,12 @@ def train(
     Training that was stopped goes on when the same command runs again.
     """
     from training.data import Sources
+    from training.progress import quiet as hush
     from training.readers import Columns
 
     sources = Sources(data, dev, test, Columns(text_column, label_column, group_column))
-    fit_sources(sources, out, recipe, quick, force, read_given(context), context.obj)
+    with hush(quiet):
+        fit_sources(sources, out, recipe, quick, force, read_given(context), context.obj)
 
 
 def read_given(context: typer.Context) -> dict[str, Any]:
@@ -201,13 +206,15 @@ def fit_sources(
 
     require(*REQUIRED)
     from training.data import read_sources
+    from training.progress import step
     from training.recipe import DEFAULT_RECIPE, load_recipe
     from training.run_folder import check_free
     from training.settings import check_given, override
 
     check_given(given)
     check_free(out, force, sources.paths)
-    rows = read_sources(sources)
+    with step("reading"):
+        rows = read_sources(sources)
 
     from minnow.quiet import import_tensorflow
 
@@ -219,4 +226,10 @@ def fit_sources(
     run = train_run(sources, out, settings, force, typed, rows)
     metrics = run.metadata["metrics"]
     print(rows.objective.format_evaluation(metrics.get("test", metrics["dev"])))
+    if numbers := run.metadata["mistakes"]:
+        path = (sources.test or sources.dev or sources.train).name
+        print(f"\nmost confident mistakes: rows {', '.join(map(str, numbers))} of {path}")
     print(f"\n{run.folder}: done. The report is in {run.folder / 'report.md'}", file=sys.stderr)
+    bundle = Path("bundles") / run.folder.resolve().name
+    command = shlex.join(["minnow", "export", str(run.folder), "--out", str(bundle)])
+    print(f"next: {command}", file=sys.stderr)

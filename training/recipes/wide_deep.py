@@ -26,6 +26,7 @@ from training.blocks import phrases, segments
 from training.data import Encoded
 from training.encoders import read_both_ways
 from training.fit import fit, make_predictor
+from training.progress import interruptible, step
 from training.recipe import History, SmallerVocabulary, Stages
 from training.settings import Settings
 from training.tasks import Objective
@@ -89,7 +90,10 @@ def fit_model(
     size, dim = embedding.input_dim, embedding.output_dim
 
     def learn() -> dict[str, NDArray[np.float32]]:
-        learned = word_vectors.learn_word_vectors(train.token_ids, size, dim, settings.seed)
+        with step("word vectors"):
+            learned = interruptible(
+                lambda: word_vectors.learn_word_vectors(train.token_ids, size, dim, settings.seed)
+            )
         return {"vectors": learned}
 
     embedding.set_weights([stages.make("word_vectors", learn)["vectors"] * VECTOR_SCALE])
@@ -107,7 +111,7 @@ def fine_tune_model(
     """Fit the deep half in place and the weight of each half; the phrases stay as they are."""
     kernel, bias = model.get_layer(MIXTURE).get_weights()
     teacher = make_teacher(model, objective)
-    history = fit(teacher, train, dev, settings, objective, stages.checkpoint)
+    history = fit(teacher, train, dev, settings, objective, stages.checkpoint, "the LSTM alone")
     both = keras.Model(model.input, model.get_layer(BOTH).output)
     logits = make_predictor(both)(dev.token_ids)
     wide_bias = bias / kernel[0, 0] if kernel[0, 0] else np.zeros_like(bias)
@@ -186,9 +190,12 @@ def _fit_wide(
 
     def fit_table() -> dict[str, NDArray[Any]]:
         targets = objective.logit_targets(train.targets)
-        table = phrases.fit_phrases(
-            train.token_ids, targets, vocab_size, num_buckets, settings.seed
-        )
+        with step("phrases"):
+            table = interruptible(
+                lambda: phrases.fit_phrases(
+                    train.token_ids, targets, vocab_size, num_buckets, settings.seed
+                )
+            )
         return vars(table)
 
     table = phrases.Phrases(**stages.make("phrases", fit_table))

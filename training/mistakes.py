@@ -1,0 +1,78 @@
+"""The answers that were wrong and most certain: what a look at the data should begin with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.data import Part
+from training.tasks import Objective
+
+MOST = 20
+SHOWN_CHARACTERS = 300
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """One wrong answer.
+
+    Args:
+        row: Number of the row in its file, from 1.
+        text: For the report alone.
+    """
+
+    row: int
+    label: str
+    predicted: str
+    score: float
+    text: str
+
+
+def find_mistakes(
+    objective: Objective, part: Part, outputs: NDArray[np.floating[Any]]
+) -> list[Mistake]:
+    """Return the most confident mistakes, the most confident first; of a task of labels.
+
+    Args:
+        outputs: Floats, shape (rows, num_outputs).
+    """
+    labels = objective.task.describe().get("labels")
+    if not labels:
+        return []
+    right = objective.row_scores(outputs, objective.encode(part.labels))
+    scores = np.where(right > 0, -1.0, outputs.max(axis=1))
+    worst = np.argsort(-scores, kind="stable")[:MOST]
+    return [
+        Mistake(
+            part.rows[row],
+            part.labels[row],
+            labels[int(outputs[row].argmax())],
+            float(scores[row]),
+            part.texts[row],
+        )
+        for row in worst.tolist()
+        if scores[row] >= 0
+    ]
+
+
+def format_mistakes(mistakes: Sequence[Mistake]) -> list[str]:
+    """Return a Markdown table of mistakes, the texts shortened."""
+    lines = ["| row | label | predicted | score | text |", "|---|---|---|---|---|"]
+    for mistake in mistakes:
+        text = " ".join(mistake.text.split())
+        if len(text) > SHOWN_CHARACTERS:
+            text = f"{text[:SHOWN_CHARACTERS]}…"
+        cells = [str(mistake.row), mistake.label, mistake.predicted, f"{mistake.score:.3f}", text]
+        lines.append(f"| {' | '.join(map(escape_cell, cells))} |")
+    return lines
+
+
+def escape_cell(cell: str) -> str:
+    """Return a cell that Markdown shows as it stands."""
+    for sign in "\\`*_[]<>|#&":
+        cell = cell.replace(sign, f"\\{sign}")
+    return cell
