@@ -14,7 +14,9 @@ SHOWN_PAIRS = 20
 
 
 def format_classification(figures: Mapping[str, Any]) -> str:
-    """Return a line for each figure, and classes and confusions as tables, of many labels the worst.
+    """Return a line for each figure, and classes and confusions as tables.
+
+    Of many labels the worst are shown.
 
     Args:
         figures: As `SingleLabelObjective.evaluate` gives them.

@@ -42,18 +42,23 @@ def say(text: str) -> None:
 
 @contextmanager
 def step(name: str) -> Iterator[None]:
-    """Show a line for what happens inside: `vocabulary … 2.1 s`."""
-    if is_quiet():
-        yield
-        return
-    print(f"{name} … ", end="", file=sys.stderr, flush=True)
+    """Show a line for what happens inside, on a terminal from its beginning on: `phrases: 2.1 s`.
+
+    It goes again where something goes wrong, which is told in a line of its own.
+    """
+    is_terminal = sys.stderr.isatty() and not is_quiet()
     started = time.monotonic()
+    if is_terminal:
+        print(f"{name} …", end="", file=sys.stderr, flush=True)
     try:
         yield
     except BaseException:
-        print(file=sys.stderr, flush=True)  # what went wrong gets a line of its own
+        if is_terminal:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
         raise
-    print(f"{time.monotonic() - started:.1f} s", file=sys.stderr, flush=True)
+    if is_terminal:
+        print("\r\x1b[K", end="", file=sys.stderr)
+    say(f"{name}: {time.monotonic() - started:.1f} s")
 
 
 def interruptible(compute: Callable[[], Result]) -> Result:

@@ -81,23 +81,9 @@ def format_report(
     findings: Findings,
 ) -> str:
     """Return the report as Markdown; `plots` are title -> file name."""
-    best = min(history, key=lambda row: row["dev_loss"])
-    lines = [f"# Training report: recipe `{metadata['recipe']}`", ""]
-    for role, data in metadata["data"].items():
-        lines.append(f"- {role}: {data['rows']:,} rows (sha256 `{data['sha256'][:12]}`)")
-    lines += [
-        f"- vocabulary: {metadata['vocab_size']:,} tokens; "
-        f"at most {metadata['max_length']} tokens of a text are read",
-        f"- epochs: {len(history)}, best: {best['epoch']:.0f} by development loss; "
-        f"{sum(row['seconds'] for row in history):.0f} s",
-        "",
-        "The epochs are those of what gradient descent trains; the figures below are the finished "
-        "model's.",
-        "",
-        "## What was read",
-        "",
-        *format_survey(findings, "labels" in objective.task.describe()),
-    ]
+    lines = _describe_run(metadata, history)
+    lines += ["## What was read", ""]
+    lines += format_survey(findings, "labels" in objective.task.describe())
     for name, title in (("test", "Test rows"), ("dev", "Development rows")):
         if name in metadata["metrics"]:
             figures = objective.format_evaluation(metadata["metrics"][name])
@@ -115,3 +101,21 @@ def format_report(
     lines += ["", "## Constants of this version", ""]
     lines += [f"- {name}: {value}" for name, value in metadata["constants"].items()]
     return "\n".join(lines) + "\n"
+
+
+def _describe_run(metadata: Mapping[str, Any], history: Sequence[Mapping[str, float]]) -> list[str]:
+    best = min(history, key=lambda row: row["dev_loss"])
+    lines = [f"# Training report: recipe `{metadata['recipe']}`", ""]
+    for role, data in metadata["data"].items():
+        lines.append(f"- {role}: {data['rows']:,} rows (sha256 `{data['sha256'][:12]}`)")
+    lines += [
+        f"- vocabulary: {metadata['vocab_size']:,} tokens; "
+        f"at most {metadata['max_length']} tokens of a text are read",
+        f"- epochs: {len(history)}, best: {best['epoch']:.0f} by development loss; "
+        f"{sum(row['seconds'] for row in history):.0f} s",
+        "",
+        "The epochs are those of what gradient descent trains; the figures below are the finished "
+        "model's.",
+        "",
+    ]
+    return lines

@@ -13,6 +13,7 @@ from minnow.options import Data, LabelColumn, TextColumn, flag, option, read_sha
 
 if TYPE_CHECKING:
     from training.data import Sources
+    from training.run_folder import Run
 
 PANEL = "Model"
 EXAMPLES = (
@@ -226,9 +227,13 @@ def fit_sources(
     run = train_run(sources, out, settings, force, typed, rows)
     metrics = run.metadata["metrics"]
     print(rows.objective.format_evaluation(metrics.get("test", metrics["dev"])))
+    say_done(run, (sources.test or sources.dev or sources.train).name)
+
+
+def say_done(run: Run, data_name: str) -> None:
+    """Say where to look, and what comes next."""
     if numbers := run.metadata["mistakes"]:
-        path = (sources.test or sources.dev or sources.train).name
-        print(f"\nmost confident mistakes: rows {', '.join(map(str, numbers))} of {path}")
+        print(f"\nmost confident mistakes: rows {', '.join(map(str, numbers))} of {data_name}")
     print(f"\n{run.folder}: done. The report is in {run.folder / 'report.md'}", file=sys.stderr)
     bundle = Path("bundles") / run.folder.resolve().name
     command = shlex.join(["minnow", "export", str(run.folder), "--out", str(bundle)])

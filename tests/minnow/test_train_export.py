@@ -25,7 +25,11 @@ def test_a_run_keeps_its_command_and_only_the_settings_that_were_given(tiny_data
     assert settings["seed"] == 0
     output = capsys.readouterr()
     assert "accuracy " in output.out
-    assert output.err.splitlines()[-1] == f"{out}: done. The report is in {out / 'report.md'}"
+    assert "train: " in output.err
+    assert output.err.splitlines()[-2:] == [
+        f"{out}: done. The report is in {out / 'report.md'}",
+        f"next: minnow export {out} --out bundles/run",
+    ]
 
 
 def test_a_run_is_exported_and_measured_as_its_bundle_is(tiny_run, tiny_data, tmp_path, capsys):

@@ -199,8 +199,9 @@ def test_unknown_label_is_refused():
 def test_text_for_people_shows_classes_and_confusion():
     lines = OBJECTIVE.format_evaluation(OBJECTIVE.evaluate(LABELS, OUTPUTS)).splitlines()
 
-    assert lines[1] == "accuracy           0.7500"
-    assert lines[7].split() == ["neg", "1.0000", "0.5000", "0.6667", "2"]
+    assert lines[1] == "accuracy           0.7500  (95 %: 0.3006 to 0.9544)"
+    assert lines[2].startswith("majority baseline  0.5000")
+    assert lines[8].split() == ["neg", "1.0000", "0.5000", "0.6667", "2"]
     assert lines[-2].split() == ["neg", "1", "1"]
     assert lines[-1].split() == ["pos", "0", "2"]
 
@@ -256,3 +257,21 @@ def test_data_and_settings_are_checked_without_tensorflow():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout.strip() == ""
+
+
+def test_of_many_labels_the_worst_are_shown_and_the_whole_goes_to_a_csv(tmp_path):
+    names = [f"label {number:03}" for number in range(100)]
+    objective = make_objective(SingleLabel(names))
+    outputs = np.eye(100, dtype=np.float32)
+    outputs[7] = outputs[8]  # "label 007" is taken for the next one
+
+    figures = objective.evaluate(names, outputs)
+    lines = objective.format_evaluation(figures).splitlines()
+    plots = objective.write_plots(figures, tmp_path)
+
+    assert len(lines) < 50
+    assert max(map(len, lines)) < 100
+    assert lines[-1].split() == ["1", "label", "007", "label", "008"]
+    assert plots["The whole confusion matrix"] == "confusion_matrix.csv"
+    rows = (tmp_path / "confusion_matrix.csv").read_text().splitlines()
+    assert (len(rows), len(rows[0].split(","))) == (101, 101)
