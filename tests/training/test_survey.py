@@ -13,7 +13,9 @@ WORDS = random.Random(0)
 
 
 def make_text(num_words: int = 30) -> str:
-    return " ".join("".join(WORDS.choices("abcdefghij", k=4)) for _ in range(num_words))
+    return " ".join(
+        "".join(WORDS.choices("abcdefghij", k=WORDS.randint(3, 6))) for _ in range(num_words)
+    )
 
 
 def survey(rows: list[tuple[str, str]], folder: Path, num_dev: int = 100, **more) -> Survey:
