@@ -21,7 +21,7 @@ from handler.inference.bundle import (
     unpack_tokenizer,
 )
 from handler.inference.classifier import Classifier, load_classifier
-from training.folders import Kind, find_obstacle, put_in_place
+from training.output_folders import Kind, find_obstacle, put_in_place
 
 GOLDEN_WORDS = 24
 FILES = (MODEL, TOKENIZER, "tokenizer.json")  # the last one of format 1

@@ -25,7 +25,7 @@ from handler.errors import ArtefactError
 from handler.files import replacing, write_json
 from handler.inference.tasks import Task, read_task
 from training.errors import RunError
-from training.folders import Kind, find_obstacle
+from training.output_folders import Kind, find_obstacle
 
 if TYPE_CHECKING:
     import keras

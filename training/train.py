@@ -24,8 +24,8 @@ from training.batches import pad
 from training.data import Data, Part, Sources, encode_part, read_sources, whole_part
 from training.errors import RunError
 from training.fit import make_predictor
-from training.folders import put_in_place
 from training.mistakes import Mistake, find_mistakes
+from training.output_folders import put_in_place
 from training.progress import interruptible, say, step
 from training.recipe import Recipe, Stages, load_recipe
 from training.report import Findings, write_report

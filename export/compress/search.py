@@ -28,7 +28,7 @@ from export.errors import ExportError
 from export.export import ExportSettings, export_run
 from handler.files import write_json
 from handler.inference.classifier import Classifier
-from training.folders import Kind, find_obstacle
+from training.output_folders import Kind, find_obstacle
 from training.run_folder import METADATA, RUN, STAGES, Run, read_run
 
 FORMAT_VERSION = 2  # of the folder of trials

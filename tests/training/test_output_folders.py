@@ -12,7 +12,7 @@ from export.compress.search import TRIALS
 from export.errors import ExportError
 from minnow.cli import main
 from training.errors import RunError
-from training.folders import find_problem, put_in_place
+from training.output_folders import find_problem, put_in_place
 from training.run_folder import RUN, check_free
 
 ROWS = "text,label\n" + "good film,pos\nbad film,neg\n" * 3
