@@ -51,14 +51,14 @@ def explain_predictions(
     occluded = iter(classifier.run(variants))
     explanations = []
     for text, encoding, prediction in zip(texts, encodings, predictions, strict=True):
-        column = classifier.task.explained_column(prediction.outputs)
+        output = classifier.task.explained_output(prediction.outputs)
         explanations.append(
             [
                 {
                     "token": text[start:end],
                     "start": start,
                     "end": end,
-                    "contribution": prediction.outputs[column] - float(next(occluded)[column]),
+                    "contribution": prediction.outputs[output] - float(next(occluded)[output]),
                 }
                 for start, end in encoding.offsets
             ]
