@@ -15,7 +15,7 @@ DEFAULT_BUNDLE = Path(__file__).parent / "model"
 
 @dataclass(frozen=True)
 class Limits:
-    """What one request may hold; checked in `handler/inference/requests.py` and nowhere else.
+    """What one request may hold.
 
     Args:
         max_texts: Texts in one request.
@@ -23,7 +23,7 @@ class Limits:
         max_body_bytes: Body after base64 and gzip. Lambda's own limit is 6 MB for the whole
             event, of which base64 leaves 4.5 MB.
         max_explained_tokens: Tokens that one request may have explained: each is a row of a batch,
-            about a millisecond of the seed model.
+            about a millisecond of two stacked LSTMs of 128 units.
     """
 
     max_texts: int = 256

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from tokenizers import Encoding
 
 CPU = ("CPUExecutionProvider",)
-# Rows x padded tokens in one run: bounds memory (the seed model needs about 1 KB a token) whatever
-# a request holds, and is past the point where a larger batch is quicker a row.
+# Rows x padded tokens in one run: bounds memory (two stacked LSTMs of 128 units need about 1 KB a
+# token) whatever a request holds, and is past the point where a larger batch is quicker a row.
 MAX_BATCH_TOKENS = 16_384
 # An int8 LSTM also computes the padding, so a batch of 64 mixed lengths is no quicker than 64 runs.
 # A batch ends at a text a tenth longer than its shortest, once it has 8 rows: below that, more rows
