@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from handler.errors import HandlerError, InvalidInput
+from handler.errors import HandlerError, InvalidInput, name_failure
 from handler.events.resources import Invocation, Resources
 from handler.inference.exchange import Exchange
 
@@ -40,8 +40,8 @@ def answer_event(event: object, context: Any, resources: Resources) -> Any:
     except HandlerError as error:
         exchange.problem = str(error)
         raise
-    except Exception as error:  # its text may quote the event
-        exchange.problem = type(error).__name__
+    except Exception as error:
+        exchange.problem = name_failure(error)
         raise
     finally:
         exchange.latency_ms = (time.perf_counter() - started) * 1000

@@ -311,6 +311,22 @@ def test_the_rows_of_an_object_are_counted_by_the_monitor(
     ]
 
 
+def test_what_breaks_on_an_object_is_named_without_its_text(
+    s3: Any, resources: Resources, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*arguments: Any) -> None:
+        raise RuntimeError("good film")
+
+    monkeypatch.setattr("handler.objects.job.read_blocks", fail)
+    s3.put_object(Bucket="texts", Key="a.txt", Body=b"good film\n")
+
+    with pytest.raises(DeliveryError, match=r"an object failed \(RuntimeError at fail:\d+\)"):
+        answer_event(make_event("a.txt"), None, resources)
+
+    assert "an object failed" in caplog.text
+    assert "good film" not in caplog.text
+
+
 def test_a_second_delivery_of_a_scored_object_writes_nothing(s3: Any, resources: Resources) -> None:
     s3.put_object(Bucket="texts", Key="a.csv", Body=make_csv())
     answer_event(make_event("a.csv"), None, resources)
