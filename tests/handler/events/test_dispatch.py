@@ -19,7 +19,7 @@ from aws_lambda_powertools.utilities.batch import (
 from aws_lambda_powertools.utilities.batch.exceptions import BatchProcessingError
 
 from handler.errors import DeliveryError, HandlerError, InvalidInput
-from handler.events import answer_event
+from handler.events.dispatch import answer_event
 from handler.events.resources import Resources
 from handler.events.work import Texts, read_body
 from handler.settings import read_settings

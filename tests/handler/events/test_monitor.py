@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from handler.errors import HandlerError
-from handler.events import answer_event
+from handler.events.dispatch import answer_event
 from handler.events.resources import Resources
 from handler.inference.classifier import Classifier
 from handler.inference.models import Model

@@ -16,7 +16,7 @@ import zstandard
 from pyarrow import parquet
 
 from handler.errors import DeliveryError, HandlerError, InvalidInput
-from handler.events import answer_event
+from handler.events.dispatch import answer_event
 from handler.events.resources import Resources
 from handler.inference.exchange import Exchange
 from handler.objects.upload import PART_BYTES
