@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +31,10 @@ class Limits:
     max_characters: int = 20_000
     max_body_bytes: int = 4_500_000
     max_explained_tokens: int = 512
+
+
+# Of texts that come from the process itself, not from a client.
+NO_LIMITS = Limits(max_texts=sys.maxsize, max_characters=sys.maxsize)
 
 
 @dataclass(frozen=True)
