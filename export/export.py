@@ -23,7 +23,7 @@ from export.verify import TOLERANCES, check_nodes, verify_outputs
 from handler.errors import ArtefactError
 from handler.inference.bundle import MODEL, TOKENIZER, Card, parse_card
 from handler.inference.classifier import Classifier
-from training.run_folder import Run, read_run
+from training.run_folder import Run, advise_training, read_run
 from training.tasks import make_objective
 
 LIBRARIES = ("tf2onnx", "onnx", "onnxruntime", "minnow-maas")
@@ -81,8 +81,8 @@ def convert_run(run: Run) -> Converted:
     if model.output_shape != (None, run.task.num_outputs):
         raise ExportError(
             f"{run.model_path}: its output has the shape {model.output_shape}, wanted "
-            f"(None, {run.task.num_outputs}) of a {run.task.kind} task. Train again: "
-            f"{run.metadata['command']}"
+            f"(None, {run.task.num_outputs}) of a {run.task.kind} task. "
+            f"{advise_training(run.metadata)}"
         )
     return Converted(optimize_model(convert_model(model)), count_recurrent_layers(model))
 
