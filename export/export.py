@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,8 +19,7 @@ from export.optimize import optimize_model
 from export.quantize import quantize_model
 from export.tokenizer_file import pack_tokenizer
 from export.verify import TOLERANCES, check_nodes, verify_outputs
-from handler.errors import ArtefactError
-from handler.inference.bundle import MODEL, TOKENIZER, Card, parse_card
+from handler.inference.bundle import MODEL, TOKENIZER, Card
 from handler.inference.classifier import Classifier
 from training.run_folder import Run, advise_training, read_run
 from training.tasks import make_objective
@@ -153,24 +151,6 @@ def _export(
     manifest = describe_run(run, settings, census)
     write_bundle(out, files, manifest, check, GOLDEN_ATOL[settings.precision])
     return metrics
-
-
-def read_card(path: Path) -> Card:
-    """Return the card in the JSON file `path`.
-
-    Raises:
-        ExportError: Not JSON, not an object of texts, or a field that a card does not have.
-    """
-    known = [field.name for field in dataclasses.fields(Card)]
-    try:
-        document = json.loads(path.read_text("utf-8"))
-        card = parse_card(document, path)
-    except (ValueError, ArtefactError) as error:
-        raise ExportError(f"{path}: wanted a JSON object of texts: {', '.join(known)}.") from error
-    unknown = sorted(set(document) - set(known))
-    if unknown:
-        raise ExportError(f"{path}: a card has no {unknown[0]!r}, only {', '.join(known)}.")
-    return card
 
 
 def describe_run(run: Run, settings: ExportSettings, census: dict[str, int]) -> dict[str, Any]:

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from export import export as export_module
+from export.bundle_writer import read_card
 from export.errors import ExportError
-from export.export import ExportSettings, convert_run, export_run, read_card
+from export.export import ExportSettings, convert_run, export_run
 from export.verify import Tolerance
 from handler.inference.classifier import load_classifier
 from handler.inference.tasks import SingleLabel
