@@ -52,11 +52,6 @@ class Run:
     task: Task
 
     @property
-    def labels(self) -> list[str]:
-        """The task's labels, in the order of the outputs; none where it has none."""
-        return list(self.task.describe().get("labels", ()))
-
-    @property
     def weight_tables(self) -> tuple[str, ...]:
         """Names of the Embedding layers that hold weights, not vectors."""
         return tuple(self.metadata["weight_tables"])

@@ -57,7 +57,7 @@ def test_run_is_read_as_it_was_written(folder):
     ]
     assert run.metadata == METADATA | {"format_version": 2}
     assert isinstance(run.task, SingleLabel)
-    assert run.labels == ["neg", "pos"]
+    assert run.task.labels == ("neg", "pos")
     assert run.weight_tables == ("words",)
     assert run.tokenizer == b"{}"
     token_ids, outputs = run.reference()
