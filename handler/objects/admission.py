@@ -1,4 +1,4 @@
-"""Which objects are scored: not markers without texts, not our own results; and how they are packed.
+"""Which objects are scored, and how they are packed: no markers, none of our own results.
 
 Folders made in S3's console, and what Hadoop, Spark and EMR leave beside their files, come with
 events like any object's. They are passed over, and the reply says so.
@@ -6,6 +6,7 @@ events like any object's. They are passed over, and the reply says so.
 
 from __future__ import annotations
 
+import logging
 import re
 from dataclasses import replace
 from typing import Any
@@ -14,8 +15,9 @@ from handler.errors import InvalidInput
 from handler.event_settings import EventSettings, Target
 from handler.events.work import ObjectRef
 from handler.objects.source import open_object
-from handler.rows.formats import Format
+from handler.rows.formats import Format, detect_format
 
+logger = logging.getLogger("minnow")
 # `_committed_...` and `_started_...` are Databricks'; `..._$folder$` is EMR's.
 MARKER_NAME = re.compile(r"_SUCCESS|_FAILED|_(committed|started)_\w+|.+_\$folder\$|\.DS_Store")
 RESULT_NAME = re.compile(r"[0-9a-f]{32}\.json")  # what `handler/sinks/s3.py` writes
@@ -32,15 +34,27 @@ def name_marker(key: str) -> str:
     return ""
 
 
-def is_empty(client: Any, reference: ObjectRef) -> bool:
-    """Say whether an object has no bytes.
+def find_format(reference: ObjectRef, client: Any) -> Format | None:
+    """Return the format that the key says; None for an empty object whose name says none.
 
     Raises:
+        InvalidInput: The name says none, and the object has bytes.
         ObjectChanged: It is no longer the one of the event.
         DeliveryError: It cannot be read.
     """
-    file, _ = open_object(client, reference)
-    return file.size == 0
+    try:
+        return detect_format(reference.key)
+    except InvalidInput:
+        file, _ = open_object(client, reference)
+        if file.size == 0:
+            return None
+        raise
+
+
+def pass_over(what: str) -> dict[str, Any]:
+    """Return the answer for an object without texts; the log says so too."""
+    logger.info("an object was passed over: %s", what)
+    return {"status": "passed over", "reason": what}
 
 
 def refuse_own_result(reference: ObjectRef, settings: EventSettings) -> None:

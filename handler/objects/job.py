@@ -27,10 +27,16 @@ from handler.errors import DeliveryError, HandlerError, InvalidInput
 from handler.event_settings import Target
 from handler.events.resources import Invocation, Resources
 from handler.events.work import CONTINUE, ObjectRef
-from handler.objects.admission import is_empty, name_marker, refuse_own_result, unpack_format
+from handler.objects.admission import (
+    find_format,
+    name_marker,
+    pass_over,
+    refuse_own_result,
+    unpack_format,
+)
 from handler.objects.source import ObjectChanged, ObjectFile, open_object
 from handler.objects.upload import Upload, UploadFile, UploadGone, remove_object
-from handler.rows.formats import Format, compress, detect_format
+from handler.rows.formats import Format, compress
 from handler.rows.reader import open_rows
 from handler.rows.rows import Position, Rows
 from handler.rows.score import encode_block, predict_each, read_blocks
@@ -103,7 +109,7 @@ def score_object(
         )
     refuse_own_result(reference, resources.settings)
     try:
-        file_format = find_format(reference, resources)
+        file_format = find_format(reference, resources.s3)
         if file_format is None:
             return pass_over("an empty file of no format that holds texts")
         file, source = open_object(resources.s3, reference)
@@ -126,22 +132,6 @@ def score_object(
         except ObjectChanged:
             return {"status": "superseded"}
     raise DeliveryError(f"the upload was taken away {RESTARTS} times: try again later")
-
-
-def find_format(reference: ObjectRef, resources: Resources) -> Format | None:
-    """Return the format that the key says; None for a marker of no bytes and no such format."""
-    try:
-        return detect_format(reference.key)
-    except InvalidInput:
-        if is_empty(resources.s3, reference):
-            return None
-        raise
-
-
-def pass_over(what: str) -> dict[str, Any]:
-    """Return the answer for an object without texts; the log says so too."""
-    logger.info("an object was passed over: %s", what)
-    return {"status": "passed over", "reason": what}
 
 
 def remaining_ms(context: Any) -> Callable[[], int]:
