@@ -9,7 +9,7 @@ from handler.events.batch import Record, process_records
 from handler.events.body import refuse_pointer
 from handler.events.fields import read_id
 from handler.events.resources import Invocation, Resources
-from handler.events.work import Objects, Texts, Work, read_body
+from handler.events.work import Texts, Work, read_body
 
 
 def answer_sqs(records: list[dict[str, Any]], invocation: Invocation) -> dict[str, Any]:
@@ -45,7 +45,7 @@ def _read_record(record: dict[str, Any], index: int, resources: Resources) -> Re
             raise InvalidInput("attributes.MessageGroupId is missing", field="attributes")
         refuse_pointer(record.get("messageAttributes"))
         work = read_body(record.get("body"))
-        if isinstance(work, Texts) or (isinstance(work, Objects) and not work.objects):
+        if isinstance(work, Texts):
             resources.require_sink("SQS")
         return work
 

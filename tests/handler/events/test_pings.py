@@ -114,11 +114,10 @@ def test_an_event_of_another_kind_is_named(
 ) -> None:
     assert not (isinstance(event, dict) and is_http_event(event))
 
-    with pytest.raises(
-        InvalidInput, match=f"{name}.*unknown|an unknown .*this function answers"
-    ) as refusal:
+    with pytest.raises(InvalidInput, match="unknown.*; this function answers: ") as refusal:
         answer_event(event, None, make_resources())
 
+    assert str(refusal.value).startswith(name)
     assert "good" not in str(refusal.value)
 
 
