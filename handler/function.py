@@ -43,8 +43,11 @@ def handler(event: Any, context: Any) -> Any:
     Raises:
         HandlerError: An event that failed as a whole, or is of no known source.
     """
-    if isinstance(event, dict) and isinstance(event.get("requestContext"), dict):
-        return _answer_http(event, context)
+    if isinstance(event, dict) and "requestContext" in event:
+        from handler.http.lambda_events import is_http_event
+
+        if is_http_event(event):
+            return _answer_http(event, context)
     return answer_event(event, context, RESOURCES)
 
 

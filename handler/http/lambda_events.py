@@ -39,6 +39,21 @@ def read_event(event: Mapping[str, Any], context: Any = None) -> Request:
     return request
 
 
+def is_http_event(event: Mapping[str, Any]) -> bool:
+    """Say whether an event is an HTTP request, by its shape.
+
+    `requestContext` alone is none: WebSockets, Lambda's destinations and VPC Lattice have it too,
+    and what API Gateway asks an authorizer looks like a request but for its ARN.
+    """
+    asked = event.get("requestContext")
+    if not isinstance(asked, dict) or event.get("methodArn") or event.get("routeArn"):
+        return False
+    if is_v2(event):
+        http = asked.get("http")
+        return isinstance(http, dict) and isinstance(http.get("method"), str)
+    return isinstance(event.get("httpMethod"), str)
+
+
 def is_v2(event: Mapping[str, Any]) -> bool:
     """Say whether the event has payload format 2.0: an HTTP API or a Function URL."""
     return event.get("version") == "2.0"
