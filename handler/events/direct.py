@@ -8,14 +8,14 @@ from handler.errors import HandlerError, InvalidInput
 from handler.events.batch import score_texts
 from handler.events.resources import Invocation
 from handler.events.work import Texts, read_texts
-from handler.inference.requests import read_request
+from handler.inference.requests import name_texts, read_request
 
 
 def answer_direct(event: dict[str, Any], invocation: Invocation) -> dict[str, Any]:
     """Return the answer of `POST /predict` to the same body."""
     model = invocation.resources.model
     texts, options = read_request(event)
-    predictions = model.predict(texts)
+    predictions = model.predict(texts, name_texts(event))
     invocation.exchange.records = 1
     invocation.exchange.count(model.task, predictions)
     return model.answer(texts, predictions, options)

@@ -146,7 +146,7 @@ def test_a_refusal_is_shown_in_the_servers_words(page):
     field.send_keys("a" * 101, Keys.CONTROL, Keys.ENTER)
     wait(page, lambda: find(page, "#problem")[0].text)
 
-    assert find(page, "#problem")[0].text == "texts[0] has 101 characters, the limit is 100"
+    assert find(page, "#problem")[0].text == "text has 101 characters, the limit is 100"
     assert not find(page, "#result")[0].is_displayed()
 
 
