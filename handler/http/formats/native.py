@@ -148,7 +148,11 @@ def _card(model: Model) -> dict[str, Schema]:
         ),
         "Card": make_object(
             " ".join(CARD_FIELDS),
-            {**dict.fromkeys(CARD_FIELDS, STRING), "known_failures": make_array(STRING)},
+            {
+                **dict.fromkeys(CARD_FIELDS, STRING),
+                "known_failures": make_array(STRING),
+                "examples": make_array(STRING),
+            },
             closed=True,
         ),
         "Limits": make_object(
