@@ -29,9 +29,10 @@ from typing import Any
 import numpy as np
 
 from handler.http.lambda_http import LambdaHttp
-from handler.inference.classifier import Classifier, load_classifier, pad
+from handler.inference.classifier import Classifier, load_classifier
 from handler.inference.models import Model, Models
 from handler.inference.monitor import Monitor
+from handler.inference.padding import pad
 from handler.settings import Settings
 
 NUM_WORDS = 230

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
-import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -22,9 +21,9 @@ from export.quantize import quantize_model
 from export.tokenizer_file import pack_tokenizer
 from export.verify import TOLERANCES, check_nodes, verify_outputs
 from handler.errors import ArtefactError
-from handler.inference.bundle import MODEL, TOKENIZER, Card, check_name, parse_card
+from handler.inference.bundle import MODEL, TOKENIZER, Card, check_name
 from handler.inference.classifier import Classifier
-from training.run_folder import Run, read_run
+from training.run_folder import Run, advise_training, read_run
 from training.tasks import make_objective
 
 LIBRARIES = ("tf2onnx", "onnx", "onnxruntime", "minnow-maas")
@@ -82,8 +81,8 @@ def convert_run(run: Run) -> Converted:
     if model.output_shape != (None, run.task.num_outputs):
         raise ExportError(
             f"{run.model_path}: its output has the shape {model.output_shape}, wanted "
-            f"(None, {run.task.num_outputs}) of a {run.task.kind} task. Train again: "
-            f"{run.metadata['command']}"
+            f"(None, {run.task.num_outputs}) of a {run.task.kind} task. "
+            f"{advise_training(run.metadata)}"
         )
     return Converted(optimize_model(convert_model(model)), count_recurrent_layers(model))
 
@@ -174,24 +173,6 @@ def _export(
     manifest = describe_run(run, settings, census)
     write_bundle(out, files, manifest, check, GOLDEN_ATOL[settings.precision])
     return metrics
-
-
-def read_card(path: Path) -> Card:
-    """Return the card in the JSON file `path`.
-
-    Raises:
-        ExportError: Not JSON, not an object of texts, or a field that a card does not have.
-    """
-    known = [field.name for field in dataclasses.fields(Card)]
-    try:
-        document = json.loads(path.read_text("utf-8"))
-        card = parse_card(document, path)
-    except (ValueError, ArtefactError) as error:
-        raise ExportError(f"{path}: wanted a JSON object of texts: {', '.join(known)}.") from error
-    unknown = sorted(set(document) - set(known))
-    if unknown:
-        raise ExportError(f"{path}: a card has no {unknown[0]!r}, only {', '.join(known)}.")
-    return card
 
 
 def describe_run(run: Run, settings: ExportSettings, census: dict[str, int]) -> dict[str, Any]:

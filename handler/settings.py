@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +18,7 @@ DEFAULT_BUNDLE = Path(__file__).parent / "model"
 
 @dataclass(frozen=True)
 class Limits:
-    """What one request may hold; checked in `handler/inference/requests.py` and nowhere else.
+    """What one request may hold.
 
     Args:
         max_texts: Texts in one request.
@@ -25,13 +26,17 @@ class Limits:
         max_body_bytes: Body after base64 and gzip. Lambda's own limit is 6 MB for the whole
             event, of which base64 leaves 4.5 MB.
         max_explained_tokens: Tokens that one request may have explained: each is a row of a batch,
-            about a millisecond of the seed model.
+            about a millisecond of two stacked LSTMs of 128 units.
     """
 
     max_texts: int = 256
     max_characters: int = 20_000
     max_body_bytes: int = 4_500_000
     max_explained_tokens: int = 512
+
+
+# Of texts that come from the process itself, not from a client.
+NO_LIMITS = Limits(max_texts=sys.maxsize, max_characters=sys.maxsize)
 
 
 @dataclass(frozen=True)

@@ -19,15 +19,16 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from handler.files import replacing, write_json
-from training import fit, tokenizer
 from training.batches import pad
 from training.data import Data, Encoded, Part, Sources, encode_part, read_sources
 from training.errors import RunError
+from training.fit import CONSTANTS as FIT_CONSTANTS
 from training.fit import make_predictor
 from training.recipe import Recipe, Stages, load_recipe
 from training.report import write_report
 from training.run_folder import TOKENIZER, Run, check_free, read_run, write_run
 from training.settings import Settings
+from training.tokenizer import CONSTANTS as TOKENIZER_CONSTANTS
 from training.tokenizer import PAD_ID, UNKNOWN_ID, encode_texts, train_tokenizer
 
 REFERENCE_ROWS = 64
@@ -78,16 +79,16 @@ def _train(partial: Path, data: Data, settings: Settings, command: str, started:
     keras.utils.set_random_seed(settings.seed)
     objective = data.objective
     train_part, dev_part = data.split(settings.dev_fraction, settings.seed)
-    words = _train_tokenizer(partial / TOKENIZER, train_part.texts, settings)
-    train, dev = (encode_part(part, words, objective) for part in (train_part, dev_part))
+    tokenizer = _train_tokenizer(partial / TOKENIZER, train_part.texts, settings)
+    train, dev = (encode_part(part, tokenizer, objective) for part in (train_part, dev_part))
     recipe = load_recipe(settings.recipe)
-    model = recipe.build_model(settings, words.get_vocab_size(), objective)
+    model = recipe.build_model(settings, tokenizer.get_vocab_size(), objective)
     stages = Stages(partial / "stages")
     history = recipe.fit_model(model, train, dev, settings, objective, stages)
 
-    metadata = _describe(data, settings, recipe, words) | {
+    metadata = _describe(data, settings, recipe, tokenizer) | {
         "command": command,
-        "metrics": _measure(model, words, data, dev_part, dev),
+        "metrics": _measure(model, tokenizer, data, dev_part, dev),
         "seconds": round(time.monotonic() - started, 1),
     }
     write_report(partial, metadata, history, objective)
@@ -103,9 +104,9 @@ def load_predictor(run: Run) -> Callable[[list[str]], NDArray[np.float32]]:
     Its result is float32, shape (len(texts), num_outputs).
     """
     model = keras.saving.load_model(run.model_path, compile=False)
-    words = Tokenizer.from_file(str(run.tokenizer_path))
+    tokenizer = Tokenizer.from_file(str(run.tokenizer_path))
     predict = make_predictor(model)
-    return lambda texts: predict(encode_texts(words, texts))
+    return lambda texts: predict(encode_texts(tokenizer, texts))
 
 
 def reference_rows(token_ids: Sequence[Sequence[int]], max_length: int) -> list[list[int]]:
@@ -159,27 +160,29 @@ def _flatten(value: Any, name: str = "") -> list[tuple[str, str]]:
 def _train_tokenizer(path: Path, texts: list[str], settings: Settings) -> Tokenizer:
     """Return the tokenizer in `path`, made there where it is not yet."""
     if not path.exists():
-        words = train_tokenizer(texts, settings.vocab_size, settings.max_length)
+        tokenizer = train_tokenizer(texts, settings.vocab_size, settings.max_length)
         with replacing(path) as temporary:
-            words.save(str(temporary), pretty=False)
+            tokenizer.save(str(temporary), pretty=False)
     return Tokenizer.from_file(str(path))
 
 
 def _measure(
-    model: keras.Model, words: Tokenizer, data: Data, dev_part: Part, dev: Encoded
+    model: keras.Model, tokenizer: Tokenizer, data: Data, dev_part: Part, dev: Encoded
 ) -> dict[str, Any]:
     """Return the figures on the development rows, and on test rows where there are any."""
     predict, objective = make_predictor(model), data.objective
     metrics = {"dev": objective.evaluate(dev_part.labels, predict(dev.token_ids))}
     if data.test is not None:
-        outputs = predict(encode_texts(words, data.test.texts))
+        outputs = predict(encode_texts(tokenizer, data.test.texts))
         metrics["test"] = objective.evaluate(data.test.labels, outputs)
     return metrics
 
 
-def _describe(data: Data, settings: Settings, recipe: Recipe, words: Tokenizer) -> dict[str, Any]:
+def _describe(
+    data: Data, settings: Settings, recipe: Recipe, tokenizer: Tokenizer
+) -> dict[str, Any]:
     """Return what `metadata.json` says of how the model came about."""
-    constants: Mapping[str, Any] = tokenizer.CONSTANTS | fit.CONSTANTS | dict(recipe.CONSTANTS)
+    constants: Mapping[str, Any] = TOKENIZER_CONSTANTS | FIT_CONSTANTS | dict(recipe.CONSTANTS)
     return {
         "task": data.objective.task.describe(),
         "recipe": settings.recipe,
@@ -189,7 +192,7 @@ def _describe(data: Data, settings: Settings, recipe: Recipe, words: Tokenizer) 
         "max_length": settings.max_length,
         "pad_id": PAD_ID,
         "unknown_id": UNKNOWN_ID,
-        "vocab_size": words.get_vocab_size(),
+        "vocab_size": tokenizer.get_vocab_size(),
         "columns": dataclasses.asdict(data.columns),
         "data": data.describe(),
         "versions": {name: version(name) for name in LIBRARIES}

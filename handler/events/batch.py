@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from handler.errors import DeliveryError, HandlerError, InvalidInput
+from handler.errors import DeliveryError, HandlerError, InvalidInput, name_failure
 from handler.events.resources import Invocation, Resources
 from handler.events.work import Objects, Texts, Work
 from handler.inference.classifier import Classifier, Prediction
@@ -209,6 +209,5 @@ def _answer_objects(
             answers[index].append(score_object(reference, work.progress, invocation))
         except HandlerError as error:
             failures[index] = error
-        except Exception as error:  # around one object; its key is the user's, its kind is not
-            logger.exception("an object failed")
-            failures[index] = DeliveryError(f"an object failed ({type(error).__name__})")
+        except Exception as error:  # around one object, logged with its record by process_records
+            failures[index] = DeliveryError(f"an object failed ({name_failure(error)})")

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 import time
-import traceback
 import uuid
 
-from handler.errors import InvalidInput
+from handler.errors import InvalidInput, name_failure
 from handler.http.auth import RateLimit, find_caller
 from handler.http.compression import deflate_response, inflate_body
 from handler.http.messages import Request, Response, require_utf8
@@ -77,9 +76,7 @@ class Service:
             response.headers.update(getattr(error, "headers", {}))
             exchange.problem = error.detail
         except Exception as error:
-            # The exception's own text may quote the request: its type and its place do not.
-            place = traceback.extract_tb(error.__traceback__)[-1]
-            exchange.problem = f"{type(error).__name__} at {place.name}:{place.lineno}"
+            exchange.problem = name_failure(error)
             response = shape_error(InvalidInput("see the log, by x-request-id", status=500))
         if response.status < 400:  # the time of a refusal could tell how near a key was
             passed_ms = (time.perf_counter() - started) * 1000

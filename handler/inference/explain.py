@@ -80,14 +80,14 @@ def explain_predictions(
     occluded = iter(classifier.run(variants))
     explanations = []
     for text, of_text, prediction in zip(texts, parts, predictions, strict=True):
-        column = classifier.task.explained_column(prediction.outputs)
+        output = classifier.task.explained_output(prediction.outputs)
         explanations.append(
             [
                 {
                     "token": text[part.start : part.end],
                     "start": part.start,
                     "end": part.end,
-                    "contribution": prediction.outputs[column] - float(next(occluded)[column]),
+                    "contribution": prediction.outputs[output] - float(next(occluded)[output]),
                 }
                 for part in of_text
             ]

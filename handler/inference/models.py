@@ -159,14 +159,15 @@ def load_models(
 ) -> Models:
     """Return the model of the bundle in `folder`, or the models of all bundles below it.
 
-    Of several bundles the first by its folder's name is the default.
+    Of several bundles the first by its folder's name is the default. Hidden folders are passed
+    over: an export that was killed leaves `.NAME.partial`.
 
     Raises:
         ArtefactError: A bundle must not serve, or there is none.
     """
     folders = [folder]
     if not (folder / MANIFEST).exists():
-        found = sorted(path.parent for path in folder.glob(f"*/{MANIFEST}"))
+        found = sorted(path.parent for path in folder.glob(f"[!.]*/{MANIFEST}"))
         folders = found or folders  # whose error says what is missing
     classifiers = [load_classifier(path, threads, providers) for path in folders]
     return Models([Model(classifier, limits, monitor) for classifier in classifiers])

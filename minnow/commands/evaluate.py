@@ -39,6 +39,7 @@ def evaluate(
     dataset = read_dataset(data, Columns(text_column, label_column))
     task, predict_outputs = load_model(model)
     objective = make_objective(task)
+    objective.encode(dataset.labels)  # refuses labels that the model does not know
     figures = objective.evaluate(dataset.labels, predict_outputs(dataset.texts))
     print(json.dumps(figures) if json_output else objective.format_evaluation(figures))
 
@@ -49,12 +50,16 @@ def load_model(folder: Path) -> tuple[Task, Callable[[list[str]], Any]]:
 
     if is_run(folder):
         run = read_run(folder)
-        from minnow.quiet import import_tensorflow
 
-        import_tensorflow()
-        from training.train import load_predictor
+        def predict_outputs(texts: list[str]) -> Any:
+            from minnow.quiet import import_tensorflow
 
-        return run.task, load_predictor(run)
+            import_tensorflow()
+            from training.train import load_predictor
+
+            return load_predictor(run)(texts)
+
+        return run.task, predict_outputs
     from handler.inference.classifier import load_classifier
 
     classifier = load_classifier(folder, threads=0)

@@ -38,12 +38,11 @@ def predict(
     """Classify texts, or the lines of standard input."""
     from handler.inference.classifier import load_classifier
     from handler.inference.models import Model
-    from handler.settings import DEFAULT_BUNDLE, Limits
+    from handler.settings import DEFAULT_BUNDLE, NO_LIMITS
 
     bundle, texts = split_bundle(bundle, texts or [])
     texts = texts or [line.rstrip("\n") for line in sys.stdin]
-    unlimited = Limits(max_texts=sys.maxsize, max_characters=sys.maxsize)
-    model = Model(load_classifier(bundle or DEFAULT_BUNDLE), unlimited)
+    model = Model(load_classifier(bundle or DEFAULT_BUNDLE), NO_LIMITS)
     predictions = model.predict(texts)
     if json_output:
         print(json.dumps(model.answer(texts, predictions), ensure_ascii=False))

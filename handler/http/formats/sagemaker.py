@@ -46,7 +46,7 @@ from handler.inference.tasks import DEFAULT_OPTIONS, Options
 JSON_LINES = "application/jsonlines"
 CSV = "text/csv"
 PLAIN = "text/plain"
-csv.field_size_limit(2**31 - 1)  # of the whole process; the core has the limit on a text
+csv.field_size_limit(2**31 - 1)  # of the whole process; a model limits its texts
 # The texts, unchecked; the options; what the sender calls the texts.
 Read = tuple[list[Any], Options, Source]
 OTHER_NAMES = {"application/x-jsonlines": JSON_LINES, "application/jsonl": JSON_LINES, "": JSON}

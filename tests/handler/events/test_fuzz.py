@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from handler.errors import HandlerError
 from handler.event_settings import EventSettings
-from handler.events import answer_event
+from handler.events.dispatch import answer_event
 from handler.events.resources import Resources
 from handler.inference.classifier import Classifier
 from handler.inference.models import Model

@@ -16,7 +16,7 @@ import zstandard
 from pyarrow import parquet
 
 from handler.errors import DeliveryError, HandlerError, InvalidInput
-from handler.events import answer_event
+from handler.events.dispatch import answer_event
 from handler.events.resources import Resources
 from handler.inference.exchange import Exchange
 from handler.objects.upload import PART_BYTES
@@ -309,6 +309,22 @@ def test_the_rows_of_an_object_are_counted_by_the_monitor(
     assert [(one.operation, one.texts, one.labels) for one in seen] == [
         ("s3", 4, {"pos": 3, "neg": 1})
     ]
+
+
+def test_what_breaks_on_an_object_is_named_without_its_text(
+    s3: Any, resources: Resources, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*arguments: Any) -> None:
+        raise RuntimeError("good film")
+
+    monkeypatch.setattr("handler.objects.job.read_blocks", fail)
+    s3.put_object(Bucket="texts", Key="a.txt", Body=b"good film\n")
+
+    with pytest.raises(DeliveryError, match=r"an object failed \(RuntimeError at fail:\d+\)"):
+        answer_event(make_event("a.txt"), None, resources)
+
+    assert "an object failed" in caplog.text
+    assert "good film" not in caplog.text
 
 
 def test_a_second_delivery_of_a_scored_object_writes_nothing(s3: Any, resources: Resources) -> None:

@@ -1,4 +1,4 @@
-"""The Lambda lambda_http and FastAPI behind Mangum answer alike, whatever sent the event."""
+"""The table of operations and FastAPI behind Mangum answer alike, whatever sent the event."""
 
 import gzip
 import json
@@ -28,7 +28,7 @@ def compare(reply):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("case", [*ANSWERS, *REFUSALS], ids=name_case)
-def test_both_lanes_give_the_same_status_headers_and_body(lambda_http, kind, case):
+def test_both_ways_give_the_same_status_headers_and_body(lambda_http, kind, case):
     status, method, path, body, headers = case
     event = make_event(kind, method, path, body, headers)
 
@@ -119,7 +119,7 @@ def add_route(service):
     return app
 
 
-def test_a_route_added_to_the_app_is_answered_in_both_lanes_and_documented(
+def test_a_route_added_to_the_app_is_answered_in_both_ways_and_documented(
     lambda_http, make_service, monkeypatch
 ):
     monkeypatch.setattr("handler.http.app.create_app", add_route)

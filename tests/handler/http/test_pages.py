@@ -205,7 +205,7 @@ def test_the_model_card_is_edited_for_people(chromium, make_service, monkeypatch
         service.models.default.manifest,
         metrics={"bundle": figures, "keras": {"test": {**figures, "accuracy": 0.8385}}},
         provenance={
-            "recipe": "seed",
+            "recipe": "stacked",
             "settings": {"epochs": 3, "vocab_size": 20_000},
             "data": {"train": {"path": "train.csv.gz", "rows": 25_000}},
             "versions": {"minnow-maas": "0.1.0", "keras": "3.15.1"},
@@ -229,7 +229,7 @@ def test_the_model_card_is_edited_for_people(chromium, make_service, monkeypatch
     )
     assert card["Learned from"] == "train: 25,000 texts of train.csv.gz"
     assert card["Trained by"] == (
-        "recipe “seed”, 3 epochs at most, 20,000 words at most, Minnow 0.1.0, Keras 3.15.1"
+        "recipe “stacked”, 3 epochs at most, 20,000 words at most, Minnow 0.1.0, Keras 3.15.1"
     )
     assert card["Meant for"] == "English reviews"
     assert card["Known failures"].splitlines() == ["irony", "<b>another</b> language"]
