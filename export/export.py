@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +20,8 @@ from export.optimize import optimize_model
 from export.quantize import quantize_model
 from export.tokenizer_file import pack_tokenizer
 from export.verify import TOLERANCES, check_nodes, verify_outputs
-from handler.inference.bundle import MODEL, TOKENIZER, Card
+from handler.errors import ArtefactError
+from handler.inference.bundle import MODEL, TOKENIZER, Card, check_name
 from handler.inference.classifier import Classifier
 from training.run_folder import Run, advise_training, read_run
 from training.tasks import make_objective
@@ -85,6 +87,25 @@ def convert_run(run: Run) -> Converted:
     return Converted(optimize_model(convert_model(model)), count_recurrent_layers(model))
 
 
+def name_model(folder: Path, settings: ExportSettings) -> ExportSettings:
+    """Return the settings with the model's name, that of the run in `folder` where none is given.
+
+    Raises:
+        ExportError: A name or version that cannot stand in an address; says which would do.
+    """
+    named = replace(settings, name=settings.name or folder.resolve().name)
+    for field, flag, value in (
+        ("name", "--name", named.name),
+        ("version", "--model-version", named.version),
+    ):
+        try:
+            check_name(field, value)
+        except ArtefactError as error:
+            safe = re.sub(r"[^A-Za-z0-9._-]+", "-", value).strip("-._")[:128] or "model"
+            raise ExportError(f"{error} Export with {flag} {safe}") from error
+    return named
+
+
 def export_run(
     folder: Path,
     out: Path,
@@ -101,10 +122,11 @@ def export_run(
 
     Raises:
         RunError: The run cannot be read.
-        ExportError: `out` is in the way, a layer or mask of the model cannot be exported, or the
-            bundle computes something else than Keras; `out` is then as it was.
+        ExportError: `out` is in the way, the name cannot stand in an address, a layer or mask of
+            the model cannot be exported, or the bundle computes something else than Keras; `out` is
+            then as it was.
     """
-    settings = settings or ExportSettings()
+    settings = name_model(folder, settings or ExportSettings())
     check_free(out, force)
     run = read_run(folder)
     converted = converted or convert_run(run)
@@ -158,7 +180,7 @@ def describe_run(run: Run, settings: ExportSettings, census: dict[str, int]) -> 
     metadata = run.metadata
     headline = make_objective(run.task).headline
     return {
-        "name": settings.name or run.folder.resolve().name,
+        "name": settings.name,
         "version": settings.version,
         "task": run.task.describe(),
         "max_length": metadata["max_length"],

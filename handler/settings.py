@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from pathlib import Path
 from handler.errors import SettingsError
 from handler.event_settings import EventSettings, read_event_settings
 
+SEGMENT = re.compile(r"[A-Za-z0-9._~-]+")  # of a path, what needs no escape
 DEFAULT_BUNDLE = Path(__file__).parent / "model"
 
 
@@ -47,6 +49,8 @@ class HttpSettings:
         rate_limit: Requests a second for each key, in bursts of twice that; 0: no limit.
         max_concurrency: Requests that a server process reads at a time; the next one gets a 503.
         predict_route, health_route: Further paths of the Vertex operations (`AIP_*_ROUTE`).
+        base_path: What stands before every path, as "/shop"; empty: nothing that the event of a
+            custom domain does not tell.
     """
 
     api_keys: Mapping[str, str] = field(default_factory=dict)
@@ -55,6 +59,7 @@ class HttpSettings:
     max_concurrency: int = 256
     predict_route: str = ""
     health_route: str = ""
+    base_path: str = ""
 
 
 @dataclass(frozen=True)
@@ -103,7 +108,19 @@ def read_http_settings(environment: Mapping[str, str]) -> HttpSettings:
         ),
         predict_route=environment.get("AIP_PREDICT_ROUTE", ""),
         health_route=environment.get("AIP_HEALTH_ROUTE", ""),
+        base_path=_read_base_path(environment.get("MINNOW_BASE_PATH", "")),
     )
+
+
+def _read_base_path(value: str) -> str:
+    """Return "/shop" of "shop", "/shop" or "/shop/"; "" of "" and "/"."""
+    segments = value.strip("/").split("/")
+    if segments != [""] and not all(SEGMENT.fullmatch(segment) for segment in segments):
+        raise SettingsError(
+            f"MINNOW_BASE_PATH is {value[:40]!r}, wanted the part of the address before the "
+            'routes, such as "/shop" where https://example.org/shop/predict is asked'
+        )
+    return "".join(f"/{segment}" for segment in segments if segment)
 
 
 def _entries(environment: Mapping[str, str], name: str) -> list[str]:

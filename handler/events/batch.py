@@ -13,6 +13,7 @@ from handler.events.resources import Invocation, Resources
 from handler.events.work import Objects, Texts, Work
 from handler.inference.classifier import Classifier, Prediction
 from handler.inference.models import Model
+from handler.inference.requests import name_source
 from handler.sinks.sink import Result
 
 logger = logging.getLogger("minnow")
@@ -84,7 +85,7 @@ def score_texts(
     spans: dict[int, slice] = {}
     for index, work in works.items():
         try:
-            texts = model.check_texts(work.texts, work.field)
+            texts = model.check_texts(work.texts, name_source(work.field))
         except InvalidInput as error:
             failures[index] = error
             continue

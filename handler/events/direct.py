@@ -9,14 +9,15 @@ from handler.events.batch import score_texts
 from handler.events.fields import drop_nulls
 from handler.events.resources import Invocation
 from handler.events.work import Texts, read_texts
-from handler.inference.requests import name_type, read_request
+from handler.inference.requests import name_texts, name_type, read_request
 
 
 def answer_direct(event: dict[str, Any], invocation: Invocation) -> dict[str, Any]:
     """Return the answer of `POST /predict` to the same body."""
     model = invocation.resources.model
-    texts, options = read_request(drop_nulls(event))
-    predictions = model.predict(texts)
+    request = drop_nulls(event)
+    texts, options = read_request(request)
+    predictions = model.predict(texts, name_texts(request))
     invocation.exchange.records = 1
     invocation.exchange.count(model.task, predictions)
     return model.answer(texts, predictions, options)

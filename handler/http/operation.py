@@ -11,6 +11,7 @@ from handler.http.messages import Request, Response
 from handler.http.problems import native_error
 from handler.inference.classifier import Prediction
 from handler.inference.models import Model
+from handler.inference.requests import Source
 
 Answer = Callable[[Model, Request], Response]
 
@@ -65,8 +66,15 @@ class Operation:
     is_open: bool = False
 
 
-def predict(model: Model, request: Request, texts: Sequence[str]) -> list[Prediction]:
-    """Return the predictions, limits checked; they are counted as this request's."""
-    predictions = model.predict(texts)
+def predict(
+    model: Model, request: Request, texts: Sequence[str], source: Source
+) -> list[Prediction]:
+    """Return the predictions, limits checked; they are counted as this request's.
+
+    Args:
+        texts: As they were read, unchecked.
+        source: What the sender calls them.
+    """
+    predictions = model.predict(texts, source)
     request.exchange.count(model.task, predictions)
     return predictions

@@ -9,7 +9,7 @@ import uuid
 from handler.errors import InvalidInput, name_failure
 from handler.http.auth import RateLimit, find_caller
 from handler.http.compression import deflate_response, inflate_body
-from handler.http.messages import Request, Response
+from handler.http.messages import Request, Response, require_utf8
 from handler.http.operation import Operation
 from handler.http.operations import Router, shape_unrouted
 from handler.inference.models import Model, Models
@@ -78,6 +78,9 @@ class Service:
         except Exception as error:
             exchange.problem = name_failure(error)
             response = shape_error(InvalidInput("see the log, by x-request-id", status=500))
+        if response.status < 400:  # the time of a refusal could tell how near a key was
+            passed_ms = (time.perf_counter() - started) * 1000
+            response.headers["server-timing"] = f"total;dur={passed_ms:.2f}"
         self._finish(request, response)
         exchange.status = response.status
         exchange.latency_ms = (time.perf_counter() - started) * 1000
@@ -93,6 +96,7 @@ class Service:
         if operation.method == "POST":
             if request.body_error is not None:
                 raise request.body_error
+            require_utf8(request)
             inflate_body(request, self.limits.max_body_bytes)
         return operation.answer(model, request)
 
@@ -122,7 +126,7 @@ class Service:
             origin = self._allowed_origin(request)
             if origin:
                 headers["access-control-allow-origin"] = origin
-                headers["access-control-expose-headers"] = "x-request-id"
+                headers["access-control-expose-headers"] = "server-timing, x-request-id"
         if request.method == "HEAD":
             response.body = b""
 

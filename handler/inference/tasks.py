@@ -31,11 +31,13 @@ class Options:
         top_k: Only the so many most probable labels in `scores`; None: all.
         threshold: Only labels of at least this probability in `scores`, 0 to 1.
         explain: Add each token's contribution (`handler/inference/explain.py`).
+        explain_field: What the sender calls that option, for the error of too many tokens.
     """
 
     top_k: int | None = None
     threshold: float = 0.0
     explain: bool = False
+    explain_field: str = "explain"
 
 
 DEFAULT_OPTIONS = Options()

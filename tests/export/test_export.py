@@ -207,6 +207,33 @@ def test_model_of_another_width_than_its_task_is_refused(run_copy, tmp_path, out
     assert not (tmp_path / "bundle").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "version", "cure"),
+    [
+        ("acme/reviews:v2", "1", "--name acme-reviews-v2"),
+        ("film reviews", "1", "--name film-reviews"),
+        ("../x", "1", "--name x"),
+        ("\u043e\u0442\u0437\u044b\u0432\u044b", "1", "--name model"),
+        ("reviews", "v2:latest", "--model-version v2-latest"),
+        ("reviews", "", "--model-version model"),
+    ],
+)
+def test_name_that_cannot_stand_in_an_address_is_refused(tiny_run, tmp_path, name, version, cure):
+    settings = ExportSettings(name=name, version=version)
+
+    with pytest.raises(ExportError, match=f"the model's (name|version) is .*{re.escape(cure)}$"):
+        export_run(tiny_run, tmp_path / "bundle", settings)
+
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_name_of_the_runs_folder_is_refused_as_well(tiny_run, tmp_path):
+    run = Path(shutil.copytree(tiny_run, tmp_path / "my run"))
+
+    with pytest.raises(ExportError, match="--name my-run$"):
+        export_run(run, tmp_path / "bundle")
+
+
 def test_card_is_kept_for_people(tiny_run, tmp_path):
     card = tmp_path / "card.json"
     card.write_text('{"summary": "Reviews.", "known_failures": ["irony", "two words"]}')
