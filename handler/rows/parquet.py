@@ -14,7 +14,9 @@ from typing import Any, BinaryIO
 
 from handler.errors import InvalidInput
 from handler.inference.tasks import Cell
-from handler.rows.rows import MODEL_VERSION, Position, Row, find_columns, format_cells
+from handler.rows.columns import find_columns, make_picker, name_columns
+from handler.rows.options import Found
+from handler.rows.rows import MODEL_VERSION, Position, Row, format_cells
 
 BATCH_ROWS = 1024
 GROUP_BYTES = 32 << 20  # of one row group written: the memory that joining takes, twice
@@ -30,8 +32,11 @@ class ParquetRows:
     def __init__(self, stream: BinaryIO, columns: Sequence[str], start: Position) -> None:
         self.file = open_parquet(stream)
         self.names: list[str] = self.file.schema_arrow.names
-        find_columns(self.names, columns)
-        self.columns = list(columns)
+        places = find_columns(self.names, columns)
+        self.columns = list(dict.fromkeys(self.names[i] for indices in places for i in indices))
+        order = {name: index for index, name in enumerate(self.columns)}
+        self.pick = make_picker([[order[self.names[i]] for i in indices] for indices in places])
+        self.found = Found("parquet", name_columns(self.names, places), tuple(columns))
         self.number = start.row
 
     @property
@@ -47,7 +52,7 @@ class ParquetRows:
                 for number, values in enumerate(_read_values(batch, self.columns), before + 1):
                     if number > first:
                         self.number = number
-                        yield Row(number, values)
+                        yield Row(number, self.pick(values))
             before = end
 
     def encode(self, rows: Sequence[Row], cells: Sequence[Sequence[Cell]], version: str) -> bytes:
