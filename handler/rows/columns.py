@@ -31,15 +31,22 @@ class ColumnError(InvalidInput):
         columns: The columns that were asked for, and are the matter.
         names: The file's columns; empty where they may be no names but a row of data.
         advice: What to do about it; empty: name other columns.
+        is_ambiguous: `names` are those that one column may be.
     """
 
     def __init__(
-        self, detail: str, columns: Sequence[str], names: Sequence[str] = (), advice: str = ""
+        self,
+        detail: str,
+        columns: Sequence[str],
+        names: Sequence[str] = (),
+        advice: str = "",
+        is_ambiguous: bool = False,
     ) -> None:
         super().__init__(detail, field=columns[0])
         self.columns = list(columns)
         self.names = names
         self.advice = advice
+        self.is_ambiguous = is_ambiguous
 
     @property
     def column(self) -> str:
@@ -73,7 +80,8 @@ def find_columns(
                     detail = f"{len(candidates)} {of_names} could be {column}: say which one"
                 else:
                     detail = f"{len(candidates)} {of_names} are named {column}: rename all but one"
-                raise ColumnError(detail, [column], [names[index] for index in candidates])
+                may_be = [names[index] for index in candidates]
+                raise ColumnError(detail, [column], may_be, is_ambiguous=len(same) > 1)
     return [tuple(index for (index,) in found[column]) for column in columns]
 
 
