@@ -59,10 +59,8 @@ class DelimitedRows:
         self.kept = [index for index, name in enumerate(self.names) if name not in new]
         self.keeps_all = len(self.kept) == len(self.names)
         row = Row(0, (), record if self.keeps_all else self.names)
-        content = self._format(row, new)
-        if separator_line:
-            content = separator_line.encode() + self.end + content
-        self.header = file.encode_mark() + file.encode(content)
+        prelude = separator_line.encode() + self.end if separator_line else b""
+        self.header = file.encode_mark() + file.encode(prelude + self._format(row, new))
         self.found = Found(
             file.encoding, name_columns(self.names, places), tuple(columns), self.delimiter, quoting
         )

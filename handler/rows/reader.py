@@ -55,9 +55,9 @@ def open_rows(
         from handler.rows.spreadsheet import read_spreadsheet
 
         plain, kind, options = read_spreadsheet(plain), "csv", SHEET
+    file = open_text(plain, options, kind)
     if kind == "jsonl":
-        return JsonRows(open_text(plain, options, kind), columns, start, added)
+        return JsonRows(file, columns, start, added)
     if kind == "lines":
-        return LineRows(open_text(plain, options, kind), columns, start)
-    file = open_text(plain, options, "delimited")
+        return LineRows(file, columns, start)
     return DelimitedRows(file, columns, start, added, DEFAULT_DELIMITERS[kind], options)

@@ -90,7 +90,7 @@ def find_line_end(sample: str, kind: str) -> bytes:
     """
     first = sample.find("\r")
     is_alone = 0 <= first < len(sample) - 1 and sample[first + 1] != "\n"
-    if kind == "delimited":
+    if kind in ("csv", "tsv"):
         return b"\r" if is_alone and "\n" not in sample[:first] else b"\n"
     return b"\r" if is_alone and "\n" not in sample else b"\n"
 
