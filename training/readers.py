@@ -245,7 +245,7 @@ def _describe_problem(row: Row) -> str:
 def _describe_column(error: ColumnError, columns: Columns) -> str:
     flags = [FLAGS[columns.names.index(column)] for column in error.columns]
     if error.advice:
-        return f"{error}. {error.advice}."
+        return f"{error}."
     if any(column in error.names for column in error.columns):
         return f"column {error.column!r} stands there twice. Rename one."
     shown = ", ".join(repr(name) for name in error.names[:SHOWN_NAMES]) or "none"

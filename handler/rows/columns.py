@@ -42,7 +42,7 @@ class ColumnError(InvalidInput):
         advice: str = "",
         is_ambiguous: bool = False,
     ) -> None:
-        super().__init__(detail, field=columns[0])
+        super().__init__(f"{detail}. {advice}" if advice else detail, field=columns[0])
         self.columns = list(columns)
         self.names = names
         self.advice = advice

@@ -111,13 +111,15 @@ class DelimitedRows:
             return find_columns(self.names, columns, ": its first line must name them")
         except ColumnError as error:
             records = read_sample(self.file.sample, self.delimiter)[:SAMPLE_RECORDS]
-            if len(error.names) == len(self.names) and has_no_header(self.names, records):
+            lacks_all = len(error.columns) == len({*columns})
+            if lacks_all and not error.is_ambiguous and has_no_header(self.names, records):
                 wanted = self.delimiter.join(columns)
                 raise ColumnError(
                     f"the file has no header: its first line, of {len(self.names)} fields, looks "
                     "like a row of data",
                     error.columns,
-                    advice=f"Put a line that names the columns before it, such as {wanted!r}",
+                    advice="Put a line that names the columns before it, such as "
+                    f"{wanted!r}; if it does name them, say which by --text-column",
                 ) from None
             raise
 

@@ -11,8 +11,8 @@ from handler.rows.quotes import strip_end
 
 DELIMITERS = (",", ";", "\t", "|")
 SAMPLE_RECORDS = 50
-# A name of a column has hardly so many words or characters.
-MAX_NAME_WORDS = 5
+# Of columns none of which is asked for, one with more words or characters is hardly a name.
+MAX_NAME_WORDS = 2
 MAX_NAME_CHARACTERS = 60
 SEPARATOR_LINE = "sep="  # the first line of some files of spreadsheets: `sep=;`
 

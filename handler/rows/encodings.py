@@ -21,7 +21,7 @@ BOMS = {
     codecs.BOM_UTF16_LE: "utf-16-le",
     codecs.BOM_UTF16_BE: "utf-16-be",
 }
-WESTERN = "cp1252"
+WESTERN = "windows-1252"
 CHUNK_BYTES = 64 << 10
 SET_ENCODING = "Name the encoding with --encoding, or convert the file to UTF-8"
 # A character of UTF-8 above ASCII; of other encodings such bytes stand in a row by chance only.

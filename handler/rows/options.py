@@ -102,4 +102,6 @@ def check_encoding(name: str) -> str:
             f"the encoding {name!r} is not known, wanted one such as utf-8, utf-16, windows-1252 "
             "or shift_jis"
         )
-    return "utf-8" if info.name == "utf-8-sig" else info.name
+    if info.name == "utf-8-sig":
+        return UTF_8
+    return info.name.replace("cp125", "windows-125")
