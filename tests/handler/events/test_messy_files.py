@@ -15,7 +15,7 @@ from pyarrow import parquet
 from handler.errors import InvalidInput
 from handler.events import answer_event
 from handler.hosts.bulk import score_files
-from tests.helpers.aws import MakeResources, load_event
+from tests.helpers.aws import MakeResources
 from training.errors import DataError
 from training.readers import read_dataset
 
@@ -69,9 +69,9 @@ def read_rejected(content: bytes) -> dict[int, str]:
 
 
 def make_event(name: str) -> dict[str, Any]:
-    event = load_event("s3_put.json")
-    event["Records"][0]["s3"] = {"bucket": {"name": "texts"}, "object": {"key": name}}
-    return event
+    place = {"bucket": {"name": "texts"}, "object": {"key": name}}
+    record = {"eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "s3": place}
+    return {"Records": [record]}
 
 
 @pytest.fixture
@@ -84,7 +84,9 @@ def s3(aws: Any) -> Any:
     return client
 
 
-@pytest.mark.parametrize(("name", "content", "num_scored", "rejected"), FILES)
+@pytest.mark.parametrize(
+    ("name", "content", "num_scored", "rejected"), FILES, ids=[file[0] for file in FILES]
+)
 def test_a_file_is_read_in_one_way_everywhere(
     name: str,
     content: bytes,
@@ -121,7 +123,7 @@ def test_a_file_is_read_in_one_way_everywhere(
         assert len(read_dataset(path)) == num_scored
 
 
-@pytest.mark.parametrize(("name", "content", "reason"), REFUSED)
+@pytest.mark.parametrize(("name", "content", "reason"), REFUSED, ids=[file[0] for file in REFUSED])
 def test_a_file_is_refused_as_a_whole_everywhere(
     name: str,
     content: bytes,
