@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from minnow.options import Data, Json, LabelColumn, TextColumn
+from minnow.options import (
+    Data,
+    Delimiter,
+    Encoding,
+    JoinSurplus,
+    Json,
+    LabelColumn,
+    NormalizeLabels,
+    Quoting,
+    TextColumn,
+)
 
 if TYPE_CHECKING:
     from handler.inference.tasks import Task
@@ -30,13 +40,21 @@ def evaluate(
     data: Data,
     text_column: TextColumn = "text",
     label_column: LabelColumn = "label",
+    delimiter: Delimiter = None,
+    encoding: Encoding = None,
+    quoting: Quoting = None,
+    join_surplus: JoinSurplus = False,
+    normalize_labels: NormalizeLabels = False,
     json_output: Json = False,
 ) -> None:
     """Measure a run or a bundle on labelled texts."""
+    from handler.rows.options import ReadOptions
     from training.readers import Columns, read_dataset
     from training.tasks import make_objective
 
-    dataset = read_dataset(data, Columns(text_column, label_column))
+    options = ReadOptions(delimiter, encoding, quoting, join_surplus)
+    columns = Columns(text_column, label_column, None, options, normalize_labels)
+    dataset = read_dataset(data, columns)
     task, predict_outputs = load_model(model)
     objective = make_objective(task)
     objective.encode(dataset.labels)  # refuses labels that the model does not know

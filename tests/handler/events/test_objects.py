@@ -201,9 +201,10 @@ def test_a_csv_row_of_another_width_is_rejected_and_the_rest_go_on(
         b"text,note,predicted_label,predicted_score,model_version\n"
         b"good,a,pos,0.880797,1\nbad,caf\xe9,neg,0.880797,1\n"
     )
-    assert read_jsonl(get(s3, "scored/texts/a.csv.rejected")) == [
-        {"row": 2, "reason": "it has 1 fields, the header 2"},
-        {"row": 3, "reason": "it has 3 fields, the header 2"},
+    rejected = read_jsonl(get(s3, "scored/texts/a.csv.rejected"))
+    assert [(line["row"], line["reason"].partition(":")[0]) for line in rejected] == [
+        (2, "it has 1 fields, the header 2"),
+        (3, "it has 3 fields, the header 2"),
     ]
 
 
@@ -211,7 +212,7 @@ def test_a_csv_row_of_another_width_is_rejected_and_the_rest_go_on(
     ("name", "content", "message"),
     [
         ("a.pdf", b"%PDF", "name does not end in one of .csv, .tsv"),
-        ("a.csv", b"title,body\n", "none of the file's 2 columns is named text"),
+        ("a.csv", b"title,year\n", "none of the file's 2 columns is named text"),
         ("a.csv", b"", "none of the file's 0 columns is named text"),
         ("a.csv.gz", gzip.compress(make_csv() * 300)[:-9], "broken or cut off after"),
         ("a.csv.gz", b"not gzip", "broken or cut off after 0 plain bytes"),
