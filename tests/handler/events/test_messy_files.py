@@ -13,7 +13,7 @@ import pytest
 from pyarrow import parquet
 
 from handler.errors import InvalidInput
-from handler.events import answer_event
+from handler.events.dispatch import answer_event
 from handler.hosts.bulk import score_files
 from tests.helpers.aws import MakeResources
 from training.errors import DataError
