@@ -55,6 +55,8 @@ class Operation:
         note: What the OpenAPI document says; None: it says nothing.
         shape_error: How this protocol writes a refusal.
         is_open: Answers without a key too: probes, and pages that hold no secret.
+        asks_all: Every model is asked, not only the one that the path names; the first to refuse
+            refuses for all.
     """
 
     method: str
@@ -64,6 +66,7 @@ class Operation:
     note: Note | None = None
     shape_error: Callable[[InvalidInput], Response] = native_error
     is_open: bool = False
+    asks_all: bool = False
 
 
 def predict(

@@ -98,6 +98,9 @@ class Service:
                 raise request.body_error
             require_utf8(request)
             inflate_body(request, self.limits.max_body_bytes)
+        if operation.asks_all:
+            for other in self.models:
+                operation.answer(other, request)
         return operation.answer(model, request)
 
     def _answer_preflight(self, request: Request) -> Response | None:

@@ -237,13 +237,15 @@ OPERATIONS = (
         Note("Say that the process runs", TAG, writes="Live"),
         is_open=True,
     ),
-    _operation(
+    Operation(
         "GET",
         "/v2/health/ready",
         "oip_ready",
         ready,
-        Note("Say that the golden text gets its known score", TAG, writes="Ready"),
+        Note("Say that each model's golden text gets its known outputs", TAG, writes="Ready"),
+        protocol_error,
         is_open=True,
+        asks_all=True,
     ),
     _operation("GET", MODEL, "oip_model", model_metadata, METADATA_NOTE),
     _operation("GET", VERSION, "oip_version", model_metadata, METADATA_NOTE),

@@ -6,6 +6,7 @@ import shutil
 import jsonschema
 import pytest
 
+from handler.errors import ArtefactError
 from handler.http.app import create_app
 from handler.http.service import Service
 from handler.inference.models import load_models
@@ -77,3 +78,21 @@ def test_the_document_fits_the_answers_of_every_model(service, call):
             jsonschema.validate(answer, {**schemas[schema], "components": {"schemas": schemas}})
 
     assert "anyOf" not in schemas["VertexAnswer"]
+
+
+def test_a_server_is_ready_when_every_model_is(call, monkeypatch):
+    golden = "handler.inference.classifier.Classifier.check_golden"
+    asked = []
+    monkeypatch.setattr(golden, lambda self: asked.append(self.manifest.name))
+
+    assert call("GET", "/v2/health/ready").status == 200
+    assert {"books", "films"} <= set(asked)
+
+    def fail(self):
+        if self.manifest.name == "films":
+            raise ArtefactError("it computes something else")
+
+    monkeypatch.setattr(golden, fail)
+
+    assert call("GET", "/v2/health/ready").status == 503
+    assert call("GET", "/v2/models/books/ready").status == 200
