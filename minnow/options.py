@@ -64,7 +64,12 @@ Encoding = Annotated[
 ]
 Quoting = Annotated[
     str | None,
-    option("--quoting", "KIND", "standard, or none: a double quote is no more than that.", "found"),
+    option(
+        "--quoting",
+        "KIND",
+        "Kind of quoting: standard, or none, where a quote is a character like any other.",
+        "found",
+    ),
 ]
 JoinSurplus = Annotated[
     bool, flag("--join-surplus", "Take surplus fields as text, where there are two columns.")
