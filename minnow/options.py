@@ -67,7 +67,7 @@ Quoting = Annotated[
     option(
         "--quoting",
         "KIND",
-        "Kind of quotes: standard, or none, where a double quote is a sign like any other.",
+        "Kind of quoting: standard, or none, where a quote is a character like any other.",
         "found",
     ),
 ]

@@ -11,6 +11,7 @@ from handler.rows.lines import BOM, MAX_ROW_BYTES, Lines
 # what was read cuts are a quote alone.
 TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+"|["\[\]{},]', re.DOTALL)
 BLANK = b" \t\r\n"
+CHUNK_BYTES = 64 << 10
 OPENING, CLOSING = b"[{", b"]}"
 
 
@@ -26,7 +27,7 @@ class ArrayItems:
         self.offset = 0
         self.has_cut = False
         self._plain = b""
-        self._index = 0
+        self._start = 0  # of what is still to be looked at, in `_plain`
         self._has_begun = False
         self._has_ended = False
 
@@ -69,56 +70,57 @@ class ArrayItems:
         kept: list[bytes] = []
         size = depth = 0
         while True:
-            end, depth, is_cut = self._find_end(depth)
-            part = self._plain[: end if end >= 0 else self._index]
+            end, depth, is_whole = self._find_end(depth)
+            part = self._plain[self._start : end]
             size += len(part)
             if size <= MAX_ROW_BYTES:
                 kept.append(part)
             else:
                 self.has_cut = True
-            if end >= 0:
+            self._move(end)
+            if is_whole:
                 self._has_ended = self._plain[end : end + 1] == b"]"
-                # Before the closing bracket, so that one who goes on from here finds the end.
-                self._move(end if self._has_ended else end + 1)
                 if self._has_ended:
-                    self._check_rest(self._plain[1:])
+                    # One who goes on from here, before the bracket, finds the end too.
+                    self._check_rest(self._plain[end + 1 :])
+                else:
+                    self._move(end + 1)
                 return b"".join(kept)
-            self._move(self._index)
-            if is_cut and len(self._plain) > MAX_ROW_BYTES:
+            if len(self._plain) - end > MAX_ROW_BYTES:
                 raise InvalidInput(f"the JSON array has a string above {MAX_ROW_BYTES} bytes")
             if not self._fill():
                 raise InvalidInput("the JSON array is cut off: its closing bracket is missing")
 
     def _find_end(self, depth: int) -> tuple[int, int, bool]:
-        """Return where the item ends in what was read, or -1; the depth there; whether what was
-        read ends in a string."""
-        self._index = 0
-        for token in TOKEN.finditer(self._plain):
+        """Return where the item ends, or how far it was looked at, the depth of brackets there,
+        and whether it is the item's end."""
+        for token in TOKEN.finditer(self._plain, self._start):
             mark = token.group()
-            if mark == b'"':
-                self._index = token.start()
-                return -1, depth, True
+            if mark == b'"':  # a string goes on behind what was read
+                return token.start(), depth, False
             if mark in OPENING:
                 depth += 1
             elif depth and mark in CLOSING:
                 depth -= 1
             elif not depth and mark in b",]":
-                return token.start(), 0, False
-        self._index = len(self._plain)
-        return -1, depth, False
+                return token.start(), 0, True
+        return len(self._plain), depth, False
 
     def _check_rest(self, rest: bytes) -> None:
         while not rest.strip(BLANK):
-            rest = self.lines.read_chunk()
+            rest = self.lines.read_chunk(CHUNK_BYTES)
             if not rest:
                 return
         raise InvalidInput("there is more behind the JSON array, wanted one array")
 
-    def _move(self, size: int) -> None:
-        self.offset += size
-        self._plain = self._plain[size:]
+    def _move(self, end: int) -> None:
+        self.offset += end - self._start
+        self._start = end
 
     def _fill(self) -> bool:
-        chunk = self.lines.read_chunk()
-        self._plain += chunk
+        # As much as there is already: a long string is looked at from its start each time.
+        left = self._plain[self._start :]
+        chunk = self.lines.read_chunk(max(CHUNK_BYTES, len(left)))
+        self._plain = left + chunk
+        self._start = 0
         return bool(chunk)

@@ -13,7 +13,6 @@ from handler.rows.formats import is_broken_stream
 # fill the memory. Far above any text that a limit lets through.
 MAX_ROW_BYTES = 4 << 20
 TOO_LONG = f"it has a line above {MAX_ROW_BYTES} bytes"
-CHUNK_BYTES = 64 << 10
 BOM = b"\xef\xbb\xbf"
 
 
@@ -65,9 +64,9 @@ class Lines:
             line = line[len(BOM) :]
         return line or None
 
-    def read_chunk(self) -> bytes:
-        """Return some bytes, whatever they hold; none at the end."""
-        chunk = self._call(self.stream.read1, CHUNK_BYTES)  # type: ignore[attr-defined]
+    def read_chunk(self, size: int) -> bytes:
+        """Return up to `size` bytes, whatever they hold; none at the end."""
+        chunk = self._call(self.stream.read, size)
         self.offset += len(chunk)
         return chunk
 

@@ -27,6 +27,9 @@ IN_QUOTES = re.compile(r'[^"]*(?:""[^"]*)*')
 # not quote at all, and tabs are rare in texts.
 ROWS_IN_QUOTES = {"\t": 2}
 MANY_ROWS_IN_QUOTES = 8
+# Fields of several lines in one record. Without a limit a file of broken quotes would be searched
+# once more for each of its columns.
+MAX_LONG_FIELDS = 16
 OPEN, CLOSED, BROKEN = range(3)
 
 
@@ -127,7 +130,8 @@ class Records:
         taken: list[tuple[bytes, int]] = []
         size = len(line)
         state, num_fields = self._scan(text, False, 1)
-        while state == OPEN and size <= MAX_ROW_BYTES:
+        long_fields = {num_fields}
+        while state == OPEN and size <= MAX_ROW_BYTES and len(long_fields) <= MAX_LONG_FIELDS:
             before = self.lines.offset
             following = self.lines.next_line()
             if following is None:
@@ -139,6 +143,7 @@ class Records:
             texts.append(following.decode("utf-8", "surrogateescape"))
             end_less = strip_end(texts[-1], self._ends)
             state, num_fields = self._scan(end_less, True, num_fields)
+            long_fields.add(num_fields)
         if state == CLOSED and not self._is_rows(texts):
             record = b"".join([line, *(part for part, _ in taken)])
             whole = strip_end(record.decode("utf-8", "surrogateescape"), self._ends)
@@ -149,11 +154,7 @@ class Records:
         return None
 
     def _scan(self, text: str, is_quoted: bool, num_fields: int) -> tuple[int, int]:
-        """Go through a line's fields; say how it ends, and how many fields there are so far.
-
-        More fields than a record has break off the search, so that a file of unclosed quotes is
-        not read to its end for each.
-        """
+        """Go through a line's fields; say how it ends, and how many fields there are so far."""
         index = 0
         while self.width is None or num_fields <= self.width:
             if is_quoted:
