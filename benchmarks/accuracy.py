@@ -36,8 +36,8 @@ from benchmarks.baselines.classifiers import (
     Majority,
     NaiveBayesRegression,
     QuantizedFastText,
-    Rows,
     TfidfRegression,
+    TrainingRows,
     split_words,
 )
 from export.export import ExportSettings, export_run
@@ -82,7 +82,7 @@ Figures = dict[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)
-class Result:
+class FittedModel:
     """One fitted model: its figures on the test rows, and how to ask it for texts.
 
     Only the first seed's is asked again; the others may go.
@@ -133,10 +133,10 @@ def gather(figures: list[Figures]) -> dict[str, list[float]]:
     }
 
 
-def fit_baselines(dataset: Dataset, test_set: Dataset) -> Iterator[Result]:
+def fit_baselines(dataset: Dataset, test_set: Dataset) -> Iterator[FittedModel]:
     objective = make_objective(find_task(dataset.labels))
     label_ids = objective.encode(dataset.labels).argmax(axis=1)
-    rows = Rows(split_words(dataset.texts), label_ids, objective.task.num_outputs)
+    rows = TrainingRows(split_words(dataset.texts), label_ids, objective.task.num_outputs)
     test_texts = split_words(test_set.texts)
     setting = None
     for name, (fit, settings, seeds) in BASELINES.items():
@@ -148,18 +148,18 @@ def fit_baselines(dataset: Dataset, test_set: Dataset) -> Iterator[Result]:
             figures = objective.evaluate(test_set.labels, model.predict(test_texts))
             figures |= {"size_bytes": model.size_bytes, "seconds": seconds}
             print(f"{name} ({setting}), seed {number}: {figures['accuracy']:.4f}", flush=True)
-            yield Result(
+            yield FittedModel(
                 name, number, figures, lambda texts, m=model: m.predict(split_words(texts))
             )
 
 
-def choose(fit: Fit, settings: Sequence[Any], dataset: Dataset, rows: Rows) -> Any:
+def choose(fit: Fit, settings: Sequence[Any], dataset: Dataset, rows: TrainingRows) -> Any:
     """Return the setting that is most accurate on held-out rows."""
     if len(settings) == 1:
         return settings[0]
     parts = split_rows(dataset, dataset.labels, DEV_FRACTION, seed=0)
     train, dev = (
-        Rows([rows.texts[row] for row in part], rows.label_ids[part], rows.num_classes)
+        TrainingRows([rows.texts[row] for row in part], rows.label_ids[part], rows.num_classes)
         for part in parts
     )
 
@@ -170,7 +170,7 @@ def choose(fit: Fit, settings: Sequence[Any], dataset: Dataset, rows: Rows) -> A
     return max(settings, key=accuracy)
 
 
-def fit_recipes(name: str, train: Path, test_set: Dataset, work: Path) -> Iterator[Result]:
+def fit_recipes(name: str, train: Path, test_set: Dataset, work: Path) -> Iterator[FittedModel]:
     for recipe, (settings, seeds) in RECIPES.items():
         for number in seeds:
             folder = work / f"{name}-{recipe}-{number}"
@@ -181,7 +181,7 @@ def fit_recipes(name: str, train: Path, test_set: Dataset, work: Path) -> Iterat
             }
             print(f"{recipe}, seed {number}: {figures['accuracy']:.4f}", flush=True)
             predict = None if number else load_predictor(run)
-            yield Result(f"Minnow `{recipe}`: Keras", number, figures, predict)
+            yield FittedModel(f"Minnow `{recipe}`: Keras", number, figures, predict)
             for precision in ("float32", "int8"):
                 bundle = folder.with_suffix(f".{precision}")
                 export_run(folder, bundle, ExportSettings(precision), force=True)
@@ -190,7 +190,7 @@ def fit_recipes(name: str, train: Path, test_set: Dataset, work: Path) -> Iterat
                 found = make_objective(classifier.task).evaluate(test_set.labels, outputs)
                 found |= {"size_bytes": classifier.size_bytes, "seconds": figures["seconds"]}
                 print(f"{recipe}, {precision}: {found['accuracy']:.4f}", flush=True)
-                yield Result(
+                yield FittedModel(
                     f"Minnow `{recipe}`: {precision} bundle",
                     number,
                     found,

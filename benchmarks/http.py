@@ -28,11 +28,11 @@ from typing import Any
 
 import numpy as np
 
-from handler.http.lambda_events import read_event
 from handler.http.lambda_http import LambdaHttp
-from handler.inference.classifier import Classifier, load_classifier, pad
+from handler.inference.classifier import Classifier, load_classifier
 from handler.inference.models import Model, Models
 from handler.inference.monitor import Monitor
+from handler.inference.padding import pad
 from handler.settings import Settings
 
 NUM_WORDS = 230
@@ -86,7 +86,7 @@ def make_ways(classifier: Classifier, texts: Sequence[str]) -> dict[str, Callabl
         ways[kind] = lambda i, events=events: lambda_http.answer(events[i % len(events)], CONTEXT)
         if kind != "function_url":  # to Mangum the same as http_v2
             ways[f"mangum_{kind}"] = lambda i, events=events: lambda_http.answer_by_app(
-                events[i % len(events)], read_event(events[i % len(events)]), CONTEXT
+                events[i % len(events)], lambda_http.read(events[i % len(events)], CONTEXT), CONTEXT
             )
     return ways
 

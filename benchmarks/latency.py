@@ -33,7 +33,8 @@ def main() -> None:
     import tensorflow as tf
 
     from export.export import ExportSettings, export_run
-    from handler.inference.classifier import load_classifier, pad
+    from handler.inference.classifier import load_classifier
+    from handler.inference.padding import pad
     from training.readers import read_dataset
 
     bundle = load_classifier(options.bundle)

@@ -30,7 +30,8 @@ from pathlib import Path
 from typing import Any
 
 from handler.hosts.bulk import score_files
-from handler.inference.classifier import load_classifier, pad
+from handler.inference.classifier import load_classifier
+from handler.inference.padding import pad
 from handler.rows.score import BLOCK_ROWS, predict_each
 from training.readers import read_dataset
 

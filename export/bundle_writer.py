@@ -1,22 +1,27 @@
-"""Writing a bundle: all of it, or nothing."""
+"""Writing a bundle: all of it, or nothing; nothing here imports TensorFlow."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import random
 import shutil
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from export.errors import ExportError
+from handler.errors import ArtefactError
 from handler.files import write_json
 from handler.inference.bundle import (
     FORMAT_VERSION,
     MANIFEST,
     MODEL,
     TOKENIZER,
+    Card,
+    parse_card,
     read_bundle,
     unpack_tokenizer,
 )
@@ -108,3 +113,21 @@ def check_free(out: Path, force: bool, inputs: Iterable[Path] = ()) -> None:
 
 def _name_partial(out: Path) -> Path:
     return out.with_name(f".{out.name}.partial")
+
+
+def read_card(path: Path) -> Card:
+    """Return the card in the JSON file `path`.
+
+    Raises:
+        ExportError: Not JSON, not an object of texts, or a field that a card does not have.
+    """
+    known = [field.name for field in fields(Card)]
+    try:
+        document = json.loads(path.read_text("utf-8"))
+        card = parse_card(document, path)
+    except (ValueError, ArtefactError) as error:
+        raise ExportError(f"{path}: wanted a JSON object of texts: {', '.join(known)}.") from error
+    unknown = sorted(set(document) - set(known))
+    if unknown:
+        raise ExportError(f"{path}: a card has no {unknown[0]!r}, only {', '.join(known)}.")
+    return card

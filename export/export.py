@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
-import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,9 +21,9 @@ from export.quantize import quantize_model
 from export.tokenizer_file import pack_tokenizer
 from export.verify import TOLERANCES, check_nodes, verify_outputs
 from handler.errors import ArtefactError
-from handler.inference.bundle import MODEL, TOKENIZER, Card, parse_card
+from handler.inference.bundle import MODEL, TOKENIZER, Card, check_name
 from handler.inference.classifier import Classifier
-from training.run_folder import Run, read_run
+from training.run_folder import Run, advise_training, read_run
 from training.tasks import make_objective
 
 LIBRARIES = ("tf2onnx", "onnx", "onnxruntime", "minnow-maas")
@@ -81,10 +81,29 @@ def convert_run(run: Run) -> Converted:
     if model.output_shape != (None, run.task.num_outputs):
         raise ExportError(
             f"{run.model_path}: its output has the shape {model.output_shape}, wanted "
-            f"(None, {run.task.num_outputs}) of a {run.task.kind} task. Train again: "
-            f"{run.metadata['command']}"
+            f"(None, {run.task.num_outputs}) of a {run.task.kind} task. "
+            f"{advise_training(run.metadata)}"
         )
     return Converted(optimize_model(convert_model(model)), count_recurrent_layers(model))
+
+
+def name_model(folder: Path, settings: ExportSettings) -> ExportSettings:
+    """Return the settings with the model's name, that of the run in `folder` where none is given.
+
+    Raises:
+        ExportError: A name or version that cannot stand in an address; says which would do.
+    """
+    named = replace(settings, name=settings.name or folder.resolve().name)
+    for field, flag, value in (
+        ("name", "--name", named.name),
+        ("version", "--model-version", named.version),
+    ):
+        try:
+            check_name(field, value)
+        except ArtefactError as error:
+            safe = re.sub(r"[^A-Za-z0-9._-]+", "-", value).strip("-._")[:128] or "model"
+            raise ExportError(f"{error} Export with {flag} {safe}") from error
+    return named
 
 
 def export_run(
@@ -103,10 +122,11 @@ def export_run(
 
     Raises:
         RunError: The run cannot be read.
-        ExportError: `out` is in the way, a layer or mask of the model cannot be exported, or the
-            bundle computes something else than Keras; `out` is then as it was.
+        ExportError: `out` is in the way, the name cannot stand in an address, a layer or mask of
+            the model cannot be exported, or the bundle computes something else than Keras; `out` is
+            then as it was.
     """
-    settings = settings or ExportSettings()
+    settings = name_model(folder, settings or ExportSettings())
     check_free(out, force)
     run = read_run(folder)
     converted = converted or convert_run(run)
@@ -157,30 +177,12 @@ def _export(
     return metrics
 
 
-def read_card(path: Path) -> Card:
-    """Return the card in the JSON file `path`.
-
-    Raises:
-        ExportError: Not JSON, not an object of texts, or a field that a card does not have.
-    """
-    known = [field.name for field in dataclasses.fields(Card)]
-    try:
-        document = json.loads(path.read_text("utf-8"))
-        card = parse_card(document, path)
-    except (ValueError, ArtefactError) as error:
-        raise ExportError(f"{path}: wanted a JSON object of texts: {', '.join(known)}.") from error
-    unknown = sorted(set(document) - set(known))
-    if unknown:
-        raise ExportError(f"{path}: a card has no {unknown[0]!r}, only {', '.join(known)}.")
-    return card
-
-
 def describe_run(run: Run, settings: ExportSettings, census: dict[str, int]) -> dict[str, Any]:
     """Return the manifest's fields that come from the run and the settings."""
     metadata = run.metadata
     headline = make_objective(run.task).headline
     return {
-        "name": settings.name or run.folder.resolve().name,
+        "name": settings.name,
         "version": settings.version,
         "task": run.task.describe(),
         "max_length": metadata["max_length"],

@@ -30,3 +30,14 @@ def error_code(error: Exception) -> str:
     """Return the service's code of a botocore ClientError, such as `NoSuchKey`."""
     response = getattr(error, "response", None) or {}
     return str(response.get("Error", {}).get("Code", type(error).__name__))
+
+
+def is_resource(arn: str, service: str, resource: str) -> bool:
+    """Say whether an ARN, of any partition (aws, aws-cn, aws-us-gov, ...), names a resource.
+
+    `arn:aws-cn:dynamodb:cn-north-1:1234:table/reviews/stream/2026` is `table/reviews`.
+    """
+    parts = arn.split(":", 5)
+    if len(parts) < 6 or parts[0] != "arn" or parts[2] != service:
+        return False
+    return f"{parts[5]}/".startswith(f"{resource}/")

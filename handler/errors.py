@@ -50,3 +50,14 @@ class ArtefactError(HandlerError):
 
 class DeliveryError(HandlerError):
     """A step between us and another service failed after its retries: try the event again."""
+
+
+def name_failure(error: Exception) -> str:
+    """Return what the log says of an error that nobody raised on purpose: "KeyError at find:71".
+
+    Type and place alone: its own text may quote the input.
+    """
+    import traceback  # rare, so not at start
+
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} at {place.name}:{place.lineno}"

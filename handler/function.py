@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from handler.events import answer_event
+from handler.events.dispatch import answer_event
 from handler.events.resources import Resources
 from handler.hosts.snapshot import is_snapshot_start, register_hooks
 from handler.inference.models import load_models
@@ -43,8 +43,11 @@ def handler(event: Any, context: Any) -> Any:
     Raises:
         HandlerError: An event that failed as a whole, or is of no known source.
     """
-    if isinstance(event, dict) and isinstance(event.get("requestContext"), dict):
-        return _answer_http(event, context)
+    if isinstance(event, dict) and "requestContext" in event:
+        from handler.http.lambda_events import is_http_event
+
+        if is_http_event(event):
+            return _answer_http(event, context)
     return answer_event(event, context, RESOURCES)
 
 

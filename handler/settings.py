@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,12 +12,13 @@ from pathlib import Path
 from handler.errors import SettingsError
 from handler.event_settings import EventSettings, read_event_settings
 
+SEGMENT = re.compile(r"[A-Za-z0-9._~-]+")  # of a path, what needs no escape
 DEFAULT_BUNDLE = Path(__file__).parent / "model"
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What one request may hold; checked in `handler/inference/requests.py` and nowhere else.
+    """What one request may hold.
 
     Args:
         max_texts: Texts in one request.
@@ -23,13 +26,17 @@ class Limits:
         max_body_bytes: Body after base64 and gzip. Lambda's own limit is 6 MB for the whole
             event, of which base64 leaves 4.5 MB.
         max_explained_tokens: Tokens that one request may have explained: each is a row of a batch,
-            about a millisecond of the seed model.
+            about a millisecond of two stacked LSTMs of 128 units.
     """
 
     max_texts: int = 256
     max_characters: int = 20_000
     max_body_bytes: int = 4_500_000
     max_explained_tokens: int = 512
+
+
+# Of texts that come from the process itself, not from a client.
+NO_LIMITS = Limits(max_texts=sys.maxsize, max_characters=sys.maxsize)
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,8 @@ class HttpSettings:
         rate_limit: Requests a second for each key, in bursts of twice that; 0: no limit.
         max_concurrency: Requests that a server process reads at a time; the next one gets a 503.
         predict_route, health_route: Further paths of the Vertex operations (`AIP_*_ROUTE`).
+        base_path: What stands before every path, as "/shop"; empty: nothing that the event of a
+            custom domain does not tell.
     """
 
     api_keys: Mapping[str, str] = field(default_factory=dict)
@@ -50,6 +59,7 @@ class HttpSettings:
     max_concurrency: int = 256
     predict_route: str = ""
     health_route: str = ""
+    base_path: str = ""
 
 
 @dataclass(frozen=True)
@@ -98,7 +108,19 @@ def read_http_settings(environment: Mapping[str, str]) -> HttpSettings:
         ),
         predict_route=environment.get("AIP_PREDICT_ROUTE", ""),
         health_route=environment.get("AIP_HEALTH_ROUTE", ""),
+        base_path=_read_base_path(environment.get("MINNOW_BASE_PATH", "")),
     )
+
+
+def _read_base_path(value: str) -> str:
+    """Return "/shop" of "shop", "/shop" or "/shop/"; "" of "" and "/"."""
+    segments = value.strip("/").split("/")
+    if segments != [""] and not all(SEGMENT.fullmatch(segment) for segment in segments):
+        raise SettingsError(
+            f"MINNOW_BASE_PATH is {value[:40]!r}, wanted the part of the address before the "
+            'routes, such as "/shop" where https://example.org/shop/predict is asked'
+        )
+    return "".join(f"/{segment}" for segment in segments if segment)
 
 
 def _entries(environment: Mapping[str, str], name: str) -> list[str]:

@@ -12,7 +12,6 @@ Importing this costs nothing; NumPy and ONNX Runtime are imported by `load`.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,10 +34,9 @@ def load(bundle: str | Path) -> LoadedModel:
     """
     from handler.inference.classifier import load_classifier
     from handler.inference.models import Model
-    from handler.settings import Limits
+    from handler.settings import NO_LIMITS
 
-    unlimited = Limits(max_texts=sys.maxsize, max_characters=sys.maxsize)
-    return LoadedModel(Model(load_classifier(Path(bundle)), unlimited))
+    return LoadedModel(Model(load_classifier(Path(bundle)), NO_LIMITS))
 
 
 class LoadedModel:

@@ -27,12 +27,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0 done, 1 the work failed, 2 wrong usage, 130 interrupted.
     """
     codes: list[int] = []
+    open_closed_streams()
     if arguments is None:
         arguments = sys.argv[1:]
         gc.set_threshold(GC_THRESHOLD)
         atexit.register(leave, codes)
     codes.append(run(arguments))
     return codes[0]
+
+
+def open_closed_streams() -> None:
+    """Let output go nowhere where the process was started without it, as by `minnow serve >&-`."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
 
 
 def leave(codes: list[int]) -> None:

@@ -28,7 +28,6 @@ EXTRAS = {
     "pyarrow": "events",
     "zstandard": "events",
     "python_calamine": "xlsx",
-    "openpyxl": "xlsx",
 }
 # Command -> every extra that it can need, so that one installation is enough.
 COMMANDS = {

@@ -33,7 +33,7 @@ EXAMPLES = (
     'minnow predict --bundle bundles/reviews "A clever, moving film."',
     "minnow COMMAND --help",
 )
-Rows = dict[str, list[tuple[str, str]]]
+Panels = dict[str, list[tuple[str, str]]]  # title -> name and help of each row
 
 
 class Command(TyperCommand):
@@ -59,12 +59,12 @@ class Commands(TyperGroup):
         return self.commands.get(cmd_name)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        rows: Rows = {}
+        panels: Panels = {}
         for name in COMMANDS:
             command = self.get_command(ctx, name)
             summary = command.help.split("\n\n")[0]
-            rows.setdefault(command.rich_help_panel, []).append((name, summary))
-        write_sections(formatter, rows)
+            panels.setdefault(command.rich_help_panel, []).append((name, summary))
+        write_sections(formatter, panels)
         write_sections(formatter, group_parameters(self, ctx))
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
@@ -128,20 +128,20 @@ def format_examples(examples: tuple[str, ...]) -> str:
     return "\n".join([title, *(f"  {example}" for example in examples)])
 
 
-def group_parameters(command: Any, ctx: Any) -> Rows:
+def group_parameters(command: Any, ctx: Any) -> Panels:
     """Return (name, help) of every argument and option by the title of its panel."""
-    rows: Rows = {"Arguments": [], "Options": []}
+    panels: Panels = {"Arguments": [], "Options": []}
     for parameter in command.get_params(ctx):
         if (record := parameter.get_help_record(ctx)) is not None:
             is_argument = parameter.param_type_name == "argument"
             panel = parameter.rich_help_panel or ("Arguments" if is_argument else "Options")
-            rows.setdefault(panel, []).append(record)
-    return rows
+            panels.setdefault(panel, []).append(record)
+    return panels
 
 
-def write_sections(formatter: Any, rows: Rows) -> None:
+def write_sections(formatter: Any, panels: Panels) -> None:
     """Write each panel's rows under its title."""
-    for title, records in rows.items():
+    for title, records in panels.items():
         if records:
             with formatter.section(title):
                 formatter.write_dl(records)

@@ -39,15 +39,43 @@ def read_share(text: str) -> float:
 
 SHIPPED = "the film reviews model that comes with Minnow"
 DATA = (
-    "Labelled texts: CSV, TSV, JSON Lines or Parquet (also .gz, .zst), or a folder with a "
-    "subfolder for each label."
+    "Labelled texts: CSV, TSV, JSON, Parquet (also .gz, .zst), .xlsx or fastText's .txt, or a "
+    "folder with a subfolder for each label."
 )
 BUNDLE = "Folder of the bundle."
+TEXT_COLUMN = "Column or field of the text: a name, data.text inside JSON, title,body to join two."
 
 Data = Annotated[Path, typer.Argument(metavar="DATA", help=DATA)]
-TextColumn = Annotated[str, option("--text-column", "NAME", "Column or field that holds the text.")]
+TextColumn = Annotated[str, option("--text-column", "NAME", TEXT_COLUMN)]
 LabelColumn = Annotated[
     str, option("--label-column", "NAME", "Column or field that holds the label.")
+]
+Delimiter = Annotated[
+    str | None,
+    option(
+        "--delimiter",
+        "CHARACTER",
+        "Character between fields, or comma, semicolon, tab, pipe.",
+        "found",
+    ),
+]
+Encoding = Annotated[
+    str | None, option("--encoding", "NAME", "Encoding of the files, such as utf-16.", "found")
+]
+Quoting = Annotated[
+    str | None,
+    option(
+        "--quoting",
+        "KIND",
+        "Kind of quoting: standard, or none, where a quote is a character like any other.",
+        "found",
+    ),
+]
+JoinSurplus = Annotated[
+    bool, flag("--join-surplus", "Take surplus fields as text, where there are two columns.")
+]
+NormalizeLabels = Annotated[
+    bool, flag("--normalize-labels", "Merge labels that differ by case or number form alone.")
 ]
 BundleArgument = Annotated[
     Path | None, typer.Argument(metavar="BUNDLE", help=BUNDLE, show_default=SHIPPED)

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from handler.inference import padding
 from training.tokenizer import PAD_ID
 
 # Batches are cut from pools of this many batches, sorted by length: little padding, and still
@@ -16,12 +17,8 @@ POOL_BATCHES = 50
 
 
 def pad(token_ids: Sequence[Sequence[int]]) -> NDArray[np.int32]:
-    """Return int32, shape (len(token_ids), longest), at least one column wide."""
-    width = max(1, max(len(ids) for ids in token_ids))
-    batch = np.full((len(token_ids), width), PAD_ID, np.int32)
-    for row, ids in enumerate(token_ids):
-        batch[row, : len(ids)] = ids
-    return batch
+    """Return int32, shape (len(token_ids), longest), filled with PAD_ID on the right."""
+    return padding.pad(token_ids, PAD_ID)
 
 
 def shuffled_batches(lengths: Sequence[int], batch_size: int, seed: int) -> list[list[int]]:

@@ -112,12 +112,12 @@ def read_sources(sources: Sources) -> Data:
     """
     train = read_dataset(sources.train, sources.columns)
     dev, test = (
-        read_dataset(path, sources.columns) if path is not None else None
+        read_dataset(path, train.columns) if path is not None else None
         for path in (sources.dev, sources.test)
     )
     objective = make_objective(find_task(train.labels, sources.task))
     objective.check(train, *(other for other in (dev, test) if other is not None))
-    return Data(train, dev, test, sources.columns, objective)
+    return Data(train, dev, test, train.columns, objective)
 
 
 def read_again(metadata: Mapping[str, Any], objective: Objective, folder: Path) -> Data:
@@ -126,7 +126,7 @@ def read_again(metadata: Mapping[str, Any], objective: Objective, folder: Path) 
     Raises:
         DataError: A file is gone, or not what the run was trained on.
     """
-    columns = Columns(**metadata["columns"])
+    columns = Columns.from_json(metadata["columns"])
     train = _read_unchanged(metadata["data"]["train"], columns, folder)
     dev = metadata["data"].get("dev")
     dev_set = _read_unchanged(dev, columns, folder) if dev is not None else None

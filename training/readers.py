@@ -1,42 +1,66 @@
-"""Labelled texts: a file that `handler.rows` reads, or a folder; here its rows become a dataset.
-
-A folder holds one subfolder for each label, and in it one UTF-8 `.txt` file for each text, as
-aclImdb has.
-"""
+"""Labelled texts: a file that `handler.rows` reads, or a folder; here its rows become a dataset."""
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from handler.errors import InvalidInput
+from handler.rows.columns import SHOWN_NAMES, ColumnError
 from handler.rows.formats import KINDS, Format, detect_format
 from handler.rows.json_lines import NOT_UTF8
+from handler.rows.options import Found, ReadOptions
 from handler.rows.reader import open_rows
-from handler.rows.rows import ColumnError, Row, find_columns
+from handler.rows.rows import Row
 from training.errors import DataError
+from training.folders import read_folder
+from training.labels import LabelProblem, format_label, normalize_label
 
 FORMATS = tuple(f".{ending}" for ending, kind in KINDS.items() if kind != "lines")
-CONVERT = "Convert the file, for example: iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW"
-# The reviews of aclImdb without a label stand in a folder of this name beside pos and neg.
-UNLABELLED_FOLDER = "unsup"
+CONVERT = "Name its encoding with --encoding, or convert it: iconv -f ENCODING -t UTF-8 OLD > NEW"
+FLAGS = ("--text-column", "--label-column", "--group-column")
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Which columns hold what; `group` is optional."""
+    """Which columns hold what, and how they are read.
+
+    Args:
+        text: "text" stands for an evident one too, such as "review", where there is none of that
+            name; "title,body" joins two.
+        label: As for the text.
+        group: Optional.
+        options: How the file is read, as far as it is not found.
+        normalize_labels: Take labels that differ by case, blanks or number form for one.
+    """
 
     text: str = "text"
     label: str = "label"
     group: str | None = None
+    options: ReadOptions = ReadOptions()
+    normalize_labels: bool = False
 
     @property
     def names(self) -> list[str]:
         """The columns to read, in the order of the fields."""
         return [self.text, self.label] + ([] if self.group is None else [self.group])
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Columns:
+        """Return the columns whose `dataclasses.asdict` was stored."""
+        return cls(**{**fields, "options": ReadOptions(**fields.get("options", {}))})
+
+    def resolve(self, found: Found) -> Columns:
+        """Return the columns by the names that the file has for them."""
+        if not found.columns:
+            return self
+        text, label, *group = found.columns
+        return dataclasses.replace(self, text=text, label=label, group=group[0] if group else None)
 
 
 @dataclass(frozen=True)
@@ -44,9 +68,12 @@ class Dataset:
     """Labelled texts in file order.
 
     Args:
-        labels: As they stand in the file; "" where there is none, which some tasks allow.
+        labels: As they stand in the file, without blanks around; "" where there is none, which some
+            tasks allow.
         groups: None without a group column.
         label_column: Where the labels stand, for errors.
+        columns: What was asked for, by the names that the file has.
+        found: How the file was read.
     """
 
     texts: list[str]
@@ -55,6 +82,8 @@ class Dataset:
     path: Path
     sha256: str
     label_column: str = Columns.label
+    columns: Columns = field(default=Columns(), compare=False)
+    found: Found = field(default=Found(), compare=False)
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -65,31 +94,40 @@ def read_dataset(path: Path, columns: Columns | None = None) -> Dataset:
 
     Raises:
         DataError: Unknown format, missing column, a row that cannot be read, a text or group that
-            is null, a cell that is not Unicode text, or no row at all; the message holds the file,
-            the row (1 is the first after the header), the column and what to do.
+            is null, a cell that is not Unicode text, a label that is none, or no row at all; the
+            message holds the file, the row (1 is the first after the header), the column and what
+            to do.
     """
     columns = columns or Columns()
     if not path.exists():
         raise DataError(f"{path}: no such file or folder")
-    digest = hashlib.sha256()
-    rows = _read_folder(path, columns) if path.is_dir() else _read_file(path, columns)
+    reader = _Reader(path, columns)
     texts: list[str] = []
     labels: list[str] = []
     groups: list[str] = []
-    for number, (text_value, label_value, *group_value) in enumerate(rows, start=1):
-        text = _read_text(text_value, path, number, columns.text)
-        label = _read_cell(label_value, path, number, columns.label)
+    digest = hashlib.sha256()
+    for number, (text_value, label_value, *group_value) in enumerate(reader.read(), start=1):
+        text = reader.read_text(text_value, number, columns.text)
+        label = reader.read_label(label_value, number)
         texts.append(text)
         labels.append(label)
         if columns.group is not None:
-            groups.append(_read_cell(group_value[0], path, number, columns.group))
-            if not groups[-1]:
-                raise DataError(describe_empty_cell(path, number, columns.group))
+            groups.append(reader.read_group(group_value[0], number, columns.group))
         # As json.dumps([text, label]), which makes an encoder for every list, in half the time.
         digest.update(f"[{json.dumps(text)}, {json.dumps(label)}]".encode())
     if not texts:
         raise DataError(f"{path}: holds no rows, wanted labelled texts")
-    return Dataset(texts, labels, groups or None, path, digest.hexdigest(), columns.label)
+    resolved = columns.resolve(reader.found)
+    return Dataset(
+        texts,
+        labels,
+        groups or None,
+        path,
+        digest.hexdigest(),
+        resolved.label,
+        resolved,
+        reader.found,
+    )
 
 
 def describe_empty_cell(path: Path, number: int, column: str) -> str:
@@ -97,27 +135,87 @@ def describe_empty_cell(path: Path, number: int, column: str) -> str:
     return f"{path}: row {number}: column {column!r} is empty. Remove the row or fill the cell."
 
 
-def _read_text(value: object, path: Path, number: int, column: str) -> str:
-    if not isinstance(value, str):
-        found = "null" if value is None else type(value).__name__
-        problem = f"is {found}, wanted a text. Remove the row or give it a text."
-    elif (index := _find_surrogate(value)) is None:
-        return value
-    elif "\udc80" <= value[index] <= "\udcff":  # these 128 stand for bytes that are not UTF-8
-        problem = f"is not UTF-8 at character {index}. {CONVERT}"
-    else:
-        problem = (
-            f"holds a lone surrogate at character {index}, wanted Unicode text. Remove the row or "
-            "mend the cell."
-        )
-    raise DataError(f"{path}: row {number}: column {column!r} {problem}")
+class _Reader:
+    """The rows of one path; `found` once the first was read."""
 
+    def __init__(self, path: Path, columns: Columns) -> None:
+        self.path = path
+        self.columns = columns
+        self.found = Found()
+        self._labels: dict[object, str] = {}  # cell -> label: there are few, and a check takes time
 
-def _read_cell(value: object, path: Path, number: int, column: str) -> str:
-    if value is None:
-        return ""
-    text = value if isinstance(value, str) else json.dumps(value, default=str)
-    return _read_text(text, path, number, column)
+    def read(self) -> Iterator[tuple[object, ...]]:
+        if self.path.is_dir():
+            if self.columns.group is not None:
+                raise DataError(
+                    f"{self.path}: a folder of texts has no column {self.columns.group!r}. Leave "
+                    "--group-column out, or put texts, labels and groups into one file."
+                )
+            return iter(read_folder(self.path, self.columns.options.encoding))
+        return self._read_file()
+
+    def read_text(self, value: object, number: int, column: str) -> str:
+        if not isinstance(value, str):
+            found = "null" if value is None else type(value).__name__
+            problem = f"is {found}, wanted a text. Remove the row or give it a text."
+        elif (index := _find_surrogate(value)) is None:
+            return value
+        elif "\udc80" <= value[index] <= "\udcff":  # these 128 stand for bytes that are not UTF-8
+            problem = f"is not {self.found.encoding.upper()} at character {index}. {CONVERT}"
+        else:
+            problem = (
+                f"holds a lone surrogate at character {index}, wanted Unicode text. Remove the row "
+                "or mend the cell."
+            )
+        raise DataError(f"{self.path}: row {number}: column {column!r} {problem}")
+
+    def read_label(self, value: object, number: int) -> str:
+        key = value if isinstance(value, str) else None
+        if key is not None and (known := self._labels.get(key)) is not None:
+            return known
+        column = self.columns.label
+        try:
+            label = format_label(value)
+        except LabelProblem as error:
+            raise DataError(
+                f"{self.path}: row {number}: column {column!r} {error}. Mend the cell or remove "
+                "the row."
+            ) from None
+        label = self.read_text(label, number, column)
+        if self.columns.normalize_labels:
+            label = normalize_label(label)
+        if key is not None:
+            self._labels[key] = label
+        return label
+
+    def read_group(self, value: object, number: int, column: str) -> str:
+        text = value if isinstance(value, str) else json.dumps(value, default=str)
+        group = "" if value is None else self.read_text(text, number, column)
+        if not group:
+            raise DataError(describe_empty_cell(self.path, number, column))
+        return group
+
+    def _read_file(self) -> Iterator[tuple[object, ...]]:
+        path = self.path
+        file_format = _detect_format(path)
+        if path.stat().st_size == 0:
+            raise DataError(f"{path}: the file is empty, wanted labelled texts")
+        number = 0
+        try:
+            with path.open("rb") as stream:
+                rows = open_rows(
+                    stream, file_format, self.columns.names, options=self.columns.options
+                )
+                self.found = rows.found
+                for row in rows:
+                    if row.problem:
+                        raise DataError(f"{path}: {_describe_problem(row)}")
+                    yield row.values
+                    number = row.number
+        except ColumnError as error:
+            raise DataError(f"{path}: {_describe_column(error, self.columns)}") from None
+        except (InvalidInput, OSError) as error:
+            raise DataError(f"{path}: cannot be read after row {number}: {error}") from error
 
 
 def _find_surrogate(text: str) -> int | None:
@@ -128,58 +226,15 @@ def _find_surrogate(text: str) -> int | None:
     return None
 
 
-def _read_folder(path: Path, columns: Columns) -> Iterator[tuple[object, ...]]:
-    if columns.group is not None:
-        raise DataError(
-            f"{path}: a folder of texts has no column {columns.group!r}. Leave --group-column out, "
-            "or put texts, labels and groups into one file."
-        )
-    folders = sorted(
-        folder for folder in path.iterdir() if folder.is_dir() and folder.name != UNLABELLED_FOLDER
-    )
-    if not folders:
-        raise DataError(f"{path}: no subfolder found, wanted one for each label")
-    for folder in folders:
-        for file in sorted(folder.glob("*.txt")):
-            try:
-                yield file.read_text(encoding="utf-8"), folder.name
-            except UnicodeDecodeError as error:
-                raise DataError(f"{file}: not UTF-8 at byte {error.start}. Convert it.") from None
-
-
-def _read_file(path: Path, columns: Columns) -> Iterator[tuple[object, ...]]:
-    file_format = _detect_format(path)
-    if path.stat().st_size == 0:
-        raise DataError(f"{path}: the file is empty, wanted labelled texts")
-    number = 0
-    try:
-        with path.open("rb") as stream:
-            rows = open_rows(stream, file_format, columns.names)
-            for row in rows:
-                if row.number == 1 and rows.names is None and isinstance(row.fields, dict):
-                    find_columns(list(row.fields), columns.names)
-                if row.problem:
-                    raise DataError(f"{path}: {_describe_problem(row)}")
-                yield row.values
-                number = row.number
-    except ColumnError as error:
-        raise DataError(f"{path}: {_describe_column(error, columns)}") from None
-    except (InvalidInput, OSError) as error:
-        raise DataError(f"{path}: cannot be read after row {number}: {error}") from error
-
-
 def _detect_format(path: Path) -> Format:
-    """Return the format, if files of it have columns."""
     try:
-        file_format = detect_format(path.name, read_only=True)
+        return detect_format(path.name, read_only=True)
     except InvalidInput:
-        file_format = None
-    if file_format is None or file_format.kind == "lines":
         raise DataError(
-            f"{path}: unknown format, wanted a name that ends in {', '.join(FORMATS)} "
-            "(each also with .gz or .zst), or a folder with a subfolder for each label"
-        )
-    return file_format
+            f"{path}: unknown format, wanted a name that ends in {', '.join(FORMATS)}, .txt with "
+            "fastText's labels (each also with .gz or .zst), or a folder with a subfolder for each "
+            "label"
+        ) from None
 
 
 def _describe_problem(row: Row) -> str:
@@ -188,9 +243,16 @@ def _describe_problem(row: Row) -> str:
 
 
 def _describe_column(error: ColumnError, columns: Columns) -> str:
-    if error.column in error.names:
+    flags = [FLAGS[columns.names.index(column)] for column in error.columns]
+    if error.advice:
+        return f"{error}."
+    if any(column in error.names for column in error.columns):
         return f"column {error.column!r} stands there twice. Rename one."
-    flags = ("--text-column", "--label-column", "--group-column")
-    flag = flags[columns.names.index(error.column)]
-    listed = ", ".join(repr(name) for name in error.names) or "none"
-    return f"no column {error.column!r}; the columns are {listed}. Name it with {flag}."
+    shown = ", ".join(repr(name) for name in error.names[:SHOWN_NAMES]) or "none"
+    if error.is_ambiguous:
+        return f"several columns could be {error.column!r}: {shown}. Name it with {flags[0]}."
+    if len(error.names) > SHOWN_NAMES:
+        shown += f" and {len(error.names) - SHOWN_NAMES} more"
+    wanted = " and no column ".join(repr(column) for column in error.columns)
+    it = "it" if len(flags) == 1 else "them"
+    return f"no column {wanted}; the columns are {shown}. Name {it} with {' and '.join(flags)}."

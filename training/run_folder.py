@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -70,11 +71,6 @@ class Run:
     task: Task
 
     @property
-    def labels(self) -> list[str]:
-        """The task's labels, in the order of the outputs; none where it has none."""
-        return list(self.task.describe().get("labels", ()))
-
-    @property
     def weight_tables(self) -> tuple[str, ...]:
         """Names of the Embedding layers that hold weights, not vectors."""
         return tuple(self.metadata["weight_tables"])
@@ -108,7 +104,9 @@ class Run:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 return arrays["token_ids"], arrays["outputs"]
         except (EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
-            raise RunError(f"{path}: cannot be read ({error}). {_advise(self.metadata)}") from error
+            raise RunError(
+                f"{path}: cannot be read ({error}). {advise_training(self.metadata)}"
+            ) from error
 
 
 def is_run(folder: Path) -> bool:
@@ -160,17 +158,17 @@ def read_run(folder: Path) -> Run:
     if found != FORMAT_VERSION:
         raise RunError(
             f"{path}: format_version is {found}, this build reads {FORMAT_VERSION}. "
-            f"{_advise(metadata)}"
+            f"{advise_training(metadata)}"
         )
     for name in (MODEL, TOKENIZER, REFERENCE):
         if not (folder / name).is_file():
             raise RunError(
-                f"{folder / name}: no such file. The run is incomplete. {_advise(metadata)}"
+                f"{folder / name}: no such file. The run is incomplete. {advise_training(metadata)}"
             )
     try:
         return Run(folder, metadata, read_task(metadata["task"]))
     except (ArtefactError, KeyError, TypeError) as error:
-        raise RunError(f"{path}: cannot be read ({error}). {_advise(metadata)}") from error
+        raise RunError(f"{path}: cannot be read ({error}). {advise_training(metadata)}") from error
 
 
 def write_run(
@@ -198,6 +196,9 @@ def write_run(
     write_json(folder / METADATA, {"format_version": FORMAT_VERSION, **metadata})
 
 
-def _advise(metadata: Mapping[str, Any]) -> str:
-    """Return what to do about a run that is of no use: its own command, where it tells."""
-    return f"Train again: {metadata.get('command') or 'minnow train DATA --out RUN'}"
+def advise_training(metadata: Mapping[str, Any]) -> str:
+    """Return what to do about a run that is of no use: its own command, where it tells, in words
+    that this build knows, and with leave to replace the run."""
+    command = str(metadata.get("command") or "minnow train DATA --out RUN")
+    command = re.sub(r"(?<=--recipe[ =])seed\b", "stacked", command)  # its name in format 1
+    return f"Train again: {command}{'' if '--force' in command.split() else ' --force'}"

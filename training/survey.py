@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from training.data import Data
+from training.labels import find_variants
 from training.readers import Dataset
 from training.shingles import Tokens, find_near_duplicates, split_texts
 
@@ -60,13 +61,14 @@ def survey_data(data: Data, num_dev: int, max_length: int) -> Survey:
     lines, warnings = [], []
     for role, part in (("train", data.train), ("dev", data.dev), ("test", data.test)):
         if part is not None:
-            lines.append(f"{role}: {part.path}, {len(part):,} rows; {describe_scripts(part.texts)}")
+            lines.append(f"{role}: {part.path}, {part.found.describe()}")
+            lines.append(f"{len(part):,} rows: {describe_scripts(part.texts)}")
     tokens = split_texts(data.train.texts)
     lines += describe_texts(data.train.texts, tokens, max_length)
     token = ""
     if "labels" in data.objective.task.describe():
         found, token = warn_of_labels(data.train.labels, tokens)
-        lines.insert(1, describe_labels(data.train.labels))
+        lines.insert(2, describe_labels(data.train.labels))
         lines += describe_contradictions(data.train)
         warnings += found
     for role, part in (("dev", data.dev), ("test", data.test)):
@@ -160,6 +162,9 @@ def warn_of_labels(labels: Sequence[str], tokens: Tokens) -> tuple[list[str], st
             f"{len(rare):,} labels have fewer than {FEW_ROWS} rows ({names}{more}): add rows, or "
             "merge labels"
         )
+    for variants in find_variants(labels)[:SHOWN_ROWS]:
+        names = ", ".join(f"{name} {rows:,}" for name, rows in variants.items())
+        warnings.append(f"labels that differ by form alone ({names}): --normalize-labels merges")
     label, count = counts.most_common(1)[0]
     if count > LARGE_MAJORITY * len(labels):
         warnings.append(

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from handler.files import replacing, write_json
-from training import fit, tokenizer
 from training.batches import pad
 from training.data import Data, Part, Sources, encode_part, read_sources, whole_part
 from training.errors import RunError
+from training.fit import CONSTANTS as FIT_CONSTANTS
 from training.fit import make_predictor
 from training.mistakes import Mistake, find_mistakes
 from training.output_folders import put_in_place
@@ -43,6 +43,7 @@ from training.run_folder import (
 from training.settings import Settings
 from training.survey import survey_data
 from training.tasks import Objective
+from training.tokenizer import CONSTANTS as TOKENIZER_CONSTANTS
 from training.tokenizer import PAD_ID, UNKNOWN_ID, encode_texts, train_tokenizer
 
 REFERENCE_ROWS = 64
@@ -97,19 +98,19 @@ def _train(partial: Path, data: Data, settings: Settings, command: str, started:
     survey = interruptible(lambda: survey_data(data, len(dev_part.texts), settings.max_length))
     say(survey.format())
     with step("vocabulary"):
-        words = _train_tokenizer(partial / TOKENIZER, train_part.texts, settings)
+        tokenizer = _train_tokenizer(partial / TOKENIZER, train_part.texts, settings)
         train, dev = interruptible(
-            lambda: [encode_part(part, words, objective) for part in (train_part, dev_part)]
+            lambda: [encode_part(part, tokenizer, objective) for part in (train_part, dev_part)]
         )
     recipe = load_recipe(settings.recipe)
-    model = recipe.build_model(settings, words.get_vocab_size(), objective)
+    model = recipe.build_model(settings, tokenizer.get_vocab_size(), objective)
     stages = Stages(partial / "stages")
     history = recipe.fit_model(model, train, dev, settings, objective, stages)
 
     parts = {"dev": dev_part} | ({} if data.test is None else {"test": whole_part(data.test)})
     with step("evaluation"):
-        metrics, mistakes = _measure(model, words, data.objective, parts)
-    metadata = _describe(data, settings, recipe, words) | {
+        metrics, mistakes = _measure(model, tokenizer, data.objective, parts)
+    metadata = _describe(data, settings, recipe, tokenizer) | {
         "command": command,
         "metrics": metrics,
         "mistakes": [mistake.row for mistake in mistakes],
@@ -127,9 +128,9 @@ def load_predictor(run: Run) -> Callable[[list[str]], NDArray[np.float32]]:
     Its result is float32, shape (len(texts), num_outputs).
     """
     model = keras.saving.load_model(run.model_path, compile=False)
-    words = Tokenizer.from_file(str(run.tokenizer_path))
+    tokenizer = Tokenizer.from_file(str(run.tokenizer_path))
     predict = make_predictor(model)
-    return lambda texts: predict(encode_texts(words, texts))
+    return lambda texts: predict(encode_texts(tokenizer, texts))
 
 
 def reference_rows(token_ids: Sequence[Sequence[int]], max_length: int) -> list[list[int]]:
@@ -183,30 +184,32 @@ def _flatten(value: Any, name: str = "") -> list[tuple[str, str]]:
 def _train_tokenizer(path: Path, texts: list[str], settings: Settings) -> Tokenizer:
     """Return the tokenizer in `path`, made there where it is not yet."""
     if not path.exists():
-        words = interruptible(
+        tokenizer = interruptible(
             lambda: train_tokenizer(texts, settings.vocab_size, settings.max_length)
         )
         with replacing(path) as temporary:
-            words.save(str(temporary), pretty=False)
+            tokenizer.save(str(temporary), pretty=False)
     return Tokenizer.from_file(str(path))
 
 
 def _measure(
-    model: keras.Model, words: Tokenizer, objective: Objective, parts: Mapping[str, Part]
+    model: keras.Model, tokenizer: Tokenizer, objective: Objective, parts: Mapping[str, Part]
 ) -> tuple[dict[str, Any], list[Mistake]]:
     """Return the figures on each part by name, and the mistakes on the last one."""
     predict = make_predictor(model)
     metrics, mistakes = {}, []
     for name, part in parts.items():
-        outputs = predict(encode_texts(words, part.texts))
+        outputs = predict(encode_texts(tokenizer, part.texts))
         metrics[name] = objective.evaluate(part.labels, outputs)
         mistakes = find_mistakes(objective, part, outputs)
     return metrics, mistakes
 
 
-def _describe(data: Data, settings: Settings, recipe: Recipe, words: Tokenizer) -> dict[str, Any]:
+def _describe(
+    data: Data, settings: Settings, recipe: Recipe, tokenizer: Tokenizer
+) -> dict[str, Any]:
     """Return what `metadata.json` says of how the model came about."""
-    constants: Mapping[str, Any] = tokenizer.CONSTANTS | fit.CONSTANTS | dict(recipe.CONSTANTS)
+    constants: Mapping[str, Any] = TOKENIZER_CONSTANTS | FIT_CONSTANTS | dict(recipe.CONSTANTS)
     return {
         "task": data.objective.task.describe(),
         "recipe": settings.recipe,
@@ -216,7 +219,7 @@ def _describe(data: Data, settings: Settings, recipe: Recipe, words: Tokenizer) 
         "max_length": settings.max_length,
         "pad_id": PAD_ID,
         "unknown_id": UNKNOWN_ID,
-        "vocab_size": words.get_vocab_size(),
+        "vocab_size": tokenizer.get_vocab_size(),
         "columns": dataclasses.asdict(data.columns),
         "data": data.describe(),
         "versions": {name: version(name) for name in LIBRARIES}

@@ -40,7 +40,7 @@ class Baseline(Protocol):
 
 
 @dataclass(frozen=True)
-class Rows:
+class TrainingRows:
     """Texts of words joined by spaces, and the label id of each."""
 
     texts: Sequence[str]
@@ -48,7 +48,7 @@ class Rows:
     num_classes: int
 
 
-Fit = Callable[[Rows, Any, int], Baseline]
+Fit = Callable[[TrainingRows, Any, int], Baseline]
 
 
 def split_words(texts: Sequence[str]) -> list[str]:
@@ -67,7 +67,7 @@ class Majority:
 
     size_bytes = 0
 
-    def __init__(self, rows: Rows, setting: None, seed: int) -> None:
+    def __init__(self, rows: TrainingRows, setting: None, seed: int) -> None:
         counts = np.bincount(rows.label_ids, minlength=rows.num_classes)
         self.shares = counts / counts.sum()
 
@@ -78,7 +78,7 @@ class Majority:
 class TfidfRegression:
     """TF-IDF of words and pairs (sublinear, from two texts on), logistic regression."""
 
-    def __init__(self, rows: Rows, inverse_penalty: float, seed: int) -> None:
+    def __init__(self, rows: TrainingRows, inverse_penalty: float, seed: int) -> None:
         self.vectorizer = TfidfVectorizer(
             tokenizer=str.split,
             token_pattern=None,
@@ -109,7 +109,7 @@ class NaiveBayesRegression:
     """NBSVM with words, pairs and triples, logistic loss (Wang & Manning 2012, eq. 2; Mesnil et al.
     2014, who give 91.87 % for IMDB with triples)."""
 
-    def __init__(self, rows: Rows, inverse_penalty: float, seed: int) -> None:
+    def __init__(self, rows: TrainingRows, inverse_penalty: float, seed: int) -> None:
         self.vectorizer = CountVectorizer(
             tokenizer=str.split,
             token_pattern=None,
@@ -159,7 +159,7 @@ class NaiveBayesRegression:
 class FastText:
     """fastText of words and pairs."""
 
-    def __init__(self, rows: Rows, schedule: tuple[int, float], seed: int) -> None:
+    def __init__(self, rows: TrainingRows, schedule: tuple[int, float], seed: int) -> None:
         epochs, learning_rate = schedule
         self.num_classes = rows.num_classes
         with fasttext_file(rows) as path:
@@ -196,7 +196,7 @@ class FastText:
 class QuantizedFastText(FastText):
     """The same, product-quantized, its most important 100,000 features kept and retrained."""
 
-    def __init__(self, rows: Rows, schedule: tuple[int, float], seed: int) -> None:
+    def __init__(self, rows: TrainingRows, schedule: tuple[int, float], seed: int) -> None:
         super().__init__(rows, schedule, seed)
         with fasttext_file(rows) as path:
             self.model.quantize(
@@ -205,7 +205,7 @@ class QuantizedFastText(FastText):
 
 
 @contextmanager
-def fasttext_file(rows: Rows) -> Iterator[Path]:
+def fasttext_file(rows: TrainingRows) -> Iterator[Path]:
     """Give the rows as fastText reads them, in a file that is gone afterwards.
 
     In a random order: fastText learns them as they come, and some sets are sorted by label.

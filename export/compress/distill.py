@@ -58,9 +58,9 @@ def prepare_distillation(run: Run, epochs: int) -> Distillation:
     objective = make_objective(run.task)
     settings = fine_tune_settings(run, epochs)
     data = read_again(run.metadata, objective, run.folder)
-    words = Tokenizer.from_file(str(run.tokenizer_path))
+    tokenizer = Tokenizer.from_file(str(run.tokenizer_path))
     train_part, dev_part = data.split(settings.dev_fraction, settings.seed)
-    train, dev = (encode_part(part, words, objective) for part in (train_part, dev_part))
+    train, dev = (encode_part(part, tokenizer, objective) for part in (train_part, dev_part))
     recipe = load_recipe(settings.recipe)
     return Distillation(recipe, objective, settings, train, dev, dev_part.texts)
 

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from handler.inference.classifier import Classifier, pad
+from handler.inference.classifier import Classifier
+from handler.inference.padding import pad
 from training.tasks import Objective
 
 WHOLE = "whole"  # name of the trial that prunes nothing

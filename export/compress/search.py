@@ -25,7 +25,7 @@ from export.compress.points import (
 from export.compress.report import write_report
 from export.compress.trials import Trials, say
 from export.errors import ExportError
-from export.export import ExportSettings, export_run
+from export.export import ExportSettings, export_run, name_model
 from handler.files import write_json
 from handler.inference.classifier import Classifier
 from training.output_folders import Kind, find_obstacle
@@ -73,7 +73,7 @@ def compress_run(
             keeps it; `out` is then as it was.
     """
     check_free(out, force)
-    settings = settings or ExportSettings()
+    settings = name_model(run_folder, settings or ExportSettings())
     run = read_run(run_folder)
     result = search(run, out, budget, settings, fine_tune_epochs, force)
     write_report(result, budget)
@@ -128,8 +128,7 @@ def _export_point(
     """Write the chosen point's bundle to `out`; return its metrics."""
     point = result.chosen
     source = run.folder if point.trial == WHOLE else result.folder / point.trial
-    name = settings.name or run.folder.resolve().name
-    settings = replace(settings, name=name, **PRECISIONS[point.precision])
+    settings = replace(settings, **PRECISIONS[point.precision])
     return export_run(source, out, settings, force, evaluate)
 
 

@@ -207,7 +207,11 @@ class Trials:
         classifier = self._export(run, replace(self.settings, **PRECISIONS[precision]), converted)
         if self._baseline is None:
             is_it = (trial, precision) == (WHOLE, "float32")
-            whole = classifier if is_it else self._export(self.run, ExportSettings("float32"))
+            whole = (
+                classifier
+                if is_it
+                else self._export(self.run, ExportSettings("float32", name="whole"))
+            )
             self._baseline = whole, whole.predict_outputs(texts)
         baseline, expected = self._baseline
         score, log_loss, drop_error = measure_scores(

@@ -1,7 +1,8 @@
 """Layer kinds: all that export must know of a Keras layer with weights, one module a kind.
 
-A new kind is a module that answers what `LayerKind` asks, and its name in KINDS. Pruning, its
-plans, quantization, conversion and verification ask the kinds and name none of them.
+A new kind is a module that answers what `LayerKind` asks, and its name in KINDS. Pruning,
+quantization, conversion and verification ask the kinds and name none of them; the plans of pruning
+size what is of no known kind as Dense.
 """
 
 from __future__ import annotations

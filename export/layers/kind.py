@@ -67,7 +67,10 @@ class LayerKind(Protocol):
         """Change the sizes in the configuration of a wired layer, in place, to what stays."""
 
     def slice_weights(self, name: str, weights: Sequence[Weights], cut: Cut) -> list[Weights]:
-        """Return the part of a wired layer's weights that stays, float32, in Keras' order."""
+        """Return the part of a wired layer's weights that stays, in Keras' order.
+
+        Float32, of the shapes that Keras gives them, and then of those that `resize` asks for.
+        """
 
     def add_changes(
         self,

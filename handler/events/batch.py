@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from handler.errors import DeliveryError, HandlerError, InvalidInput
+from handler.errors import DeliveryError, HandlerError, InvalidInput, name_failure
 from handler.events.resources import Invocation, Resources
 from handler.events.work import Objects, Texts, Work
 from handler.inference.classifier import Classifier, Prediction
 from handler.inference.models import Model
+from handler.inference.requests import name_source
 from handler.sinks.sink import Result
 
 logger = logging.getLogger("minnow")
@@ -84,7 +85,7 @@ def score_texts(
     spans: dict[int, slice] = {}
     for index, work in works.items():
         try:
-            texts = model.check_texts(work.texts, work.field)
+            texts = model.check_texts(work.texts, name_source(work.field))
         except InvalidInput as error:
             failures[index] = error
             continue
@@ -208,6 +209,5 @@ def _answer_objects(
             answers[index].append(score_object(reference, work.progress, invocation))
         except HandlerError as error:
             failures[index] = error
-        except Exception as error:  # around one object; its key is the user's, its kind is not
-            logger.exception("an object failed")
-            failures[index] = DeliveryError(f"an object failed ({type(error).__name__})")
+        except Exception as error:  # around one object, logged with its record by process_records
+            failures[index] = DeliveryError(f"an object failed ({name_failure(error)})")

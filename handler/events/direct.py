@@ -6,16 +6,18 @@ from typing import Any
 
 from handler.errors import HandlerError, InvalidInput
 from handler.events.batch import score_texts
+from handler.events.fields import drop_nulls
 from handler.events.resources import Invocation
 from handler.events.work import Texts, read_texts
-from handler.inference.requests import read_request
+from handler.inference.requests import name_texts, name_type, read_request
 
 
 def answer_direct(event: dict[str, Any], invocation: Invocation) -> dict[str, Any]:
     """Return the answer of `POST /predict` to the same body."""
     model = invocation.resources.model
-    texts, options = read_request(event)
-    predictions = model.predict(texts)
+    request = drop_nulls(event)
+    texts, options = read_request(request)
+    predictions = model.predict(texts, name_texts(request))
     invocation.exchange.records = 1
     invocation.exchange.count(model.task, predictions)
     return model.answer(texts, predictions, options)
@@ -28,7 +30,7 @@ def answer_items(items: object, invocation: Invocation) -> list[dict[str, Any]]:
     be scored gets `{"error": ...}` in its place, and the others their answers.
     """
     if not isinstance(items, list):
-        raise InvalidInput(f"Items is {type(items).__name__}, wanted a list", field="Items")
+        raise InvalidInput(f"Items is {name_type(items)}, wanted a list", field="Items")
     works: dict[int, Texts] = {}
     failures: dict[int, HandlerError] = {}
     for index, item in enumerate(items):

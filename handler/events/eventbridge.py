@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from handler.errors import InvalidInput
 from handler.events.batch import Record, process_records, raise_first
 from handler.events.fields import read_id, read_string
 from handler.events.resources import Invocation
 from handler.events.work import read_event
-
-OWN_SOURCE = "minnow"  # what `handler/sinks/eventbridge.py` writes
 
 
 def answer_eventbridge(event: dict[str, Any], invocation: Invocation) -> Any:
@@ -20,10 +17,6 @@ def answer_eventbridge(event: dict[str, Any], invocation: Invocation) -> Any:
         HandlerError: The event failed: EventBridge delivers it again, then to its dead letters.
     """
     source = read_string(event, "source", "event")
-    if source == OWN_SOURCE:
-        raise InvalidInput(
-            "the event is one of our own results: leave source minnow out of the rule's pattern"
-        )
     record = Record(
         read_id(event, "id", "event"), f"eventbridge:{source}", lambda: read_event(event)
     )

@@ -6,8 +6,14 @@ import re
 from typing import Any
 
 from handler.errors import InvalidInput
+from handler.inference.requests import name_type
 
 AWS_ID = re.compile(r"[A-Za-z0-9:._/+=@*-]{1,512}")
+
+
+def drop_nulls(document: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields that are there: null in a field means that it is not."""
+    return {name: value for name, value in document.items() if value is not None}
 
 
 def read_string(parent: dict[str, Any], name: str, where: str) -> str:
@@ -15,7 +21,7 @@ def read_string(parent: dict[str, Any], name: str, where: str) -> str:
     value = parent.get(name)
     if not isinstance(value, str) or not value:
         raise InvalidInput(
-            f"{where}.{name} is {type(value).__name__}, wanted a string that is not empty",
+            f"{where}.{name} is {name_type(value)}, wanted a string that is not empty",
             field=f"{where}.{name}",
         )
     return value
@@ -37,6 +43,6 @@ def read_object(parent: dict[str, Any], name: str, where: str) -> dict[str, Any]
     value = parent.get(name)
     if not isinstance(value, dict):
         raise InvalidInput(
-            f"{where}.{name} is {type(value).__name__}, wanted an object", field=f"{where}.{name}"
+            f"{where}.{name} is {name_type(value)}, wanted an object", field=f"{where}.{name}"
         )
     return value

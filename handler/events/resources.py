@@ -62,8 +62,8 @@ class Resources:
         """Raise HandlerError if there is no sink: this source takes no reply but the failures."""
         if self.sink is None:
             raise HandlerError(
-                f"an {family} event came, and MINNOW_RESULTS is not set, so the results would be "
-                "lost. Set it to sqs://QUEUE, s3://BUCKET/PREFIX/, eventbridge://BUS or "
+                f"an event of {family} came, and MINNOW_RESULTS is not set, so the results would "
+                "be lost. Set it to sqs://QUEUE, s3://BUCKET/PREFIX/, eventbridge://BUS or "
                 "dynamodb://TABLE; the records stay where they are until then"
             )
 

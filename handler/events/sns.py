@@ -6,9 +6,10 @@ from functools import partial
 from typing import Any
 
 from handler.events.batch import Record, process_records, raise_first
+from handler.events.body import refuse_pointer
 from handler.events.fields import read_id, read_object
 from handler.events.resources import Invocation
-from handler.events.work import read_body
+from handler.events.work import Work, read_body
 
 
 def answer_sns(records: list[dict[str, Any]], invocation: Invocation) -> dict[str, Any]:
@@ -21,9 +22,14 @@ def answer_sns(records: list[dict[str, Any]], invocation: Invocation) -> dict[st
             Record(
                 read_id(message, "MessageId", f"{where}.Sns"),
                 read_id(message, "TopicArn", f"{where}.Sns"),
-                partial(read_body, message.get("Message"), depth=1),
+                partial(_read, message),
             )
         )
     outcome = process_records(batch, invocation)
     raise_first(outcome)
     return {"results": [outcome.answers[index] for index in range(len(batch))]}
+
+
+def _read(message: dict[str, Any]) -> Work:
+    refuse_pointer(message.get("MessageAttributes"))
+    return read_body(message.get("Message"), depth=1)

@@ -6,9 +6,10 @@ from typing import Any
 
 from handler.errors import InvalidInput
 from handler.events.batch import Record, process_records
+from handler.events.body import refuse_pointer
 from handler.events.fields import read_id
 from handler.events.resources import Invocation, Resources
-from handler.events.work import Objects, Texts, Work, read_body
+from handler.events.work import Texts, Work, read_body
 
 
 def answer_sqs(records: list[dict[str, Any]], invocation: Invocation) -> dict[str, Any]:
@@ -36,16 +37,17 @@ def _read_record(record: dict[str, Any], index: int, resources: Resources) -> Re
     source_arn = read_id(record, "eventSourceARN", where)
     resources.refuse_loop(source_arn)
     attributes = record.get("attributes")
-    group = attributes.get("MessageGroupId", "") if isinstance(attributes, dict) else ""
+    group = attributes.get("MessageGroupId") if isinstance(attributes, dict) else None
     is_fifo = source_arn.endswith(".fifo")
 
     def read() -> Work:
         if is_fifo and not (isinstance(group, str) and group):
             raise InvalidInput("attributes.MessageGroupId is missing", field="attributes")
+        refuse_pointer(record.get("messageAttributes"))
         work = read_body(record.get("body"))
-        if isinstance(work, Texts) or (isinstance(work, Objects) and not work.objects):
+        if isinstance(work, Texts):
             resources.require_sink("SQS")
         return work
 
     # A standard queue can carry a group too (fair queues): it orders nothing there.
-    return Record(message_id, source_arn, read, str(group) if is_fifo else "")
+    return Record(message_id, source_arn, read, str(group or "") if is_fifo else "")

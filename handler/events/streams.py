@@ -5,27 +5,41 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from handler.attributes import from_attribute
 from handler.errors import InvalidInput
+from handler.events.aggregates import is_aggregate, split_aggregate
 from handler.events.batch import Record, process_records
+from handler.events.body import decode_bytes
 from handler.events.fields import read_id, read_object
 from handler.events.resources import Invocation
-from handler.events.work import Objects, Texts, Work, read_body, read_document
+from handler.events.work import Objects, Work, read_body, read_document
 
 
 def answer_kinesis(records: list[dict[str, Any]], invocation: Invocation) -> dict[str, Any]:
-    """Return `{"batchItemFailures": [{"itemIdentifier": sequence_number}, ...]}`."""
-    batch = _read_records(records, "kinesis", "sequenceNumber", _read_data)
-    return _answer(batch, invocation, "Kinesis")
+    """Return `{"batchItemFailures": [{"itemIdentifier": sequence_number}, ...]}`.
+
+    Of a record that the producer library has aggregated each part is scored and sent by itself,
+    as `SEQUENCE_NUMBER:PART`; where one fails, the whole comes again.
+    """
+    batch: list[Record] = []
+    sequence_numbers: list[str] = []
+    wholes = _read_records(records, "kinesis", "sequenceNumber", _read_data)
+    for index, record in enumerate(wholes):
+        parts = _split(record, records[index]["kinesis"].get("data"))
+        batch += parts
+        sequence_numbers += [record.record_id] * len(parts)
+    return _answer(batch, sequence_numbers, invocation, "Kinesis")
 
 
 def answer_dynamodb(records: list[dict[str, Any]], invocation: Invocation) -> dict[str, Any]:
     """Return the sequence numbers that failed; a removed item has no text and is passed over."""
     batch = _read_records(records, "dynamodb", "SequenceNumber", _read_change)
-    return _answer(batch, invocation, "DynamoDB stream")
+    sequence_numbers = [record.record_id for record in batch]
+    return _answer(batch, sequence_numbers, invocation, "DynamoDB stream")
 
 
 def _read_records(
@@ -45,28 +59,47 @@ def _read_records(
     return batch
 
 
-def _answer(batch: list[Record], invocation: Invocation, family: str) -> dict[str, Any]:
+def _answer(
+    batch: list[Record], sequence_numbers: list[str], invocation: Invocation, family: str
+) -> dict[str, Any]:
     resources = invocation.resources
     resources.require_sink(family)
     for source in {record.source for record in batch}:
         resources.refuse_loop(source)
     outcome = process_records(batch, invocation)
-    return {
-        "batchItemFailures": [
-            {"itemIdentifier": batch[index].record_id} for index in sorted(outcome.failures)
-        ]
-    }
+    failed = dict.fromkeys(sequence_numbers[index] for index in sorted(outcome.failures))
+    return {"batchItemFailures": [{"itemIdentifier": number} for number in failed]}
+
+
+def _split(record: Record, data: object) -> list[Record]:
+    """Return the records that the producer library has put into this one, or this one."""
+    try:
+        content = _decode(data)
+        parts = split_aggregate(content) if is_aggregate(content) else []
+    except InvalidInput:
+        return [record]  # whose reading says why
+    return [
+        replace(record, record_id=f"{record.record_id}:{number}", read=partial(_read_bytes, part))
+        for number, part in enumerate(parts)
+    ] or [record]
 
 
 def _read_data(record: dict[str, Any]) -> Work:
-    return _only_texts(read_body(_decode(record["kinesis"].get("data")), depth=1))
+    content = _decode(record["kinesis"].get("data"))
+    if is_aggregate(content):
+        split_aggregate(content)  # raises: it could not be split
+    return _read_bytes(content)
 
 
-def _decode(data: object) -> str:
+def _read_bytes(content: bytes) -> Work:
+    return _only_texts(read_body(decode_bytes(content, "kinesis.data"), depth=1))
+
+
+def _decode(data: object) -> bytes:
     try:
-        return base64.b64decode(str(data), validate=True).decode("utf-8")
+        return base64.b64decode(str(data), validate=True)
     except (binascii.Error, ValueError):
-        raise InvalidInput("kinesis.data is not UTF-8 text in base64", field="data") from None
+        raise InvalidInput("kinesis.data is not base64", field="kinesis.data") from None
 
 
 def _read_change(record: dict[str, Any]) -> Work:
@@ -84,6 +117,6 @@ def _read_change(record: dict[str, Any]) -> Work:
 
 
 def _only_texts(work: Work) -> Work:
-    if not isinstance(work, Texts):
+    if isinstance(work, Objects) and work.objects:
         raise InvalidInput("a stream's record holds texts; send objects through SQS or EventBridge")
     return work

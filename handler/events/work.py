@@ -6,15 +6,19 @@ and a topic through a queue: `read_body` takes envelopes off until there is work
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote_plus
 
 from handler.errors import InvalidInput
+from handler.events.body import open_body, refuse_pointer, refuse_pointer_object
+from handler.events.fields import drop_nulls
+from handler.events.pings import is_schedule
+from handler.inference.requests import name_type
 
 MAX_ENVELOPES = 4  # EventBridge to SNS to SQS is 3
 CONTINUE = "minnow_continue"
+OWN_SOURCE = "minnow"  # what `handler/sinks/eventbridge.py` writes
 
 
 @dataclass(frozen=True)
@@ -50,28 +54,24 @@ Work = Texts | Objects
 def read_body(body: object, depth: int = 0) -> Work:
     """Return the work in a message's body: a JSON object, or plain text.
 
-    Text that begins with `{` must be JSON: a broken message is not a text to classify.
-
     Raises:
         InvalidInput: No work in it; says what was wanted, never what stood there.
     """
     if not isinstance(body, str):
-        raise InvalidInput(f"the body is {type(body).__name__}, wanted a string", field="body")
-    if not body or body.isspace():
-        raise InvalidInput("the body is empty, wanted a text or a JSON object", field="body")
-    if body.lstrip()[0] != "{":
-        return Texts([body], field="body")
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError):
-        raise InvalidInput("the body begins with { and is not JSON", field="body") from None
-    return read_document(document, depth)
+        raise InvalidInput(f"the body is {name_type(body)}, wanted a string", field="body")
+    content = open_body(body)
+    return (
+        Texts([content], field="body")
+        if isinstance(content, str)
+        else read_document(content, depth)
+    )
 
 
 def read_document(document: dict[str, Any], depth: int = 0) -> Work:
     """Return the work in a JSON object: ours, or an envelope of S3, SNS or EventBridge."""
     if depth > MAX_ENVELOPES:
         raise InvalidInput(f"more than {MAX_ENVELOPES} envelopes, one in the other")
+    found, document = document, drop_nulls(document)
     if CONTINUE in document and depth == 0:  # from the function's own queue, not from a topic
         return _read_continuation(document[CONTINUE])
     if "text" in document or "texts" in document:
@@ -81,14 +81,36 @@ def read_document(document: dict[str, Any], depth: int = 0) -> Work:
     if "Records" in document:
         return Objects(read_s3_records(document["Records"]))
     if document.get("Type") == "Notification" and "TopicArn" in document:
+        refuse_pointer(document.get("MessageAttributes"))
         return read_body(document.get("Message"), depth + 1)
     if "detail-type" in document:
         return read_event(document, depth + 1)
+    return _read_other(document, is_null="text" in found or "texts" in found)
+
+
+def _read_other(document: dict[str, Any], is_null: bool) -> Work:
+    """Return no work where there is none to do; else raise, with what the object is."""
+    refuse_pointer_object(document)
+    if is_null:
+        raise InvalidInput("text is null, wanted a string", field="text")
+    if "logEvents" in document:  # of a subscription of CloudWatch Logs
+        if document.get("messageType") == "CONTROL_MESSAGE":
+            return Objects([])
+        raise InvalidInput(
+            "the record is a batch of log lines (CloudWatch Logs), wanted texts: a line can be "
+            "anything, so send those that are texts"
+        )
     raise InvalidInput('the object has none of the fields "text" and "texts"', field="text")
 
 
 def read_event(event: dict[str, Any], depth: int = 0) -> Work:
     """Return the work in an EventBridge event; S3's names a key as it is, not URL-encoded."""
+    if event.get("source") == OWN_SOURCE:
+        raise InvalidInput(
+            "the event is one of our own results: leave source minnow out of the rule's pattern"
+        )
+    if is_schedule(event):
+        return Objects([])
     detail = event.get("detail")
     if not isinstance(detail, dict):
         raise InvalidInput("detail is not an object", field="detail")
@@ -142,31 +164,33 @@ def _read_continuation(progress: object) -> Objects:
 
 def read_texts(document: dict[str, Any]) -> Texts:
     """Return the texts of `{"text": ...}` or `{"texts": [...]}`, with the `id` beside them."""
-    if "text" in document and "texts" in document:
+    document = drop_nulls(document)
+    if ("text" in document) == ("texts" in document):
         raise InvalidInput('wanted one of the fields "text" and "texts"', field="texts")
     sender_id = document.get("id")
     if sender_id is not None and (
         isinstance(sender_id, bool) or not isinstance(sender_id, str | int)
     ):
-        raise InvalidInput(f"id is {type(sender_id).__name__}, wanted a string", field="id")
+        raise InvalidInput(f"id is {name_type(sender_id)}, wanted a string", field="id")
     name = None if sender_id is None else str(sender_id)
     if "text" in document:
         return Texts([document["text"]], name, "text")
     texts = document["texts"]
     if not isinstance(texts, list):
-        raise InvalidInput(f"texts is {type(texts).__name__}, wanted a list", field="texts")
+        raise InvalidInput(f"texts is {name_type(texts)}, wanted a list", field="texts")
     return Texts(texts, name)
 
 
 def _object(parent: dict[str, Any], name: str) -> dict[str, Any]:
     value = parent.get(name)
     if not isinstance(value, dict):
-        raise InvalidInput(f"{name} is {type(value).__name__}, wanted an object", field=name)
+        raise InvalidInput(f"{name} is {name_type(value)}, wanted an object", field=name)
     return value
 
 
 def _string(parent: dict[str, Any], name: str, default: str | None = None) -> str:
-    value = parent.get(name, default)
+    value = parent.get(name)
+    value = default if value is None else value
     if not isinstance(value, str):
-        raise InvalidInput(f"{name} is {type(value).__name__}, wanted a string", field=name)
+        raise InvalidInput(f"{name} is {name_type(value)}, wanted a string", field=name)
     return value

@@ -20,6 +20,7 @@ from handler.errors import InvalidInput
 from handler.hosts.file_job import FileJob, Predictor, Summary
 from handler.inference.classifier import Classifier, Prediction, load_classifier
 from handler.rows.formats import detect_format
+from handler.rows.options import ReadOptions, check_options
 from handler.rows.score import Block, predict_each
 from handler.settings import Limits
 
@@ -31,6 +32,7 @@ def score_files(
     *,
     workers: int = 1,
     column: str | None = None,
+    options: ReadOptions | None = None,
     limits: Limits | None = None,
     progress: TextIO | None = None,
 ) -> list[Summary]:
@@ -42,6 +44,7 @@ def score_files(
         out: A file, for one input; a folder, made if it ends with a slash; or `s3://BUCKET/KEY`.
         workers: Processes that classify; with 1 it is done in this one.
         column: The column or field that holds the text; None: as in the training.
+        options: How the files are read, as far as it is not found.
         limits: Checked on each row; by default those of a request.
         progress: Where the bar is drawn; None: nowhere.
 
@@ -50,12 +53,13 @@ def score_files(
     """
     names = expand_inputs(inputs)
     limits = limits or Limits()
+    options = check_options(options or ReadOptions())
     classifier = load_classifier(bundle)
     column = column or classifier.manifest.columns.get("text", "text")
     summaries = []
     with open_predictor(classifier, bundle, workers) as predictor:
         for name, output in zip(names, name_outputs(names, out), strict=True):
-            job = FileJob(name, output, column, limits, classifier, predictor, progress)
+            job = FileJob(name, output, column, options, limits, classifier, predictor, progress)
             summaries.append(job.run())
     return summaries
 

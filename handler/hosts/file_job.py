@@ -28,6 +28,7 @@ from handler.inference.classifier import Classifier, Prediction
 from handler.objects.source import ObjectChanged, open_object
 from handler.objects.upload import remove_object
 from handler.rows.formats import compress, detect_format
+from handler.rows.options import ReadOptions
 from handler.rows.reader import open_rows
 from handler.rows.rows import Position, Rows
 from handler.rows.score import Block, encode_block, read_blocks
@@ -62,6 +63,7 @@ class FileJob:
         name: str,
         output: str,
         column: str,
+        options: ReadOptions,
         limits: Limits,
         classifier: Classifier,
         predictor: Predictor,
@@ -70,6 +72,7 @@ class FileJob:
         self.name = name
         self.output = output
         self.column = column
+        self.options = options
         self.limits = limits
         self.manifest = classifier.manifest
         self.model_sha256 = classifier.model_sha256
@@ -109,7 +112,8 @@ class FileJob:
         rejected_partial = _beside(target, ".rejected.partial")
         source, size, version = open_input(self.name)
         check_room(target, size)
-        identity = [self.name, size, version, self.model_sha256, asdict(self.limits), self.column]
+        how = [asdict(self.limits), self.column, asdict(self.options)]
+        identity = [self.name, size, version, self.model_sha256, *how]
         state = _read_state(state_path, identity, partial, rejected_partial)
         start = Position(state["row"], state["offset"])
         self.rejected = state["num_rejected"]
@@ -118,7 +122,10 @@ class FileJob:
             _open_at(partial, state["bytes"]) as output,
             _open_at(rejected_partial, state["rejected_bytes"]) as rejects,
         ):
-            rows = open_rows(source, self.format, [self.column], start, self.manifest.task.columns)
+            columns = self.manifest.task.columns
+            rows = open_rows(source, self.format, [self.column], start, columns, self.options)
+            if self.progress:
+                print(f"{self.name}: {rows.found.describe()}", file=self.progress)
             if not start.row and rows.header:
                 output.write(compress(rows.header, self.format.compression))
             end = self._score_blocks(rows, source, size, output, rejects, state_path, identity)

@@ -138,7 +138,7 @@ def load_on(device: str, settings: Settings, monitor: Monitor | None = None) -> 
     models = load_models(settings.bundle, settings.limits, monitor, settings.threads, providers)
     if DEVICES[device][0] not in models.default.classifier.session.get_providers():
         raise ArtefactError(
-            f"MINNOW_DEVICE is {device!r}, but ONNX Runtime found no {DEVICES[device][0]}: "
+            f"the device is {device!r}, but ONNX Runtime found no {DEVICES[device][0]}: "
             "install onnxruntime-gpu in place of onnxruntime, and check the driver"
         )
     return models

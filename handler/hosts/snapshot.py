@@ -45,7 +45,7 @@ def check_restored(models: Models) -> None:
     The snapshot may be restored on another kind of CPU, where int8 can come out differently.
 
     Raises:
-        ArtefactError: The golden text's probabilities are off: Lambda discards this environment.
+        ArtefactError: The golden text's outputs are off: Lambda discards this environment.
     """
     random.seed()  # uuid4 and secrets ask the kernel each time and need no seed
     for model in models:

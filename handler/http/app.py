@@ -20,6 +20,7 @@ from handler.http.lambda_events import allows_binary
 from handler.http.messages import Refusal, Response, json_response
 from handler.http.openapi import describe_api
 from handler.http.operation import Operation
+from handler.http.paths import strip_base
 from handler.http.service import Service
 
 BODY_TIMEOUT_S = 30
@@ -49,10 +50,19 @@ class App(fastapi.FastAPI):
         return self.openapi_schema
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and self._service.router.find_path(scope["path"])[0]:
-            await self._relay(scope, receive, send)
-        else:
-            await super().__call__(scope, receive, send)
+        if scope["type"] == "http":
+            scope = self._strip_base(scope)
+            if self._service.router.find_path(scope["path"])[0]:
+                await self._relay(scope, receive, send)
+                return
+        await super().__call__(scope, receive, send)
+
+    def _strip_base(self, scope: Scope) -> Scope:
+        """Return the scope without what stands before the route: a mount's path, the base path."""
+        path = strip_base(scope["path"], scope.get("root_path", ""))
+        if "aws.event" not in scope:  # there it is stripped already
+            path = strip_base(path, self._service.settings.http.base_path)
+        return scope if path == scope["path"] else {**scope, "path": path, "root_path": ""}
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer what no route knows as the service does."""

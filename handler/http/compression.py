@@ -7,6 +7,7 @@ import zlib
 
 from handler.errors import InvalidInput
 from handler.http.messages import Refusal, Request, Response
+from handler.http.negotiation import accepts_gzip
 
 WINDOW_BITS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 MIN_BYTES = 1024  # below that, the header and the CPU cost more than the bytes saved
@@ -57,12 +58,3 @@ def deflate_response(request: Request, response: Response) -> None:
     if request.allows_binary and accepts_gzip(request.headers.get("accept-encoding", "")):
         response.body = gzip.compress(response.body, LEVEL, mtime=0)
         response.headers["content-encoding"] = "gzip"
-
-
-def accepts_gzip(accepted: str) -> bool:
-    """Say whether an Accept-Encoding header takes gzip: `gzip;q=0` does not."""
-    for part in accepted.lower().split(","):
-        coding, _, weight = part.strip().partition(";")
-        if coding.strip() in ("gzip", "*"):
-            return weight.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
-    return False

@@ -3,40 +3,64 @@
 from __future__ import annotations
 
 import base64
-import binascii
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import unquote
 
 from handler.errors import InvalidInput
 from handler.http.messages import TEXT_TYPES, Request, Response
+from handler.http.paths import find_route
 from handler.http.problems import native_error
+from handler.inference.requests import name_type
 
 # Lambda refuses a reply over 6 MB and the caller gets a bare 502: better a reason.
 MAX_REPLY_BYTES = 6_000_000
+ANYTHING = re.compile(".*", re.DOTALL)
+READABLE = {"host": re.compile(r"[^:]*(:\d{1,5})?"), "x-forwarded-port": re.compile(r"\d{1,5}")}
 
 
-def read_event(event: Mapping[str, Any], context: Any = None) -> Request:
-    """Return the request in an event; a body that cannot be decoded is in `body_error`."""
+def read_event(
+    event: Mapping[str, Any], context: Any, is_known: Callable[[str], bool], base: str = ""
+) -> Request:
+    """Return the request in an event; what cannot be read of it is in `body_error`.
+
+    Consoles and test frameworks write events by hand: any part can be null, or of another type.
+
+    Args:
+        is_known: Says whether the service has an operation at a path.
+        base: `MINNOW_BASE_PATH`.
+    """
     asked = event["requestContext"]
-    if is_v2(event):
-        method = asked["http"]["method"]
-        path = strip_stage(event.get("rawPath") or "/", asked.get("stage", ""))
-    else:
-        method = event["httpMethod"]
-        path = event.get("path") or "/"
+    http = asked.get("http")
+    method = http.get("method") if isinstance(http, dict) else event.get("httpMethod")
     request = Request(
-        method=method,
-        path=unquote(path),
-        headers=_read_headers(event),
+        method=method if isinstance(method, str) else "",
+        path=find_route(event, is_known, base),
+        headers={},
         trace_id=getattr(context, "aws_request_id", ""),
         allows_binary=allows_binary(event),
     )
     try:
+        request.headers = _read_headers(event)
         request.body = _read_body(event)
-    except (binascii.Error, UnicodeError):
-        request.body_error = InvalidInput("the event's body is not base64", status=400)
+    except InvalidInput as error:
+        request.body_error = error
     return request
+
+
+def is_http_event(event: Mapping[str, Any]) -> bool:
+    """Say whether an event is an HTTP request, by its shape.
+
+    `requestContext` alone is none: WebSockets, Lambda's destinations and VPC Lattice have it too,
+    and what API Gateway asks an authorizer looks like a request but for its ARN.
+    """
+    asked = event.get("requestContext")
+    if not isinstance(asked, dict) or event.get("methodArn") or event.get("routeArn"):
+        return False
+    if is_v2(event):
+        http = asked.get("http")
+        return isinstance(http, dict) and isinstance(http.get("method"), str)
+    return isinstance(event.get("httpMethod"), str)
 
 
 def is_v2(event: Mapping[str, Any]) -> bool:
@@ -49,22 +73,49 @@ def allows_binary(event: Mapping[str, Any]) -> bool:
     return is_v2(event) or "elb" in event["requestContext"]
 
 
-def strip_stage(path: str, stage: str) -> str:
-    """Return the path without its stage: `/prod/predict` -> `/predict`, not `/production`."""
-    if stage and stage != "$default" and (path + "/").startswith(f"/{stage}/"):
-        return path[len(stage) + 1 :] or "/"
-    return path
-
-
-def place_path(event: Mapping[str, Any], path: str) -> dict[str, Any]:
-    """Return a copy of the event that asks for `path`, where Mangum looks for it."""
-    placed = {**event, "path": path, "rawPath": path}
+def place_request(event: Mapping[str, Any], request: Request) -> dict[str, Any]:
+    """Return a copy of the event that Mangum reads: the request's path, headers and body."""
+    headers, path = _keep_readable(request.headers), request.path
+    placed = {**event, "path": path, "rawPath": path, "headers": headers}
+    placed["body"] = base64.b64encode(request.body).decode()
+    placed["isBase64Encoded"] = True
+    for name in ("queryStringParameters", "multiValueQueryStringParameters"):
+        placed[name] = _keep_texts(event.get(name))
+    asked = event["requestContext"]
     if is_v2(event):
-        asked = event["requestContext"]
-        placed["requestContext"] = {**asked, "http": {**asked["http"], "path": path}}
-    elif "elb" not in event["requestContext"]:
+        http = {"sourceIp": "", **asked.get("http", {}), "path": path, "method": request.method}
+        placed["requestContext"] = {**asked, "http": http}
+        placed["rawQueryString"] = str(event.get("rawQueryString") or "")
+        placed["cookies"] = [one for one in event.get("cookies") or () if isinstance(one, str)]
+        return placed
+    placed["httpMethod"] = request.method
+    identity = asked.get("identity")
+    identity = identity if isinstance(identity, dict) else {}
+    placed["requestContext"] = {**asked, "identity": identity}
+    if "multiValueHeaders" in event:
+        placed["multiValueHeaders"] = {name: [value] for name, value in headers.items()}
+    if "elb" not in asked:
         placed.setdefault("resource", "/{proxy+}")  # by which Mangum tells v1 from the rest
+    elif not placed["multiValueQueryStringParameters"]:
+        del placed["multiValueQueryStringParameters"]  # Mangum reads no others where this stands
     return placed
+
+
+def _keep_texts(parameters: object) -> dict[str, Any]:
+    """Return the query's parameters whose values are texts, or lists, as Mangum takes them."""
+    if not isinstance(parameters, dict):
+        return {}
+    return {name: value for name, value in parameters.items() if isinstance(value, str | list)}
+
+
+def _keep_readable(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers without those over which Mangum would fail."""
+    kept = {}
+    for name, value in headers.items():
+        is_unicode = (name + value).encode("utf-8", "ignore").decode() == name + value
+        if is_unicode and READABLE.get(name, ANYTHING).fullmatch(value):
+            kept[name] = value
+    return kept
 
 
 def shape_reply(event: Mapping[str, Any], response: Response) -> dict[str, Any]:
@@ -105,16 +156,40 @@ def _refuse_size(response: Response) -> Response:
 
 
 def _read_headers(event: Mapping[str, Any]) -> dict[str, str]:
-    headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
-    for name, values in (event.get("multiValueHeaders") or {}).items():
-        headers[name.lower()] = ", ".join(values)
+    """Return lower-case name -> value; one that is null is absent. Raises InvalidInput."""
+    headers: dict[str, str] = {}
+    for field in ("headers", "multiValueHeaders"):
+        given = event.get(field)
+        if given is None:
+            continue
+        if not isinstance(given, dict):
+            raise _refuse(field, given, "an object")
+        for name, value in given.items():
+            values = [
+                one for one in (value if isinstance(value, list) else [value]) if one is not None
+            ]
+            if not all(isinstance(one, str) for one in values):
+                raise _refuse(f"{field}, a value", value, "a string")
+            if values:
+                headers[name.lower()] = ", ".join(values)
     return headers
 
 
 def _read_body(event: Mapping[str, Any]) -> bytes:
-    body = event.get("body") or ""
-    if event.get("isBase64Encoded"):
-        return base64.b64decode(body, validate=True)
+    body = event.get("body")
+    body = "" if body is None else body
+    if not isinstance(body, str):
+        raise _refuse("body", body, "a string")
+    if event.get("isBase64Encoded") in (True, "true"):
+        try:
+            return base64.b64decode(body, validate=True)
+        except ValueError:
+            raise InvalidInput("the event's body is not base64", status=400) from None
     # A lone surrogate cannot come over HTTP; whoever calls directly gets "not UTF-8" for one.
-    encoded: bytes = body.encode("utf-8", "surrogatepass")
-    return encoded
+    return body.encode("utf-8", "surrogatepass")
+
+
+def _refuse(field: str, value: object, wanted: str) -> InvalidInput:
+    return InvalidInput(
+        f"the event's {field} is {name_type(value)}, wanted {wanted}", field=field, status=400
+    )

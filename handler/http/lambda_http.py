@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from handler.http.lambda_events import place_path, read_event, shape_reply
+from handler.http.lambda_events import place_request, read_event, shape_reply
 from handler.http.messages import TEXT_TYPES, Request
 from handler.http.service import Service
 from handler.inference.models import Models
@@ -26,11 +26,17 @@ class LambdaHttp:
 
     def answer(self, event: Mapping[str, Any], context: Any) -> dict[str, Any]:
         """Return the reply in the form that the event's sender wants."""
-        request = read_event(event, context)
-        methods, _ = self.service.router.find_path(request.path)
-        if methods:
+        request = self.read(event, context)
+        if self._is_known(request.path):
             return shape_reply(event, self.service.respond(request))
         return self.answer_by_app(event, request, context)
+
+    def read(self, event: Mapping[str, Any], context: Any) -> Request:
+        """Return the request that the event is."""
+        return read_event(event, context, self._is_known, self.service.settings.http.base_path)
+
+    def _is_known(self, path: str) -> bool:
+        return bool(self.service.router.find_path(path)[0])
 
     def answer_by_app(
         self, event: Mapping[str, Any], request: Request, context: Any
@@ -47,5 +53,5 @@ class LambdaHttp:
             self._mangum = Mangum(
                 create_app(self.service), lifespan="off", text_mime_types=list(TEXT_TYPES)
             )
-        reply: dict[str, Any] = self._mangum(place_path(event, request.path), context)
+        reply: dict[str, Any] = self._mangum(place_request(event, request), context)
         return reply

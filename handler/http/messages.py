@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
@@ -17,6 +18,9 @@ from handler.inference.exchange import Exchange
 JSON = "application/json"
 # Bodies of these types are text: a Lambda reply carries them as they are, all others in base64.
 TEXT_TYPES = ("text/", JSON, "application/problem+json", "application/jsonlines")
+# A parameter of a header, its value quoted or not: `; charset="utf-8"`.
+PARAMETER = re.compile(r';\s*([^\s=;",]+)=("(?:[^"\\]|\\.)*"|[^;,"]*)')
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # which Windows writes before UTF-8; no part of the text
 
 
 @dataclass(slots=True)
@@ -75,26 +79,36 @@ def dump_json(value: object) -> bytes:
     return _encode(value).encode()
 
 
-def parse_json(body: bytes) -> Any:
-    """Return the parsed body.
+def parse_json(body: bytes, name: str = "the body") -> Any:
+    """Return the parsed body, or part of one, which errors call `name`.
 
     Raises:
         InvalidInput: Not UTF-8, not JSON (NaN is not), or a key given twice; says where, never
             what stands there.
     """
     try:
-        return _decode(body.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        raise InvalidInput(f"the body is not UTF-8 (byte {error.start})", status=400) from None
+        return _decode(decode_text(body, name))
     except InvalidInput:
         raise
     except json.JSONDecodeError as error:
-        where = f"line {error.lineno} column {error.colno}"
-        raise InvalidInput(f"the body is not JSON ({where})", status=400) from None
+        where = (
+            f"line {error.lineno} column {error.colno}"
+            if name == "the body"
+            else (f"column {error.colno}")
+        )
+        raise InvalidInput(f"{name} is not JSON ({where})", status=400) from None
     except RecursionError:
-        raise InvalidInput("the body is nested too deeply", status=400) from None
+        raise InvalidInput(f"{name} is nested too deeply", status=400) from None
     except ValueError:  # an integer of thousands of digits
-        raise InvalidInput("the body holds a number that is too long", status=400) from None
+        raise InvalidInput(f"{name} holds a number that is too long", status=400) from None
+
+
+def decode_text(body: bytes, name: str = "the body") -> str:
+    """Return the text of a body in UTF-8, without a byte order mark; raises InvalidInput."""
+    try:
+        return body.removeprefix(BYTE_ORDER_MARK).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"{name} is not UTF-8 (byte {error.start})", status=400) from None
 
 
 def require_json(request: Request) -> None:
@@ -102,9 +116,13 @@ def require_json(request: Request) -> None:
     kind = request.content_type
     if kind and kind != JSON and not kind.endswith("+json"):
         raise Refusal(415, f"the body must be JSON: send the header content-type: {JSON}")
-    charset = request.headers.get("content-type", "").lower().partition("charset=")[2]
-    if charset and charset.strip(' "').partition(";")[0] not in ("utf-8", "utf8"):
-        raise Refusal(415, "the body must be UTF-8, which is JSON's only encoding")
+
+
+def require_utf8(request: Request) -> None:
+    """Raise a 415 where the content type names another character set, which nothing here reads."""
+    for name, value in PARAMETER.findall(request.headers.get("content-type", "")):
+        if name.lower() == "charset" and value.strip('" ').lower() not in ("utf-8", "utf8"):
+            raise Refusal(415, "content-type: the charset must be utf-8; encode the body so")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -1,12 +1,13 @@
 """The OpenAPI document: what FastAPI cannot know, because the table has no pydantic models.
 
-Validation by hand in the core is quicker and answers better; here the same is written for readers.
+Validation by hand is quicker and answers better; here the same is written for readers.
 Examples are not written but computed: the golden text, through the operation itself.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI
@@ -16,13 +17,13 @@ from handler.http.messages import JSON, Request, dump_json
 from handler.http.operation import Note, Operation
 from handler.http.operations import FORMATS, OPERATIONS
 from handler.http.problems import PROBLEM_JSON, TITLES, native_error
-from handler.http.schemas import make_shared_schemas, refer
+from handler.http.schemas import Schema, make_shared_schemas, refer
 from handler.http.service import Service
 from handler.inference.models import Model, Models
 
 DESCRIPTION = """\
-Labelled texts in, a classifier out: this service runs one model, and speaks the protocols that
-clients of the field already have. Every refusal says what came, what was wanted, and which limit
+Labelled texts in, a classifier out: this service runs it, and speaks the protocols that clients of
+the field already have. Every refusal says what came, what was wanted, and which limit
 was passed. No text is stored or logged."""
 SECURITY = {
     "bearer": {"type": "http", "scheme": "bearer"},
@@ -53,7 +54,7 @@ def describe_api(app: FastAPI, service: Service) -> dict[str, Any]:
     components = document.setdefault("components", {})
     schemas = components.get("schemas", {}) | make_shared_schemas(service.limits)
     for wire_format in FORMATS:
-        schemas |= wire_format.make_schemas(model)
+        schemas |= _join_schemas([wire_format.make_schemas(one) for one in service.models])
     components["schemas"] = schemas
     components["securitySchemes"] = components.get("securitySchemes", {}) | SECURITY
     return document
@@ -74,6 +75,16 @@ def describe_operation(operation: Operation, note: Note, models: Models) -> dict
     if note.reads:
         part["requestBody"] = {"required": True, "content": _request_content(note, models.default)}
     return part
+
+
+def _join_schemas(of_models: Sequence[Mapping[str, Schema]]) -> dict[str, Schema]:
+    """Return the components by name; where models differ, in their labels, any of theirs."""
+    joined: dict[str, Schema] = {}
+    for name in of_models[0]:
+        schemas = [schemas[name] for schemas in of_models]
+        different = [one for index, one in enumerate(schemas) if one not in schemas[:index]]
+        joined[name] = {"anyOf": different} if len(different) > 1 else different[0]
+    return joined
 
 
 def _parameters(operation: Operation, models: Models) -> list[dict[str, Any]]:

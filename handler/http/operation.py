@@ -11,6 +11,7 @@ from handler.http.messages import Request, Response
 from handler.http.problems import native_error
 from handler.inference.classifier import Prediction
 from handler.inference.models import Model
+from handler.inference.requests import Source
 
 Answer = Callable[[Model, Request], Response]
 
@@ -54,6 +55,8 @@ class Operation:
         note: What the OpenAPI document says; None: it says nothing.
         shape_error: How this protocol writes a refusal.
         is_open: Answers without a key too: probes, and pages that hold no secret.
+        asks_all: Every model is asked, not only the one that the path names; the first to refuse
+            refuses for all.
     """
 
     method: str
@@ -63,10 +66,18 @@ class Operation:
     note: Note | None = None
     shape_error: Callable[[InvalidInput], Response] = native_error
     is_open: bool = False
+    asks_all: bool = False
 
 
-def predict(model: Model, request: Request, texts: Sequence[str]) -> list[Prediction]:
-    """Return the predictions, limits checked; they are counted as this request's."""
-    predictions = model.predict(texts)
+def predict(
+    model: Model, request: Request, texts: Sequence[str], source: Source
+) -> list[Prediction]:
+    """Return the predictions, limits checked; they are counted as this request's.
+
+    Args:
+        texts: As they were read, unchecked.
+        source: What the sender calls them.
+    """
+    predictions = model.predict(texts, source)
     request.exchange.count(model.task, predictions)
     return predictions

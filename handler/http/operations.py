@@ -82,7 +82,16 @@ class Router:
         return operation, model
 
     def find_path(self, path: str) -> tuple[Mapping[str, Operation], Model | None]:
-        """Return a path's operations by method, and its model; none where it is not known."""
+        """Return a path's operations by method, and its model; none where it is not known.
+
+        A slash at the end makes no other path: proxies and clients add one.
+        """
+        found = self._match(path)
+        if not found[0] and path.endswith("/"):
+            found = self._match(path.rstrip("/") or "/")
+        return found
+
+    def _match(self, path: str) -> tuple[Mapping[str, Operation], Model | None]:
         methods = self._exact.get(path)
         if methods is not None:
             return methods, self._models.default

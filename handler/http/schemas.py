@@ -23,6 +23,11 @@ def make_array(items: Schema, **bounds: int) -> Schema:
     return {"type": "array", "items": items, **bounds}
 
 
+def make_nullable(schema: Schema) -> Schema:
+    """Return the schema of an optional field: null is as good as absent."""
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
 STRING: Schema = {"type": "string"}
 PARAMETERS: Schema = {"type": ["object", "null"]}
 COUNT: Schema = {"type": "integer", "minimum": 0}
@@ -40,14 +45,14 @@ def make_shared_schemas(limits: Limits) -> dict[str, Schema]:
             "description": "Only the so many most probable labels in scores.",
         },
         "Threshold": {
-            "type": "number",
+            "type": ["number", "null"],
             "minimum": 0,
             "maximum": 1,
             "default": 0,
             "description": "Only labels of at least this probability in scores.",
         },
         "Explain": {
-            "type": "boolean",
+            "type": ["boolean", "null"],
             "default": False,
             "description": "Add each token's contribution to the answer.",
         },

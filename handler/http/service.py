@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 import time
-import traceback
 import uuid
 
-from handler.errors import InvalidInput
+from handler.errors import InvalidInput, name_failure
 from handler.http.auth import RateLimit, find_caller
 from handler.http.compression import deflate_response, inflate_body
-from handler.http.messages import Request, Response
+from handler.http.messages import Request, Response, require_utf8
 from handler.http.operation import Operation
 from handler.http.operations import Router, shape_unrouted
 from handler.inference.models import Model, Models
@@ -77,10 +76,11 @@ class Service:
             response.headers.update(getattr(error, "headers", {}))
             exchange.problem = error.detail
         except Exception as error:
-            # The exception's own text may quote the request: its type and its place do not.
-            place = traceback.extract_tb(error.__traceback__)[-1]
-            exchange.problem = f"{type(error).__name__} at {place.name}:{place.lineno}"
+            exchange.problem = name_failure(error)
             response = shape_error(InvalidInput("see the log, by x-request-id", status=500))
+        if response.status < 400:  # the time of a refusal could tell how near a key was
+            passed_ms = (time.perf_counter() - started) * 1000
+            response.headers["server-timing"] = f"total;dur={passed_ms:.2f}"
         self._finish(request, response)
         exchange.status = response.status
         exchange.latency_ms = (time.perf_counter() - started) * 1000
@@ -96,7 +96,11 @@ class Service:
         if operation.method == "POST":
             if request.body_error is not None:
                 raise request.body_error
+            require_utf8(request)
             inflate_body(request, self.limits.max_body_bytes)
+        if operation.asks_all:
+            for other in self.models:
+                operation.answer(other, request)
         return operation.answer(model, request)
 
     def _answer_preflight(self, request: Request) -> Response | None:
@@ -125,7 +129,7 @@ class Service:
             origin = self._allowed_origin(request)
             if origin:
                 headers["access-control-allow-origin"] = origin
-                headers["access-control-expose-headers"] = "x-request-id"
+                headers["access-control-expose-headers"] = "server-timing, x-request-id"
         if request.method == "HEAD":
             response.body = b""
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from handler.errors import InvalidInput
 from handler.http.messages import Request, parse_json
-from handler.inference.requests import name_type, read_parameters
+from handler.inference.requests import Source, name_list, name_type, read_parameters
 
 HEADER_LENGTH = "inference-header-content-length"
 OCTETS = "application/octet-stream"
@@ -28,8 +28,12 @@ def split_body(request: Request) -> tuple[dict[str, Any], bytes]:
     return document, request.body[end:]
 
 
-def read_texts(inputs: object, tail: bytes) -> list[str]:
-    """Return the texts of the one input tensor; `tail` is what follows the JSON."""
+def read_texts(inputs: object, tail: bytes) -> tuple[list[Any], Source]:
+    """Return the texts of the one input tensor, and what their sender calls them.
+
+    Args:
+        tail: What follows the JSON.
+    """
     if not isinstance(inputs, list) or len(inputs) != 1 or not isinstance(inputs[0], dict):
         raise InvalidInput('inputs: wanted an array of one tensor, "text"', field="inputs")
     tensor = inputs[0]
@@ -39,28 +43,33 @@ def read_texts(inputs: object, tail: bytes) -> list[str]:
         )
     size = read_parameters(tensor, "inputs[0].parameters").get("binary_data_size")
     if size is None:
-        texts = _flatten(tensor.get("data"))
+        texts, source = _flatten(tensor.get("data"))
     elif isinstance(size, bool) or not isinstance(size, int) or size != len(tail):
         field = "inputs[0].parameters.binary_data_size"
         raise InvalidInput(f"{field}: wanted {len(tail)}, the bytes after the JSON", field=field)
     else:
         texts = _decode_bytes(tail)
+        source = Source("inputs[0]", "inputs[0], element {}".format)
     shape = tensor.get("shape")
     if shape not in ([len(texts)], [len(texts), 1]):
         field = "inputs[0].shape"
         raise InvalidInput(f"{field}: wanted [{len(texts)}], the number of texts", field=field)
-    return texts
+    return texts, source
 
 
-def _flatten(data: object) -> list[Any]:
+def _flatten(data: object) -> tuple[list[Any], Source]:
     if not isinstance(data, list):
         raise InvalidInput(
             f"inputs[0].data is {name_type(data)}, wanted an array of strings",
             field="inputs[0].data",
         )
-    return [
-        item[0] if isinstance(item, list) and len(item) == 1 else item for item in data
-    ]  # [["a"], ["b"]] is what shape [2, 1] may look like
+    # [["a"], ["b"]] is what shape [2, 1] may look like
+    nested = [isinstance(item, list) and len(item) == 1 for item in data]
+    texts = [item[0] if is_in else item for item, is_in in zip(data, nested, strict=True)]
+    places = name_list("inputs[0].data")
+    return texts, Source(
+        places.field, lambda index: places.place(index) + ("[0]" if nested[index] else "")
+    )
 
 
 def _decode_bytes(tail: bytes) -> list[str]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -27,6 +28,7 @@ RUN_METADATA = "metadata.json"  # what a run has in place of the manifest
 TOKENIZER = "tokenizer.json.gz"
 GZIP = 31  # zlib's `wbits` for a gzip header; the gzip module is one more import
 NO_LETTER = ord("0")  # stands for 0 in `shared`
+SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")  # one segment of a path, unescaped
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class Card:
     terms: str = ""
     intended_use: str = ""
     known_failures: tuple[str, ...] = ()
+    examples: tuple[str, ...] = ()  # texts to try
 
 
 @dataclass(frozen=True)
@@ -123,6 +126,17 @@ def unpack_tokenizer(content: bytes) -> tuple[dict[str, Any], dict[str, int]]:
     return document["tokenizer"], dict(zip(words, range(len(words)), strict=True))
 
 
+def check_name(field: str, value: object) -> None:
+    """Raise ArtefactError unless `value`, a model's name or version, can stand in an address."""
+    if not isinstance(value, str) or not SAFE_NAME.fullmatch(value):
+        shown = repr(value) if len(repr(value)) <= 60 else f"{repr(value)[:60]}…"
+        raise ArtefactError(
+            f"the model's {field} is {shown}, wanted letters from a to z, digits, '.', '_' and "
+            "'-', at most 128, the first a letter or digit: it is part of addresses such as "
+            "/v2/models/NAME/versions/VERSION."
+        )
+
+
 def parse_manifest(document: Any, path: Path) -> Manifest:
     """Return the manifest in a parsed `manifest.json`; `path` names it in errors."""
     found = document.get("format_version") if isinstance(document, dict) else None
@@ -133,6 +147,8 @@ def parse_manifest(document: Any, path: Path) -> Manifest:
         )
     try:
         golden = document["golden"]
+        for field in ("name", "version"):
+            check_name(field, document[field])
         return Manifest(
             name=document["name"],
             version=document["version"],
@@ -157,15 +173,19 @@ def parse_manifest(document: Any, path: Path) -> Manifest:
 
 def parse_card(document: Any, path: Path) -> Card:
     """Return the card of a manifest, or of a file of its own; unknown fields do not matter."""
-    known = {field.name for field in fields(Card)}
+    known = {field.name: field.default for field in fields(Card)}
     if not isinstance(document, dict):
         raise ArtefactError(f"{path}: card wants an object of {', '.join(sorted(known))}.")
     given = {name: value for name, value in document.items() if name in known}
-    failures = given.pop("known_failures", [])
-    texts = [*given.values(), *(failures if isinstance(failures, list) else [None])]
-    if not all(isinstance(text, str) for text in texts):
-        raise ArtefactError(f"{path}: card wants texts, and known_failures an array of texts.")
-    return Card(**given, known_failures=tuple(failures))
+    card: dict[str, Any] = {}
+    for name, value in given.items():
+        is_list = isinstance(known[name], tuple)
+        texts = value if is_list and isinstance(value, list) else [value]
+        if not all(isinstance(text, str) for text in texts) or is_list != isinstance(value, list):
+            wanted = "an array of texts" if is_list else "a text"
+            raise ArtefactError(f"{path}: the card's {name} is not {wanted}.")
+        card[name] = tuple(value) if is_list else value
+    return Card(**card)
 
 
 def _read(path: Path) -> bytes:

@@ -26,14 +26,15 @@ from tokenizers import Tokenizer, models  # noqa: E402
 
 from handler.errors import ArtefactError  # noqa: E402
 from handler.inference.bundle import Bundle, read_bundle, unpack_tokenizer  # noqa: E402
+from handler.inference.padding import pad  # noqa: E402
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from tokenizers import Encoding
 
 CPU = ("CPUExecutionProvider",)
-# Rows x padded tokens in one run: bounds memory (the seed model needs about 1 KB a token) whatever
-# a request holds, and is past the point where a larger batch is quicker a row.
+# Rows x padded tokens in one run: bounds memory (two stacked LSTMs of 128 units need about 1 KB a
+# token) whatever a request holds, and is past the point where a larger batch is quicker a row.
 MAX_BATCH_TOKENS = 16_384
 # An int8 LSTM also computes the padding, so a batch of 64 mixed lengths is no quicker than 64 runs.
 # A batch ends at a text a tenth longer than its shortest, once it has 8 rows: below that, more rows
@@ -193,17 +194,6 @@ def session_options(threads: int) -> onnxruntime.SessionOptions:
     # Lengths vary with every request, and a memory pattern is kept for each shape ever seen.
     options.enable_mem_pattern = False
     return options
-
-
-def pad(token_ids: Sequence[Sequence[int]], pad_id: int) -> NDArray[np.int32]:
-    """Return shape (len(token_ids), longest), filled on the right; at least one column wide."""
-    if len(token_ids) == 1 and token_ids[0]:
-        return np.array(token_ids, np.int32)  # the usual request, at half the price
-    width = max(1, max(len(ids) for ids in token_ids))
-    batch = np.full((len(token_ids), width), pad_id, np.int32)
-    for row, ids in enumerate(token_ids):
-        batch[row, : len(ids)] = ids
-    return batch
 
 
 def _batches(lengths: Sequence[int], max_spread: float) -> Iterator[list[int]]:

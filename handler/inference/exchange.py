@@ -60,7 +60,7 @@ class Exchange:
     def describe(self) -> dict[str, Any]:
         """Return the log line's fields."""
         line: dict[str, Any] = {"level": "info", "message": "request"}
-        line |= {"request_id": self.request_id, "operation": self.operation}
+        line |= {"request_id": self.request_id, "operation": self.operation, "model": self.model}
         if self.method:
             line |= {"method": self.method, "status": self.status}
             line["level"] = "error" if self.status >= 500 else "info"

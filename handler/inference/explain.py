@@ -8,12 +8,33 @@ is; no gradient is needed.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from handler.errors import InvalidInput
 from handler.inference.classifier import Classifier, Prediction
 from handler.settings import Limits
+
+# What continues the character before it, beside combining marks (Unicode's annex 29): joiners, skin
+# tones, the tags of flags, and the vowels and final consonants of Korean written in parts.
+CONTINUING = (
+    ("\u200c", "\u200d"),
+    ("\U0001f3fb", "\U0001f3ff"),
+    ("\U000e0020", "\U000e007f"),
+    ("\u1160", "\u11ff"),
+    ("\ud7b0", "\ud7ff"),
+)
+
+
+@dataclass(slots=True)
+class Part:
+    """Characters `start` to `end` of a text, and the tokens that the model read for them."""
+
+    start: int
+    end: int
+    positions: list[int]
 
 
 def explain_predictions(
@@ -21,12 +42,17 @@ def explain_predictions(
     texts: Sequence[str],
     predictions: Sequence[Prediction],
     limits: Limits,
+    field: str = "explain",
 ) -> list[list[dict[str, Any]]]:
     """Return, per text, one object a token that the model read, in the order of the text.
 
     `{"token", "start", "end", "contribution"}`: `texts[i][start:end] == token`, offsets in
     characters (Unicode code points); `contribution`, of a probability -1 to 1, speaks for the
-    answer above 0.
+    answer above 0. No two overlap: tokens of one character, as the model reads three for an
+    ellipsis, are one object.
+
+    Args:
+        field: What the sender calls the option that asked for this.
 
     Raises:
         InvalidInput: More tokens in all texts than `limits.max_explained_tokens`.
@@ -35,32 +61,72 @@ def explain_predictions(
     num_tokens = sum(len(encoding.ids) for encoding in encodings)
     if num_tokens > limits.max_explained_tokens:
         raise InvalidInput(
-            f"explain: the texts have {num_tokens} tokens, the limit is "
+            f"{field}: the texts have {num_tokens} tokens, the limit is "
             f"{limits.max_explained_tokens}: explain fewer texts at a time",
-            field="explain",
+            field=field,
             limit=limits.max_explained_tokens,
             received=num_tokens,
             status=413,
         )
     unknown_id = classifier.manifest.unknown_id
+    parts = [
+        part_text(text, encoding.offsets) for text, encoding in zip(texts, encodings, strict=True)
+    ]
     variants = [
-        [*encoding.ids[:position], unknown_id, *encoding.ids[position + 1 :]]
-        for encoding in encodings
-        for position in range(len(encoding.ids))
+        _occlude(encoding.ids, part.positions, unknown_id)
+        for encoding, of_text in zip(encodings, parts, strict=True)
+        for part in of_text
     ]
     occluded = iter(classifier.run(variants))
     explanations = []
-    for text, encoding, prediction in zip(texts, encodings, predictions, strict=True):
-        column = classifier.task.explained_column(prediction.outputs)
+    for text, of_text, prediction in zip(texts, parts, predictions, strict=True):
+        output = classifier.task.explained_output(prediction.outputs)
         explanations.append(
             [
                 {
-                    "token": text[start:end],
-                    "start": start,
-                    "end": end,
-                    "contribution": prediction.outputs[column] - float(next(occluded)[column]),
+                    "token": text[part.start : part.end],
+                    "start": part.start,
+                    "end": part.end,
+                    "contribution": prediction.outputs[output] - float(next(occluded)[output]),
                 }
-                for start, end in encoding.offsets
+                for part in of_text
             ]
         )
     return explanations
+
+
+def part_text(text: str, offsets: Sequence[tuple[int, int]]) -> list[Part]:
+    """Return the parts of the text that tokens stand for, in order, none over another.
+
+    A tokenizer that composes characters names only the first of them: a part goes on to the end of
+    the character as people see it, accents and joiners included.
+
+    Args:
+        text: As it was sent.
+        offsets: (start, end) of each token in it.
+    """
+    parts: list[Part] = []
+    for position, (start, end) in enumerate(offsets):
+        while end < len(text) and end > start and _continues(text[end]):
+            end += 1
+        before = parts[-1] if parts else None
+        if before is not None and start < before.end:
+            before.end = max(before.end, end)
+            before.positions.append(position)
+        else:
+            parts.append(Part(start, end, [position]))
+    return parts
+
+
+def _continues(character: str) -> bool:
+    if character.isascii():
+        return False
+    is_mark = unicodedata.category(character).startswith("M")
+    return is_mark or any(first <= character <= last for first, last in CONTINUING)
+
+
+def _occlude(ids: Sequence[int], positions: Sequence[int], unknown_id: int) -> list[int]:
+    variant = list(ids)
+    for position in positions:
+        variant[position] = unknown_id
+    return variant

@@ -13,7 +13,7 @@ from handler.errors import ArtefactError, InvalidInput
 from handler.inference.bundle import MANIFEST
 from handler.inference.classifier import CPU, Classifier, Prediction, load_classifier
 from handler.inference.monitor import Monitor
-from handler.inference.requests import check_text
+from handler.inference.requests import TEXTS, Source, check_text
 from handler.inference.tasks import DEFAULT_OPTIONS, Options
 from handler.settings import Limits
 
@@ -45,36 +45,39 @@ class Model:
         if self.monitor.prometheus is not None:
             self.monitor.prometheus.models.append(self.description)
 
-    def predict(self, texts: Sequence[str]) -> list[Prediction]:
+    def predict(self, texts: Sequence[str], source: Source = TEXTS) -> list[Prediction]:
         """Return one prediction per text, after checking every limit.
+
+        Args:
+            texts: Strings, if they are what was asked for.
+            source: What their sender calls them.
 
         Raises:
             InvalidInput: No text, too many, one too long, or one that is not Unicode text.
         """
-        return self.classifier.predict(self.check_texts(texts))
+        return self.classifier.predict(self.check_texts(texts, source))
 
-    def check_texts(self, texts: Sequence[object], field: str = "texts") -> list[str]:
+    def check_texts(self, texts: Sequence[object], source: Source = TEXTS) -> list[str]:
         """Return the texts of one request if they can be scored.
 
         Args:
             texts: As they came.
-            field: Where they stand: "texts", or the name of the field of the only one.
+            source: What their sender calls them.
         """
+        field = source.field
         if not texts:
-            raise InvalidInput("texts is empty, wanted 1 text or more", field="texts")
+            raise InvalidInput(f"{field} is empty, wanted 1 text or more", field=field)
         if len(texts) > self.limits.max_texts:
             raise InvalidInput(
-                f"texts has {len(texts)} texts, the limit is {self.limits.max_texts}: send several "
-                "requests",
-                field="texts",
+                f"{field} has {len(texts)} texts, the limit is {self.limits.max_texts}: send "
+                "several requests",
+                field=field,
                 limit=self.limits.max_texts,
                 received=len(texts),
                 status=413,
             )
-        if field != "texts":
-            return [check_text(texts[0], field, self.limits)]
         return [
-            check_text(text, f"texts[{index}]", self.limits) for index, text in enumerate(texts)
+            check_text(text, source.place(index), self.limits) for index, text in enumerate(texts)
         ]
 
     def answer(
@@ -88,7 +91,9 @@ class Model:
         if options.explain:
             from handler.inference.explain import explain_predictions  # rare, so not at start
 
-            tokens = explain_predictions(self.classifier, texts, predictions, self.limits)
+            tokens = explain_predictions(
+                self.classifier, texts, predictions, self.limits, options.explain_field
+            )
             for prediction, contributions in zip(shaped, tokens, strict=True):
                 prediction["explanation"] = contributions
         return {"model": self.description, "predictions": shaped}
@@ -154,14 +159,15 @@ def load_models(
 ) -> Models:
     """Return the model of the bundle in `folder`, or the models of all bundles below it.
 
-    Of several bundles the first by its folder's name is the default.
+    Of several bundles the first by its folder's name is the default. Hidden folders are passed
+    over: an export that was killed leaves `.NAME.partial`.
 
     Raises:
         ArtefactError: A bundle must not serve, or there is none.
     """
     folders = [folder]
     if not (folder / MANIFEST).exists():
-        found = sorted(path.parent for path in folder.glob(f"*/{MANIFEST}"))
+        found = sorted(path.parent for path in folder.glob(f"[!.]*/{MANIFEST}"))
         folders = found or folders  # whose error says what is missing
     classifiers = [load_classifier(path, threads, providers) for path in folders]
     return Models([Model(classifier, limits, monitor) for classifier in classifiers])

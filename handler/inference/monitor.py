@@ -61,7 +61,6 @@ class Monitor:
 def embed_metrics(exchange: Exchange) -> str:
     """Return a log line that CloudWatch also reads as metrics, by operation and in all."""
     line = exchange.describe()
-    line["model"] = exchange.model
     if exchange.method:
         line["client_errors"] = int(400 <= exchange.status < 500)
         line["server_errors"] = int(exchange.status >= 500)

@@ -7,7 +7,8 @@ stateless: a model answers what was read.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from handler.errors import InvalidInput
@@ -15,6 +16,38 @@ from handler.inference.tasks import DEFAULT_OPTIONS, Options
 from handler.settings import Limits
 
 REQUEST_FIELDS = ("text", "texts", "top_k", "threshold", "explain")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What the sender of texts calls them: a refusal names no field that was not sent.
+
+    Args:
+        field: All of them: "texts", "instances", "the body".
+        place: The one at an index: "texts[3]", "instances[3].text", "row 4".
+    """
+
+    field: str
+    place: Callable[[int], str]
+
+
+def name_list(field: str) -> Source:
+    """Return the source of a list: "inputs" -> "inputs[0]", "inputs[1]"."""
+    return Source(field, lambda index: f"{field}[{index}]")
+
+
+def name_one(field: str) -> Source:
+    """Return the source of the only text."""
+    return Source(field, lambda index: field)
+
+
+TEXTS = name_list("texts")
+TEXT = name_one("text")
+
+
+def name_source(field: str) -> Source:
+    """Return the source of the list `texts`, or of the only text, which is called otherwise."""
+    return TEXTS if field == "texts" else name_one(field)
 
 
 def check_text(text: object, field: str, limits: Limits) -> str:
@@ -54,10 +87,19 @@ def read_request(request: object) -> tuple[list[str], Options]:
 
 
 def read_texts(request: Mapping[str, Any]) -> list[str]:
-    """Return the list under `texts`, or the one text under `text`; exactly one must be there."""
-    if ("text" in request) == ("texts" in request):
+    """Return the list under `texts`, or the one text under `text`; exactly one must be there.
+
+    null is as good as absent: clients write out every field that they know.
+    """
+    is_one, are_many = request.get("text") is not None, request.get("texts") is not None
+    if is_one and are_many:
         raise InvalidInput('wanted one of the fields "text" and "texts"', field="texts")
-    if "text" in request:
+    if not is_one and not are_many:
+        for field, wanted in (("text", "a string"), ("texts", "an array")):
+            if field in request:
+                raise InvalidInput(f"{field} is null, wanted {wanted}", field=field)
+        raise InvalidInput('wanted one of the fields "text" and "texts"')
+    if is_one:
         return [request["text"]]
     texts = request["texts"]
     if not isinstance(texts, list):
@@ -65,20 +107,30 @@ def read_texts(request: Mapping[str, Any]) -> list[str]:
     return texts
 
 
+def name_texts(request: Mapping[str, Any]) -> Source:
+    """Return what the sender of a native request calls its texts."""
+    return TEXT if request.get("texts") is None else TEXTS
+
+
 def read_options(request: Mapping[str, Any], path: str = "") -> Options:
-    """Return the options among `request`'s fields; `path` stands before their names in errors."""
+    """Return the options among `request`'s fields; `path` stands before their names in errors.
+
+    An option that is null is as good as absent.
+    """
     top_k = request.get("top_k")
     if top_k is not None and (not isinstance(top_k, int) or isinstance(top_k, bool) or top_k < 1):
         raise InvalidInput(f"{path}top_k: wanted a whole number of 1 or more", field=f"{path}top_k")
-    threshold = request.get("threshold", 0.0)
+    threshold = request.get("threshold")
+    threshold = 0.0 if threshold is None else threshold
     if not is_number(threshold) or not 0 <= threshold <= 1:
         raise InvalidInput(f"{path}threshold: wanted a number, 0 to 1", field=f"{path}threshold")
-    explain = request.get("explain", False)
+    explain = request.get("explain")
+    explain = False if explain is None else explain
     if not isinstance(explain, bool):
         raise InvalidInput(
             f"{path}explain is {name_type(explain)}, wanted true or false", field=f"{path}explain"
         )
-    return Options(top_k, float(threshold), explain)
+    return Options(top_k, float(threshold), explain, f"{path}explain")
 
 
 def read_parameters(holder: Mapping[str, Any], path: str = "parameters") -> Mapping[str, Any]:

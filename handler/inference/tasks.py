@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Cell = str | float
-Row = Sequence[float]  # the outputs of one text
+OutputRow = Sequence[float]  # the outputs of one text
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,13 @@ class Options:
         top_k: Only the so many most probable labels in `scores`; None: all.
         threshold: Only labels of at least this probability in `scores`, 0 to 1.
         explain: Add each token's contribution (`handler/inference/explain.py`).
+        explain_field: What the sender calls that option, for the error of too many tokens.
     """
 
     top_k: int | None = None
     threshold: float = 0.0
     explain: bool = False
+    explain_field: str = "explain"
 
 
 DEFAULT_OPTIONS = Options()
@@ -84,30 +86,30 @@ class Task(Protocol):
     def describe(self) -> dict[str, Any]:
         """Return the manifest's field `task`, from which `read_task` makes the task again."""
 
-    def answer(self, row: Row, options: Options = DEFAULT_OPTIONS) -> dict[str, Any]:
+    def answer(self, row: OutputRow, options: Options = DEFAULT_OPTIONS) -> dict[str, Any]:
         """Return the native answer's fields for one text, as `json.dumps` takes them."""
 
     def describe_answer(self) -> dict[str, Any]:
         """Return the JSON Schema of each field that `answer` gives."""
 
-    def cells(self, row: Row) -> tuple[Cell, ...]:
+    def cells(self, row: OutputRow) -> tuple[Cell, ...]:
         """Return the cells of one text in a scored file, in the order of `columns`."""
 
-    def rank(self, row: Row) -> list[tuple[str, float]]:
+    def rank(self, row: OutputRow) -> list[tuple[str, float]]:
         """Return (label, score), the highest score first; equal ones in the outputs' order."""
 
     def raw_score(self, score: float) -> float:
         """Return what a score of `rank` was before the function that bounds it; a probability's log
         odds, and of what no function bounds the score itself."""
 
-    def tensor_values(self, name: str, row: Row) -> Sequence[Cell]:
+    def tensor_values(self, name: str, row: OutputRow) -> Sequence[Cell]:
         """Return what one text adds to the tensor `name`."""
 
-    def predicted_labels(self, row: Row) -> Sequence[str]:
+    def predicted_labels(self, row: OutputRow) -> Sequence[str]:
         """Return the labels that are counted as predicted; none where there are no labels."""
 
-    def explained_column(self, row: Row) -> int:
-        """Return the column whose change an explanation measures."""
+    def explained_output(self, row: OutputRow) -> int:
+        """Return the index of the output whose change an explanation measures."""
 
     def same_answers(
         self, left: NDArray[np.floating[Any]], right: NDArray[np.floating[Any]]
@@ -137,7 +139,7 @@ class SingleLabel:
     def describe(self) -> dict[str, Any]:
         return {"kind": self.kind, "labels": list(self.labels)}
 
-    def answer(self, row: Row, options: Options = DEFAULT_OPTIONS) -> dict[str, Any]:
+    def answer(self, row: OutputRow, options: Options = DEFAULT_OPTIONS) -> dict[str, Any]:
         """Return `label`, its probability `score`, and `scores`; ranked where `top_k` is asked."""
         label, score = self.cells(row)
         scores = dict(zip(self.labels, row, strict=True))
@@ -159,25 +161,25 @@ class SingleLabel:
             "scores": scores,
         }
 
-    def cells(self, row: Row) -> tuple[str, float]:
-        best = self.explained_column(row)
+    def cells(self, row: OutputRow) -> tuple[str, float]:
+        best = self.explained_output(row)
         return self.labels[best], row[best]
 
-    def rank(self, row: Row) -> list[tuple[str, float]]:
+    def rank(self, row: OutputRow) -> list[tuple[str, float]]:
         return sorted(zip(self.labels, row, strict=True), key=lambda pair: -pair[1])
 
     def raw_score(self, score: float) -> float:
         return log_odds(score)
 
-    def tensor_values(self, name: str, row: Row) -> Sequence[Cell]:
+    def tensor_values(self, name: str, row: OutputRow) -> Sequence[Cell]:
         label, score = self.cells(row)
         values: dict[str, Sequence[Cell]] = {"label": (label,), "score": (score,)}
         return values.get(name, row)
 
-    def predicted_labels(self, row: Row) -> Sequence[str]:
-        return (self.labels[self.explained_column(row)],)
+    def predicted_labels(self, row: OutputRow) -> Sequence[str]:
+        return (self.labels[self.explained_output(row)],)
 
-    def explained_column(self, row: Row) -> int:
+    def explained_output(self, row: OutputRow) -> int:
         return row.index(max(row))
 
     def same_answers(

@@ -27,9 +27,16 @@ from handler.errors import DeliveryError, HandlerError, InvalidInput
 from handler.event_settings import Target
 from handler.events.resources import Invocation, Resources
 from handler.events.work import CONTINUE, ObjectRef
+from handler.objects.admission import (
+    find_format,
+    name_marker,
+    pass_over,
+    refuse_own_result,
+    unpack_format,
+)
 from handler.objects.source import ObjectChanged, ObjectFile, open_object
 from handler.objects.upload import Upload, UploadFile, UploadGone, remove_object
-from handler.rows.formats import Format, compress, detect_format
+from handler.rows.formats import Format, compress
 from handler.rows.reader import open_rows
 from handler.rows.rows import Position, Rows
 from handler.rows.score import encode_block, predict_each, read_blocks
@@ -41,13 +48,18 @@ RESTARTS = 3  # each needs another process to have taken the upload away meanwhi
 
 @dataclass(frozen=True)
 class Job:
-    """What is scored, and the names of everything that comes of it."""
+    """What is scored, and the names of everything that comes of it.
+
+    `says_encoding`: a Content-Encoding, not the key, says how the object is compressed; the
+    result, of the same name, says it too.
+    """
 
     job_id: str
     source: ObjectRef
     size: int
     file_format: Format
     output: Target
+    says_encoding: bool = False
 
     @property
     def result_key(self) -> str:
@@ -79,12 +91,15 @@ def score_object(
         invocation: Model, settings and clients; without a context there is no limit of time.
 
     Returns:
-        `{"status": "done" | "continued" | "superseded", "result": "s3://...", "rows": ...}`.
+        `{"status": "done" | "continued" | "superseded", "result": "s3://...", "rows": ...}`, or
+        `{"status": "passed over", "reason": ...}` for an object that holds no texts.
 
     Raises:
         InvalidInput: The object can never be scored, or is one of our own results.
         DeliveryError: Something failed that may pass.
     """
+    if marker := name_marker(reference.key):
+        return pass_over(marker)
     resources = invocation.resources
     output = resources.settings.object_results
     if output is None:
@@ -92,9 +107,11 @@ def score_object(
             "an object came, and there is nowhere to put its result: set MINNOW_OBJECT_RESULTS to "
             "s3://BUCKET/PREFIX/"
         )
-    refuse_own_result(reference, output)
-    file_format = detect_format(reference.key)
+    refuse_own_result(reference, resources.settings)
     try:
+        file_format = find_format(reference, resources.s3)
+        if file_format is None:
+            return pass_over("an empty file of no format that holds texts")
         file, source = open_object(resources.s3, reference)
     except ObjectChanged:
         return {"status": "superseded"}
@@ -103,7 +120,8 @@ def score_object(
         resources.settings.text_column,
         str(resources.model.limits.max_characters),
     )
-    job = Job(job_id, source, file.size, file_format, output)
+    packed = unpack_format(file_format, file.content_encoding)
+    job = Job(job_id, source, file.size, packed, output, packed != file_format)
     if progress.get("job_id") != job_id:
         progress = {}  # another model was deployed meanwhile: a result is of one model throughout
     for _ in range(RESTARTS):
@@ -114,16 +132,6 @@ def score_object(
         except ObjectChanged:
             return {"status": "superseded"}
     raise DeliveryError(f"the upload was taken away {RESTARTS} times: try again later")
-
-
-def refuse_own_result(reference: ObjectRef, output: Target) -> None:
-    """Raise InvalidInput for an object below the results' own prefix."""
-    if reference.bucket == output.name and reference.key.startswith(output.path):
-        raise InvalidInput(
-            f"the object lies below s3://{output.name}/{output.path}, where results go: scoring it "
-            "would trigger the function by its own result. Use another bucket, or a prefix in the "
-            "bucket's notification that results do not have"
-        )
 
 
 def remaining_ms(context: Any) -> Callable[[], int]:
@@ -267,7 +275,8 @@ def _open_upload(job: Job, key: str, resources: Resources) -> Upload:
         "minnow-model-version": resources.model.version,
         "minnow-model-sha256": resources.model.sha256,
     }
-    return Upload(resources.s3, job.output.name, key, metadata, job.state_prefix)
+    encoding = job.file_format.compression if job.says_encoding and key == job.result_key else ""
+    return Upload(resources.s3, job.output.name, key, metadata, job.state_prefix, encoding)
 
 
 def _open_source(job: Job, start: Position, resources: Resources) -> Rows:

@@ -24,10 +24,13 @@ class ObjectFile(io.RawIOBase):
     idle connection; a body lost on the way is asked for again.
     """
 
-    def __init__(self, client: Any, reference: ObjectRef, size: int) -> None:
+    def __init__(
+        self, client: Any, reference: ObjectRef, size: int, content_encoding: str = ""
+    ) -> None:
         self.client = client
         self.reference = reference
         self.size = size
+        self.content_encoding = content_encoding
         self._position = 0
         self._range = b""
         self._range_start = 0
@@ -95,7 +98,8 @@ def open_object(client: Any, reference: ObjectRef) -> tuple[ObjectFile, ObjectRe
     found = ObjectRef(
         reference.bucket, reference.key, head["ETag"].strip('"'), reference.version_id
     )
-    return ObjectFile(client, found, head["ContentLength"]), found
+    encoding = head.get("ContentEncoding") or ""
+    return ObjectFile(client, found, head["ContentLength"], encoding), found
 
 
 def _pin(reference: ObjectRef) -> dict[str, str]:

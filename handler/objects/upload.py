@@ -33,15 +33,24 @@ class Upload:
         key: Its name.
         metadata: Its user metadata.
         tails: Prefix below which a tail is put aside.
+        content_encoding: Its header of that name; empty: none.
     """
 
     def __init__(
-        self, client: Any, bucket: str, key: str, metadata: Mapping[str, str], tails: str
+        self,
+        client: Any,
+        bucket: str,
+        key: str,
+        metadata: Mapping[str, str],
+        tails: str,
+        content_encoding: str = "",
     ) -> None:
         self.client = client
         self.bucket = bucket
         self.key = key
-        self.metadata = dict(metadata)
+        self.headers: dict[str, Any] = {"Metadata": dict(metadata)}
+        if content_encoding:
+            self.headers["ContentEncoding"] = content_encoding
         self.tails = tails
         self.upload_id = ""
         self.etags: list[str] = []
@@ -100,7 +109,7 @@ class Upload:
                 Bucket=self.bucket,
                 Key=self.key,
                 Body=bytes(self.buffer),
-                Metadata=self.metadata,
+                **self.headers,
             )
             return
         if self.buffer:
@@ -152,7 +161,7 @@ class Upload:
                 "create_multipart_upload",
                 Bucket=self.bucket,
                 Key=self.key,
-                Metadata=self.metadata,
+                **self.headers,
             )
             self.upload_id = reply["UploadId"]
         reply = self._call(

@@ -20,9 +20,13 @@ KINDS = {
     "tsv": "tsv",
     "jsonl": "jsonl",
     "ndjson": "jsonl",
+    "json": "jsonl",
     "txt": "lines",
     "parquet": "parquet",
+    "xlsx": "xlsx",
 }
+# Kinds that are read, and not written: training and evaluation take them, scoring does not.
+READ_ONLY_KINDS = {"xlsx"}
 COMPRESSIONS = {"gz": "gzip", "zst": "zstd", "zstd": "zstd"}
 # Level 1 is four times as quick as gzip's own 9 for a tenth more bytes.
 GZIP_LEVEL = 1
@@ -48,7 +52,7 @@ def detect_format(name: str, read_only: bool = False) -> Format:
 
     Args:
         name: A file's name, path or key.
-        read_only: Allow Parquet compressed once more, which nobody should write.
+        read_only: Allow spreadsheets, and Parquet compressed once more, which nobody should write.
 
     Raises:
         InvalidInput: The ending is none that can be read.
@@ -58,8 +62,14 @@ def detect_format(name: str, read_only: bool = False) -> Format:
     if compression:
         endings = endings[:-1]
     kind = KINDS.get(endings[-1], "") if endings else ""
+    if kind in READ_ONLY_KINDS and not read_only:
+        raise InvalidInput(
+            f"a result cannot be written as .{kind}: save the sheet as CSV UTF-8 to score it"
+        )
     if not kind or (kind == "parquet" and compression and not read_only):
-        known = ", ".join(f".{ending}" for ending in KINDS)
+        known = ", ".join(
+            f".{ending}" for ending, kind in KINDS.items() if kind not in READ_ONLY_KINDS
+        )
         raise InvalidInput(
             f"the file's name does not end in one of {known}, "
             "the texts among them also with .gz or .zst"

@@ -17,28 +17,25 @@ BOM = b"\xef\xbb\xbf"
 
 
 class Lines:
-    """Lines with `offset`, the plain bytes before the next one.
+    """Lines of UTF-8 with `offset`, the plain bytes before the next one.
 
     Args:
         stream: Buffered plain bytes, at their beginning.
+        end: A line feed, or a carriage return alone, as old spreadsheets write it.
     """
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: BinaryIO, end: bytes = b"\n") -> None:
         self.stream = stream
         self.offset = 0
         self.has_cut = False  # a line was too long since the last look
-        self.end = b"\n"
-        self._read_line: Callable[[int], bytes] = stream.readline
-
-    def detect_end(self) -> None:
-        """Let lines end at a CR alone if the first one does, as those of old spreadsheets do."""
-        window = self._call(self._peek, 1)
-        first = window.find(b"\r")
-        if 0 <= first < len(window) - 1 and b"\n" not in window[: first + 2]:
-            self.end, self._read_line = b"\r", self._read_to_carriage_return
+        self.end = end
+        self._read_line: Callable[[int], bytes] = (
+            stream.readline if end == b"\n" else self._read_to_carriage_return
+        )
+        self._returned: list[tuple[bytes, int]] = []  # the next one last
 
     def skip_to(self, offset: int) -> None:
-        """Go forward; a compressed stream cannot but read what is between."""
+        """Go forward; a stream that is not seekable cannot but read what is between."""
         if self.stream.seekable():
             self.stream.seek(offset)
         else:
@@ -50,6 +47,11 @@ class Lines:
 
     def next_line(self) -> bytes | None:
         """Return a line with its end, or None at the end; one too long is cut to MAX_ROW_BYTES."""
+        if self._returned:
+            line, size = self._returned.pop()
+            self.offset += size
+            self.has_cut = self.has_cut or size > MAX_ROW_BYTES
+            return line
         line = self._call(self._read_line, MAX_ROW_BYTES + 1)
         self.offset += len(line)
         if len(line) > MAX_ROW_BYTES:
@@ -62,17 +64,25 @@ class Lines:
             line = line[len(BOM) :]
         return line or None
 
+    def read_chunk(self, size: int) -> bytes:
+        """Return up to `size` bytes, whatever they hold; none at the end."""
+        chunk = self._call(self.stream.read, size)
+        self.offset += len(chunk)
+        return chunk
+
     def take_cut(self) -> bool:
         """Return whether a line of the last row was too long."""
         has_cut, self.has_cut = self.has_cut, False
         return has_cut
 
-    def _peek(self, size: int) -> bytes:
-        return cast(io.BufferedReader, self.stream).peek(size)
+    def put_back(self, lines: list[tuple[bytes, int]]) -> None:
+        """Let lines come once more, each with the bytes that it took."""
+        self._returned += reversed(lines)
+        self.offset -= sum(size for _, size in lines)
 
     def _read_to_carriage_return(self, size: int) -> bytes:
         line = b""
-        while len(line) < size and (window := self._peek(1)):
+        while len(line) < size and (window := cast(io.BufferedReader, self.stream).peek(1)):
             end = window.find(b"\r") + 1
             line += self.stream.read(min(end or len(window), size - len(line)))
             if line.endswith(b"\r"):

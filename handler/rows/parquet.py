@@ -14,7 +14,9 @@ from typing import Any, BinaryIO
 
 from handler.errors import InvalidInput
 from handler.inference.tasks import Cell
-from handler.rows.rows import MODEL_VERSION, Position, Row, find_columns, format_cells
+from handler.rows.columns import find_columns, make_picker, name_columns
+from handler.rows.options import Found
+from handler.rows.rows import MODEL_VERSION, Position, Row, format_cells
 
 BATCH_ROWS = 1024
 GROUP_BYTES = 32 << 20  # of one row group written: the memory that joining takes, twice
@@ -30,8 +32,11 @@ class ParquetRows:
     def __init__(self, stream: BinaryIO, columns: Sequence[str], start: Position) -> None:
         self.file = open_parquet(stream)
         self.names: list[str] = self.file.schema_arrow.names
-        find_columns(self.names, columns)
-        self.columns = list(columns)
+        places = find_columns(self.names, columns)
+        self.columns = list(dict.fromkeys(self.names[i] for indices in places for i in indices))
+        order = {name: index for index, name in enumerate(self.columns)}
+        self.pick = make_picker([[order[self.names[i]] for i in indices] for indices in places])
+        self.found = Found(columns=name_columns(self.names, places), wanted=tuple(columns))
         self.number = start.row
 
     @property
@@ -47,7 +52,7 @@ class ParquetRows:
                 for number, values in enumerate(_read_values(batch, self.columns), before + 1):
                     if number > first:
                         self.number = number
-                        yield Row(number, values)
+                        yield Row(number, self.pick(values))
             before = end
 
     def encode(self, rows: Sequence[Row], cells: Sequence[Sequence[Cell]], version: str) -> bytes:
@@ -108,6 +113,8 @@ def _read_values(batch: Any, columns: list[str]) -> Iterator[tuple[object, ...]]
 def _to_python(column: Any) -> list[object]:
     try:
         values: list[object] = column.to_pylist()
+        if any(isinstance(value, bytes) for value in values):  # a text that its writer did not say
+            return [_escape(value) for value in column]
         return values
     except UnicodeDecodeError:  # Parquet does not check its strings: refuse the row, not the file
         return [_escape(value) for value in column]
@@ -116,7 +123,8 @@ def _to_python(column: Any) -> list[object]:
 def _escape(value: Any) -> object:
     """Return a value as Python has it, with lone surrogates for bytes that are not UTF-8."""
     try:
-        return value.as_py()
+        plain = value.as_py()
+        return plain.decode("utf-8", "surrogateescape") if isinstance(plain, bytes) else plain
     except UnicodeDecodeError:
         content: bytes = value.as_buffer().to_pybytes()
         return content.decode("utf-8", "surrogateescape")
@@ -153,7 +161,7 @@ def join_cells(
         output, schema, compression="NONE" if codec == "UNCOMPRESSED" else codec
     ) as writer:
         for table in _group(joined, schema):
-            writer.write_table(table, row_group_size=len(table))
+            writer.write_table(table, row_group_size=max(len(table), 1))
 
 
 def _join(
@@ -178,15 +186,28 @@ def _join(
                 for column, kind, cell in zip(columns, kinds, record[1:], strict=True):
                     column.append(kind(cell))
                 record = next(records, None)
-        rows = batch.take(pyarrow.array(taken, pyarrow.int64()))
+        columns_taken = [_take(batch.column(index), taken) for index in kept]
         values = [*columns, [version] * len(taken)]
         yield pyarrow.record_batch(
             [
-                *(rows.column(index) for index in kept),
+                *columns_taken,
                 *map(pyarrow.array, values, schema.types[len(kept) :]),
             ],
             schema=schema,
         )
+
+
+def _take(column: Any, indices: list[int]) -> Any:
+    """Return the values at `indices`, which ascend."""
+    import pyarrow
+
+    if len(indices) == len(column):
+        return column
+    try:
+        return column.take(pyarrow.array(indices, pyarrow.int64()))
+    except pyarrow.ArrowNotImplementedError:  # string views, which Polars writes
+        values = [column.slice(index, 1) for index in indices]
+        return pyarrow.concat_arrays(values) if values else column.slice(0, 0)
 
 
 def _group(batches: Iterator[Any], schema: Any) -> Iterator[Any]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from operator import itemgetter
 from typing import Any, NamedTuple, Protocol
 
-from handler.errors import InvalidInput
 from handler.inference.tasks import Cell
+from handler.rows.options import Found
 
 # The last column of a scored file, after those of the task.
 MODEL_VERSION = "model_version"
@@ -50,6 +49,7 @@ class Rows(Protocol):
     Attributes:
         names: The file's columns, in order; None where every row names its own, or none does.
         header: What the output begins with, before any compression.
+        found: How the file is read.
         position: The place behind the last row that was read.
     """
 
@@ -57,6 +57,8 @@ class Rows(Protocol):
     def names(self) -> Sequence[str] | None: ...
     @property
     def header(self) -> bytes: ...
+    @property
+    def found(self) -> Found: ...
     @property
     def position(self) -> Position: ...
 
@@ -70,51 +72,6 @@ class Rows(Protocol):
             cells: One sequence for each row, one cell for each added column but the version.
             version: The model's version, the same for every row.
         """
-
-
-class ColumnError(InvalidInput):
-    """A column that was asked for and does not stand in the file once.
-
-    Args:
-        detail: One sentence that holds nothing of the file but counts.
-        column: The column that was asked for.
-        names: The file's columns.
-    """
-
-    def __init__(self, detail: str, column: str, names: Sequence[str]) -> None:
-        super().__init__(detail, field=column)
-        self.column = column
-        self.names = names
-
-
-def find_columns(names: Sequence[str], columns: Sequence[str], place: str = "") -> list[int]:
-    """Return the index of each of `columns` in `names`; `place` says where names must stand.
-
-    Raises:
-        ColumnError: A column does not stand there, or more than once.
-    """
-    of_names = f"of the file's {len(names)} columns"
-    for column in columns:
-        count = names.count(column)
-        if not count:
-            detail = (
-                f"none {of_names} is named {column}{place}. Another name is set by "
-                "MINNOW_TEXT_COLUMN or --text-column"
-            )
-        elif count > 1:
-            detail = f"{count} {of_names} are named {column}: rename all but one"
-        else:
-            continue
-        raise ColumnError(detail, column, names)
-    return [names.index(column) for column in columns]
-
-
-def make_picker(keys: Sequence[Any]) -> Callable[[Any], tuple[object, ...]]:
-    """Return a function from a list or dict to the tuple of what stands at `keys`."""
-    if len(keys) == 1:
-        (key,) = keys
-        return lambda fields: (fields[key],)
-    return itemgetter(*keys)
 
 
 def format_cells(cells: Iterable[Cell]) -> list[str]:

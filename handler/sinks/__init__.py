@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from handler.errors import SettingsError
 from handler.event_settings import Target
 from handler.sinks.sink import Sink
 
@@ -20,6 +21,8 @@ def open_sink(target: Target) -> Sink:
         from handler.sinks.eventbridge import EventBridgeSink
 
         return EventBridgeSink(target)
-    from handler.sinks.dynamodb import DynamoDBSink
+    if target.scheme == "dynamodb":
+        from handler.sinks.dynamodb import DynamoDBSink
 
-    return DynamoDBSink(target)
+        return DynamoDBSink(target)
+    raise SettingsError(f"there is no sink for {target.scheme}://")

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from handler.attributes import to_attribute
-from handler.aws import make_client
+from handler.aws import is_resource, make_client
 from handler.event_settings import Target
 from handler.sinks.sending import send_each
 from handler.sinks.sink import Result
@@ -30,7 +30,8 @@ class DynamoDBSink:
         return send_each(results, self._put)
 
     def feeds(self, source_arn: str) -> bool:
-        return f":table/{self.table}/stream" in source_arn
+        # A stream's ARN goes on with /stream/..., EventBridge Pipes names the table alone.
+        return is_resource(source_arn, "dynamodb", f"table/{self.table}")
 
     def _put(self, result: Result) -> None:
         item = {name: to_attribute(value) for name, value in result.document.items()}

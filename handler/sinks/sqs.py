@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
-from handler.aws import make_client
+from handler.aws import is_resource, make_client
 from handler.event_settings import Target
 from handler.sinks.sending import encode, send_batches
 from handler.sinks.sink import Result
@@ -51,7 +51,7 @@ class SqsSink:
         return send_batches(results, self._send, MAX_ENTRIES)
 
     def feeds(self, source_arn: str) -> bool:
-        return source_arn.startswith("arn:aws:sqs:") and source_arn.endswith(f":{self.queue.name}")
+        return is_resource(source_arn, "sqs", self.queue.name)
 
     def _send(self, results: Sequence[Result]) -> dict[str, str]:
         entries = [self._entry(index, result) for index, result in enumerate(results)]

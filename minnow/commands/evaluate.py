@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from minnow.options import Data, Json, RememberedLabelColumn, RememberedTextColumn
+from minnow.options import (
+    Data,
+    Delimiter,
+    Encoding,
+    JoinSurplus,
+    Json,
+    NormalizeLabels,
+    Quoting,
+    RememberedLabelColumn,
+    RememberedTextColumn,
+)
 
 if TYPE_CHECKING:
     from handler.inference.tasks import Task
@@ -30,28 +40,42 @@ def evaluate(
     data: Data,
     text_column: RememberedTextColumn = None,
     label_column: RememberedLabelColumn = None,
+    delimiter: Delimiter = None,
+    encoding: Encoding = None,
+    quoting: Quoting = None,
+    join_surplus: JoinSurplus = False,
+    normalize_labels: NormalizeLabels = False,
     json_output: Json = False,
 ) -> None:
     """Measure a run or a bundle on labelled texts."""
+    from handler.rows.options import ReadOptions
     from training.readers import Columns, read_dataset
     from training.tasks import make_objective
 
     known = read_columns(model)
-    columns = Columns(text_column or known["text"], label_column or known["label"])
+    columns = Columns(
+        text_column or known["text"],
+        label_column or known["label"],
+        None,
+        ReadOptions(delimiter, encoding, quoting, join_surplus),
+        normalize_labels or known["normalize_labels"],
+    )
     dataset = read_dataset(data, columns)
     task, predict_outputs = load_model(model)
     objective = make_objective(task)
+    objective.encode(dataset.labels)  # refuses labels that the model does not know
     figures = objective.evaluate(dataset.labels, predict_outputs(dataset.texts))
     print(json.dumps(figures) if json_output else objective.format_evaluation(figures))
 
 
-def read_columns(folder: Path) -> dict[str, str]:
-    """Return the names of the columns `text` and `label` that a run or a bundle was trained on."""
+def read_columns(folder: Path) -> dict[str, Any]:
+    """Return how the columns of the rows are called that a run or a bundle was trained on."""
     from handler.inference.bundle import read_bundle
     from training.run_folder import is_run, read_run
 
     found = read_run(folder).metadata if is_run(folder) else read_bundle(folder).manifest.provenance
-    return {"text": "text", "label": "label"} | dict(found.get("columns") or {})
+    usual = {"text": "text", "label": "label", "normalize_labels": False}
+    return usual | dict(found.get("columns") or {})
 
 
 def load_model(folder: Path) -> tuple[Task, Callable[[list[str]], Any]]:
@@ -60,12 +84,16 @@ def load_model(folder: Path) -> tuple[Task, Callable[[list[str]], Any]]:
 
     if is_run(folder):
         run = read_run(folder)
-        from minnow.quiet import import_tensorflow
 
-        import_tensorflow()
-        from training.train import load_predictor
+        def predict_outputs(texts: list[str]) -> Any:
+            from minnow.quiet import import_tensorflow
 
-        return run.task, load_predictor(run)
+            import_tensorflow()
+            from training.train import load_predictor
+
+            return load_predictor(run)(texts)
+
+        return run.task, predict_outputs
     from handler.inference.classifier import load_classifier
 
     classifier = load_classifier(folder, threads=0)

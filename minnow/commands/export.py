@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from minnow.errors import CommandError
 from minnow.options import Json, flag, option, read_share
 
 if TYPE_CHECKING:
+    from handler.inference.bundle import Card
     from handler.inference.classifier import Classifier
     from training.tasks import Objective
 
@@ -164,16 +164,14 @@ def export(
     from minnow.extras import require
 
     require("tensorflow", "keras", "onnxruntime", "tf2onnx", "onnx")
-    objective, evaluate = check_inputs(run, out, force, card, test)
+    objective, about, evaluate = check_inputs(run, out, force, card, test)
     from minnow.quiet import import_tensorflow
 
     import_tensorflow()
     from export.compress.points import Budget
     from export.compress.search import compress_run
-    from export.export import ExportSettings, export_run, read_card
-    from handler.inference.bundle import Card
+    from export.export import ExportSettings, export_run
 
-    about = read_card(card) if card else Card()
     settings = ExportSettings(
         precision, not full_range, name, model_version, embedding_bits, sparsity, about
     )
@@ -194,28 +192,30 @@ def export(
 
 def check_inputs(
     run: Path, out: Path, force: bool, card: Path | None, test: Path | None
-) -> tuple[Objective, Evaluate | None]:
-    """Check what can be checked without TensorFlow; return what measures the bundle on `test`."""
-    from export.bundle_writer import check_free
+) -> tuple[Objective, Card, Evaluate | None]:
+    """Check what can be checked without TensorFlow; return what was read, and what measures the
+    bundle on `test`."""
+    from export.bundle_writer import check_free, read_card
+    from handler.inference.bundle import Card
     from training.readers import Columns, read_dataset
     from training.run_folder import read_run
     from training.tasks import make_objective
 
     check_free(out, force, [path for path in (run, card, test) if path is not None])
     found = read_run(run)
-    if card is not None and not card.is_file():
-        raise CommandError(f"{card}: no such file, wanted the model's card")
+    about = read_card(card) if card is not None else Card()
     objective = make_objective(found.task)
     if test is None:
-        return objective, None
+        return objective, about, None
     columns = found.metadata["columns"]
     dataset = read_dataset(test, Columns(columns["text"], columns["label"]))
+    objective.encode(dataset.labels)  # refuses labels that the model does not know
 
     def evaluate(classifier: Classifier) -> dict[str, Any]:
         outputs = classifier.predict_outputs(dataset.texts)
         return objective.headline(objective.evaluate(dataset.labels, outputs))
 
-    return objective, evaluate
+    return objective, about, evaluate
 
 
 def format_metrics(metrics: dict[str, Any], out: Path, test: Path | None, score_name: str) -> str:

@@ -78,14 +78,11 @@ def load_model(bundle: Path | None) -> Model:
     """Return the model of the bundle, or the one that comes with Minnow, which is said."""
     from handler.inference.classifier import load_classifier
     from handler.inference.models import Model
-    from handler.settings import DEFAULT_BUNDLE, Limits
+    from handler.settings import DEFAULT_BUNDLE, NO_LIMITS
 
     if bundle is None:
         print(f"minnow: by {SHIPPED}; --bundle names another", file=sys.stderr)
-    limits = Limits(
-        max_texts=sys.maxsize, max_characters=sys.maxsize, max_explained_tokens=sys.maxsize
-    )
-    return Model(load_classifier(bundle or DEFAULT_BUNDLE), limits)
+    return Model(load_classifier(bundle or DEFAULT_BUNDLE), NO_LIMITS)
 
 
 def split_bundle(bundle: Path | None, texts: list[str]) -> tuple[Path | None, list[str]]:

@@ -9,7 +9,17 @@ from typing import Annotated
 
 import typer
 
-from minnow.options import BUNDLE, Json, RememberedTextColumn, flag, option
+from minnow.options import (
+    BUNDLE,
+    Delimiter,
+    Encoding,
+    JoinSurplus,
+    Json,
+    Quoting,
+    RememberedTextColumn,
+    flag,
+    option,
+)
 
 PANEL = "Model"
 EXAMPLES = (
@@ -40,6 +50,10 @@ def score(
     out: Out,
     workers: Workers = 1,
     text_column: RememberedTextColumn = None,
+    delimiter: Delimiter = None,
+    encoding: Encoding = None,
+    quoting: Quoting = None,
+    join_surplus: JoinSurplus = False,
     max_characters: MaxCharacters = 20_000,
     quiet: Quiet = False,
     json_output: Json = False,
@@ -52,6 +66,7 @@ def score(
     import dataclasses
 
     from handler.hosts.bulk import score_files
+    from handler.rows.options import ReadOptions
     from handler.settings import Limits
 
     summaries = score_files(
@@ -60,6 +75,7 @@ def score(
         out,
         workers=workers,
         column=text_column,
+        options=ReadOptions(delimiter, encoding, quoting, join_surplus),
         limits=Limits(max_characters=max_characters),
         progress=None if quiet else sys.stderr,
     )

@@ -9,7 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from minnow.options import Data, LabelColumn, TextColumn, flag, option, read_share
+from minnow.options import (
+    Data,
+    Delimiter,
+    Encoding,
+    JoinSurplus,
+    LabelColumn,
+    NormalizeLabels,
+    Quoting,
+    TextColumn,
+    flag,
+    option,
+    read_share,
+)
 
 if TYPE_CHECKING:
     from training.data import Sources
@@ -147,6 +159,11 @@ def train(
     text_column: TextColumn = "text",
     label_column: LabelColumn = "label",
     group_column: GroupColumn = None,
+    delimiter: Delimiter = None,
+    encoding: Encoding = None,
+    quoting: Quoting = None,
+    join_surplus: JoinSurplus = False,
+    normalize_labels: NormalizeLabels = False,
     dev: Dev = None,
     test: Test = None,
     recipe: Recipe = None,
@@ -172,11 +189,14 @@ def train(
 
     Training that was stopped goes on when the same command runs again.
     """
+    from handler.rows.options import ReadOptions
     from training.data import Sources
     from training.progress import quiet as hush
     from training.readers import Columns
 
-    sources = Sources(data, dev, test, Columns(text_column, label_column, group_column))
+    options = ReadOptions(delimiter, encoding, quoting, join_surplus)
+    columns = Columns(text_column, label_column, group_column, options, normalize_labels)
+    sources = Sources(data, dev, test, columns)
     with hush(quiet):
         fit_sources(sources, out, recipe, quick, force, read_given(context), context.obj)
 

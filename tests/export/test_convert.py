@@ -17,8 +17,9 @@ from export.optimize import optimize_model
 from export.quantize import quantize_model
 from export.verify import check_nodes
 from tests.helpers.objectives import single_label
-from tests.helpers.small_models import ROWS, build, open_session, pad, run_keras, run_onnx
+from tests.helpers.small_models import ROWS, build, open_session, run_keras, run_onnx
 from tests.helpers.wide_deep import LENGTHS, SETTINGS, VOCAB_SIZE, random_phrases
+from training.batches import pad
 from training.blocks.phrases import set_phrases
 from training.recipes import wide_deep
 

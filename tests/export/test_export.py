@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from export import export as export_module
+from export.bundle_writer import read_card
 from export.errors import ExportError
-from export.export import ExportSettings, convert_run, export_run, read_card
+from export.export import ExportSettings, convert_run, export_run
 from export.verify import Tolerance
 from handler.inference.classifier import load_classifier
 from handler.inference.tasks import SingleLabel
@@ -199,12 +200,38 @@ def test_model_of_another_width_than_its_task_is_refused(run_copy, tmp_path, out
     with pytest.raises(ExportError) as caught:
         export_run(run_copy, tmp_path / "bundle")
 
-    command = read_run(run_copy).metadata["command"]
     assert str(caught.value) == (
         f"{run_copy / 'model.keras'}: its output has the shape (None, {outputs}), wanted (None, 2) "
-        f"of a single-label task. Train again: {command}"
+        "of a single-label task. Train again: minnow train DATA --out RUN --force"
     )
     assert not (tmp_path / "bundle").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "cure"),
+    [
+        ("acme/reviews:v2", "1", "--name acme-reviews-v2"),
+        ("film reviews", "1", "--name film-reviews"),
+        ("../x", "1", "--name x"),
+        ("\u043e\u0442\u0437\u044b\u0432\u044b", "1", "--name model"),
+        ("reviews", "v2:latest", "--model-version v2-latest"),
+        ("reviews", "", "--model-version model"),
+    ],
+)
+def test_name_that_cannot_stand_in_an_address_is_refused(tiny_run, tmp_path, name, version, cure):
+    settings = ExportSettings(name=name, version=version)
+
+    with pytest.raises(ExportError, match=f"the model's (name|version) is .*{re.escape(cure)}$"):
+        export_run(tiny_run, tmp_path / "bundle", settings)
+
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_name_of_the_runs_folder_is_refused_as_well(tiny_run, tmp_path):
+    run = Path(shutil.copytree(tiny_run, tmp_path / "my run"))
+
+    with pytest.raises(ExportError, match="--name my-run$"):
+        export_run(run, tmp_path / "bundle")
 
 
 def test_card_is_kept_for_people(tiny_run, tmp_path):

@@ -11,7 +11,8 @@ from keras import layers, ops
 from export.convert import convert_model
 from export.errors import ExportError
 from export.masks import RECURRENT, check_masks
-from tests.helpers.small_models import ROWS, build, open_session, pad, run_keras, run_onnx
+from tests.helpers.small_models import ROWS, build, open_session, run_keras, run_onnx
+from training.batches import pad
 
 pytestmark = [
     pytest.mark.slow,

@@ -29,3 +29,23 @@ def test_no_rate_is_no_limit():
 def test_a_port_that_cannot_be_meant_is_named(value):
     with pytest.raises(SettingsError, match="^PORT is .*wanted a port, 1 to 65535"):
         read_port({"PORT": value})
+
+
+@pytest.mark.parametrize(
+    ("value", "base"),
+    [
+        ("", ""),
+        ("/", ""),
+        ("shop", "/shop"),
+        ("/shop/", "/shop"),
+        ("/shop/v1.2", "/shop/v1.2"),
+    ],
+)
+def test_a_base_path_is_read_with_and_without_slashes(value, base):
+    assert read_settings({"MINNOW_BASE_PATH": value}).http.base_path == base
+
+
+@pytest.mark.parametrize("value", ["https://shop.example/", "/a b", "/a//b", "/a?b", "/{proxy+}"])
+def test_a_base_path_that_cannot_be_meant_is_named(value):
+    with pytest.raises(SettingsError, match=re.escape(f"MINNOW_BASE_PATH is {value!r}")):
+        read_settings({"MINNOW_BASE_PATH": value})

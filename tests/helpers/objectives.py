@@ -1,7 +1,7 @@
 """Objectives of two labels and more."""
 
 from handler.inference.tasks import SingleLabel
-from training.tasks import SingleLabelObjective
+from training.objectives.single_label import SingleLabelObjective
 
 
 def single_label(num_labels: int) -> SingleLabelObjective:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -30,12 +30,6 @@ def build(
     )
     head = layers.Dense(num_outputs, activation="softmax", kernel_initializer=large, name="head")
     return keras.Model(token_ids, head(body(token_ids, embedding)))
-
-
-def pad(rows: Sequence[Sequence[int]]) -> np.ndarray:
-    """Return shape (rows, longest), int32; one column at least."""
-    width = max(1, *(len(row) for row in rows), 0)
-    return np.array([[*row, *[0] * (width - len(row))] for row in rows], np.int32)
 
 
 def run_keras(model: keras.Model, batch: np.ndarray) -> np.ndarray:

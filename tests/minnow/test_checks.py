@@ -25,6 +25,11 @@ def folder(tmp_path, tiny_bundle):
         (tmp_path / "run" / name).touch()
     metadata = {"format_version": 1, "command": "minnow train rows.csv --out run"}
     (tmp_path / "run" / "metadata.json").write_text(json.dumps(metadata))
+    shutil.copytree(tmp_path / "run", tmp_path / "stars")
+    metadata |= {"format_version": 2, "columns": {"text": "text", "label": "label", "group": None}}
+    metadata["task"] = {"kind": "single-label", "labels": ["1", "2"]}
+    (tmp_path / "stars" / "metadata.json").write_text(json.dumps(metadata))
+    (tmp_path / "card.json").write_text('{"sumary": "Stars."}')
     return tmp_path
 
 
@@ -40,6 +45,10 @@ CASES = [
     ("export nowhere --out new", "nowhere/metadata.json: no such file"),
     ("export run --out new", "format_version is 1"),
     ("export run --out bundle", "bundle: exists already"),
+    ("evaluate stars rows.csv", "2 labels that the model does not know, the first is 'neg'"),
+    ("export stars --out new --test rows.csv", "2 labels that the model does not know"),
+    ("export stars --out new --card nowhere.json", "nowhere.json: No such file"),
+    ("export stars --out new --card card.json", "card.json: a card has no 'sumary'"),
     ("predict --bundle nowhere good", "nowhere/manifest.json: no such file"),
     ("inspect nowhere", "nowhere/manifest.json: no such file"),
     ("serve nowhere", "nowhere/manifest.json: no such file"),
@@ -65,7 +74,8 @@ def test_mistyped_paths_and_columns_are_one_line_without_tensorflow(folder):
     for line, (_, message) in zip(lines[1::2], CASES, strict=True):
         assert line.startswith("minnow: ")
         assert message in line
-    assert sorted(os.listdir(folder)) == ["bundle", "one_label.csv", "out", "rows.csv", "run"]
+    left = ["bundle", "card.json", "one_label.csv", "out", "rows.csv", "run", "stars"]
+    assert sorted(os.listdir(folder)) == left
 
 
 @pytest.mark.parametrize(

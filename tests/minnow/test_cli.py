@@ -171,6 +171,15 @@ def test_a_closed_pipe_ends_without_a_word():
     assert (process.returncode, error) == (1, b"")
 
 
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_a_process_may_be_started_without_output(closed):
+    command = f"{sys.executable} -m minnow key {closed}"
+
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True)
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_the_process_ends_with_the_code_after_exit_handlers():
     code = """
         import atexit

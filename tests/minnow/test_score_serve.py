@@ -42,12 +42,12 @@ def test_score_names_the_rejected_rows_and_why(tiny_bundle, tmp_path, capsys):
 
 
 def test_score_leaves_nothing_beside_after_a_refusal(tiny_bundle, tmp_path, capsys):
-    (tmp_path / "a.csv").write_text("review\ngood\n")
+    (tmp_path / "a.csv").write_text("number\n1\n")
     out = tmp_path / "out.csv"
 
     assert main(["score", str(tiny_bundle), str(tmp_path / "a.csv"), "--out", str(out)]) == 1
 
-    assert "named text" in capsys.readouterr().err
+    assert "--text-column" in capsys.readouterr().err
     assert os.listdir(tmp_path) == ["a.csv"]
 
 

@@ -20,8 +20,9 @@ ROWS = [
 ]
 COLUMNS = Columns(group="film")
 UNKNOWN_FORMAT = (
-    "{}: unknown format, wanted a name that ends in .csv, .tsv, .jsonl, .ndjson, .parquet (each "
-    "also with .gz or .zst), or a folder with a subfolder for each label"
+    "{}: unknown format, wanted a name that ends in .csv, .tsv, .jsonl, .ndjson, .json, .parquet, "
+    ".xlsx, .txt with fastText's labels (each also with .gz or .zst), or a folder with a subfolder "
+    "for each label"
 )
 
 
@@ -142,7 +143,9 @@ def test_folder_file_that_is_not_utf8_is_named(tmp_path):
     (tmp_path / "pos" / "0.txt").write_bytes(SECRET.encode() + b"\xff")
 
     assert_data_error(
-        tmp_path, f"{tmp_path / 'pos' / '0.txt'}: not UTF-8 at byte {len(SECRET)}. Convert it."
+        tmp_path,
+        f"{tmp_path / 'pos' / '0.txt'}: not UTF-8 at byte {len(SECRET)}. Name its encoding with "
+        "--encoding, or convert it.",
     )
 
 
@@ -153,7 +156,11 @@ def test_folder_without_subfolders(tmp_path):
 def test_folder_of_empty_subfolders(tmp_path):
     (tmp_path / "pos").mkdir()
 
-    assert_data_error(tmp_path, f"{tmp_path}: holds no rows, wanted labelled texts")
+    assert_data_error(
+        tmp_path,
+        f"{tmp_path}: no text in 'pos': a label is a subfolder with files that end in .txt or have "
+        "no ending. Fill it or remove it.",
+    )
 
 
 def test_missing_file(tmp_path):
@@ -184,11 +191,11 @@ def test_missing_column_names_the_columns_found_and_the_flag(tmp_path, kind, col
 
 def test_missing_column_is_said_for_json_lines_that_begin_with_a_blank_line(tmp_path):
     path = tmp_path / "rows.jsonl"
-    path.write_text('\n{"review": "good", "label": "pos"}\n')
+    path.write_text('\n{"title": "good", "label": "pos"}\n')
 
     assert_data_error(
         path,
-        f"{path}: no column 'text'; the columns are 'review', 'label'. Name it with --text-column.",
+        f"{path}: no column 'text'; the columns are 'title', 'label'. Name it with --text-column.",
     )
 
 
@@ -235,7 +242,7 @@ def test_empty_group_is_refused_with_its_row(tmp_path):
     )
 
 
-CONVERT = "Convert the file, for example: iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW"
+CONVERT = "Name its encoding with --encoding, or convert it: iconv -f ENCODING -t UTF-8 OLD > NEW"
 
 
 @pytest.mark.parametrize("kind", ["csv", "tsv", "parquet"])
@@ -243,7 +250,7 @@ CONVERT = "Convert the file, for example: iconv -f WINDOWS-1252 -t UTF-8 OLD > N
 def test_cell_that_is_not_utf8_is_refused_with_its_row_and_column(tmp_path, kind, column):
     rows = [ROWS[0], {"text": SECRET, "label": "pos", "film": "tt1"} | {column: "caf@"}]
     path = write_rows(tmp_path / f"rows.{kind}", rows)
-    path.write_bytes(path.read_bytes().replace(b"caf@", b"caf\xe9"))
+    path.write_bytes(path.read_bytes().replace(b"caf@", b"caf\xff"))
 
     assert_data_error(
         path,
@@ -277,14 +284,28 @@ def test_bytes_that_are_not_utf8_beside_the_columns_asked_for_do_not_matter(tmp_
     assert read_dataset(path).texts == ["good"]
 
 
-@pytest.mark.parametrize(("row", "num_fields"), [("good, or so,pos", 3), ("good", 1)])
-def test_row_of_another_width_is_refused(tmp_path, row, num_fields):
+@pytest.mark.parametrize(
+    ("row", "problem"),
+    [
+        (
+            "good, or so,pos",
+            "it has 3 fields, the header 2: a comma in a text that is not in double quotes is the "
+            "likely cause; with --join-surplus, of the two columns all is text but the last",
+        ),
+        (
+            "good",
+            "it has 1 fields, the header 2: a comma is missing, or a line end in a text stands "
+            "outside double quotes",
+        ),
+    ],
+)
+def test_row_of_another_width_is_refused(tmp_path, row, problem):
     path = tmp_path / "rows.csv"
     path.write_text(f"text,label\n{SECRET},pos\n{row}\nbad,neg\n")
 
     assert_data_error(
         path,
-        f"{path}: row 2: it has {num_fields} fields, the header 2. Mend the row or remove it.",
+        f"{path}: row 2: {problem}. Mend the row or remove it.",
     )
 
 
@@ -310,7 +331,11 @@ def test_plain_lines_have_no_labels(tmp_path):
     path = tmp_path / "rows.txt"
     path.write_text("good\n")
 
-    assert_data_error(path, UNKNOWN_FORMAT.format(path))
+    assert_data_error(
+        path,
+        f"{path}: a file of plain lines holds texts alone, and 2 columns are wanted. Begin each "
+        "line with __label__NAME as fastText does, or write a CSV.",
+    )
 
 
 def test_folder_has_no_groups(tmp_path):
@@ -339,7 +364,7 @@ def test_header_only(tmp_path):
     assert_data_error(path, f"{path}: holds no rows, wanted labelled texts")
 
 
-@pytest.mark.parametrize("name", ["rows.xlsx", "rows", "rows.gz", "rows.csv.bz2"])
+@pytest.mark.parametrize("name", ["rows.pdf", "rows", "rows.gz", "rows.csv.bz2"])
 def test_unknown_suffix_lists_the_known_ones(tmp_path, name):
     path = tmp_path / name
     path.write_text("text,label\n")

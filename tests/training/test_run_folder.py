@@ -57,7 +57,7 @@ def test_run_is_read_as_it_was_written(folder):
     ]
     assert run.metadata == METADATA | {"format_version": 2}
     assert isinstance(run.task, SingleLabel)
-    assert run.labels == ["neg", "pos"]
+    assert run.task.labels == ("neg", "pos")
     assert run.weight_tables == ("words",)
     assert run.tokenizer == b"{}"
     token_ids, outputs = run.reference()
@@ -75,14 +75,32 @@ def test_other_format_is_refused_with_the_command_that_makes_it_anew(folder, ver
 
     assert str(caught.value) == (
         f"{folder / 'metadata.json'}: format_version is {version}, this build reads 2. "
-        "Train again: minnow train rows.csv --out runs/a"
+        "Train again: minnow train rows.csv --out runs/a --force"
     )
+
+
+@pytest.mark.parametrize(
+    ("command", "advised"),
+    [
+        ("minnow train a.csv --recipe seed --out b", "a.csv --recipe stacked --out b --force"),
+        ("minnow train a.csv --out b --recipe=seed", "a.csv --out b --recipe=stacked --force"),
+        ("minnow train a.csv --force --seed 7 --out b", "a.csv --force --seed 7 --out b"),
+        ("minnow train a.csv --recipe seeds --out b", "a.csv --recipe seeds --out b --force"),
+    ],
+)
+def test_command_of_an_old_run_is_one_that_this_build_takes(folder, command, advised):
+    change_metadata(folder, format_version=1, command=command)
+
+    with pytest.raises(RunError) as caught:
+        read_run(folder)
+
+    assert str(caught.value).endswith(f"Train again: minnow train {advised}")
 
 
 def test_run_that_does_not_tell_its_command_is_refused_with_the_usual_one(folder):
     change_metadata(folder, format_version=1, command="")
 
-    with pytest.raises(RunError, match="Train again: minnow train DATA --out RUN$"):
+    with pytest.raises(RunError, match="Train again: minnow train DATA --out RUN --force$"):
         read_run(folder)
 
 

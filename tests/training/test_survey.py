@@ -32,7 +32,9 @@ def test_clean_rows_are_counted_and_nothing_is_warned_of(tmp_path):
     found = survey(make_rows(), tmp_path)
 
     assert found.lines == [
-        f"train: {tmp_path / 'rows.csv'}, 60 rows; Latin 100%",
+        f"train: {tmp_path / 'rows.csv'}, utf-8, commas between fields, column 'text', "
+        "column 'label'",
+        "60 rows: Latin 100%",
         "2 labels: neg 30, pos 30",
     ]
     assert found.warnings == []
@@ -43,7 +45,7 @@ def test_every_kind_of_odd_row_is_named_by_number_and_never_by_text(tmp_path):
     rows += [("  ", "pos"), (rows[0][0], "neg"), (rows[1][0].upper(), "neg")]
     rows += [(rows[2][0] + " end", "neg"), (make_text(60), "pos")]
 
-    lines = survey(rows, tmp_path).lines[2:]
+    lines = survey(rows, tmp_path).lines[3:]
 
     assert lines == [
         "1 empty texts (row 61)",
@@ -58,7 +60,7 @@ def test_every_kind_of_odd_row_is_named_by_number_and_never_by_text(tmp_path):
 def test_texts_that_all_have_the_greatest_length_look_cut(tmp_path):
     rows = [(text[:100], label) for text, label in make_rows()]
 
-    assert survey(rows, tmp_path).lines[2] == (
+    assert survey(rows, tmp_path).lines[3] == (
         "60 texts of exactly 100 characters, the longest: cut by what wrote them? "
         "(rows 1, 2, 3, 4, 5, …)"
     )
@@ -68,6 +70,10 @@ def test_texts_that_all_have_the_greatest_length_look_cut(tmp_path):
     ("labels", "message"),
     [
         (["rare"] * 3 + ["pos"] * 30 + ["neg"] * 30, "1 labels have fewer than 10 rows (rare 3)"),
+        (
+            ["neg"] * 30 + ["Neg"] * 20 + ["pos"] * 30,
+            "labels that differ by form alone (neg 30, Neg",
+        ),
         (["neg"] * 10 + ["pos"] * 190, "95.0% of the rows have the label pos: compare macro F1"),
         ([str(row // 2) for row in range(2200)], "1,100 labels: is this the right --label-col"),
     ],

@@ -11,8 +11,9 @@ import pytest
 from handler.inference.tasks import SingleLabel
 from tests.helpers.objectives import single_label
 from training.errors import DataError, SettingsError
+from training.objectives.single_label import SingleLabelObjective
 from training.readers import Dataset
-from training.tasks import SingleLabelObjective, find_task, make_objective
+from training.tasks import find_task, make_objective
 
 OBJECTIVE = SingleLabelObjective(SingleLabel(["neg", "pos"]))
 LABELS = ["neg", "neg", "pos", "pos"]

@@ -52,7 +52,7 @@ def test_run_folder_is_complete(tiny_run):
         "tokenizer.json",
     ]
     assert not tiny_run.with_name("tiny.partial").exists()
-    assert run.labels == ["neg", "pos"]
+    assert run.task.labels == ("neg", "pos")
     assert run.metadata["task"] == {"kind": "single-label", "labels": ["neg", "pos"]}
     assert run.metadata["settings"] == json.loads(json.dumps(dataclasses.asdict(SETTINGS)))
     assert run.metadata["data"]["train"]["rows"] == NUM_ROWS
@@ -233,7 +233,7 @@ def test_three_labels_with_development_and_test_files(tmp_path):
 
     run = train_run(Sources(path, dev=path, test=path), tmp_path / "run", settings)
 
-    assert run.labels == ["bad", "good", "odd"]
+    assert run.task.labels == ("bad", "good", "odd")
     assert run.metadata["metrics"]["test"] == run.metadata["metrics"]["dev"]
     outputs = load_predictor(run)(["good film", "", "odd"])
     assert outputs.shape == (3, 3)

@@ -15,14 +15,21 @@ from handler.http.operation import Note, Operation, predict
 from handler.http.problems import protocol_error
 from handler.http.schemas import PARAMETERS, Schema, make_array, make_object, refer
 from handler.inference.models import Model
-from handler.inference.requests import name_type, read_options, read_parameters
+from handler.inference.requests import (
+    Source,
+    name_list,
+    name_one,
+    name_type,
+    read_options,
+    read_parameters,
+)
 
 FUNCTIONS = ("softmax", "sigmoid", "none")
 
 
 def classify(model: Model, request: Request) -> Response:
     require_json(request)
-    texts, parameters = _read(parse_json(request.body))
+    texts, source, parameters = _read(parse_json(request.body))
     top_k = read_options({"top_k": parameters.get("top_k")}, "parameters.").top_k
     function = parameters.get("function_to_apply")
     function = "softmax" if function is None else function
@@ -37,12 +44,12 @@ def classify(model: Model, request: Request) -> Response:
             {"label": label, "score": model.task.raw_score(score) if is_raw else score}
             for label, score in model.task.rank(prediction.outputs)[:top_k]
         ]
-        for prediction in predict(model, request, texts)
+        for prediction in predict(model, request, texts, source)
     ]
     return json_response(answer)
 
 
-def _read(document: object) -> tuple[list[str], Mapping[str, Any]]:
+def _read(document: object) -> tuple[list[str], Source, Mapping[str, Any]]:
     if not isinstance(document, dict) or "inputs" not in document:
         raise InvalidInput('wanted an object with the field "inputs"', field="inputs")
     inputs = document["inputs"]
@@ -51,7 +58,10 @@ def _read(document: object) -> tuple[list[str], Mapping[str, Any]]:
             f"inputs is {name_type(inputs)}, wanted a string or an array of strings",
             field="inputs",
         )
-    return [inputs] if isinstance(inputs, str) else inputs, read_parameters(document)
+    parameters = read_parameters(document)
+    if isinstance(inputs, str):
+        return [inputs], name_one("inputs"), parameters
+    return inputs, name_list("inputs"), parameters
 
 
 def make_schemas(model: Model) -> dict[str, Schema]:

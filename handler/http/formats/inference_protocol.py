@@ -76,12 +76,13 @@ def model_metadata(model: Model, request: Request) -> Response:
 
 def infer(model: Model, request: Request) -> Response:
     document, tail = split_body(request)
-    texts = read_texts(document.get("inputs"), tail)
-    request_id = document.get("id", "")
+    texts, source = read_texts(document.get("inputs"), tail)
+    request_id = document.get("id")
+    request_id = "" if request_id is None else request_id
     if not isinstance(request_id, str) or not _is_unicode(request_id):
         raise InvalidInput("id: wanted a string of Unicode text", field="id")
     requested = _read_outputs(document, model.task.tensors, request.allows_binary)
-    predictions = predict(model, request, texts)
+    predictions = predict(model, request, texts, source)
     tensors = [_make_output(model, tensor, predictions) for tensor, _ in requested]
     answer: dict[str, Any] = {
         "model_name": model.name,
@@ -121,7 +122,8 @@ def _read_outputs(
             field = f"outputs[{index}].name"
             raise InvalidInput(f"{field}: wanted one of {', '.join(known)}, once", field=field)
         parameters = read_parameters(output, f"outputs[{index}].parameters")
-        is_binary = allows_binary and bool(parameters.get("binary_data", by_default))
+        wants_binary = parameters.get("binary_data")
+        is_binary = allows_binary and bool(by_default if wants_binary is None else wants_binary)
         wanted.append((left.pop(name), is_binary))
     return wanted
 
@@ -165,7 +167,7 @@ def make_schemas(model: Model) -> dict[str, Schema]:
         "parameters": PARAMETERS,
     }
     request = {
-        "id": STRING,
+        "id": {"type": ["string", "null"]},
         "parameters": PARAMETERS,
         "inputs": inputs,
         "outputs": {**make_array(make_object("name", output)), "type": ["array", "null"]},
@@ -235,13 +237,15 @@ OPERATIONS = (
         Note("Say that the process runs", TAG, writes="Live"),
         is_open=True,
     ),
-    _operation(
+    Operation(
         "GET",
         "/v2/health/ready",
         "oip_ready",
         ready,
-        Note("Say that the golden text gets its known score", TAG, writes="Ready"),
+        Note("Say that each model's golden text gets its known outputs", TAG, writes="Ready"),
+        protocol_error,
         is_open=True,
+        asks_all=True,
     ),
     _operation("GET", MODEL, "oip_model", model_metadata, METADATA_NOTE),
     _operation("GET", VERSION, "oip_version", model_metadata, METADATA_NOTE),

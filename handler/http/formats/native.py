@@ -13,10 +13,18 @@ from handler.http.messages import (
     require_json,
 )
 from handler.http.operation import Note, Operation, predict
-from handler.http.schemas import COUNT, STRING, Schema, make_array, make_object, refer
+from handler.http.schemas import (
+    COUNT,
+    STRING,
+    Schema,
+    make_array,
+    make_nullable,
+    make_object,
+    refer,
+)
 from handler.inference.bundle import Card
 from handler.inference.models import Model
-from handler.inference.requests import read_request
+from handler.inference.requests import name_texts, read_request
 from handler.settings import Limits
 
 TAG = "Minnow"
@@ -26,8 +34,9 @@ CARD_FIELDS = tuple(field.name for field in dataclasses.fields(Card))
 
 def classify(model: Model, request: Request) -> Response:
     require_json(request)
-    texts, options = read_request(parse_json(request.body))
-    predictions = predict(model, request, texts)
+    document = parse_json(request.body)
+    texts, options = read_request(document)
+    predictions = predict(model, request, texts, name_texts(document))
     return json_response(model.answer(texts, predictions, options))
 
 
@@ -67,12 +76,16 @@ def make_schemas(model: Model) -> dict[str, Schema]:
         "threshold": refer("Threshold"),
         "explain": refer("Explain"),
     }
-    request = {"text": refer("Text"), "texts": refer("Texts"), **options}
+    text, texts = make_nullable(refer("Text")), make_nullable(refer("Texts"))
+    null = {"type": "null"}
     answer = {"model": refer("Model"), "predictions": make_array(refer("Prediction"))}
     return {
         "PredictRequest": {
-            **make_object("", request, closed=True),
-            "oneOf": [{"required": ["text"]}, {"required": ["texts"]}],
+            **make_object("", {"text": text, "texts": texts, **options}, closed=True),
+            "oneOf": [
+                make_object("text", {"text": refer("Text"), "texts": null}),
+                make_object("texts", {"texts": refer("Texts"), "text": null}),
+            ],
         },
         "PredictAnswer": make_object("model predictions", answer, closed=True),
         "Model": make_object("name version sha256", dict.fromkeys(model.description, STRING)),
@@ -135,7 +148,11 @@ def _card(model: Model) -> dict[str, Schema]:
         ),
         "Card": make_object(
             " ".join(CARD_FIELDS),
-            {**dict.fromkeys(CARD_FIELDS, STRING), "known_failures": make_array(STRING)},
+            {
+                **dict.fromkeys(CARD_FIELDS, STRING),
+                "known_failures": make_array(STRING),
+                "examples": make_array(STRING),
+            },
             closed=True,
         ),
         "Limits": make_object(

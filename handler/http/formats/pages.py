@@ -12,8 +12,8 @@ import hashlib
 import re
 from pathlib import Path
 
-from handler.http.compression import accepts_gzip
 from handler.http.messages import Request, Response
+from handler.http.negotiation import accepts_gzip
 from handler.http.operation import Note, Operation
 from handler.http.schemas import Schema
 from handler.inference.models import Model

@@ -18,27 +18,37 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from handler.errors import InvalidInput
-from handler.http.formats.vertex import read_instances
+from handler.http.formats.vertex import read_instances, read_row
 from handler.http.messages import (
     JSON,
     Refusal,
     Request,
     Response,
+    decode_text,
     dump_json,
     json_response,
     parse_json,
 )
+from handler.http.negotiation import choose_type
 from handler.http.operation import Note, Operation, predict
 from handler.http.schemas import STRING, Schema, make_object
 from handler.inference.classifier import Prediction
 from handler.inference.models import Model
-from handler.inference.requests import read_request
+from handler.inference.requests import (
+    REQUEST_FIELDS,
+    Source,
+    name_texts,
+    read_options,
+    read_request,
+)
 from handler.inference.tasks import DEFAULT_OPTIONS, Options
 
 JSON_LINES = "application/jsonlines"
 CSV = "text/csv"
 PLAIN = "text/plain"
-csv.field_size_limit(2**31 - 1)  # of the whole process; the core has the limit on a text
+csv.field_size_limit(2**31 - 1)  # of the whole process; a model limits its texts
+# The texts, unchecked; the options; what the sender calls the texts.
+Read = tuple[list[Any], Options, Source]
 OTHER_NAMES = {"application/x-jsonlines": JSON_LINES, "application/jsonl": JSON_LINES, "": JSON}
 
 
@@ -50,61 +60,63 @@ def invoke(model: Model, request: Request) -> Response:
     given = OTHER_NAMES.get(request.content_type, request.content_type)
     if given not in READERS:
         raise Refusal(415, f"content-type: wanted one of {', '.join(READERS)}")
-    wanted = choose_type(request.headers.get("accept", ""), given)
-    texts, options = READERS[given](request.body)
-    predictions = predict(model, request, texts)
+    wanted = choose_answer(request.headers.get("accept", ""), given)
+    texts, options, source = READERS[given](request.body)
+    predictions = predict(model, request, texts, source)
     if wanted in CELL_WRITERS:
-        return Response(200, CELL_WRITERS[wanted](model, predictions), wanted)
+        body = CELL_WRITERS[wanted](model, predictions)
+        return Response(200, body, f"{wanted}; charset=utf-8")
     answer = model.answer(texts, predictions, options)
     return Response(200, WRITERS[wanted](answer), wanted)
 
 
-def choose_type(accept: str, given: str) -> str:
-    """Return the first known type that `accept` names; `given` where it leaves the choice."""
-    named = [part.partition(";")[0].strip().lower() for part in accept.split(",")]
-    for name in named:
-        if name in ("", "*/*"):
-            return given
-        known = OTHER_NAMES.get(name, name)
-        if known in READERS:
-            return known
-    raise Refusal(406, f"accept: wanted one of {', '.join(READERS)}")
+def choose_answer(accept: str, given: str) -> str:
+    """Return the type of the answer: the body's own, `given`, where `accept` leaves the choice."""
+    offered = [given, *(kind for kind in READERS if kind != given)]
+    chosen = choose_type(accept, offered, OTHER_NAMES)
+    if not chosen:
+        raise Refusal(406, f"accept: wanted one of {', '.join(READERS)}")
+    return chosen
 
 
-def _read_json(body: bytes) -> tuple[list[str], Options]:
+def _read_json(body: bytes) -> Read:
     document = parse_json(body)
-    if isinstance(document, dict) and "instances" in document:
-        instances = document.pop("instances")
-        return read_request({"texts": read_instances(instances), **document})
-    return read_request(document)
+    if not isinstance(document, dict) or document.get("instances") is None:
+        if isinstance(document, dict):
+            document.pop("instances", None)
+        return *read_request(document), name_texts(document)
+    texts, source = read_instances(document.pop("instances"))
+    if document.get("text") is not None or document.get("texts") is not None:
+        raise InvalidInput('wanted one of the fields "text", "texts" and "instances"')
+    if not document.keys() <= set(REQUEST_FIELDS):
+        raise InvalidInput(f"unknown field; the fields are: instances, {', '.join(REQUEST_FIELDS)}")
+    return texts, read_options(document), source
 
 
-def _read_json_lines(body: bytes) -> tuple[list[str], Options]:
-    lines = [parse_json(line) for line in body.splitlines() if line.strip()]
-    for index, line in enumerate(lines):
-        if isinstance(line, dict) and list(line) != ["text"]:
-            field = f"texts[{index}]"
-            raise InvalidInput(f'{field}: wanted a string or {{"text": string}}', field=field)
-    return [line["text"] if isinstance(line, dict) else line for line in lines], DEFAULT_OPTIONS
+def _read_json_lines(body: bytes) -> Read:
+    numbered = [(n, line) for n, line in enumerate(body.splitlines(), 1) if line.strip()]
+    found = []
+    for number, line in numbered:
+        place = f"line {number}"
+        found.append(read_row(parse_json(line, place), place))
+    return [text for text, _ in found], DEFAULT_OPTIONS, _name_body(lambda index: found[index][1])
 
 
-def _read_csv(body: bytes) -> tuple[list[str], Options]:
+def _read_csv(body: bytes) -> Read:
     try:
-        rows = list(csv.reader(io.StringIO(_decode(body), newline=""), strict=True))
+        rows = list(csv.reader(io.StringIO(decode_text(body), newline=""), strict=True))
     except csv.Error:  # its text may quote the row
         raise InvalidInput("the body is not CSV (RFC 4180)", status=400) from None
-    return [row[0] for row in rows if row], DEFAULT_OPTIONS
+    texts = [row[0] for row in rows if row]
+    return texts, DEFAULT_OPTIONS, _name_body(lambda index: f"row {index + 1}")
 
 
-def _read_plain(body: bytes) -> tuple[list[str], Options]:
-    return [_decode(body)], DEFAULT_OPTIONS
+def _read_plain(body: bytes) -> Read:
+    return [decode_text(body)], DEFAULT_OPTIONS, _name_body(lambda index: "the body")
 
 
-def _decode(body: bytes) -> str:
-    try:
-        return body.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise InvalidInput(f"the body is not UTF-8 (byte {error.start})", status=400) from None
+def _name_body(place: Callable[[int], str]) -> Source:
+    return Source("the body", place)
 
 
 def _write_csv(model: Model, predictions: Sequence[Prediction]) -> bytes:
@@ -117,7 +129,7 @@ def _write_plain(model: Model, predictions: Sequence[Prediction]) -> bytes:
     return "".join(f"{model.task.cells(one.outputs)[0]}\n" for one in predictions).encode()
 
 
-READERS: dict[str, Callable[[bytes], tuple[list[str], Options]]] = {
+READERS: dict[str, Callable[[bytes], Read]] = {
     JSON: _read_json,
     JSON_LINES: _read_json_lines,
     CSV: _read_csv,

@@ -1,11 +1,13 @@
 """Vertex AI's container contract and TF Serving's REST API, which KServe's V1 protocol repeats.
 
-`{"instances": ["text", {"text": "text"}], "parameters": {...}}` -> `{"predictions": [...]}`.
+`{"instances": ["text", ["text"], {"text": "text"}], "parameters": {...}}` is answered by
+`{"predictions": [...]}`.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from handler.errors import InvalidInput
 from handler.http.messages import Request, Response, json_response, parse_json, require_json
@@ -13,7 +15,13 @@ from handler.http.operation import Note, Operation, predict
 from handler.http.problems import protocol_error
 from handler.http.schemas import PARAMETERS, STRING, Schema, make_array, make_object, refer
 from handler.inference.models import Model
-from handler.inference.requests import name_type, read_options, read_parameters
+from handler.inference.requests import (
+    Source,
+    name_list,
+    name_type,
+    read_options,
+    read_parameters,
+)
 
 
 def classify(model: Model, request: Request) -> Response:
@@ -21,24 +29,40 @@ def classify(model: Model, request: Request) -> Response:
     document = parse_json(request.body)
     if not isinstance(document, dict):
         raise InvalidInput(f"the request is {name_type(document)}, wanted a JSON object")
-    texts = read_instances(document.get("instances"))
+    texts, source = read_instances(document.get("instances"))
     options = read_options(read_parameters(document), "parameters.")
-    predictions = predict(model, request, texts)
+    predictions = predict(model, request, texts, source)
     answer = model.answer(texts, predictions, options)
     return json_response({"predictions": answer["predictions"]})
 
 
-def read_instances(instances: object) -> list[str]:
-    """Return the texts of an `instances` list: strings, or objects of one field, `text`."""
+def read_instances(instances: object) -> tuple[list[Any], Source]:
+    """Return the texts of an `instances` list, unchecked, and what their sender calls them.
+
+    A row is the text, an array of nothing but the text, as a table of one column has it, or an
+    object of nothing but the field `text`.
+    """
     if not isinstance(instances, list):
         raise InvalidInput(
             f"instances is {name_type(instances)}, wanted an array", field="instances"
         )
-    for index, instance in enumerate(instances):
-        if isinstance(instance, dict) and list(instance) != ["text"]:
-            field = f"instances[{index}]"
-            raise InvalidInput(f'{field}: wanted a string or {{"text": string}}', field=field)
-    return [instance["text"] if isinstance(instance, dict) else instance for instance in instances]
+    rows = name_list("instances")
+    found = [read_row(row, rows.place(index)) for index, row in enumerate(instances)]
+    return [text for text, _ in found], Source("instances", lambda index: found[index][1])
+
+
+def read_row(row: object, place: str) -> tuple[object, str]:
+    """Return the text of one row, unchecked, and its place; `place` is the row's."""
+    if isinstance(row, list):
+        if len(row) != 1:
+            raise InvalidInput(f"{place} has {len(row)} values, wanted 1, the text", field=place)
+        return row[0], f"{place}[0]"
+    if isinstance(row, dict):
+        given = [name for name, value in row.items() if name == "text" or value is not None]
+        if given != ["text"]:
+            raise InvalidInput(f'{place}: wanted a string or {{"text": string}}', field=place)
+        return row["text"], f"{place}.text"
+    return row, place
 
 
 def model_status(model: Model, request: Request) -> Response:
@@ -51,7 +75,16 @@ def model_status(model: Model, request: Request) -> Response:
 
 def make_schemas(model: Model) -> dict[str, Schema]:
     """Return the components by name."""
-    instance = {"oneOf": [refer("Text"), make_object("text", {"text": refer("Text")}, closed=True)]}
+    instance = {
+        "oneOf": [
+            refer("Text"),
+            make_array(refer("Text"), minItems=1, maxItems=1),
+            {
+                **make_object("text", {"text": refer("Text")}),
+                "additionalProperties": {"type": "null"},
+            },
+        ]
+    }
     options = {
         "top_k": refer("TopK"),
         "threshold": refer("Threshold"),

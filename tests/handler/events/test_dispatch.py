@@ -19,9 +19,10 @@ from aws_lambda_powertools.utilities.batch import (
 from aws_lambda_powertools.utilities.batch.exceptions import BatchProcessingError
 
 from handler.errors import DeliveryError, HandlerError, InvalidInput
-from handler.events import answer_event
+from handler.events.dispatch import answer_event
 from handler.events.resources import Resources
 from handler.events.work import Texts, read_body
+from handler.inference.requests import name_source
 from handler.settings import read_settings
 from tests.helpers.aws import MakeResources, load_event, receive_all
 from tests.helpers.paths import TESTS
@@ -266,7 +267,7 @@ def test_the_reply_is_that_of_powertools(name: str, processor: Any, resources: R
     def check(record: Any) -> None:
         work = read_body(record.body)
         assert isinstance(work, Texts)
-        resources.model.check_texts(work.texts, work.field)
+        resources.model.check_texts(work.texts, name_source(work.field))
 
     try:
         wanted = process_partial_response(load_event(name), check, processor)

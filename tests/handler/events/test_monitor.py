@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from handler.errors import HandlerError
-from handler.events import answer_event
+from handler.events.dispatch import answer_event
 from handler.events.resources import Resources
 from handler.inference.classifier import Classifier
 from handler.inference.models import Model
 from handler.inference.monitor import EVENT_COUNTS, Monitor
+from handler.inference.requests import Source
 from handler.settings import read_settings
 from tests.helpers.aws import load_event
 
@@ -36,7 +38,7 @@ def observe(tiny_classifier: Classifier, aws: Callable[[str], Any]) -> Observe:
     def answer(event: Any) -> dict[str, Any]:
         try:
             answer_event(event, Context(), resources)
-        except HandlerError:
+        except (HandlerError, RuntimeError):
             pass
         (line,) = lines
         return line
@@ -79,3 +81,17 @@ def test_an_event_that_fails_as_a_whole_says_why(
     assert (line["level"], line["operation"]) == ("error", operation)
     assert line["problem"]
     assert line["texts"] == 0
+
+
+def test_an_unexpected_error_is_named_without_its_text(
+    observe: Observe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: Model, texts: list[str], source: Source) -> None:
+        raise RuntimeError(texts[0])
+
+    monkeypatch.setattr(Model, "predict", fail)
+
+    line = observe({"text": "good film"})
+
+    assert (line["level"], line["operation"]) == ("error", "direct")
+    assert re.fullmatch(r"RuntimeError at fail:\d+", line["problem"])

@@ -16,7 +16,7 @@ import zstandard
 from pyarrow import parquet
 
 from handler.errors import DeliveryError, HandlerError, InvalidInput
-from handler.events import answer_event
+from handler.events.dispatch import answer_event
 from handler.events.resources import Resources
 from handler.inference.exchange import Exchange
 from handler.objects.upload import PART_BYTES
@@ -201,9 +201,10 @@ def test_a_csv_row_of_another_width_is_rejected_and_the_rest_go_on(
         b"text,note,predicted_label,predicted_score,model_version\n"
         b"good,a,pos,0.880797,1\nbad,caf\xe9,neg,0.880797,1\n"
     )
-    assert read_jsonl(get(s3, "scored/texts/a.csv.rejected")) == [
-        {"row": 2, "reason": "it has 1 fields, the header 2"},
-        {"row": 3, "reason": "it has 3 fields, the header 2"},
+    rejected = read_jsonl(get(s3, "scored/texts/a.csv.rejected"))
+    assert [(line["row"], line["reason"].partition(":")[0]) for line in rejected] == [
+        (2, "it has 1 fields, the header 2"),
+        (3, "it has 3 fields, the header 2"),
     ]
 
 
@@ -211,7 +212,7 @@ def test_a_csv_row_of_another_width_is_rejected_and_the_rest_go_on(
     ("name", "content", "message"),
     [
         ("a.pdf", b"%PDF", "name does not end in one of .csv, .tsv"),
-        ("a.csv", b"title,body\n", "none of the file's 2 columns is named text"),
+        ("a.csv", b"title,year\n", "none of the file's 2 columns is named text"),
         ("a.csv", b"", "none of the file's 0 columns is named text"),
         ("a.csv.gz", gzip.compress(make_csv() * 300)[:-9], "broken or cut off after"),
         ("a.csv.gz", b"not gzip", "broken or cut off after 0 plain bytes"),
@@ -309,6 +310,22 @@ def test_the_rows_of_an_object_are_counted_by_the_monitor(
     assert [(one.operation, one.texts, one.labels) for one in seen] == [
         ("s3", 4, {"pos": 3, "neg": 1})
     ]
+
+
+def test_what_breaks_on_an_object_is_named_without_its_text(
+    s3: Any, resources: Resources, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*arguments: Any) -> None:
+        raise RuntimeError("good film")
+
+    monkeypatch.setattr("handler.objects.job.read_blocks", fail)
+    s3.put_object(Bucket="texts", Key="a.txt", Body=b"good film\n")
+
+    with pytest.raises(DeliveryError, match=r"an object failed \(RuntimeError at fail:\d+\)"):
+        answer_event(make_event("a.txt"), None, resources)
+
+    assert "an object failed" in caplog.text
+    assert "good film" not in caplog.text
 
 
 def test_a_second_delivery_of_a_scored_object_writes_nothing(s3: Any, resources: Resources) -> None:

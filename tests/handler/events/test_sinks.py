@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from handler.event_settings import SINKS, parse_target
-from handler.events import answer_event
+from handler.events.dispatch import answer_event
 from handler.sinks import open_sink
 from handler.sinks.idempotent import IdempotentSink
 from handler.sinks.sending import send_batches

@@ -1,4 +1,4 @@
-"""The Lambda lambda_http and FastAPI behind Mangum answer alike, whatever sent the event."""
+"""The table of operations and FastAPI behind Mangum answer alike, whatever sent the event."""
 
 import gzip
 import json
@@ -10,7 +10,6 @@ import httpx
 import pytest
 
 from handler.http.app import create_app
-from handler.http.lambda_events import read_event, strip_stage
 from handler.http.lambda_http import LambdaHttp
 from handler.http.operations import OPERATIONS
 from tests.helpers.http_cases import ANSWERS, REFUSALS, name_case
@@ -23,17 +22,18 @@ CONTEXT = SimpleNamespace(aws_request_id="11111111-2222-3333-4444-555555555555")
 def compare(reply):
     status, headers, body = read_reply(reply)
     headers.pop("content-length", None)  # which Lambda counts itself
+    headers.pop("server-timing", None)
     return status, headers, body
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("case", [*ANSWERS, *REFUSALS], ids=name_case)
-def test_both_lanes_give_the_same_status_headers_and_body(lambda_http, kind, case):
+def test_both_ways_give_the_same_status_headers_and_body(lambda_http, kind, case):
     status, method, path, body, headers = case
     event = make_event(kind, method, path, body, headers)
 
     fast = compare(lambda_http.answer(event, CONTEXT))
-    by_app = compare(lambda_http.answer_by_app(event, read_event(event, CONTEXT), CONTEXT))
+    by_app = compare(lambda_http.answer_by_app(event, lambda_http.read(event, CONTEXT), CONTEXT))
 
     assert fast[0] == status
     assert fast == by_app
@@ -62,21 +62,6 @@ def test_every_operation_is_among_the_cases():
     assert table - asked == {("GET", "/metrics")}  # refused in a function
 
 
-@pytest.mark.parametrize(
-    ("path", "stage", "stripped"),
-    [
-        ("/prod/predict", "prod", "/predict"),
-        ("/prod", "prod", "/"),
-        ("/prod/", "prod", "/"),
-        ("/production/predict", "prod", "/production/predict"),
-        ("/predict", "$default", "/predict"),
-        ("/predict", "", "/predict"),
-    ],
-)
-def test_only_a_whole_stage_is_stripped(path, stage, stripped):
-    assert strip_stage(path, stage) == stripped
-
-
 @pytest.mark.parametrize("path", ["/predict", "/openapi.json"])
 def test_a_stage_in_the_path_is_not_part_of_the_route(lambda_http, path):
     method, body = ("POST", {"text": "good"}) if path == "/predict" else ("GET", b"")
@@ -102,7 +87,7 @@ def test_a_base64_body_and_its_text_are_one_request(lambda_http):
     encoded = make_event("http_v2", "POST", "/predict", gzip.compress(event["body"].encode()))
     encoded["headers"] |= {"content-encoding": "gzip"}
 
-    plain, packed = (read_reply(lambda_http.answer(e, CONTEXT)) for e in (event, encoded))
+    plain, packed = (compare(lambda_http.answer(e, CONTEXT)) for e in (event, encoded))
 
     assert encoded["isBase64Encoded"]
     assert packed == plain
@@ -134,7 +119,7 @@ def add_route(service):
     return app
 
 
-def test_a_route_added_to_the_app_is_answered_in_both_lanes_and_documented(
+def test_a_route_added_to_the_app_is_answered_in_both_ways_and_documented(
     lambda_http, make_service, monkeypatch
 ):
     monkeypatch.setattr("handler.http.app.create_app", add_route)

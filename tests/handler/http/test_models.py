@@ -3,8 +3,11 @@
 import json
 import shutil
 
+import jsonschema
 import pytest
 
+from handler.errors import ArtefactError
+from handler.http.app import create_app
 from handler.http.service import Service
 from handler.inference.models import load_models
 from handler.inference.monitor import Monitor
@@ -16,15 +19,18 @@ TENSOR = {"name": "text", "datatype": "BYTES", "shape": [1], "data": ["good film
 
 
 @pytest.fixture
-def call(tiny_bundle, tmp_path):
+def service(tiny_bundle, tmp_path):
     for name, labels in (("films", ["pos", "neg"]), ("books", ["buy", "leave"])):
         shutil.copytree(tiny_bundle, tmp_path / name)
         path = tmp_path / name / "manifest.json"
         task = {"kind": "single-label", "labels": labels}
         path.write_text(json.dumps(json.loads(path.read_text()) | {"name": name, "task": task}))
-    return caller(
-        Service(load_models(tmp_path, monitor=Monitor(prometheus=Prometheus())), Settings())
-    )
+    return Service(load_models(tmp_path, monitor=Monitor(prometheus=Prometheus())), Settings())
+
+
+@pytest.fixture
+def call(service):
+    return caller(service)
 
 
 @pytest.mark.parametrize(("name", "label"), [("books", "buy"), ("films", "pos")])
@@ -56,3 +62,37 @@ def test_metrics_tell_the_models_apart(call):
     assert sum(line.startswith("minnow_model_info{") for line in lines) == 2
     assert 'minnow_predictions_total{model="books",label="buy"} 1' in lines
     assert 'minnow_predictions_total{model="films",label="pos"} 1' in lines
+
+
+def test_the_document_fits_the_answers_of_every_model(service, call):
+    document = create_app(service).openapi()
+    schemas = document["components"]["schemas"]
+
+    for name in ("books", "films"):
+        vertex = call("POST", f"/v1/models/{name}:predict", {"instances": ["good film"]})
+        answers = {
+            "VertexAnswer": vertex.json,
+            "ModelMetadata": call("GET", f"/v2/models/{name}").json,
+        }
+        for schema, answer in answers.items():
+            jsonschema.validate(answer, {**schemas[schema], "components": {"schemas": schemas}})
+
+    assert "anyOf" not in schemas["VertexAnswer"]
+
+
+def test_a_server_is_ready_when_every_model_is(call, monkeypatch):
+    golden = "handler.inference.classifier.Classifier.check_golden"
+    asked = []
+    monkeypatch.setattr(golden, lambda self: asked.append(self.manifest.name))
+
+    assert call("GET", "/v2/health/ready").status == 200
+    assert {"books", "films"} <= set(asked)
+
+    def fail(self):
+        if self.manifest.name == "films":
+            raise ArtefactError("it computes something else")
+
+    monkeypatch.setattr(golden, fail)
+
+    assert call("GET", "/v2/health/ready").status == 503
+    assert call("GET", "/v2/models/books/ready").status == 200

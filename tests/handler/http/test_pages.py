@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import re
 
 import pytest
 from selenium import webdriver
@@ -76,10 +77,99 @@ def test_a_typed_text_gets_its_label_bar_words_and_latency(page):
         for m in find(page, "#words mark")
     ]
     assert marks[1] == ("good", "against", False)
-    assert marks[2] == ("film", "", False)
+    assert marks[2] == ("film", "faint", False)
     assert marks[5] == ("bad", "", True)
     assert find(page, "#words")[0].text == "a good film, not bad bad bad"
-    assert "ms" in find(page, "#notes")[0].text
+    assert re.fullmatch(r"\d+(\.\d)? ms in the server · \d+ ms there and back", notes(page))
+
+
+def notes(page):
+    return find(page, "#notes")[0].text
+
+
+def test_an_example_is_classified_at_a_click(page):
+    wait(page, lambda: find(page, ".example"))
+    example = find(page, ".example")[0]
+    example.click()
+    wait(page, lambda: page.find_element(By.ID, "winner").is_displayed())
+
+    assert page.find_element(By.ID, "text").get_attribute("value") == example.text
+    assert example.text in find(page, "#snippet")[0].text
+
+
+def test_examples_are_the_models_own_where_its_card_has_some(chromium, make_service, monkeypatch):
+    service = make_service()
+    card = Card(examples=("a good film", "<b>bad</b>", "a" * 101))
+    manifest = dataclasses.replace(service.models.default.manifest, card=card)
+    monkeypatch.setattr(service.models.default, "manifest", manifest)
+    with Server(service) as server:
+        page = open_page(chromium, server.url + "/")
+        wait(page, lambda: find(page, ".example"))
+
+        shown = [button.text for button in find(page, ".example")]
+    assert shown == ["a good film", "<b>bad</b>"]  # the third is over the limit
+
+
+def show(page, scores, **fields):
+    """Show an answer of these scores as if the server had given it."""
+    wait(page, lambda: find(page, "#card dd"))
+    label = max(scores, key=scores.get)
+    prediction = {"label": label, "score": scores[label], "scores": scores, "known_tokens": 3}
+    script = "show('a text', arguments[0], {ms: 12.3, serverMs: null})"
+    page.execute_script(script, prediction | fields)
+
+
+def test_many_labels_are_folded_behind_a_button(page):
+    show(page, {f"label {index}": 0.6 / (index + 1) ** 2 for index in range(20)})
+    rows = find(page, ".score > :first-child")
+    shown = [row.text for row in rows if row.is_displayed()]
+    more = find(page, "#more")[0]
+    text = more.text
+    more.click()
+
+    assert shown == [f"label {index}" for index in range(5)]
+    assert text == "Show all 20 labels"
+    assert all(row.is_displayed() for row in rows)
+    assert not more.is_displayed()
+    assert notes(page) == "12 ms there and back"
+
+
+def test_few_labels_are_all_shown_and_their_bars_begin_at_one_place(page):
+    show(
+        page, {"a label of many letters": 0.5, "b": 0.3, "c": 0.1, "d": 0.05, "e": 0.03, "f": 0.02}
+    )
+    bars = find(page, "#scores progress")
+
+    assert len(bars) == 6
+    assert all(bar.is_displayed() for bar in bars)
+    assert len({bar.rect["x"] for bar in bars}) == 1
+    weights = [row.value_of_css_property("font-weight") for row in find(page, ".score")]
+    assert weights == ["700"] + ["400"] * 5
+    assert not find(page, "#more")[0].is_displayed()
+
+
+@pytest.mark.parametrize(
+    ("scores", "winner"),
+    [
+        ({"pos": 0.59, "neg": 0.41}, "Not sure: pos, 59.0 %"),
+        ({"pos": 0.61, "neg": 0.39}, "pos, 61.0 %"),
+        ({"a": 0.49, "b": 0.26, "c": 0.25}, "Not sure: a, 49.0 %"),
+        ({"a": 0.51, "b": 0.25, "c": 0.24}, "a, 51.0 %"),
+    ],
+)
+def test_a_likely_label_is_not_a_sure_one(page, scores, winner):
+    show(page, scores)
+
+    assert find(page, "#winner")[0].text == winner
+
+
+@pytest.mark.parametrize(("width", "is_shown"), [(1200, True), (390, False)])
+def test_keys_that_a_phone_lacks_are_not_named_there(page, width, is_shown):
+    size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 600}
+    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+
+    assert find(page, "#hint")[0].is_displayed() == is_shown
+    page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 def read_card(page):
@@ -109,7 +199,7 @@ def test_the_model_card_is_edited_for_people(chromium, make_service, monkeypatch
         service.models.default.manifest,
         metrics={"bundle": figures, "keras": {"test": {**figures, "accuracy": 0.8385}}},
         provenance={
-            "recipe": "seed",
+            "recipe": "stacked",
             "settings": {"epochs": 3, "vocab_size": 20_000},
             "data": {"train": {"path": "train.csv.gz", "rows": 25_000}},
             "versions": {"minnow-maas": "0.1.0", "keras": "3.15.1"},
@@ -133,7 +223,7 @@ def test_the_model_card_is_edited_for_people(chromium, make_service, monkeypatch
     )
     assert card["Learned from"] == "train: 25,000 texts of train.csv.gz"
     assert card["Trained by"] == (
-        "recipe “seed”, 3 epochs at most, 20,000 words at most, Minnow 0.1.0, Keras 3.15.1"
+        "recipe “stacked”, 3 epochs at most, 20,000 words at most, Minnow 0.1.0, Keras 3.15.1"
     )
     assert card["Meant for"] == "English reviews"
     assert card["Known failures"].splitlines() == ["irony", "<b>another</b> language"]
@@ -147,7 +237,7 @@ def test_a_refusal_is_shown_in_the_servers_words(page):
     field.send_keys("a" * 101, Keys.CONTROL, Keys.ENTER)
     wait(page, lambda: find(page, "#problem")[0].text)
 
-    assert find(page, "#problem")[0].text == "texts[0] has 101 characters, the limit is 100"
+    assert find(page, "#problem")[0].text == "text has 101 characters, the limit is 100"
     assert not find(page, "#result")[0].is_displayed()
 
 
@@ -161,7 +251,8 @@ def test_html_in_a_text_stays_text(page):
 def test_an_unknown_text_is_said_to_be_unknown(page):
     classify(page, "🙂 電影")
 
-    assert "no word of it is known" in find(page, "#notes")[0].text
+    assert "no word of it is known" in notes(page)
+    assert find(page, "#winner")[0].text.startswith("Not sure: ")
 
 
 def test_snippets_hold_the_text_and_go_by_arrow_keys(page):
@@ -177,11 +268,12 @@ def test_snippets_hold_the_text_and_go_by_arrow_keys(page):
 
 def test_every_control_is_reached_by_the_tab_key(page):
     reached = []
-    for _ in range(5):
+    wait(page, lambda: find(page, ".example"))
+    for _ in range(8):
         reached.append(page.switch_to.active_element.get_attribute("id"))
         page.switch_to.active_element.send_keys(Keys.TAB)
 
-    assert reached == ["text", "go", "tab-curl", "snippet", "copy"]
+    assert reached == ["text", "go", "", "", "", "tab-curl", "snippet", "copy"]  # "": examples
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -245,6 +337,23 @@ def test_docs_show_every_operation_and_try_one_out(chromium, server):
 
     assert '"label": "pos"' in find(page, ".live-responses-table")[0].text
     assert len(find(page, ".opblock")) == 21
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_docs_follow_the_screen_fold_the_schemas_and_lead_back(chromium, server, scheme):
+    media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    chromium.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+    page = open_page(chromium, server.url + "/docs")
+    wait(page, lambda: find(page, ".models"))
+    back = page.execute_script("return getComputedStyle(document.body).backgroundColor")
+
+    assert back == ("rgb(28, 32, 34)" if scheme == "dark" else "rgb(255, 255, 255)")
+    assert find(page, ".models.is-open") == []
+    assert find(page, ".model-box") == []
+    find(page, "#back")[0].click()
+    wait(page, lambda: find(page, "#text"))
+    assert page.current_url == server.url + "/"
+    page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
 
 
 def test_a_key_is_asked_for_where_keys_are_set(chromium, make_service):

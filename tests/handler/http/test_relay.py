@@ -125,9 +125,9 @@ def test_the_environment_sets_everything_of_the_service():
 def test_every_variable_stands_in_the_documentation_with_its_default():
     code = "".join(path.read_text() for path in (ROOT / "handler").rglob("*.py"))
     text = (ROOT / "docs" / "http.md").read_text()
-    names = set(re.findall(r'"(MINNOW_(?:MAX|API|CORS|RATE|DEVICE)[A-Z_]*)"', code))
+    names = set(re.findall(r'"(MINNOW_(?:MAX|API|CORS|RATE|DEVICE|BASE)[A-Z_]*)"', code))
 
-    assert len(names) == 9
+    assert len(names) == 10
     assert {name for name in names if f"`{name}" not in text} == set()
     for name, value in (("TEXTS", Limits.max_texts), ("CHARACTERS", Limits.max_characters)):
         assert f"| `MINNOW_MAX_{name}` | {value} |" in text

@@ -286,6 +286,7 @@ def test_a_log_line_counts_texts_tokens_and_labels(service):
         "level": "info",
         "message": "request",
         "operation": "predict",
+        "model": "tiny",
         "method": "POST",
         "status": 200,
         "texts": 3,

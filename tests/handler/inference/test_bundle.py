@@ -52,7 +52,44 @@ def test_a_card_is_read_and_may_be_absent_or_partial(bundle):
 def test_a_card_of_a_wrong_type_is_named(bundle, card):
     change_manifest(bundle, card=card)
 
-    assert_refused(bundle, "manifest.json", "card wants ")
+    assert_refused(bundle, "manifest.json", "(card wants |the card's )")
+
+
+def test_a_card_may_hold_texts_to_try(bundle):
+    change_manifest(bundle, card={"examples": ["Good film!", "Bad."]})
+
+    assert read_bundle(bundle).manifest.card.examples == ("Good film!", "Bad.")
+
+
+NAMES = [
+    "acme/reviews",
+    "reviews:v2",
+    "a b",
+    "",
+    ".",
+    "..",
+    "-x",
+    "caf\u00e9",
+    "a\n",
+    "a" * 129,
+    7,
+    None,
+]
+
+
+@pytest.mark.parametrize("field", ["name", "version"])
+@pytest.mark.parametrize("value", NAMES, ids=ascii)
+def test_a_name_that_cannot_stand_in_an_address_is_not_loaded(bundle, field, value):
+    change_manifest(bundle, **{field: value})
+
+    assert_refused(bundle, "manifest.json", f"the model's {field} is ")
+
+
+@pytest.mark.parametrize("value", ["a", "Reviews-2.1_final", "1.0", "a" * 128])
+def test_a_name_of_letters_digits_and_signs_is_loaded(bundle, value):
+    change_manifest(bundle, name=value, version=value)
+
+    assert read_bundle(bundle).manifest.name == value
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "tokenizer.json.gz"])

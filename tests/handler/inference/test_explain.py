@@ -1,10 +1,13 @@
 import math
+import unicodedata
 
 import pytest
 
 from handler.errors import InvalidInput
-from handler.inference.explain import explain_predictions
+from handler.inference.classifier import load_classifier
+from handler.inference.explain import explain_predictions, part_text
 from handler.settings import Limits
+from tests.helpers.paths import ROOT
 
 WINNING = 1 / (1 + math.exp(-2))
 LOST = pytest.approx(WINNING - 0.5, abs=1e-6)  # without its one word, the tiny model says 0.5
@@ -55,3 +58,69 @@ def test_more_tokens_than_the_limit_are_refused(tiny_classifier):
         explain(tiny_classifier, ["good film", "bad"], Limits(max_explained_tokens=2))
 
     assert (caught.value.status, caught.value.limit, caught.value.received) == (413, 2, 3)
+
+
+ACCENTED = [
+    "a cafe\u0301 film",  # decomposed
+    "cafe\u0301\u0327s",  # two marks
+    "q\u0323\u0307 good",  # no composed form
+    "\u1112\u1161\u11ab\u1100\u116e\u11a8 good",  # Korean in parts
+    "\U0001f468\u200d\U0001f469\u200d\U0001f467 good",  # a family, joined
+    "\U0001f44d\U0001f3fd good",  # a skin tone
+    "\u2764\ufe0f good",  # a variation selector
+    "\u0928\u092e\u0938\u094d\u0924\u0947 good",  # vowel signs
+    "(\u0301 good",  # a mark on a sign
+    "\u0301good",  # a mark on nothing
+    "wait\u2026 what",  # three tokens of one character
+    "\u00bd \u338f \ufdfa good",
+    "a\r\nb\r\n good\r\n",
+    "goo\u200bd \u200bgood\u200b film\ufeff",
+    "so\u00adft \u200egood\u200f",
+    "line<br />good",
+]
+
+
+@pytest.mark.parametrize("text", ACCENTED, ids=ascii)
+@pytest.mark.parametrize("bundle", ["tests/tiny_bundle", "handler/model"])
+def test_spans_hold_whole_characters_and_never_overlap(bundle, text):
+    classifier = load_classifier(ROOT / bundle)
+    (tokens,) = explain(classifier, [text])
+
+    assert tokens
+    end = 0
+    for token in tokens:
+        assert token["start"] >= end
+        end = token["end"]
+        assert end > token["start"]
+        assert text[token["start"] : end] == token["token"]
+        assert not (end < len(text) and unicodedata.combining(text[end]))
+        assert text[end : end + 1] not in ("\u200d", "\ufe0f")
+        assert not token["token"].isspace()
+
+
+def test_a_decomposed_accent_belongs_to_its_word():
+    (tokens,) = explain(load_classifier(ROOT / "handler/model"), ["a cafe\u0301 film"])
+
+    assert [token["token"] for token in tokens] == ["a", "cafe\u0301", "film"]
+
+
+def test_tokens_of_one_character_are_explained_together():
+    (tokens,) = explain(load_classifier(ROOT / "handler/model"), ["a bad film\u2026"])
+
+    assert [token["token"] for token in tokens] == ["a", "bad", "film", "\u2026"]
+
+
+@pytest.mark.parametrize(
+    ("offsets", "spans"),
+    [
+        ([(0, 4), (8, 12)], [(0, 5), (8, 12)]),
+        ([(0, 4), (4, 5), (8, 12)], [(0, 5), (8, 12)]),
+        ([(0, 5), (8, 9), (8, 9)], [(0, 5), (8, 9)]),
+        ([], []),
+    ],
+)
+def test_parts_go_on_to_the_end_of_a_character(offsets, spans):
+    parts = part_text("cafe\u0301 a film", offsets)
+
+    assert [(part.start, part.end) for part in parts] == spans
+    assert [place for part in parts for place in part.positions] == list(range(len(offsets)))

@@ -67,6 +67,12 @@ def test_two_bundles_of_one_name_and_version_are_refused(folder, tiny_bundle):
         load_models(folder)
 
 
+def test_what_a_killed_export_left_is_no_model(folder, tiny_bundle):
+    copy_bundle(tiny_bundle, folder / ".c.partial", name="books", version="1")
+
+    assert describe(load_models(folder)) == [("films", "1"), ("films", "2"), ("books", "1")]
+
+
 def test_an_empty_folder_is_refused_with_what_is_missing(tmp_path):
     with pytest.raises(ArtefactError, match="manifest.json: no such file"):
         load_models(tmp_path)

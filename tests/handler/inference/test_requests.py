@@ -5,7 +5,7 @@ import pytest
 
 from handler.errors import InvalidInput
 from handler.inference.models import Model
-from handler.inference.requests import name_type, read_request
+from handler.inference.requests import name_texts, name_type, read_request
 from handler.inference.tasks import Options
 from handler.settings import Limits
 
@@ -16,7 +16,7 @@ WINNING = 1 / (1 + math.exp(-2))
 def answer_request(classifier, request):
     model = Model(classifier, LIMITS)
     texts, options = read_request(request)
-    return model.answer(texts, model.predict(texts), options)
+    return model.answer(texts, model.predict(texts, name_texts(request)), options)
 
 
 def test_answer_has_the_model_and_a_prediction_for_each_text(tiny_classifier):
@@ -74,14 +74,14 @@ def test_top_k_and_threshold_choose_the_scores_and_never_the_label(
         ([], "the request is an array"),
         ({}, 'wanted one of the fields "text" and "texts"'),
         ({"text": "a", "texts": ["a"]}, 'wanted one of the fields "text" and "texts"'),
-        ({"text": None}, "texts[0] is null, wanted a string"),
+        ({"text": None}, "text is null, wanted a string"),
         ({"texts": "a"}, "texts is a string, wanted an array"),
         ({"texts": []}, "texts is empty"),
         ({"texts": ["a", 1]}, "texts[1] is a number, wanted a string"),
         ({"texts": ["a", True]}, "texts[1] is a boolean, wanted a string"),
         ({"texts": ["a"] * 3}, "texts has 3 texts, the limit is 2"),
-        ({"text": "a" * 11}, "texts[0] has 11 characters, the limit is 10"),
-        ({"text": "ab\ud800"}, "texts[0] holds a lone surrogate at character 2"),
+        ({"text": "a" * 11}, "text has 11 characters, the limit is 10"),
+        ({"text": "ab\ud800"}, "text holds a lone surrogate at character 2"),
         ({"text": "a", "top_k": 0}, "top_k: wanted a whole number of 1 or more"),
         ({"text": "a", "top_k": True}, "top_k: wanted a whole number"),
         ({"text": "a", "top_k": 1.0}, "top_k: wanted a whole number"),

@@ -31,9 +31,9 @@ def encode(content: bytes, name: str) -> tuple[bytes, bytes]:
 def test_csv_has_the_tasks_columns_and_the_version() -> None:
     header, body = encode(b'id,text\r\n1,good\r\n2,"b,d"\r\n', "a.csv")
 
-    assert header == b"id,text,stars,tone,anger,model_version\n"
+    assert header == b"id,text,stars,tone,anger,model_version\r\n"
     assert body == (
-        b'1,good,4.250000,calm,0.100000,v2\n2,"b,d",1.000000,"a ""b"",\nc",0.333333,v2\n'
+        b'1,good,4.250000,calm,0.100000,v2\r\n2,"b,d",1.000000,"a ""b"",\nc",0.333333,v2\r\n'
     )
 
 

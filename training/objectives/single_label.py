@@ -1,0 +1,171 @@
+"""A single label: targets, head, loss and figures."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handler.inference.tasks import SingleLabel
+from training.confusions import format_classification, write_confusions
+from training.errors import DataError, SettingsError
+from training.metrics import (
+    calibration_error,
+    confidence_interval,
+    count_confusions,
+    headline,
+    measure_classes,
+)
+from training.readers import Dataset, describe_empty_cell
+from training.tasks import EPSILON, Floats, Objective
+
+if TYPE_CHECKING:
+    import keras
+
+
+class SingleLabelObjective:
+    """One label a text: a target is 1 in the label's column; the loss is the cross-entropy.
+
+    Two labels need one logit, the log odds of the second; that of the first is then 0. So a half of
+    a model, and the table of phrases with it, need not hold the same weights twice.
+    """
+
+    score_name = "accuracy"
+    loss_name = "log loss"
+
+    def __init__(self, task: SingleLabel) -> None:
+        self.task = task
+        self.num_logits = 1 if task.num_outputs == 2 else task.num_outputs
+
+    @staticmethod
+    def find_task(labels: Sequence[str], given: Mapping[str, Any]) -> SingleLabel:
+        """Return the choice between all labels, sorted: ["pos", "neg", "pos"] -> neg or pos."""
+        if given:
+            raise SettingsError(f"the task {SingleLabel.kind} takes no {', '.join(given)}.")
+        return SingleLabel(sorted(set(labels)))
+
+    @property
+    def loss(self) -> Callable[[Any, Any], Any]:
+        import keras
+
+        return cast(Callable[[Any, Any], Any], keras.losses.categorical_crossentropy)
+
+    def check(self, train: Dataset, *others: Dataset) -> None:
+        """Raise DataError unless every row has a label, `train` has two labels or more, with two
+        rows or more each, and the `others` have no label that it lacks."""
+        for part in (train, *others):
+            if "" in part.labels:
+                row = part.labels.index("") + 1
+                raise DataError(describe_empty_cell(part.path, row, part.label_column))
+        counts = Counter(train.labels)
+        if len(counts) < 2:
+            raise DataError(
+                f"{train.path}: every row has the label {train.labels[0]!r}, wanted two labels or "
+                "more. Is this the right --label-column?"
+            )
+        rare = sorted(label for label, count in counts.items() if count < 2)
+        if rare:
+            names = ", ".join(repr(label) for label in rare[:5]) + (" …" if len(rare) > 5 else "")
+            raise DataError(
+                f"{train.path}: {len(rare)} of {len(counts)} labels have one row only ({names}), "
+                "wanted two or more: one to learn from, one to check. Add rows, or merge the "
+                "labels; with this many labels, is this the right --label-column?"
+            )
+        for other in others:
+            unknown = sorted(set(other.labels) - set(counts))
+            if unknown:
+                raise DataError(
+                    f"{other.path}: {len(unknown)} labels do not stand in {train.path}, the first "
+                    f"is {unknown[0]!r}. Use the same labels in both."
+                )
+
+    def strata(self, labels: Sequence[str]) -> Sequence[Hashable]:
+        return labels
+
+    def encode(self, labels: Sequence[str]) -> NDArray[np.float32]:
+        columns = {label: column for column, label in enumerate(self.task.labels)}
+        unknown = sorted(set(labels) - set(columns))
+        if "" in unknown:
+            row = labels.index("") + 1
+            raise DataError(f"row {row} has no label. Remove the row or fill the cell.")
+        if unknown:
+            raise DataError(
+                f"the data has {len(unknown)} labels that the model does not know, the first is "
+                f"{unknown[0]!r}; it knows {', '.join(map(repr, columns))}"
+            )
+        label_ids = [columns[label] for label in labels]
+        return np.eye(len(columns), dtype=np.float32)[label_ids]
+
+    def add_head(self, logits: keras.KerasTensor) -> keras.KerasTensor:
+        """Return the softmax of the logits; of two labels the first gets the logit 0."""
+        from keras import layers, ops
+
+        if self.num_logits < self.task.num_outputs:
+            logits = ops.pad(logits, ((0, 0), (1, 0)))
+        return layers.Activation("softmax", name="outputs")(logits)
+
+    def logit_targets(self, targets: Floats) -> NDArray[np.bool_]:
+        return targets[:, -self.num_logits :] > 0.5
+
+    def logits_loss(self, logits: Floats, targets: Floats) -> float:
+        if self.num_logits < self.task.num_outputs:
+            logits = np.pad(logits, ((0, 0), (1, 0)))
+        logits = logits - logits.max(axis=1, keepdims=True)
+        log_losses = np.log(np.exp(logits).sum(axis=1)) - (targets * logits).sum(axis=1)
+        return float(log_losses.sum())
+
+    def log_loss(self, outputs: Floats, targets: Floats) -> float:
+        logs = np.log(np.maximum(outputs, EPSILON))
+        return float(-(targets * logs).sum(axis=1).mean(dtype=np.float64))
+
+    def row_scores(self, outputs: Floats, targets: Floats) -> NDArray[np.float64]:
+        """Return 1 where the most probable label is the true one, else 0."""
+        is_right: NDArray[np.bool_] = outputs.argmax(axis=1) == targets.argmax(axis=1)
+        return is_right.astype(np.float64)
+
+    def evaluate(self, labels: Sequence[str], outputs: Floats) -> dict[str, Any]:
+        targets = self.encode(labels)
+        label_ids, predicted = targets.argmax(axis=1), outputs.argmax(axis=1)
+        confusions = count_confusions(label_ids, predicted, self.task.num_outputs)
+        classes = measure_classes(confusions, self.task.labels)
+        # Rows sum to 1 within float32's rounding only, which would move some across a bin's edge.
+        rows = np.asarray(outputs, np.float64)
+        rows = rows / rows.sum(axis=1, keepdims=True)
+        # Over the labels that stand in the data: one that does not has no F1.
+        f1 = [figures["f1"] for figures in classes.values() if figures["rows"]]
+        return {
+            "rows": len(labels),
+            "accuracy": (accuracy := float(self.row_scores(outputs, targets).mean())),
+            "accuracy_interval": confidence_interval(accuracy, len(labels)),
+            "majority_accuracy": max(Counter(labels).values()) / len(labels),
+            "macro_f1": float(np.mean(f1)),
+            "log_loss": self.log_loss(outputs, targets),
+            "calibration_error": calibration_error(label_ids, rows),
+            "classes": classes,
+            "labels": list(self.task.labels),
+            "confusion_matrix": confusions.tolist(),
+        }
+
+    def format_evaluation(self, figures: Mapping[str, Any]) -> str:
+        return format_classification(figures)
+
+    def headline(self, figures: Mapping[str, Any]) -> dict[str, Any]:
+        return headline(figures)
+
+    def write_plots(self, figures: Mapping[str, Any], folder: Path) -> dict[str, str]:
+        """Draw the confusion matrix, of many labels the most confused; the whole goes to a CSV."""
+        from training.plots import DRAWN_LABELS, plot_confusion
+
+        plot_confusion(figures, folder / "confusion_matrix.png")
+        plots = {"Confusion matrix": "confusion_matrix.png"}
+        if len(figures["labels"]) > DRAWN_LABELS:
+            write_confusions(figures, folder / "confusion_matrix.csv")
+            plots["The whole confusion matrix"] = "confusion_matrix.csv"
+        return plots
+
+
+OBJECTIVE: type[Objective] = SingleLabelObjective
