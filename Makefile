@@ -56,7 +56,7 @@ export ASK
 .PHONY: demo
 demo: env ## from labelled texts to an answered request; DATA=file.csv TEXT=column LABEL=column: of your own
 ifeq ($(DATA),)
-	$(BIN)/minnow data synthetic --out demo
+	$(BIN)/minnow data synthetic --out demo --force
 	$(BIN)/minnow train demo/synthetic_reviews.csv --out demo/run --force --quick
 else
 	$(BIN)/minnow train "$(DATA)" --out demo/run --force $(if $(TEXT),--text-column "$(TEXT)") $(if $(LABEL),--label-column "$(LABEL)")

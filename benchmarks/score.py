@@ -72,7 +72,9 @@ def make_ways(bundle: Path, texts: Sequence[str], source: Path) -> dict[str, Cal
 
     def score(workers: int) -> None:
         output = source.with_name(f"scored{workers}.csv")
-        score_files(bundle, [str(source)], str(output), workers=workers, progress=io.StringIO())
+        score_files(
+            bundle, [str(source)], str(output), workers=workers, progress=io.StringIO(), force=True
+        )
 
     return {
         "in memory": lambda: [predict_each(classifier, block) for block in blocks],

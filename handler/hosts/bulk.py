@@ -18,6 +18,7 @@ from typing import TextIO, cast
 
 from handler.errors import InvalidInput
 from handler.hosts.file_job import FileJob, Predictor, Summary
+from handler.hosts.score_state import check_outputs, remove_finished
 from handler.inference.classifier import Classifier, Prediction, load_classifier
 from handler.rows.formats import detect_format
 from handler.rows.options import ReadOptions, check_options
@@ -35,6 +36,7 @@ def score_files(
     options: ReadOptions | None = None,
     limits: Limits | None = None,
     progress: TextIO | None = None,
+    force: bool = False,
 ) -> list[Summary]:
     """Score every input and return a summary of each.
 
@@ -47,20 +49,25 @@ def score_files(
         options: How the files are read, as far as it is not found.
         limits: Checked on each row; by default those of a request.
         progress: Where the bar is drawn; None: nowhere.
+        force: Replace outputs that stand already.
 
     Raises:
-        InvalidInput: An input cannot be read, or would be overwritten by the output.
+        InvalidInput: An input cannot be read, or an output would replace a file.
     """
     names = expand_inputs(inputs)
+    outputs = name_outputs(names, out)
+    if not force:
+        check_outputs(outputs)
     limits = limits or Limits()
     options = check_options(options or ReadOptions())
     classifier = load_classifier(bundle)
     column = column or classifier.manifest.columns.get("text", "text")
     summaries = []
     with open_predictor(classifier, bundle, workers) as predictor:
-        for name, output in zip(names, name_outputs(names, out), strict=True):
+        for name, output in zip(names, outputs, strict=True):
             job = FileJob(name, output, column, options, limits, classifier, predictor, progress)
             summaries.append(job.run())
+    remove_finished(outputs)
     return summaries
 
 

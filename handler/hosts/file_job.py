@@ -22,8 +22,16 @@ from typing import Any, BinaryIO, TextIO, cast
 
 from handler.errors import DeliveryError, InvalidInput
 from handler.events.work import ObjectRef
-from handler.files import check_room, naming, write_json
+from handler.files import check_room, naming
 from handler.hosts.progress import ProgressBar
+from handler.hosts.score_state import (
+    beside,
+    read_finished,
+    read_state,
+    remove_work,
+    save_finished,
+    save_state,
+)
 from handler.inference.classifier import Classifier, Prediction
 from handler.objects.source import ObjectChanged, open_object
 from handler.objects.upload import remove_object
@@ -85,36 +93,52 @@ class FileJob:
         started = time.monotonic()
         is_object = "://" in self.output
         target = _local_copy(self.name, self.output) if is_object else Path(self.output)
+        if not is_object and target.exists():
+            finished = read_finished(target, self._identify())
+            if finished is not None:
+                return Summary(**finished)
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             with naming(target):
                 row = self._score(target)
         except InvalidInput:  # the same rows would be refused again: nothing to go on from
-            _remove_work(target)
+            remove_work(target)
             raise
         except ObjectChanged:
-            _remove_work(target)
+            remove_work(target)
             raise DeliveryError(
                 f"{self.name}: the object was replaced while it was read: run the command again"
             ) from None
-        rejected = _beside(target, ".rejected")
+        rejected = beside(target, ".rejected")
         reasons = _count_reasons(rejected) if self.rejected else {}
         if is_object:
             _put(target, self.output)
             shutil.rmtree(target.parent)
         seconds = time.monotonic() - started
         rejects = f"{self.output}.rejected" if self.rejected else ""
-        return Summary(self.output, row, self.rejected, seconds, rejects, reasons)
+        summary = Summary(self.output, row, self.rejected, seconds, rejects, reasons)
+        if not is_object:
+            save_finished(target, self._identify(), asdict(summary))
+        return summary
+
+    def _identify(self) -> list[Any]:
+        """Return what tells this very job from one of other rows, another model or reading."""
+        source, size, version = open_input(self.name)
+        source.close()
+        return self._name_job(size, version)
+
+    def _name_job(self, size: int, version: str) -> list[Any]:
+        how = [asdict(self.limits), self.column, asdict(self.options)]
+        return [self.name, size, version, self.model_sha256, *how]
 
     def _score(self, target: Path) -> int:
         """Write `target` and its rejected rows, from a state that fits on; return the rows."""
-        partial, state_path = _beside(target, ".partial"), _beside(target, ".state.json")
-        rejected_partial = _beside(target, ".rejected.partial")
+        partial, state_path = beside(target, ".partial"), beside(target, ".state.json")
+        rejected_partial = beside(target, ".rejected.partial")
         source, size, version = open_input(self.name)
         check_room(target, size)
-        how = [asdict(self.limits), self.column, asdict(self.options)]
-        identity = [self.name, size, version, self.model_sha256, *how]
-        state = _read_state(state_path, identity, partial, rejected_partial)
+        identity = self._name_job(size, version)
+        state = read_state(state_path, identity, partial, rejected_partial)
         start = Position(state["row"], state["offset"])
         self.rejected = state["num_rejected"]
         with (
@@ -158,7 +182,7 @@ class FileJob:
             self.rejected += lines.count(b"\n")
             end = block.end
             if time.monotonic() - saved > CHECKPOINT_S:
-                _save_state(state_path, identity, end, output, rejects, self.rejected)
+                save_state(state_path, identity, end, output, rejects, self.rejected)
                 saved = time.monotonic()
             bar.draw(end.row, source.tell())
         bar.finish(end.row)
@@ -170,7 +194,7 @@ class FileJob:
     def _join(self, cells: Path) -> Path:
         from handler.rows.parquet import join_cells
 
-        joined = _beside(cells, ".joined")
+        joined = beside(cells, ".joined")
         source, _, _ = open_input(self.name)
         columns, version = self.manifest.task.columns, self.manifest.version
         with source, cells.open("rb") as lines, joined.open("wb") as output:
@@ -179,7 +203,7 @@ class FileJob:
 
     def _put_in_place(self, target: Path, finished: Path, rejected_partial: Path) -> None:
         """Rename: the result last, so that where it stands all of it stands."""
-        rejected = _beside(target, ".rejected")
+        rejected = beside(target, ".rejected")
         if rejected_partial.stat().st_size:
             rejected_partial.replace(rejected)
         else:
@@ -217,7 +241,7 @@ def _put(path: Path, url: str) -> None:
 
     client = make_client("s3")
     bucket, _, key = url.removeprefix("s3://").partition("/")
-    rejected = _beside(path, ".rejected")
+    rejected = beside(path, ".rejected")
     try:
         if rejected.exists():
             client.upload_file(str(rejected), bucket, f"{key}.rejected")
@@ -229,45 +253,6 @@ def _put(path: Path, url: str) -> None:
         raise DeliveryError(f"{url}: cannot be written: {error}") from error
 
 
-def _read_state(
-    path: Path, identity: list[Any], partial: Path, rejected_partial: Path
-) -> dict[str, Any]:
-    """Return the state of an earlier run of the very same job, or that of a new one."""
-    try:
-        state: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if (
-            state.pop("identity") == identity
-            and partial.stat().st_size >= state["bytes"]
-            and rejected_partial.stat().st_size >= state["rejected_bytes"]
-        ):
-            return state
-    except (OSError, ValueError, KeyError, AttributeError):
-        pass
-    return {"row": 0, "offset": 0, "bytes": 0, "rejected_bytes": 0, "num_rejected": 0}
-
-
-def _save_state(
-    path: Path,
-    identity: list[Any],
-    end: Position,
-    output: BinaryIO,
-    rejects: BinaryIO,
-    num_rejected: int,
-) -> None:
-    """Write down what is sure to be on the disk, after it is."""
-    for file in (output, rejects):
-        file.flush()
-        os.fsync(file.fileno())
-    state = {
-        "identity": identity,
-        **asdict(end),
-        "bytes": output.tell(),
-        "rejected_bytes": rejects.tell(),
-        "num_rejected": num_rejected,
-    }
-    write_json(path, state)
-
-
 def _open_at(path: Path, size: int) -> BinaryIO:
     """Return `path` open for writing after its first `size` bytes; the rest is cut off."""
     file = path.open("r+b" if path.exists() else "w+b")
@@ -276,18 +261,8 @@ def _open_at(path: Path, size: int) -> BinaryIO:
     return cast(BinaryIO, file)
 
 
-def _remove_work(target: Path) -> None:
-    """Remove what an unfinished run keeps beside `target`."""
-    for ending in (".partial", ".state.json", ".rejected.partial", ".partial.joined"):
-        _beside(target, ending).unlink(missing_ok=True)
-
-
 def _count_reasons(path: Path) -> dict[str, int]:
     """Return reason -> rows of a `.rejected` file, the most frequent first."""
     with path.open(encoding="utf-8") as lines:
         reasons = (re.sub(r"\d+", "N", json.loads(line)["reason"]) for line in lines)
         return dict(Counter(reasons).most_common())
-
-
-def _beside(path: Path, ending: str) -> Path:
-    return path.with_name(path.name + ending)

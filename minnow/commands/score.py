@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,6 +20,9 @@ from minnow.options import (
     flag,
     option,
 )
+
+if TYPE_CHECKING:
+    from handler.hosts.file_job import Summary
 
 PANEL = "Model"
 EXAMPLES = (
@@ -41,6 +44,7 @@ MaxCharacters = Annotated[
     int,
     option("--max-characters", "N", "Longest text that is scored; others are rejected.", min=1),
 ]
+Force = Annotated[bool, flag("--force", "Replace outputs that stand already.")]
 Quiet = Annotated[bool, flag("--quiet", "Draw no progress.")]
 
 
@@ -55,6 +59,7 @@ def score(
     quoting: Quoting = None,
     join_surplus: JoinSurplus = False,
     max_characters: MaxCharacters = 20_000,
+    force: Force = False,
     quiet: Quiet = False,
     json_output: Json = False,
 ) -> None:
@@ -69,19 +74,24 @@ def score(
     from handler.rows.options import ReadOptions
     from handler.settings import Limits
 
+    options = ReadOptions(delimiter, encoding, quoting, join_surplus)
     summaries = score_files(
-        bundle,
-        inputs,
-        out,
+        *(bundle, inputs, out),
         workers=workers,
         column=text_column,
-        options=ReadOptions(delimiter, encoding, quoting, join_surplus),
+        options=options,
         limits=Limits(max_characters=max_characters),
         progress=None if quiet else sys.stderr,
+        force=force,
     )
     if json_output:
         print(json.dumps({"files": [dataclasses.asdict(summary) for summary in summaries]}))
-        return
+    else:
+        print_summaries(summaries)
+
+
+def print_summaries(summaries: list[Summary]) -> None:
+    """Say where the results are, and which rows were rejected and why."""
     for summary in summaries:
         print(f"{summary.output}\t{summary.rows} rows, {summary.rejected} rejected")
         if summary.rejects:

@@ -51,6 +51,62 @@ def test_score_leaves_nothing_beside_after_a_refusal(tiny_bundle, tmp_path, caps
     assert os.listdir(tmp_path) == ["a.csv"]
 
 
+def test_score_replaces_no_file_without_force(tiny_bundle, tmp_path, capsys):
+    (tmp_path / "a.csv").write_text("text\ngood film\n")
+    out = tmp_path / "mine.csv"
+    out.write_text("mine\n")
+    command = ["score", str(tiny_bundle), str(tmp_path / "a.csv"), "--out", str(out)]
+
+    assert main(command) == 1
+
+    message = f"minnow: {out}: exists already. Name another file by --out; --force replaces it\n"
+    assert (capsys.readouterr().err, out.read_text()) == (message, "mine\n")
+    assert main([*command, "--force"]) == 0
+    assert out.read_text().startswith("text,")
+    assert sorted(os.listdir(tmp_path)) == ["a.csv", "mine.csv"]
+
+
+def test_score_replaces_no_file_at_the_place_of_the_rejected_rows(tiny_bundle, tmp_path, capsys):
+    (tmp_path / "a.csv").write_text("text\ngood film\n")
+    (tmp_path / "b.csv.rejected").write_text("mine\n")
+
+    command = ["score", str(tiny_bundle), str(tmp_path / "a.csv"), "--out", f"{tmp_path}/b.csv"]
+
+    assert main(command) == 1
+    assert "b.csv.rejected: exists already" in capsys.readouterr().err
+    assert (tmp_path / "b.csv.rejected").read_text() == "mine\n"
+
+
+def test_stopped_scoring_of_several_files_goes_on(tiny_bundle, tmp_path, capsys):
+    (tmp_path / "a.csv").write_text("text\ngood film\n")
+    (tmp_path / "b.csv").write_text("number\n1\n")  # stops the command after its first file
+    names = [str(tmp_path / "a.csv"), str(tmp_path / "b.csv")]
+    command = ["score", str(tiny_bundle), *names, "--out", f"{tmp_path}/out/"]
+    assert main(command) == 1
+    before = (tmp_path / "out" / "a.csv").stat().st_ino
+    (tmp_path / "b.csv").write_text("text\nbad film\n")
+
+    assert main(command) == 0
+
+    assert (tmp_path / "out" / "a.csv").stat().st_ino == before
+    assert sorted(os.listdir(tmp_path / "out")) == ["a.csv", "b.csv"]
+    assert main(command) == 1
+    assert "a.csv: exists already" in capsys.readouterr().err
+
+
+def test_synthetic_data_replace_no_file_without_force(tmp_path, capsys):
+    command = ["data", "synthetic", "--out", str(tmp_path), "--rows", "3"]
+    path = tmp_path / "synthetic_reviews.csv"
+    path.write_text("mine\n")
+
+    assert main(command) == 1
+
+    assert "synthetic_reviews.csv: exists already" in capsys.readouterr().err
+    assert path.read_text() == "mine\n"
+    assert main([*command, "--force"]) == 0
+    assert path.read_text().startswith("text,label\n")
+
+
 def test_a_disk_without_room_is_named_before_the_work(tmp_path):
     with pytest.raises(OSError, match="needs about 1,000,000,000.00 MB, the disk has") as caught:
         check_room(tmp_path / "new" / "out.csv", 10**15)
