@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from training.errors import SettingsError
 
+MAX_SEED = 2**32 - 1  # of NumPy's and TensorFlow's generators
 AT_LEAST_ONE = ("vocab_size", "max_length", "embedding_dim", "batch_size", "epochs")
 
 
@@ -73,8 +75,21 @@ def check_given(given: Mapping[str, Any]) -> None:
         given: Field of `Settings` -> value, of all fields or a few.
     """
     for name in AT_LEAST_ONE:
-        if name in given and given[name] < 1:
-            raise SettingsError(f"--{name.replace('_', '-')} is {given[name]}, wanted 1 or more.")
+        _check(given, name, "1 or more", lambda value: value >= 1)
+    _check(given, "seed", f"0 to {MAX_SEED}", lambda value: 0 <= value <= MAX_SEED)
+    _check(given, "learning_rate", "more than 0", lambda value: 0 < value < math.inf)
+    _check(given, "weight_decay", "0 or more", lambda value: 0 <= value < math.inf)
+    _check(given, "dev_fraction", "more than 0 and less than 1", lambda value: 0 < value < 1)
+    for name in ("dropout_rate", "token_dropout_rate"):
+        _check(given, name, "0 or more and less than 1", lambda value: 0 <= value < 1)
+
+
+def _check(
+    given: Mapping[str, Any], name: str, wanted: str, is_good: Callable[[Any], bool]
+) -> None:
+    if name in given and not is_good(given[name]):
+        flag = name.replace("_", "-")
+        raise SettingsError(f"--{flag} is {given[name]}, wanted {wanted}.")
 
 
 def override(settings: Settings, given: Mapping[str, Any]) -> Settings:

@@ -103,7 +103,8 @@ Quiet = Annotated[bool, flag("--quiet", "Tell neither what was read nor progress
 Force = Annotated[bool, flag("--force", "Replace the run in RUN, or start it anew.")]
 
 Seed = Annotated[
-    int | None, setting("--seed", "N", "Seed of the split, the weights and the order.")
+    int | None,
+    setting("--seed", "N", "Seed of the split, the weights and the order.", min=0, max=2**32 - 1),
 ]
 DevFraction = Annotated[
     float | None,

@@ -53,6 +53,9 @@ CASES = [
     ("inspect nowhere", "nowhere/manifest.json: no such file"),
     ("serve nowhere", "nowhere/manifest.json: no such file"),
     ("score bundle nowhere.csv --out new.csv", "nowhere.csv: no such file"),
+    ("train rows.csv --out new --dev-fraction 1", "--dev-fraction is 1.0, wanted more than 0"),
+    ("train rows.csv --out new --learning-rate 0", "--learning-rate is 0.0, wanted more than 0"),
+    ("train rows.csv --out new --dropout-rate 1", "--dropout-rate is 1.0, wanted 0 or more and"),
     ("score nowhere rows.csv --out new.csv", "nowhere/manifest.json: no such file"),
 ]
 
@@ -80,7 +83,14 @@ def test_mistyped_paths_and_columns_are_one_line_without_tensorflow(folder):
 
 @pytest.mark.parametrize(
     "flags",
-    [["--epochs", "0"], ["--batch-size", "0"], ["--dropout-rate", "1.5"], ["--recipe", "nothing"]],
+    [
+        ["--seed", "-1"],
+        ["--seed", "4294967296"],
+        ["--epochs", "0"],
+        ["--batch-size", "0"],
+        ["--dropout-rate", "1.5"],
+        ["--recipe", "nothing"],
+    ],
 )
 def test_a_setting_out_of_range_is_wrong_usage(flags, folder, capsys):
     assert main(["train", str(folder / "rows.csv"), "--out", str(folder / "new"), *flags]) == 2

@@ -33,3 +33,27 @@ def test_nothing_to_train_is_refused(name, value):
         override(RECIPE, {name: value})
     with pytest.raises(SettingsError, match=message):
         check_given({name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "wanted"),
+    [
+        ("seed", -1, "0 to 4294967295"),
+        ("seed", 2**32, "0 to 4294967295"),
+        ("dev_fraction", 0.0, "more than 0 and less than 1"),
+        ("dev_fraction", 1.0, "more than 0 and less than 1"),
+        ("learning_rate", 0.0, "more than 0"),
+        ("learning_rate", float("nan"), "more than 0"),
+        ("weight_decay", float("inf"), "0 or more"),
+        ("dropout_rate", 1.0, "0 or more and less than 1"),
+        ("token_dropout_rate", 1.0, "0 or more and less than 1"),
+    ],
+)
+def test_a_value_out_of_range_is_refused(name, value, wanted):
+    with pytest.raises(SettingsError, match=f"is {value}, wanted {wanted}.$"):
+        check_given({name: value})
+
+
+def test_the_ends_of_the_ranges_are_taken():
+    check_given({"seed": 0, "dropout_rate": 0.0, "token_dropout_rate": 0.0, "weight_decay": 0.0})
+    check_given({"seed": 2**32 - 1})
