@@ -87,14 +87,18 @@ def run_command(arguments: list[str]) -> int:
     """Find the command, parse its arguments and run it; return the exit code."""
     import typer
 
-    from minnow.group import make_group
+    from minnow.group import make_group, naming_shell
 
     typed = shlex.join(["minnow", *arguments])
     try:
         # Typer returns a code after --help, --version and Ctrl-C; a command returns nothing.
-        return make_group().main(arguments, "minnow", standalone_mode=False, obj=typed) or 0
+        with naming_shell(arguments):
+            group = make_group()
+        return group.main(arguments, "minnow", standalone_mode=False, obj=typed) or 0
     except typer.TyperException as error:
-        print(describe_usage(error), file=sys.stderr)
+        # Without arguments its message is the whole help, or nothing where that stands already.
+        message = describe_usage(error) if arguments else error.format_message()
+        print(message, end="\n" if message else "", file=sys.stderr)
         return error.exit_code
 
 

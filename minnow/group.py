@@ -7,7 +7,10 @@ help, a PANEL that it is listed under, and EXAMPLES. Only the invoked one is imp
 from __future__ import annotations
 
 import importlib
+import os
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
@@ -33,6 +36,8 @@ EXAMPLES = (
     'minnow predict --bundle bundles/reviews "A clever, moving film."',
     "minnow COMMAND --help",
 )
+COMPLETION = ("--install-completion", "--show-completion")
+NAMED_SHELL = "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION"  # Typer's, for its own tests
 Panels = dict[str, list[tuple[str, str]]]  # title -> name and help of each row
 
 
@@ -69,6 +74,23 @@ class Commands(TyperGroup):
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
         write_epilog(formatter, self.epilog)
+
+
+@contextmanager
+def naming_shell(arguments: Sequence[str]) -> Iterator[None]:
+    """Let a group that is made inside take the name of a shell, where one is given.
+
+    Typer has options that take none and ask the parent process instead, and with a variable others
+    that take one: `minnow --install-completion fish` would install what the parent process uses.
+    """
+    named = len(arguments) > 1 and arguments[0] in COMPLETION and NAMED_SHELL not in os.environ
+    if named:
+        os.environ[NAMED_SHELL] = "1"
+    try:
+        yield
+    finally:
+        if named:
+            os.environ.pop(NAMED_SHELL)
 
 
 def make_group() -> Any:

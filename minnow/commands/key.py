@@ -13,9 +13,23 @@ PANEL = "Serving"
 EXAMPLES = ("minnow key shop",)
 
 
+def read_name(name: str) -> str:
+    """Return a name that stands in the setting as it is: no comma, which parts its entries."""
+    if not name or "," in name or name != name.strip() or not name.isprintable():
+        raise typer.BadParameter(
+            f"{name!r}: wanted a name without commas, control characters and spaces around it"
+        )
+    return name
+
+
 def key(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="Name of the client, as it stands in the log.")
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="Name of the client, as it stands in the log.",
+            callback=read_name,
+        ),
     ] = "client",
     json_output: Json = False,
 ) -> None:

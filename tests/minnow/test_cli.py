@@ -6,6 +6,8 @@ import sys
 import pytest
 from typer.core import TyperArgument
 
+from handler.http.auth import find_caller
+from handler.settings import read_http_settings
 from minnow.cli import main
 from minnow.errors import CommandError
 from minnow.group import COMMANDS, load_command
@@ -77,10 +79,27 @@ def test_help_on_a_terminal_has_panels():
     assert "Train a classifier on labelled texts." in text
 
 
+def test_no_arguments_show_help_on_a_terminal_and_no_more():
+    pty = pytest.importorskip("pty", reason="there is no pseudo terminal on this system")
+    out, inner = pty.openpty()
+    done = subprocess.run(
+        [sys.executable, "-m", "minnow"],
+        stdout=inner,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "COLUMNS": "80", "TERM": "dumb"},
+        check=False,
+    )
+    os.close(inner)
+
+    assert (done.returncode, done.stderr) == (2, b"")
+    assert re.search("─ Model ─+╮", os.read(out, 1 << 16).decode())
+
+
 def test_no_arguments_are_wrong_usage_and_show_help(capsys):
     assert main([]) == 2
 
-    assert "Usage: minnow [OPTIONS] COMMAND" in capsys.readouterr().err
+    bare = capsys.readouterr()
+    assert (bare.out, bare.err) == ("", read_help(capsys))
 
 
 def test_version_is_printed(capsys):
@@ -255,8 +274,7 @@ def test_commands_options_and_choices_are_completed(typed, completed):
     ],
 )
 def test_completion_is_shown_and_installed(shell, file, tmp_path):
-    # Typer asks for the parent process which shell it is; under pytest that is none.
-    asked = {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1", "HOME": str(tmp_path)}
+    asked = {"HOME": str(tmp_path)}
     code = "from minnow.cli import main; main()"
 
     shown = run_python(code, "--show-completion", shell, **asked)
@@ -265,3 +283,31 @@ def test_completion_is_shown_and_installed(shell, file, tmp_path):
     assert "_MINNOW_COMPLETE" in shown.stdout
     assert installed.returncode == 0
     assert (tmp_path / file).read_text().strip() == shown.stdout.strip()
+
+
+def test_completion_of_no_shell_is_refused(tmp_path):
+    code = "from minnow.cli import main; main()"
+
+    done = run_python(code, "--install-completion", "sh0", HOME=str(tmp_path))
+
+    assert done.returncode == 2
+    assert "'sh0' is not one of" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["", " ", "shop,x", " shop", "a\nb"])
+def test_a_key_has_a_name_that_the_setting_can_hold(name, capsys):
+    assert main(["key", name]) == 2
+
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert "a name without commas" in output.err
+
+
+@pytest.mark.parametrize("name", ["shop", "shop:2", "Büro 1"])
+def test_a_key_is_known_by_its_setting(name, capsys):
+    assert main(["key", name]) == 0
+
+    key, setting = capsys.readouterr().out.splitlines()
+    keys = read_http_settings({"MINNOW_API_KEYS": setting.partition("=")[2]}).api_keys
+    assert find_caller({"x-api-key": key.rpartition(" ")[2]}, keys) == name
