@@ -45,8 +45,20 @@ def split_rows(
         else:
             train_rows += rows
     if not dev_rows:
-        raise DataError(
-            f"{dataset.path}: {len(members)} groups cannot be split into train and development "
-            "rows. Give development data with --dev FILE, or a finer --group-column."
-        )
+        raise DataError(_describe_unsplit(dataset, len(members)))
     return sorted(train_rows), sorted(dev_rows)
+
+
+def _describe_unsplit(dataset: Dataset, num_groups: int) -> str:
+    """Return why there is no development row, and what to do."""
+    what = "group" if dataset.groups else "different text"
+    what = f"{num_groups} {what}" if num_groups == 1 else f"{num_groups} {what}s"
+    if dataset.groups:
+        return (
+            f"{dataset.path}: {what} cannot be split into train and development rows. Give "
+            "development data with --dev FILE, or a finer --group-column."
+        )
+    return (
+        f"{dataset.path}: only {what}, which cannot be split into train and development rows. Is "
+        "--text-column the column of the texts? Else give development data with --dev FILE."
+    )

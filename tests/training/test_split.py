@@ -1,3 +1,4 @@
+import dataclasses
 import random
 from pathlib import Path
 
@@ -80,7 +81,7 @@ def test_one_group_cannot_be_split():
         split_rows(dataset, dataset.labels, 0.1, seed=0)
 
     assert str(caught.value) == (
-        "rows.csv: 1 groups cannot be split into train and development rows. "
+        "rows.csv: 1 group cannot be split into train and development rows. "
         "Give development data with --dev FILE, or a finer --group-column."
     )
 
@@ -90,3 +91,10 @@ def test_groups_that_are_the_labels_cannot_be_split():
 
     with pytest.raises(DataError, match="^rows.csv: 2 groups cannot be split"):
         split_rows(make_dataset(labels, labels), labels, 0.1, seed=0)
+
+
+def test_few_texts_without_groups_are_called_texts():
+    dataset = dataclasses.replace(make_dataset(["pos", "neg"] * 5), texts=["a", "b"] * 5)
+
+    with pytest.raises(DataError, match="^rows.csv: only 2 different texts, which cannot be split"):
+        split_rows(dataset, dataset.labels, 0.1, seed=0)
