@@ -35,9 +35,11 @@ def serve(
     import dataclasses
 
     from handler.hosts.server import serve as run_server
-    from handler.settings import DEFAULT_BUNDLE, read_settings
+    from handler.settings import read_settings
 
-    settings = dataclasses.replace(read_settings(), bundle=bundle or DEFAULT_BUNDLE)
+    settings = read_settings()
+    if bundle is not None:
+        settings = dataclasses.replace(settings, bundle=bundle)
     run_server(settings, host, port, device, announce)
 
 

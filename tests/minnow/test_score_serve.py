@@ -136,6 +136,14 @@ def test_serve_says_address_model_and_ready(tiny_bundle):
     assert (status, server.returncode) == (200, 0)
 
 
+def test_serve_without_bundle_takes_that_of_the_environment(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("MINNOW_BUNDLE", str(tmp_path / "nowhere"))
+
+    assert main(["serve"]) == 1
+
+    assert "nowhere/manifest.json: no such file" in capsys.readouterr().err
+
+
 def test_a_taken_port_is_one_line(tiny_bundle):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
