@@ -50,6 +50,7 @@ FILES = (
     "confusion_matrix.png",
     "confusion_matrix.csv",
 )
+MAKE_RUN = "A run folder is made by: minnow train DATA --out RUN"
 RUN = Kind("a run", FILES, METADATA, ("format_version", "command"))
 STAGES = Kind("stages", ("*.npz",))
 UNFINISHED = Kind(
@@ -145,11 +146,9 @@ def read_run(folder: Path) -> Run:
     try:
         metadata = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        if (folder / "manifest.json").exists():
-            raise RunError(f"{folder}: is a bundle, wanted the run that it was made of.") from None
-        raise RunError(
-            f"{path}: no such file. A run folder is made by: minnow train DATA --out {folder}"
-        ) from error
+        raise RunError(_describe_no_run(folder)) from error
+    except NotADirectoryError as error:
+        raise RunError(f"{folder}: is a file, wanted the folder of a run. {MAKE_RUN}") from error
     except ValueError as error:
         raise RunError(f"{path}: not JSON. Train again: minnow train DATA --out RUN") from error
     if not isinstance(metadata, dict):
@@ -169,6 +168,20 @@ def read_run(folder: Path) -> Run:
         return Run(folder, metadata, read_task(metadata["task"]))
     except (ArtefactError, KeyError, TypeError) as error:
         raise RunError(f"{path}: cannot be read ({error}). {advise_training(metadata)}") from error
+
+
+def _describe_no_run(folder: Path) -> str:
+    """Return what `folder`, which has no metadata, is in place of a run."""
+    if not folder.exists():
+        return (
+            f"{folder / METADATA}: no such file. A run folder is made by: minnow train DATA "
+            f"--out {folder}"
+        )
+    if (folder / "manifest.json").exists():
+        return f"{folder}: is a bundle, wanted the run that it was made of."
+    if runs := sorted(child for child in folder.iterdir() if is_run(child)):
+        return f"{folder}: is no run, but holds some: name one, such as {runs[0]}"
+    return f"{folder / METADATA}: no such file. {folder} is no run. {MAKE_RUN}"
 
 
 def write_run(

@@ -48,6 +48,22 @@ def budget(name: str, metavar: str, help_text: str, default: str | bool = True, 
     return option(name, metavar, help_text, default, rich_help_panel=BUDGET, **more)
 
 
+def read_version(text: str) -> str:
+    """Return a version that is not empty."""
+    if not text:
+        raise typer.BadParameter("it is empty, wanted a version such as 1")
+    return text
+
+
+def check_budget(context: typer.Context) -> None:
+    """Refuse options of the search where nothing is searched."""
+    options: list[Any] = context.command.params
+    for parameter in options:
+        source = context.get_parameter_source(parameter.name)
+        if parameter.rich_help_panel == BUDGET and source is not None and source.name != "DEFAULT":
+            raise typer.BadParameter("it has no effect without --max-size SIZE", context, parameter)
+
+
 RunFolder = Annotated[
     Path, typer.Argument(metavar="RUN", help="Folder of the run, as `minnow train` wrote it.")
 ]
@@ -65,7 +81,10 @@ Name = Annotated[
     option("--name", "NAME", "Name of the model in every answer.", "the name of RUN's folder"),
 ]
 ModelVersion = Annotated[
-    str, option("--model-version", "TEXT", "Version of the model in every answer.")
+    str,
+    option(
+        "--model-version", "TEXT", "Version of the model in every answer.", callback=read_version
+    ),
 ]
 CardFile = Annotated[
     Path | None,
@@ -136,6 +155,7 @@ BestEffort = Annotated[
 
 
 def export(
+    context: typer.Context,
     run: RunFolder,
     out: Out,
     precision: Precision = "int8",
@@ -163,6 +183,8 @@ def export(
     """
     from minnow.extras import require
 
+    if max_size is None:
+        check_budget(context)
     require("tensorflow", "keras", "onnxruntime", "tf2onnx", "onnx")
     objective, about, evaluate = check_inputs(run, out, force, card, test)
     from minnow.quiet import import_tensorflow

@@ -44,6 +44,9 @@ CASES = [
     ("evaluate run rows.csv", "format_version is 1"),
     ("export nowhere --out new", "nowhere/metadata.json: no such file"),
     ("export run --out new", "format_version is 1"),
+    ("export rows.csv --out new", "rows.csv: is a file, wanted the folder of a run"),
+    ("export . --out new", ".: is no run, but holds some: name one, such as run"),
+    ("export out --out new", "out/metadata.json: no such file. out is no run."),
     ("export run --out bundle", "bundle: exists already"),
     ("evaluate stars rows.csv", "2 labels that the model does not know, the first is 'neg'"),
     ("export stars --out new --test rows.csv", "2 labels that the model does not know"),
@@ -117,6 +120,25 @@ def test_size_without_unit_is_wrong_usage(text, capsys):
     assert main(["export", "run", "--out", "bundle", "--max-size", text]) == 2
 
     assert "is no size, wanted one such as 1MB or 350kB" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [["--max-drop", "0.3"], ["--best-effort"], ["--max-trials", "6"], ["--max-latency-ms", "3"]],
+)
+def test_a_budget_without_a_size_is_wrong_usage(flags, capsys):
+    assert main(["export", "run", "--out", "bundle", *flags]) == 2
+
+    assert capsys.readouterr().err == (
+        f"minnow: Invalid value for '{flags[0]}': it has no effect without --max-size SIZE (see "
+        "minnow export --help)\n"
+    )
+
+
+def test_an_empty_version_is_wrong_usage(capsys):
+    assert main(["export", "run", "--out", "bundle", "--model-version", ""]) == 2
+
+    assert "'--model-version': it is empty" in capsys.readouterr().err
 
 
 @pytest.mark.slow
