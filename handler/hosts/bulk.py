@@ -11,12 +11,13 @@ import glob
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TextIO, cast
 
-from handler.errors import InvalidInput
+from handler.errors import DeliveryError, InvalidInput
 from handler.hosts.file_job import FileJob, Predictor, Summary
 from handler.hosts.score_state import check_outputs, remove_finished
 from handler.inference.classifier import Classifier, Prediction, load_classifier
@@ -123,6 +124,11 @@ def open_predictor(classifier: Classifier, bundle: Path, workers: int) -> Iterat
 
     try:
         yield predict
+    except BrokenProcessPool as error:
+        raise DeliveryError(
+            "a process that classifies has ended of itself, as for want of memory. The same "
+            "command goes on from here; fewer --workers need less memory"
+        ) from error
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from handler.aws import READ_TIMEOUT_S, error_code, make_client
+from handler.errors import DeliveryError
 
 logger = logging.getLogger("minnow")
 MAX_RECEIVE = 10  # messages of one ReceiveMessage or DeleteMessageBatch
@@ -71,8 +72,7 @@ def poll_queue(handler: Handler, settings: PollSettings, stop: threading.Event) 
     """Run the handler on the queue's messages until `stop` is set, or until it is empty."""
     client = make_client("sqs")
     totals = Totals()
-    attributes = client.get_queue_attributes(QueueUrl=settings.queue, AttributeNames=["QueueArn"])
-    arn: str = attributes["Attributes"]["QueueArn"]
+    arn = _read_arn(client, settings.queue)
     while not stop.is_set():
         try:
             messages = _receive(client, settings, stop)
@@ -85,6 +85,20 @@ def poll_queue(handler: Handler, settings: PollSettings, stop: threading.Event) 
             logger.warning("the queue cannot be read: %s", error_code(error))
             stop.wait(ERROR_PAUSE_S)
     return totals
+
+
+def _read_arn(client: Any, queue: str) -> str:
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        attributes = client.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])
+        arn: str = attributes["Attributes"]["QueueArn"]
+    except (BotoCoreError, ClientError, ValueError) as error:  # ValueError: it is no address
+        raise DeliveryError(
+            f"{queue}: the queue cannot be reached: {error}. Check --queue, the region and the "
+            "credentials"
+        ) from error
+    return arn
 
 
 def stop_on_signals() -> threading.Event:

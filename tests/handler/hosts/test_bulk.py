@@ -11,11 +11,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from handler.errors import InvalidInput
-from handler.hosts.bulk import score_files
+from handler.errors import DeliveryError, InvalidInput
+from handler.hosts.bulk import open_predictor, score_files
+from handler.inference.classifier import load_classifier
 from minnow.cli import main
 
 
@@ -130,7 +132,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
 def test_memory_does_not_grow_with_the_file(tmp_path: Path, tiny_bundle: Path) -> None:
     program = (
         "import sys, resource; from pathlib import Path;"
-        "from handler.hosts.bulk import score_files;"
+        "from handler.hosts.bulk import open_predictor, score_files;"
         "score_files(Path(sys.argv[1]), [sys.argv[2]], sys.argv[3]);"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     )
@@ -182,3 +184,11 @@ def test_an_output_is_not_shared_by_two_inputs(tmp_path: Path, tiny_bundle: Path
 
     with pytest.raises(InvalidInput, match="two inputs have the same name"):
         score_files(tiny_bundle, [f"{tmp_path}/*/a.csv"], f"{tmp_path}/out/")
+
+
+def test_a_worker_that_dies_is_one_error(tmp_path: Path, tiny_bundle: Path) -> None:
+    classifier = load_classifier(tiny_bundle)
+
+    with pytest.raises(DeliveryError, match="a process that classifies has ended of itself"):
+        with open_predictor(classifier, tmp_path / "nowhere", 2) as predictor:
+            list(predictor(iter([SimpleNamespace(texts=["good"])])))  # type: ignore[list-item]
