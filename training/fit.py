@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -58,7 +59,8 @@ def fit(
     model.optimizer.build(model.trainable_variables)
     progress = load_checkpoint(checkpoint, model)
     predict = make_predictor(model)
-    with tqdm(total=epochs * num_batches, unit="batch", mininterval=1.0, disable=is_quiet()) as bar:
+    is_barless = is_quiet() or not sys.stderr.isatty()
+    with tqdm(total=epochs * num_batches, unit="batch", mininterval=1.0, disable=is_barless) as bar:
         bar.update(progress.epoch * num_batches + progress.batch)
         while progress.epoch < epochs and not _is_over(progress, settings):
             bar.set_description(f"epoch {progress.epoch + 1}/{epochs}")
@@ -72,7 +74,7 @@ def fit(
             save_checkpoint(checkpoint, model, progress)
             if not is_quiet():
                 line = _describe(progress.history[-1], objective.score_name, trained)
-                tqdm.write(line, file=bar.fp)
+                tqdm.write(line, file=sys.stderr)
     model.set_weights(progress.best_weights)
     return progress.history
 

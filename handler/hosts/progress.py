@@ -1,4 +1,4 @@
-"""A progress bar on a terminal."""
+"""A progress bar on a terminal; elsewhere one line at the end."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ class ProgressBar:
 
     def __init__(self, stream: TextIO | None, size: int, first_row: int) -> None:
         self.stream = stream
+        self.is_terminal = stream is not None and stream.isatty()
         self.size = max(1, size)
         self.first_row = first_row
         self.started = self.drawn = time.monotonic()
@@ -22,7 +23,7 @@ class ProgressBar:
         if self.first_offset < 0:  # the first block has cost the start of the processes too
             self.first_offset, self.first_row, self.started = offset, row, now
             return
-        if self.stream is None or now - self.drawn < 0.2:
+        if self.stream is None or not self.is_terminal or now - self.drawn < 0.2:
             return
         self.drawn = now
         elapsed = now - self.started
@@ -40,6 +41,7 @@ class ProgressBar:
             if row == self.first_row:  # all in one block, which counts with the start
                 self.started, self.first_row = self.begun, self.begun_row
             elapsed = max(time.monotonic() - self.started, 1e-9)
-            speed = (row - self.first_row) / elapsed
-            self.stream.write(f"\r100%  {row:,} rows  {speed:,.0f} rows/s\x1b[K\n")
+            speed = round((row - self.first_row) / elapsed)
+            told = f"100%  {row:,} rows" + (f"  {speed:,} rows/s" if speed else "")
+            self.stream.write(f"\r{told}\x1b[K\n" if self.is_terminal else f"{told}\n")
             self.stream.flush()

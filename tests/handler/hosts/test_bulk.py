@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pytest
 
 from handler.errors import DeliveryError, InvalidInput
 from handler.hosts.bulk import open_predictor, score_files
+from handler.hosts.progress import ProgressBar
 from handler.inference.classifier import load_classifier
 from minnow.cli import main
 
@@ -68,7 +70,25 @@ def test_the_progress_tells_rows_and_speed(tmp_path: Path, tiny_bundle: Path) ->
         progress=progress,
     )
 
-    assert progress.getvalue().rsplit("\r", 1)[-1].startswith("100%  3,000 rows  ")
+    lines = progress.getvalue().splitlines()
+    assert [line.startswith("100%  3,000 rows  ") for line in lines] == [False, True]
+    assert re.findall("[\r\x1b]", progress.getvalue()) == []
+
+
+def test_a_terminal_has_a_bar_and_no_speed_of_zero() -> None:
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True  # type: ignore[method-assign]
+
+    bar = ProgressBar(terminal, 10, 0)
+    bar.drawn -= 1  # long ago
+    bar.draw(3, 2)
+    bar.draw(5, 4)
+    bar.finish(5)
+    ProgressBar(terminal, 10, 5).finish(5)
+
+    drawn = terminal.getvalue().split("\r")
+    assert drawn[1].startswith(" 40%  5 rows  ")
+    assert drawn[-1] == "100%  5 rows\x1b[K\n"
 
 
 @pytest.mark.slow
