@@ -103,15 +103,21 @@ def format_report(
     return "\n".join(lines) + "\n"
 
 
+def find_kept(patience: int, history: Sequence[Mapping[str, float]]) -> Mapping[str, float]:
+    """Return the epoch whose weights `training.fit.fit` keeps."""
+    return min(history, key=lambda row: row["dev_loss"]) if patience else history[-1]
+
+
 def _describe_run(metadata: Mapping[str, Any], history: Sequence[Mapping[str, float]]) -> list[str]:
-    best = min(history, key=lambda row: row["dev_loss"])
+    kept = find_kept(metadata["settings"]["patience"], history)
+    why = "the lowest development loss" if metadata["settings"]["patience"] else "the last"
     lines = [f"# Training report: recipe `{metadata['recipe']}`", ""]
     for role, data in metadata["data"].items():
         lines.append(f"- {role}: {data['rows']:,} rows (sha256 `{data['sha256'][:12]}`)")
     lines += [
         f"- vocabulary: {metadata['vocab_size']:,} tokens; "
         f"at most {metadata['max_length']} tokens of a text are read",
-        f"- epochs: {len(history)}, best: {best['epoch']:.0f} by development loss; "
+        f"- epochs: {len(history)}, kept: {kept['epoch']:.0f}, {why}; "
         f"{sum(row['seconds'] for row in history):.0f} s",
         "",
         "The epochs are those of what gradient descent trains; the figures below are the finished "

@@ -21,7 +21,7 @@ class Settings:
     Args:
         recipe: Name of the module in `training/recipes` that builds the model.
         seed: Of the split, the first weights, dropout and the order of batches.
-        dev_fraction: Share of rows held out for early stopping, without a development file.
+        dev_fraction: Share of rows held out as development rows, without a development file.
         vocab_size: Words of the tokenizer at most, padding and unknown included.
         max_length: Tokens that the model reads.
         embedding_dim: Width of the word vectors.

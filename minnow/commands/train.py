@@ -22,6 +22,7 @@ from minnow.options import (
     option,
     read_share,
 )
+from training.recipe_settings import describe_default
 
 if TYPE_CHECKING:
     from training.data import Sources
@@ -35,12 +36,22 @@ EXAMPLES = (
 )
 REQUIRED = ("tensorflow", "keras", "scipy", "sklearn", "matplotlib", "tqdm")
 SETTINGS = "In place of the recipe's own settings"
+DEV = (
+    "Development rows, as DATA has them: they are measured after each epoch, weigh the two halves "
+    "of wide_deep and, with --patience, tell when to stop."
+)
+MIN_STEPS = "Fewest steps: more epochs where they are fewer; --epochs sets it aside."
+PATIENCE = (
+    "Epochs without a lower development loss that end training, which then keeps the best one; "
+    "0: all are trained, and the last is kept."
+)
 RECIPE = "How the model is built: wide_deep (phrases beside an LSTM) or stacked (LSTMs alone)."
 
 
 def setting(name: str, metavar: str, help_text: str, **limits: Any) -> Any:
     """Return an option that replaces a setting of the recipe where the user gives it."""
-    return option(name, metavar, help_text, "the recipe's", rich_help_panel=SETTINGS, **limits)
+    default = describe_default(name.removeprefix("--").replace("-", "_"))
+    return option(name, metavar, help_text, default, rich_help_panel=SETTINGS, **limits)
 
 
 def complete_recipe() -> list[str]:
@@ -79,7 +90,7 @@ GroupColumn = Annotated[
 ]
 Dev = Annotated[
     Path | None,
-    option("--dev", "FILE", "Rows that tell when to stop, as DATA has them.", "a part of DATA"),
+    option("--dev", "FILE", DEV, "a part of DATA"),
 ]
 Test = Annotated[
     Path | None,
@@ -108,7 +119,12 @@ Seed = Annotated[
 ]
 DevFraction = Annotated[
     float | None,
-    setting("--dev-fraction", "SHARE", "Share of DATA that tells when to stop.", parser=read_share),
+    setting(
+        "--dev-fraction",
+        "SHARE",
+        "Share of DATA held out as --dev.",
+        parser=read_share,
+    ),
 ]
 VocabSize = Annotated[
     int | None, setting("--vocab-size", "N", "Most words of the tokenizer.", min=3)
@@ -145,11 +161,21 @@ BatchSize = Annotated[int | None, setting("--batch-size", "N", "Texts in one ste
 Epochs = Annotated[int | None, setting("--epochs", "N", "Passes over the training rows.", min=1)]
 MinSteps = Annotated[
     int | None,
-    setting("--min-steps", "N", "Fewest steps; more epochs where they are fewer.", min=0),
+    setting(
+        "--min-steps",
+        "N",
+        MIN_STEPS,
+        min=0,
+    ),
 ]
 Patience = Annotated[
     int | None,
-    setting("--patience", "N", "Epochs without progress that end training; 0: none do.", min=0),
+    setting(
+        "--patience",
+        "N",
+        PATIENCE,
+        min=0,
+    ),
 ]
 
 

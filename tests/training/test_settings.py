@@ -3,6 +3,7 @@
 import pytest
 
 from training.errors import SettingsError
+from training.recipe_settings import describe_default
 from training.settings import Settings, check_given, override
 
 RECIPE = Settings(recipe="stacked", epochs=8, min_steps=1500)
@@ -57,3 +58,15 @@ def test_a_value_out_of_range_is_refused(name, value, wanted):
 def test_the_ends_of_the_ranges_are_taken():
     check_given({"seed": 0, "dropout_rate": 0.0, "token_dropout_rate": 0.0, "weight_decay": 0.0})
     check_given({"seed": 2**32 - 1})
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("epochs", "8 with wide_deep, 5 with stacked"),
+        ("units", "64 with wide_deep, 128,128 with stacked"),
+        ("seed", "0"),
+    ],
+)
+def test_a_default_is_told_by_recipe_or_once(name, text):
+    assert describe_default(name) == text
