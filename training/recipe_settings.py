@@ -28,7 +28,7 @@ SHOWN = (WIDE_DEEP, STACKED)  # the default first
 
 
 def describe_default(name: str) -> str:
-    """Return a setting's value by recipe: "8 with wide_deep, 5 with stacked", or "0" where all agree."""
+    """Return a setting by recipe: "8 with wide_deep, 5 with stacked", or "0" where all agree."""
     values = [(_format(getattr(settings, name)), settings.recipe) for settings in SHOWN]
     if len({value for value, _ in values}) == 1:
         return values[0][0]
