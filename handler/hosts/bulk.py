@@ -66,8 +66,8 @@ def score_files(
     summaries = []
     with open_predictor(classifier, bundle, workers) as predictor:
         for name, output in zip(names, outputs, strict=True):
-            job = FileJob(name, output, column, options, limits, classifier, predictor, progress)
-            summaries.append(job.run())
+            how = (column, options, limits, classifier, predictor, progress, force)
+            summaries.append(FileJob(name, output, *how).run())
     remove_finished(outputs)
     return summaries
 

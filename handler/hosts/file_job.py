@@ -26,6 +26,7 @@ from handler.files import check_room, naming
 from handler.hosts.progress import ProgressBar
 from handler.hosts.score_state import (
     beside,
+    describe_taken,
     read_finished,
     read_state,
     remove_work,
@@ -76,6 +77,7 @@ class FileJob:
         classifier: Classifier,
         predictor: Predictor,
         progress: TextIO | None,
+        force: bool = False,
     ) -> None:
         self.name = name
         self.output = output
@@ -86,6 +88,7 @@ class FileJob:
         self.model_sha256 = classifier.model_sha256
         self.predictor = predictor
         self.progress = progress
+        self.force = force
         self.format = detect_format(name)
         self.rejected = 0
 
@@ -97,6 +100,8 @@ class FileJob:
             finished = read_finished(target, self._identify())
             if finished is not None:
                 return Summary(**finished)
+            if not self.force:
+                raise describe_taken(target)
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             with naming(target):

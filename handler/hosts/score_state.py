@@ -98,9 +98,12 @@ def check_outputs(outputs: Sequence[str]) -> None:
         own = () if beside(target, ".partial").exists() else (rejected,)
         for path in (target, *own):
             if os.path.lexists(path):
-                raise InvalidInput(
-                    f"{path}: exists already. Name another file by --out; --force replaces it"
-                )
+                raise describe_taken(path)
+
+
+def describe_taken(path: Path) -> InvalidInput:
+    """Return the error of an output that would be replaced."""
+    return InvalidInput(f"{path}: exists already. Name another file by --out; --force replaces it")
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -94,6 +94,20 @@ def test_stopped_scoring_of_several_files_goes_on(tiny_bundle, tmp_path, capsys)
     assert "a.csv: exists already" in capsys.readouterr().err
 
 
+def test_stopped_scoring_goes_on_for_the_same_command_only(tiny_bundle, tmp_path, capsys):
+    (tmp_path / "a.csv").write_text("text,title\ngood film,bad\n")
+    (tmp_path / "b.csv").write_text("number\n1\n")
+    names = [str(tmp_path / "a.csv"), str(tmp_path / "b.csv")]
+    command = ["score", str(tiny_bundle), *names, "--out", f"{tmp_path}/out/"]
+    assert main(command) == 1
+    before = (tmp_path / "out" / "a.csv").read_bytes()
+
+    assert main([*command, "--text-column", "title"]) == 1
+
+    assert "a.csv: exists already" in capsys.readouterr().err
+    assert (tmp_path / "out" / "a.csv").read_bytes() == before
+
+
 def test_synthetic_data_replace_no_file_without_force(tmp_path, capsys):
     command = ["data", "synthetic", "--out", str(tmp_path), "--rows", "3"]
     path = tmp_path / "synthetic_reviews.csv"
