@@ -26,7 +26,7 @@ endif
 .PHONY: env
 env: $(VENV)/.installed ## make .venv with everything that developing needs
 $(VENV)/.installed: requirements/dev.txt pyproject.toml
-	@echo "Installing $$(grep -c == $<) packages into $(VENV): a download of about 1.0 GB (TensorFlow is half of it), 3 GB on the disk."
+	@echo "Installing $$(grep -c == $<) packages into $(VENV): a download of about 1.0 GB, of which TensorFlow is the most; 3.4 GB on the disk."
 	$(call make_venv,$(VENV),requirements/dev.txt)
 	$(call install_self,$(VENV))
 	touch $@
