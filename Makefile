@@ -26,7 +26,7 @@ endif
 .PHONY: env
 env: $(VENV)/.installed ## make .venv with everything that developing needs
 $(VENV)/.installed: requirements/dev.txt pyproject.toml
-	@echo "Installing $$(grep -c == $<) packages into $(VENV): a download of about 1.0 GB, of which TensorFlow is the most; 3.4 GB on the disk."
+	@echo "Installing $$(grep -c == $<) packages into $(VENV): a download of about 1.0 GB (most of it TensorFlow), 3.1 GB on the disk."
 	$(call make_venv,$(VENV),requirements/dev.txt)
 	$(call install_self,$(VENV))
 	touch $@
@@ -76,7 +76,7 @@ test: env .venv-handler/.installed ## every test, but for those of the built fun
 
 # Only what the handler needs, and the test tools: no TensorFlow to lean on.
 .venv-handler/.installed: requirements/handler-test.txt
-	@echo "Installing $$(grep -c == $<) packages into .venv-handler: a download of about 150 MB where they are not cached, 0.6 GB on the disk."
+	@echo "Installing $$(grep -c == $<) packages into .venv-handler: a download of about 0.3 GB, 0.9 GB on the disk."
 	$(call make_venv,.venv-handler,requirements/handler-test.txt)
 	$(call install_self,.venv-handler)
 	touch $@
