@@ -123,6 +123,10 @@ bench-http: env ## how much the HTTP service adds to tokenizer and model, and wh
 bench-http-memory: env ## resident memory over 100,000 requests of random lengths
 	$(BIN)/python -m benchmarks.http_memory --bundle $(BUNDLE)
 
+.PHONY: tour
+tour: env ## write docs/tour.md anew: what a terminal shows, from texts to an answer
+	$(BIN)/python docs/tour.py
+
 .PHONY: format
 format: env ## format the code
 	$(BIN)/ruff format .
