@@ -26,7 +26,7 @@ endif
 .PHONY: env
 env: $(VENV)/.installed ## make .venv with everything that developing needs
 $(VENV)/.installed: requirements/dev.txt pyproject.toml
-	@echo "Installing $$(grep -c == $<) packages into $(VENV): a download of about 1.0 GB (TensorFlow is half of it), 3 GB on the disk."
+	@echo "Installing $$(grep -c == $<) packages into $(VENV): a download of about 1.0 GB (most of it TensorFlow), 3.1 GB on the disk."
 	$(call make_venv,$(VENV),requirements/dev.txt)
 	$(call install_self,$(VENV))
 	touch $@
@@ -76,7 +76,7 @@ test: env .venv-handler/.installed ## every test, but for those of the built fun
 
 # Only what the handler needs, and the test tools: no TensorFlow to lean on.
 .venv-handler/.installed: requirements/handler-test.txt
-	@echo "Installing $$(grep -c == $<) packages into .venv-handler: a download of about 150 MB where they are not cached, 0.6 GB on the disk."
+	@echo "Installing $$(grep -c == $<) packages into .venv-handler: a download of about 0.3 GB, 0.9 GB on the disk."
 	$(call make_venv,.venv-handler,requirements/handler-test.txt)
 	$(call install_self,.venv-handler)
 	touch $@
@@ -122,6 +122,10 @@ bench-http: env ## how much the HTTP service adds to tokenizer and model, and wh
 .PHONY: bench-http-memory
 bench-http-memory: env ## resident memory over 100,000 requests of random lengths
 	$(BIN)/python -m benchmarks.http_memory --bundle $(BUNDLE)
+
+.PHONY: tour
+tour: env ## write docs/tour.md anew: what a terminal shows, from texts to an answer
+	$(BIN)/python docs/tour.py
 
 .PHONY: format
 format: env ## format the code

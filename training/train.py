@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from handler.files import replacing, write_json
+from handler.files import check_room, replacing, write_json
 from training.batches import pad
 from training.data import Data, Part, Sources, encode_part, read_sources, whole_part
 from training.errors import RunError
@@ -47,6 +47,9 @@ from training.tokenizer import CONSTANTS as TOKENIZER_CONSTANTS
 from training.tokenizer import PAD_ID, UNKNOWN_ID, encode_texts, train_tokenizer
 
 REFERENCE_ROWS = 64
+# Weights, both moments, the average and the best of a checkpoint, twice while it is replaced.
+COPIES = 12
+SPARE_BYTES = 10_000_000  # reference batch, plots, report
 LIBRARIES = ("tensorflow", "keras", "numpy", "tokenizers", "minnow-maas")
 
 
@@ -73,6 +76,7 @@ def train_run(
     """
     started = time.monotonic()
     check_free(out, force, sources.paths)
+    check_room(out, estimate_bytes(settings))
     data = data or read_sources(sources)
     partial = name_partial(out)
     wanted = {
@@ -151,6 +155,12 @@ def reference_rows(token_ids: Sequence[Sequence[int]], max_length: int) -> list[
     num_spread = REFERENCE_ROWS - len(edges)
     spread = np.linspace(0, len(by_length) - 1, num_spread).round().astype(int)
     return edges + [list(by_length[row]) for row in spread]
+
+
+def estimate_bytes(settings: Settings) -> int:
+    """Return about how much room a run takes while it is made: checkpoints, stages, the model."""
+    vectors = 4 * settings.vocab_size * settings.embedding_dim  # float32
+    return SPARE_BYTES + COPIES * (vectors + 4 * settings.table_bytes)
 
 
 def _claim_partial(partial: Path, started: dict[str, Any], force: bool) -> None:

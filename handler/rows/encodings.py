@@ -39,6 +39,17 @@ MAX_HIGH_SHARE = 0.25
 MAX_ZERO_SHARE = 0.05
 
 
+# What begins so is no text, however it is called.
+FOREIGN = {
+    b"\x1f\x8b": "compressed by gzip (.gz)",
+    b"\x28\xb5\x2f\xfd": "compressed by zstd (.zst)",
+    b"PK\x03\x04": "a zip archive, as .xlsx is",
+    b"PAR1": "Parquet (.parquet)",
+    b"\xd0\xcf\x11\xe0": "a document of an old Office (.xls): save it as CSV",
+    b"%PDF-": "a PDF",
+}
+
+
 def find_encoding(sample: bytes, guesses: bool) -> tuple[str, bytes]:
     """Return the encoding of a file that begins with `sample`, and its byte order mark.
 
@@ -46,8 +57,12 @@ def find_encoding(sample: bytes, guesses: bool) -> tuple[str, bytes]:
     With `guesses` it is Windows-1252 where the bytes can hardly be anything else.
 
     Raises:
-        InvalidInput: It is UTF-16 without a byte order mark, by all that can be seen.
+        InvalidInput: It is no text but a file of another kind, or UTF-16 without a byte order mark,
+            by all that can be seen.
     """
+    for first, kind in FOREIGN.items():
+        if sample.startswith(first):
+            raise InvalidInput(f"it is {kind}, whatever its name says: rename the file")
     for bom, encoding in BOMS.items():
         if sample.startswith(bom):
             return encoding, bom

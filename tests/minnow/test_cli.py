@@ -1,4 +1,5 @@
 import os
+import pty
 import re
 import subprocess
 import sys
@@ -63,7 +64,6 @@ def test_every_module_of_the_folder_is_a_command():
 
 
 def test_help_on_a_terminal_has_panels():
-    pty = pytest.importorskip("pty", reason="there is no pseudo terminal on this system")
     out, inner = pty.openpty()
     subprocess.run(
         [sys.executable, "-m", "minnow", "--help"],

@@ -241,7 +241,6 @@ def make_sheet(rows: str) -> bytes:
 
 
 def test_a_spreadsheet_is_read_as_its_first_sheet(tmp_path):
-    pytest.importorskip("python_calamine")
     cell = '<c r="{}" t="inlineStr"><is><t>{}</t></is></c>'
     rows = [
         cell.format("A1", "review") + cell.format("B1", "stars"),

@@ -260,3 +260,13 @@ def test_history_loss_is_the_mean_of_all_batches_of_the_epoch(tmp_path):
 
     # Without learning, and with batches of one size, both are the same mean over the same rows.
     np.testing.assert_allclose(epoch["loss"], epoch["dev_loss"], rtol=1e-5)
+
+
+def test_a_disk_without_room_is_named_before_the_work(tiny_data, tmp_path, monkeypatch):
+    monkeypatch.setattr("handler.files.count_free", lambda path: 1000)
+
+    with pytest.raises(OSError, match="needs about 10.04 MB, the disk has 0.00 MB free") as caught:
+        train_run(Sources(tiny_data), tmp_path / "run", SETTINGS)
+
+    assert caught.value.filename == str(tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []

@@ -13,6 +13,7 @@ import zstandard
 
 from handler.errors import InvalidInput
 from handler.rows.formats import Format, compress, decompress, detect_format, read_whole
+from handler.rows.reader import open_rows
 
 PLAIN = b"good film\n" * 40_000
 Pack = Callable[[bytes], bytes]
@@ -87,3 +88,18 @@ def test_zstd_without_its_package_says_what_to_do(monkeypatch: pytest.MonkeyPatc
 
     with pytest.raises(InvalidInput, match="zstd needs the package zstandard"):
         decompress(io.BytesIO(b""), "zstd")
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (gzip.compress(b"text,label\ngood,pos\n"), "compressed by gzip"),
+        (b"PK\x03\x04 of a spreadsheet", "a zip archive, as .xlsx is"),
+        (b"PAR1 of a table", "Parquet"),
+        (b"%PDF-1.7", "a PDF"),
+    ],
+    ids=["gzip", "zip", "parquet", "pdf"],
+)
+def test_a_file_of_another_kind_than_its_name_says_is_named(content: bytes, kind: str) -> None:
+    with pytest.raises(InvalidInput, match=f"it is {kind}.*rename the file"):
+        open_rows(io.BytesIO(content), detect_format("rows.csv"), ["text"])
