@@ -78,6 +78,7 @@ def train_run(
     check_free(out, force, sources.paths)
     check_room(out, estimate_bytes(settings))
     data = data or read_sources(sources)
+    split = data.split(settings.dev_fraction, settings.seed)  # before anything is written
     partial = name_partial(out)
     wanted = {
         "settings": dataclasses.asdict(settings),
@@ -86,7 +87,7 @@ def train_run(
     }
     _claim_partial(partial, wanted, force)
     if not is_run(partial):  # it is one where all was killed at the very end
-        _train(partial, data, settings, command, started)
+        _train(partial, data, split, settings, command, started)
     shutil.rmtree(partial / "stages", ignore_errors=True)
     if obstacle := put_in_place(partial, out, RUN, force):
         raise RunError(f"{obstacle} The finished run stands in {partial}.")
@@ -94,11 +95,18 @@ def train_run(
     return read_run(out)
 
 
-def _train(partial: Path, data: Data, settings: Settings, command: str, started: float) -> None:
+def _train(
+    partial: Path,
+    data: Data,
+    split: tuple[Part, Part],
+    settings: Settings,
+    command: str,
+    started: float,
+) -> None:
     """Write the finished run into `partial`, from where the work in progress stands there."""
     keras.utils.set_random_seed(settings.seed)
     objective = data.objective
-    train_part, dev_part = data.split(settings.dev_fraction, settings.seed)
+    train_part, dev_part = split
     survey = interruptible(lambda: survey_data(data, len(dev_part.texts), settings.max_length))
     say(survey.format())
     with step("vocabulary"):

@@ -270,3 +270,13 @@ def test_a_disk_without_room_is_named_before_the_work(tiny_data, tmp_path, monke
 
     assert caught.value.filename == str(tmp_path / "run")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_rows_that_cannot_be_split_leave_nothing(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("text,label\n" + "good,pos\nbad,neg\n" * 9)
+
+    with pytest.raises(DataError, match="only 2 different texts"):
+        train_run(Sources(path), tmp_path / "run", SETTINGS)
+
+    assert list(tmp_path.iterdir()) == [path]
