@@ -66,7 +66,12 @@ def main() -> int:
 def record_serving(folder: str, environment: dict[str, str]) -> list[str]:
     """Return what the server and the client print for one request."""
     server = subprocess.Popen(
-        shlex.split(SERVE), cwd=folder, env=environment, stderr=subprocess.PIPE, text=True
+        shlex.split(SERVE),
+        cwd=folder,
+        env={**environment, "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
     deadline = time.monotonic() + START_S
     while True:
@@ -79,7 +84,7 @@ def record_serving(folder: str, environment: dict[str, str]) -> list[str]:
             time.sleep(0.1)
     answer = subprocess.run(shlex.split(ASK), capture_output=True, text=True, check=True).stdout
     server.send_signal(signal.SIGINT)
-    _, log = server.communicate(timeout=START_S)
+    log, _ = server.communicate(timeout=START_S)
     shown = [line for line in log.splitlines() if '"health"' not in line]
     return [f"$ {SERVE} &", *shown, "", f"$ {ASK}", answer]
 

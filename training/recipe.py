@@ -22,14 +22,12 @@ from numpy.typing import NDArray
 from handler.files import replacing
 from training.data import Encoded
 from training.errors import SettingsError
+from training.recipe_settings import DEFAULT_RECIPE, FOLDER
 from training.settings import Settings
 from training.tasks import Objective
 
 if TYPE_CHECKING:
     import keras
-
-DEFAULT_RECIPE = "wide_deep"
-FOLDER = Path(__file__).with_name("recipes")
 
 History = list[dict[str, float]]
 

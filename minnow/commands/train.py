@@ -22,7 +22,7 @@ from minnow.options import (
     option,
     read_share,
 )
-from training.recipe_settings import describe_default
+from training.recipe_settings import DEFAULT_RECIPE, describe_default
 
 if TYPE_CHECKING:
     from training.data import Sources
@@ -255,7 +255,7 @@ def fit_sources(
     require(*REQUIRED)
     from training.data import read_sources
     from training.progress import step
-    from training.recipe import DEFAULT_RECIPE, load_recipe
+    from training.recipe import load_recipe
     from training.run_folder import check_free
     from training.settings import check_given, override
 

@@ -156,7 +156,7 @@ def test_force_does_not_replace_a_file(tiny_run, tmp_path):
     out = tmp_path / "notes.txt"
     out.write_text("mine")
 
-    with pytest.raises(ExportError, match=r"is not a bundle"):
+    with pytest.raises(ExportError, match=r"is a file, wanted the name of a folder for a bundle"):
         export_run(tiny_run, out, force=True)
 
     assert out.read_text() == "mine"

@@ -3,7 +3,7 @@
 import pytest
 
 from training.errors import SettingsError
-from training.recipe_settings import describe_default
+from training.recipe_settings import describe_default, read_settings
 from training.settings import Settings, check_given, override
 
 RECIPE = Settings(recipe="stacked", epochs=8, min_steps=1500)
@@ -70,3 +70,10 @@ def test_the_ends_of_the_ranges_are_taken():
 )
 def test_a_default_is_told_by_recipe_or_once(name, text):
     assert describe_default(name) == text
+
+
+@pytest.mark.slow
+def test_what_help_shows_is_what_the_recipes_have():
+    from training.recipe import list_recipes, load_recipe
+
+    assert list(read_settings()) == [load_recipe(name).SETTINGS for name in list_recipes()]

@@ -13,11 +13,10 @@ from training.data import Encoded
 from training.encoders import read_forward
 from training.fit import fit
 from training.recipe import History, SmallerVocabulary, Stages
-from training.recipe_settings import STACKED
 from training.settings import Settings
 from training.tasks import Objective
 
-SETTINGS = STACKED
+SETTINGS = Settings(recipe="stacked")
 QUICK = dataclasses.replace(SETTINGS, epochs=1)
 CONSTANTS: Mapping[str, Any] = {}
 WEIGHT_TABLES: Sequence[str] = ()

@@ -28,11 +28,26 @@ from training.encoders import read_both_ways
 from training.fit import fit, make_predictor
 from training.progress import interruptible, step
 from training.recipe import History, SmallerVocabulary, Stages
-from training.recipe_settings import WIDE_DEEP
 from training.settings import Settings
 from training.tasks import Objective
 
-SETTINGS = WIDE_DEEP
+SETTINGS = Settings(
+    recipe="wide_deep",
+    dev_fraction=0.05,
+    max_length=1024,
+    embedding_dim=32,
+    units=(64,),
+    table_bytes=262_144,
+    dropout_rate=0.5,
+    token_dropout_rate=0.3,
+    learning_rate=2e-3,
+    weight_decay=1e-4,
+    cosine_decay=True,
+    ema_share=0.15,
+    epochs=8,
+    min_steps=1500,
+    patience=0,
+)
 QUICK = dataclasses.replace(SETTINGS, epochs=2, min_steps=600)
 VECTOR_SCALE = 0.5  # standard deviation of the first word vectors
 EQUAL_WEIGHTS = np.array([0.5, 0.5, 0.0])  # of the wide logits, of the deep ones; the shift
