@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
 from handler.errors import SettingsError
@@ -12,8 +13,7 @@ from handler.errors import SettingsError
 SINKS = ("sqs", "s3", "eventbridge", "dynamodb")
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(NamedTuple):
     """A parsed URL of a queue, bucket, bus or table.
 
     Args:

@@ -165,6 +165,9 @@ def _read_headers(event: Mapping[str, Any]) -> dict[str, str]:
         if not isinstance(given, dict):
             raise _refuse(field, given, "an object")
         for name, value in given.items():
+            if isinstance(value, str):
+                headers[name.lower()] = value
+                continue
             values = [
                 one for one in (value if isinstance(value, list) else [value]) if one is not None
             ]

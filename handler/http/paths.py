@@ -35,6 +35,8 @@ def find_route(event: Mapping[str, Any], is_known: Callable[[str], bool], base: 
     Returns:
         The first path that the event can mean and the table has; of none, the likeliest.
     """
+    if not base and (path := _plain_path(event)):
+        return path
     likeliest = ""
     for path in _list_routes(event):
         for route in dict.fromkeys((strip_base(path, base), path)):
@@ -42,6 +44,22 @@ def find_route(event: Mapping[str, Any], is_known: Callable[[str], bool], base: 
                 return route
             likeliest = likeliest or route
     return likeliest
+
+
+def _plain_path(event: Mapping[str, Any]) -> str:
+    """Return the path of an event that can mean no other, as of a Function URL; empty for others.
+
+    Most events are such, and need not be looked at any further.
+    """
+    path = event.get("rawPath")
+    is_plain = (
+        isinstance(path, str)
+        and event.get("routeKey", "$default") == "$default"
+        and event["requestContext"].get("stage", "$default") == "$default"
+        and not event.get("pathParameters")
+        and "resource" not in event
+    )
+    return unquote(path) if is_plain and path else ""
 
 
 def _list_routes(event: Mapping[str, Any]) -> Iterator[str]:

@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from handler.errors import ArtefactError
 from handler.inference.tasks import Task, read_task
@@ -31,8 +31,7 @@ NO_LETTER = ord("0")  # stands for 0 in `shared`
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")  # one segment of a path, unescaped
 
 
-@dataclass(frozen=True)
-class Golden:
+class Golden(NamedTuple):
     """A text whose outputs are known: the last check before a bundle serves."""
 
     text: str

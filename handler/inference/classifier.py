@@ -6,9 +6,8 @@ import json
 import math
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 # The tokenizer's own thread pool costs more than it gains below hundreds of texts, and a function
 # of 1769 MB has one vCPU. Set before the import, which reads it.
@@ -44,8 +43,7 @@ MIN_BATCH_ROWS = 8
 MAX_LENGTH_SPREAD = 1.1
 
 
-@dataclass(frozen=True, slots=True)
-class Prediction:
+class Prediction(NamedTuple):
     """What the model says of one text; the task tells what its outputs mean.
 
     Args:

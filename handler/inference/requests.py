@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from handler.errors import InvalidInput
 from handler.inference.tasks import DEFAULT_OPTIONS, Options
@@ -18,8 +17,7 @@ from handler.settings import Limits
 REQUEST_FIELDS = ("text", "texts", "top_k", "threshold", "explain")
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(NamedTuple):
     """What the sender of texts calls them: a refusal names no field that was not sent.
 
     Args:

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from handler.errors import ArtefactError
 
@@ -23,8 +22,7 @@ Cell = str | float
 OutputRow = Sequence[float]  # the outputs of one text
 
 
-@dataclass(frozen=True)
-class Options:
+class Options(NamedTuple):
     """What a request may ask of its answer.
 
     Args:
@@ -45,8 +43,7 @@ DEFAULT_OPTIONS = Options()
 CLOSEST = 2.0**-24
 
 
-@dataclass(frozen=True)
-class Tensor:
+class Tensor(NamedTuple):
     """One output of the Open Inference Protocol.
 
     Args:
