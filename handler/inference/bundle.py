@@ -27,6 +27,7 @@ MODEL = "model.onnx"
 RUN_METADATA = "metadata.json"  # what a run has in place of the manifest
 TOKENIZER = "tokenizer.json.gz"
 GZIP = 31  # zlib's `wbits` for a gzip header; the gzip module is one more import
+PRECISIONS = ("int8", "float32")
 NO_LETTER = ord("0")  # stands for 0 in `shared`
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")  # one segment of a path, unescaped
 
@@ -155,7 +156,7 @@ def parse_manifest(document: Any, path: Path) -> Manifest:
             max_length=document["max_length"],
             pad_id=document["pad_id"],
             unknown_id=document["unknown_id"],
-            precision=document["precision"],
+            precision=_check_precision(document["precision"]),
             golden=Golden(golden["text"], tuple(golden["outputs"]), golden["atol"]),
             sha256={name: document["files"][name]["sha256"] for name in (MODEL, TOKENIZER)},
             metrics=document["metrics"],
@@ -168,6 +169,13 @@ def parse_manifest(document: Any, path: Path) -> Manifest:
         raise ArtefactError(
             f"{path}: field {error} is missing or of the wrong type. Export the model again."
         ) from error
+
+
+def _check_precision(precision: object) -> str:
+    if precision not in PRECISIONS:
+        known = ", ".join(PRECISIONS)
+        raise ArtefactError(f"precision is {precision!r}, this build knows {known}.")
+    return str(precision)
 
 
 def parse_card(document: Any, path: Path) -> Card:

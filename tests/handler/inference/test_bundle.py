@@ -205,3 +205,11 @@ def test_a_task_of_another_width_than_the_model_is_refused(bundle):
 
     with pytest.raises(ArtefactError, match="the model has 2 outputs.* the task 3"):
         load_classifier(bundle)
+
+
+def test_a_precision_that_this_build_does_not_know_is_named(bundle):
+    change_manifest(bundle, precision="float16")
+
+    assert_refused(
+        bundle, "manifest.json", "precision is 'float16', this build knows int8, float32. Export"
+    )
