@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handler.inference.tasks import SingleLabel, Task
-from training.errors import SettingsError
+from training.errors import DataError, SettingsError
 from training.readers import Dataset
 
 if TYPE_CHECKING:
@@ -152,6 +152,14 @@ def find_task(labels: Sequence[str], given: Mapping[str, Any] | None = None) -> 
     if kind not in list_kinds():
         raise SettingsError(f"there is no task {kind!r}, wanted {', '.join(list_kinds())}.")
     return _load(kind).find_task(labels, fields)
+
+
+def check_labels(objective: Objective, dataset: Dataset) -> None:
+    """Raise DataError, with the file's name, unless the task knows the label of every row."""
+    try:
+        objective.encode(dataset.labels)
+    except DataError as error:
+        raise DataError(f"{dataset.path}: {error}") from error
 
 
 def _load(kind: str) -> type[Objective]:

@@ -50,7 +50,7 @@ def evaluate(
     """Measure a run or a bundle on labelled texts."""
     from handler.rows.options import ReadOptions
     from training.readers import Columns, read_dataset
-    from training.tasks import make_objective
+    from training.tasks import check_labels, make_objective
 
     known = read_columns(model)
     columns = Columns(
@@ -63,7 +63,7 @@ def evaluate(
     dataset = read_dataset(data, columns)
     task, predict_outputs = load_model(model)
     objective = make_objective(task)
-    objective.encode(dataset.labels)  # refuses labels that the model does not know
+    check_labels(objective, dataset)
     figures = objective.evaluate(dataset.labels, predict_outputs(dataset.texts))
     print(json.dumps(figures) if json_output else objective.format_evaluation(figures))
 

@@ -221,7 +221,7 @@ def check_inputs(
     from handler.inference.bundle import Card
     from training.readers import Columns, read_dataset
     from training.run_folder import read_run
-    from training.tasks import make_objective
+    from training.tasks import check_labels, make_objective
 
     check_free(out, force, [path for path in (run, card, test) if path is not None])
     found = read_run(run)
@@ -231,7 +231,7 @@ def check_inputs(
         return objective, about, None
     columns = found.metadata["columns"]
     dataset = read_dataset(test, Columns(columns["text"], columns["label"]))
-    objective.encode(dataset.labels)  # refuses labels that the model does not know
+    check_labels(objective, dataset)
 
     def evaluate(classifier: Classifier) -> dict[str, Any]:
         outputs = classifier.predict_outputs(dataset.texts)

@@ -48,8 +48,14 @@ CASES = [
     ("export . --out new", ".: is no run, but holds some: name one, such as run"),
     ("export out --out new", "out/metadata.json: no such file. out is no run."),
     ("export run --out bundle", "bundle: exists already"),
-    ("evaluate stars rows.csv", "2 labels that the model does not know, the first is 'neg'"),
-    ("export stars --out new --test rows.csv", "2 labels that the model does not know"),
+    (
+        "evaluate stars rows.csv",
+        "rows.csv: the data has 2 labels that the model does not know, the first is 'neg'",
+    ),
+    (
+        "export stars --out new --test rows.csv",
+        "rows.csv: the data has 2 labels that the model does not know",
+    ),
     ("export stars --out new --card nowhere.json", "nowhere.json: No such file"),
     ("export stars --out new --card card.json", "card.json: a card has no 'sumary'"),
     ("predict --bundle nowhere good", "nowhere/manifest.json: no such file"),
