@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from handler.inference.tasks import SingleLabel, Task
 from training.errors import DataError, SettingsError
-from training.readers import Dataset
+from training.readers import Columns, Dataset, read_dataset
 
 if TYPE_CHECKING:
     import keras
@@ -154,12 +154,18 @@ def find_task(labels: Sequence[str], given: Mapping[str, Any] | None = None) -> 
     return _load(kind).find_task(labels, fields)
 
 
-def check_labels(objective: Objective, dataset: Dataset) -> None:
-    """Raise DataError, with the file's name, unless the task knows the label of every row."""
+def read_known_labels(path: Path, columns: Columns, objective: Objective) -> Dataset:
+    """Read the rows of a file, of which the task must know every label.
+
+    Raises:
+        DataError: It can't be read, or a label is missing or unknown; with the file's name.
+    """
+    dataset = read_dataset(path, columns)
     try:
         objective.encode(dataset.labels)
     except DataError as error:
-        raise DataError(f"{dataset.path}: {error}") from error
+        raise DataError(f"{path}: {error}") from error
+    return dataset
 
 
 def _load(kind: str) -> type[Objective]:

@@ -49,8 +49,8 @@ def evaluate(
 ) -> None:
     """Measure a run or a bundle on labelled texts."""
     from handler.rows.options import ReadOptions
-    from training.readers import Columns, read_dataset
-    from training.tasks import check_labels, make_objective
+    from training.readers import Columns
+    from training.tasks import make_objective, read_known_labels
 
     known = read_columns(model)
     columns = Columns(
@@ -60,10 +60,9 @@ def evaluate(
         ReadOptions(delimiter, encoding, quoting, join_surplus),
         normalize_labels or known["normalize_labels"],
     )
-    dataset = read_dataset(data, columns)
     task, predict_outputs = load_model(model)
     objective = make_objective(task)
-    check_labels(objective, dataset)
+    dataset = read_known_labels(data, columns, objective)
     figures = objective.evaluate(dataset.labels, predict_outputs(dataset.texts))
     print(json.dumps(figures) if json_output else objective.format_evaluation(figures))
 

@@ -219,9 +219,9 @@ def check_inputs(
     bundle on `test`."""
     from export.bundle_writer import check_free, read_card
     from handler.inference.bundle import Card
-    from training.readers import Columns, read_dataset
+    from training.readers import Columns
     from training.run_folder import read_run
-    from training.tasks import check_labels, make_objective
+    from training.tasks import make_objective, read_known_labels
 
     check_free(out, force, [path for path in (run, card, test) if path is not None])
     found = read_run(run)
@@ -229,9 +229,9 @@ def check_inputs(
     objective = make_objective(found.task)
     if test is None:
         return objective, about, None
-    columns = found.metadata["columns"]
-    dataset = read_dataset(test, Columns(columns["text"], columns["label"]))
-    check_labels(objective, dataset)
+    known = Columns.from_json(found.metadata["columns"])
+    columns = Columns(known.text, known.label, normalize_labels=known.normalize_labels)
+    dataset = read_known_labels(test, columns, objective)
 
     def evaluate(classifier: Classifier) -> dict[str, Any]:
         outputs = classifier.predict_outputs(dataset.texts)

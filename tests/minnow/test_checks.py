@@ -7,8 +7,9 @@ import shutil
 import pytest
 
 from minnow.cli import main
-from minnow.commands.export import read_size
+from minnow.commands.export import check_inputs, read_size
 from tests.helpers.fresh_python import run_python
+from training.errors import DataError
 from training.recipe import list_recipes
 
 ROWS = "text,label\ngood,pos\nbad,neg\nfine,pos\ndull,neg\n"
@@ -88,6 +89,22 @@ def test_mistyped_paths_and_columns_are_one_line_without_tensorflow(folder):
         assert message in line
     left = ["bundle", "card.json", "one_label.csv", "out", "rows.csv", "run", "stars"]
     assert sorted(os.listdir(folder)) == left
+
+
+def test_export_measures_on_labels_as_the_run_took_them(folder):
+    path = folder / "stars" / "metadata.json"
+    metadata = json.loads(path.read_text())
+    path.write_text(json.dumps(metadata | {"task": {"kind": "single-label", "labels": ["a", "b"]}}))
+    rows = folder / "rows.csv"
+    rows.write_text("text,label\ngood,A\nbad,b\n")
+
+    with pytest.raises(DataError, match=r"rows\.csv: the data has 1 labels? that the model does"):
+        check_inputs(folder / "stars", folder / "new", False, None, rows)
+    metadata = json.loads(path.read_text())
+    metadata["columns"]["normalize_labels"] = True
+    path.write_text(json.dumps(metadata))
+
+    assert check_inputs(folder / "stars", folder / "new", False, None, rows)[2] is not None
 
 
 @pytest.mark.parametrize(
