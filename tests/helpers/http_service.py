@@ -80,3 +80,14 @@ class Server:
         self._server.force_exit = True
         self._thread.join()
         self.socket.close()
+
+
+def add_route(service):
+    """Return the application with a route of its user's."""
+    app = create_app(service)
+
+    @app.get("/mine")
+    def mine() -> str:
+        return "good"
+
+    return app

@@ -80,7 +80,6 @@ def test_help_on_a_terminal_has_panels():
 
 
 def test_no_arguments_show_help_on_a_terminal_and_no_more():
-    pty = pytest.importorskip("pty", reason="there is no pseudo terminal on this system")
     out, inner = pty.openpty()
     done = subprocess.run(
         [sys.executable, "-m", "minnow"],

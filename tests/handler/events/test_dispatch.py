@@ -32,12 +32,6 @@ Client = Callable[[str], Any]
 
 
 @pytest.fixture
-def results_queue(aws: Client) -> str:
-    url: str = aws("sqs").create_queue(QueueName="results")["QueueUrl"]
-    return url
-
-
-@pytest.fixture
 def resources(results_queue: str, make_resources: MakeResources) -> Resources:
     return make_resources(MINNOW_RESULTS="sqs://results")
 

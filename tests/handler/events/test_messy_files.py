@@ -16,6 +16,7 @@ from handler.errors import InvalidInput
 from handler.events.dispatch import answer_event
 from handler.hosts.bulk import score_files
 from tests.helpers.aws import MakeResources
+from tests.helpers.deployment import make_s3_event
 from training.errors import DataError
 from training.readers import read_dataset
 
@@ -68,22 +69,6 @@ def read_rejected(content: bytes) -> dict[int, str]:
     return {line["row"]: line["reason"] for line in map(json.loads, content.splitlines())}
 
 
-def make_event(name: str) -> dict[str, Any]:
-    place = {"bucket": {"name": "texts"}, "object": {"key": name}}
-    record = {"eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "s3": place}
-    return {"Records": [record]}
-
-
-@pytest.fixture
-def s3(aws: Any) -> Any:
-    client = aws("s3")
-    for bucket in ("texts", "results"):
-        client.create_bucket(
-            Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
-        )
-    return client
-
-
 @pytest.mark.parametrize(
     ("name", "content", "num_scored", "rejected"), FILES, ids=[file[0] for file in FILES]
 )
@@ -105,7 +90,7 @@ def test_a_file_is_read_in_one_way_everywhere(
     )
 
     (summary,) = score_files(tiny_bundle, [str(path)], f"{tmp_path}/out/")
-    answer_event(make_event(name), None, resources)
+    answer_event(make_s3_event("texts", name), None, resources)
 
     assert (summary.rows - summary.rejected, summary.rejected) == (num_scored, len(rejected))
     stored = s3.get_object(Bucket="results", Key=f"texts/{name}")["Body"].read()
@@ -143,7 +128,7 @@ def test_a_file_is_refused_as_a_whole_everywhere(
     with pytest.raises(InvalidInput):
         score_files(tiny_bundle, [str(path)], f"{tmp_path}/out/")
     with pytest.raises(InvalidInput):
-        answer_event(make_event(name), None, resources)
+        answer_event(make_s3_event("texts", name), None, resources)
     with pytest.raises(DataError, match=reason):
         read_dataset(path)
     assert s3.list_objects_v2(Bucket="results").get("Contents", []) == []

@@ -28,16 +28,6 @@ CSV = b"text\ngood film\nbad\n"
 
 
 @pytest.fixture
-def s3(aws: Client) -> Any:
-    client = aws("s3")
-    for bucket in ("texts", "results"):
-        client.create_bucket(
-            Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
-        )
-    return client
-
-
-@pytest.fixture
 def resources(s3: Any, make_resources: MakeResources) -> Resources:
     return make_resources(MINNOW_OBJECT_RESULTS="s3://results/scored/")
 

@@ -21,6 +21,7 @@ from handler.events.resources import Resources
 from handler.inference.exchange import Exchange
 from handler.objects.upload import PART_BYTES
 from tests.helpers.aws import MakeResources, load_event
+from tests.helpers.deployment import make_s3_event
 from tests.helpers.tables import read_csv, read_jsonl, read_parquet
 
 Client = Callable[[str], Any]
@@ -41,16 +42,6 @@ class Clock:
 
 
 @pytest.fixture
-def s3(aws: Client) -> Any:
-    client = aws("s3")
-    for bucket in ("texts", "results"):
-        client.create_bucket(
-            Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
-        )
-    return client
-
-
-@pytest.fixture
 def queue_url(aws: Client) -> str:
     url: str = aws("sqs").create_queue(QueueName="texts")["QueueUrl"]
     return url
@@ -66,15 +57,7 @@ def resources(s3: Any, queue_url: str, make_resources: MakeResources) -> Resourc
 
 
 def make_event(key: str, bucket: str = "texts") -> dict[str, Any]:
-    return {
-        "Records": [
-            {
-                "eventSource": "aws:s3",
-                "eventName": "ObjectCreated:Put",
-                "s3": {"bucket": {"name": bucket}, "object": {"key": key}},
-            }
-        ]
-    }
+    return make_s3_event(bucket, key)
 
 
 def make_csv(delimiter: str = ",") -> bytes:

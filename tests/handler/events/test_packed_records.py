@@ -21,12 +21,6 @@ SHARD = f"shardId-000000000006:{SEQUENCE}"
 
 
 @pytest.fixture
-def results_queue(aws: Client) -> str:
-    url: str = aws("sqs").create_queue(QueueName="results")["QueueUrl"]
-    return url
-
-
-@pytest.fixture
 def resources(results_queue: str, make_resources: MakeResources) -> Resources:
     return make_resources(MINNOW_RESULTS="sqs://results")
 

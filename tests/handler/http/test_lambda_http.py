@@ -9,12 +9,11 @@ from types import SimpleNamespace
 import httpx
 import pytest
 
-from handler.http.app import create_app
 from handler.http.lambda_http import LambdaHttp
 from handler.http.operations import OPERATIONS
 from tests.helpers.http_cases import ANSWERS, REFUSALS, name_case
 from tests.helpers.http_events import KINDS, make_event, read_reply
-from tests.helpers.http_service import Server
+from tests.helpers.http_service import Server, add_route
 
 CONTEXT = SimpleNamespace(aws_request_id="11111111-2222-3333-4444-555555555555")
 
@@ -107,16 +106,6 @@ def test_an_answer_over_lambdas_limit_is_a_413(lambda_http, monkeypatch):
 
     assert (status, headers["content-type"]) == (413, "application/problem+json")
     assert json.loads(body)["limit"] == 100
-
-
-def add_route(service):
-    app = create_app(service)
-
-    @app.get("/mine")
-    def mine() -> str:
-        return "good"
-
-    return app
 
 
 def test_a_route_added_to_the_app_is_answered_in_both_ways_and_documented(

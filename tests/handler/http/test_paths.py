@@ -5,12 +5,11 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from handler.http.app import create_app
 from handler.http.lambda_http import LambdaHttp
 from handler.http.paths import find_route, strip_base
 from handler.settings import HttpSettings, Settings
 from tests.helpers.http_events import KINDS, make_event, read_reply
-from tests.helpers.http_service import LIMITS, Server, make_models
+from tests.helpers.http_service import LIMITS, Server, add_route, make_models
 
 GOOD = {"text": "good"}
 OWN = "a1b2.execute-api.eu-west-1.amazonaws.com"
@@ -152,16 +151,6 @@ def test_the_setting_takes_a_base_path_away_where_it_stands(tiny_classifier, kin
     assert read_reply(root)[1]["content-type"] == "text/html; charset=utf-8"
     other = lambda_http.answer(make_event(kind, "POST", "/shopping/predict", GOOD), None)
     assert other["statusCode"] == 404
-
-
-def add_route(service):
-    app = create_app(service)
-
-    @app.get("/mine")
-    def mine() -> str:
-        return "good"
-
-    return app
 
 
 def test_a_server_takes_the_base_path_away_too(make_service):
