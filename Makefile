@@ -146,8 +146,8 @@ lock: ## pin every dependency again, with hashes
 	$(compile) --no-emit-package minnow-maas --extra dev pyproject.toml -o requirements/dev.txt
 	$(compile) $(COMMAND_LINE:%=--no-emit-package %) --extra cpu --extra handler --extra events \
 		pyproject.toml -o handler/requirements.txt
-	$(compile) --extra cpu --extra handler --extra events --extra test pyproject.toml \
-		-o requirements/handler-test.txt
+	$(compile) --extra cpu --extra handler --extra events --extra test -c handler/requirements.txt \
+		pyproject.toml -o requirements/handler-test.txt
 
 # --- the function on SAM -------------------------------------------------------------------------
 # Each tool in its own environment: they pin what the others pin otherwise.

@@ -17,7 +17,7 @@ def answer_direct(event: dict[str, Any], invocation: Invocation) -> dict[str, An
     model = invocation.resources.model
     request = drop_nulls(event)
     texts, options = read_request(request)
-    predictions = model.predict(texts, name_texts(request))
+    predictions = model.predict(texts, name_texts(request), options)
     invocation.exchange.records = 1
     invocation.exchange.count(model.task, predictions)
     return model.answer(texts, predictions, options)

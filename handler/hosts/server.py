@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import errno
-import logging
 import os
 import socket
 import sys
@@ -30,29 +29,6 @@ CUDA = ("CUDAExecutionProvider", "CPUExecutionProvider")
 DEVICES = {"cpu": CPU, "cuda": CUDA}
 
 
-class JsonFormatter(logging.Formatter):
-    """uvicorn's own lines (a broken request, a lost client) in the form of ours."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        line = {
-            "timestamp": round(record.created, 3),
-            "level": record.levelname.lower(),
-            "message": record.getMessage(),
-        }
-        if record.exc_info and record.exc_info[0] is not None:
-            line["problem"] = record.exc_info[0].__name__  # its text may quote a request
-        return dump_line(line)
-
-
-LOG_CONFIG = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"json": {"()": JsonFormatter}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
-    "loggers": {"uvicorn": {"handlers": ["stderr"], "level": "WARNING"}},
-}
-
-
 def serve(
     settings: Settings,
     host: str,
@@ -69,29 +45,20 @@ def serve(
         ArtefactError: The bundle must not serve, or does not run on `device`.
         SettingsError: Nothing can listen at `host` and `port`.
     """
-    import uvicorn
-
+    from handler.hosts.listener import make_server
     from handler.http.app import create_app
 
     with bind_socket(host, port) as listening:
         models = load_on(device, settings, Monitor(sys.stderr.write, prometheus=Prometheus()))
-        config = uvicorn.Config(
-            create_app(Service(models, settings)),
-            log_config=LOG_CONFIG,
-            access_log=False,  # the service writes a line for each request itself
-            server_header=False,
-            lifespan="off",
-        )
+        app = create_app(Service(models, settings))
 
-        class Server(uvicorn.Server):
-            async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-                await super().startup(sockets)
-                if announce is not None:
-                    name = f"[{host}]" if ":" in host else host
-                    announce(f"http://{name}:{listening.getsockname()[1]}", models)
+        def say_ready() -> None:
+            if announce is not None:
+                name = f"[{host}]" if ":" in host else host
+                announce(f"http://{name}:{listening.getsockname()[1]}", models)
 
         with suppress(KeyboardInterrupt):  # the usual way to end it
-            Server(config).run([listening])
+            make_server(app, say_ready, app.drain).run([listening])
 
 
 def bind_socket(host: str, port: int) -> socket.socket:

@@ -20,6 +20,9 @@ JSON = "application/json"
 TEXT_TYPES = ("text/", JSON, "application/problem+json", "application/jsonlines")
 # A parameter of a header, its value quoted or not: `; charset="utf-8"`.
 PARAMETER = re.compile(r';\s*([^\s=;",]+)=("(?:[^"\\]|\\.)*"|[^;,"]*)')
+# Numbers and empty lists of two bytes each would take 20 times the body's memory. Only a large body
+# can hold so many values; one of texts has a comma or bracket in 10 bytes at most.
+MAX_JSON_VALUES = 500_000
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # which Windows writes before UTF-8; no part of the text
 
 
@@ -51,6 +54,12 @@ class Request:
     def content_type(self) -> str:
         """The media type of the body, lower case, without parameters; empty if not given."""
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+    @property
+    def announced_bytes(self) -> int:
+        """What content-length says; 0 where it is not given or no number."""
+        value = self.headers.get("content-length", "")
+        return int(value) if value.isascii() and value.isdigit() and len(value) < 20 else 0
 
 
 @dataclass(slots=True)
@@ -84,8 +93,15 @@ def parse_json(body: bytes, name: str = "the body") -> Any:
 
     Raises:
         InvalidInput: Not UTF-8, not JSON (NaN is not), or a key given twice; says where, never
-            what stands there.
+            what stands there. 413: more values than MAX_JSON_VALUES.
     """
+    if len(body) > MAX_JSON_VALUES and sum(map(body.count, (b",", b"[", b"{"))) > MAX_JSON_VALUES:
+        raise InvalidInput(
+            f"{name} has more than {MAX_JSON_VALUES} values, commas and brackets of texts counted",
+            limit=MAX_JSON_VALUES,
+            received=MAX_JSON_VALUES + 1,
+            status=413,
+        )
     try:
         return _decode(decode_text(body, name))
     except InvalidInput:

@@ -12,6 +12,7 @@ from handler.http.problems import native_error
 from handler.inference.classifier import Prediction
 from handler.inference.models import Model
 from handler.inference.requests import Source
+from handler.inference.tasks import DEFAULT_OPTIONS, Options
 
 Answer = Callable[[Model, Request], Response]
 
@@ -57,6 +58,7 @@ class Operation:
         is_open: Answers without a key too: probes, and pages that hold no secret.
         asks_all: Every model is asked, not only the one that the path names; the first to refuse
             refuses for all.
+        tells_readiness: Refused once the process was told to end: a balancer sends no more.
     """
 
     method: str
@@ -67,17 +69,23 @@ class Operation:
     shape_error: Callable[[InvalidInput], Response] = native_error
     is_open: bool = False
     asks_all: bool = False
+    tells_readiness: bool = False
 
 
 def predict(
-    model: Model, request: Request, texts: Sequence[str], source: Source
+    model: Model,
+    request: Request,
+    texts: Sequence[str],
+    source: Source,
+    options: Options = DEFAULT_OPTIONS,
 ) -> list[Prediction]:
     """Return the predictions, limits checked; they are counted as this request's.
 
     Args:
         texts: As they were read, unchecked.
         source: What the sender calls them.
+        options: What the answer shall hold.
     """
-    predictions = model.predict(texts, source)
+    predictions = model.predict(texts, source, options)
     request.exchange.count(model.task, predictions)
     return predictions

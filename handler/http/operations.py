@@ -106,7 +106,7 @@ class Router:
 def vertex_operations(settings: HttpSettings) -> Iterator[Operation]:
     """Yield the operations at the paths that Vertex asked for in the environment."""
     if settings.health_route:
-        yield replace(native.HEALTH, path=settings.health_route)
+        yield replace(native.HEALTH, path=settings.health_route, tells_readiness=True)
     if settings.predict_route:
         yield replace(vertex.PREDICT, path=settings.predict_route)
 

@@ -17,8 +17,11 @@ TITLES = {
     415: "Not this content type",
     422: "A field has a wrong value",
     429: "Too many requests",
+    431: "The head is too large",
     500: "The server failed",
+    501: "Not known here",
     503: "Not now",
+    505: "No such version of HTTP here",
 }
 
 

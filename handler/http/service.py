@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 import time
 import uuid
+from collections.abc import Callable
 
 from handler.errors import InvalidInput, name_failure
 from handler.http.auth import RateLimit, find_caller
-from handler.http.compression import deflate_response, inflate_body
-from handler.http.messages import Request, Response, require_utf8
+from handler.http.compression import check_length, deflate_response, inflate_body
+from handler.http.messages import Refusal, Request, Response, require_utf8
 from handler.http.operation import Operation
 from handler.http.operations import Router, shape_unrouted
 from handler.inference.models import Model, Models
@@ -37,12 +38,16 @@ class Service:
     Args:
         models: Loaded and checked.
         settings: Limits, keys, CORS.
+
+    Attributes:
+        is_draining: The process ends soon: readiness is refused.
     """
 
     def __init__(self, models: Models, settings: Settings) -> None:
         self.models = models
         self.settings = settings
         self.limits = settings.limits
+        self.is_draining = False
         self.router = Router(settings.http, models)
         self._rate_limit = RateLimit(settings.http.rate_limit) if settings.http.rate_limit else None
         if not settings.http.api_keys:
@@ -55,7 +60,18 @@ class Service:
             )
 
     def respond(self, request: Request) -> Response:
-        """Return the answer, whatever the request is."""
+        """Return the answer to a request that is there whole, whatever it is."""
+        admitted = self.admit(request)
+        if isinstance(admitted, Response):
+            response = admitted
+        else:
+            response = self.answer(request, *admitted)
+        self.observe(request, response)
+        return response
+
+    def admit(self, request: Request) -> Response | tuple[Operation, Model]:
+        """Return what a request asks for, or the refusal that its head alone brings: no such path,
+        no key, a body that is too large. The body need not be there yet."""
         started = time.perf_counter()
         exchange = request.exchange
         exchange.request_id = self._choose_id(request)
@@ -63,45 +79,54 @@ class Service:
         exchange.method = request.method if request.method in METHODS else "OTHER"
         shape_error = shape_unrouted(request.path)
         try:
-            preflight = self._answer_preflight(request)
-            if preflight is not None:
-                response = preflight
-            else:
+            response = self._answer_preflight(request)
+            if response is None:
                 operation, model = self.router.find(request)
                 exchange.operation, exchange.model = operation.name, model.name
                 shape_error = operation.shape_error
-                response = self._answer(request, operation, model)
+                self._check_head(request, operation)
+                exchange.latency_ms = (time.perf_counter() - started) * 1000
+                return operation, model
         except InvalidInput as error:
-            response = shape_error(error)
-            response.headers.update(getattr(error, "headers", {}))
-            exchange.problem = error.detail
-        except Exception as error:
-            exchange.problem = name_failure(error)
-            response = shape_error(InvalidInput("see the log, by x-request-id", status=500))
-        if response.status < 400:  # the time of a refusal could tell how near a key was
-            passed_ms = (time.perf_counter() - started) * 1000
-            response.headers["server-timing"] = f"total;dur={passed_ms:.2f}"
-        self._finish(request, response)
-        exchange.status = response.status
-        exchange.latency_ms = (time.perf_counter() - started) * 1000
-        self.models.monitor.observe(exchange)
-        return response
+            response = _refuse(request, error, shape_error)
+        return self._finish(request, response, started)
 
-    def _answer(self, request: Request, operation: Operation, model: Model) -> Response:
+    def answer(self, request: Request, operation: Operation, model: Model) -> Response:
+        """Return the answer to a request that was admitted; may run in another thread."""
+        started = time.perf_counter()
+        try:
+            if operation.method == "POST":
+                if request.body_error is not None:
+                    raise request.body_error
+                inflate_body(request, self.limits.max_body_bytes)
+            if operation.asks_all:
+                for other in self.models:
+                    operation.answer(other, request)
+            response = operation.answer(model, request)
+        except InvalidInput as error:
+            response = _refuse(request, error, operation.shape_error)
+        except Exception as error:
+            request.exchange.problem = name_failure(error)
+            failure = InvalidInput("see the log, by x-request-id", status=500)
+            response = operation.shape_error(failure)
+        return self._finish(request, response, started)
+
+    def observe(self, request: Request, response: Response) -> None:
+        """Count an answer and log it; always in the same thread."""
+        request.exchange.status = response.status
+        self.models.monitor.observe(request.exchange)
+
+    def _check_head(self, request: Request, operation: Operation) -> None:
+        if self.is_draining and operation.tells_readiness:
+            raise Refusal(503, "the process was told to end", retry_after="1")
         if not operation.is_open:
             if self.settings.http.api_keys:
                 request.exchange.caller = find_caller(request.headers, self.settings.http.api_keys)
             if self._rate_limit is not None:
                 self._rate_limit.check(request.exchange.caller)
         if operation.method == "POST":
-            if request.body_error is not None:
-                raise request.body_error
             require_utf8(request)
-            inflate_body(request, self.limits.max_body_bytes)
-        if operation.asks_all:
-            for other in self.models:
-                operation.answer(other, request)
-        return operation.answer(model, request)
+            check_length(request, self.limits.max_body_bytes)
 
     def _answer_preflight(self, request: Request) -> Response | None:
         headers = request.headers
@@ -118,11 +143,15 @@ class Service:
             return "*"
         return origin if origin in origins else ""
 
-    def _finish(self, request: Request, response: Response) -> None:
+    def _finish(self, request: Request, response: Response, started: float) -> Response:
         headers = response.headers
+        exchange = request.exchange
+        if response.status < 400:  # the time of a refusal could tell how near a key was
+            passed_ms = exchange.latency_ms + (time.perf_counter() - started) * 1000
+            headers["server-timing"] = f"total;dur={passed_ms:.2f}"
         for name, value in SECURITY_HEADERS.items():
             headers.setdefault(name, value)
-        headers["x-request-id"] = request.exchange.request_id
+        headers["x-request-id"] = exchange.request_id
         deflate_response(request, response)
         if self.settings.http.cors_origins:
             headers["vary"] = ", ".join(filter(None, [headers.get("vary"), "origin"]))
@@ -132,7 +161,18 @@ class Service:
                 headers["access-control-expose-headers"] = "server-timing, x-request-id"
         if request.method == "HEAD":
             response.body = b""
+        exchange.latency_ms += (time.perf_counter() - started) * 1000
+        return response
 
     def _choose_id(self, request: Request) -> str:
         given = request.headers.get("x-request-id", "")
         return given if REQUEST_ID.fullmatch(given) else request.trace_id or str(uuid.uuid4())
+
+
+def _refuse(
+    request: Request, error: InvalidInput, shape_error: Callable[[InvalidInput], Response]
+) -> Response:
+    response = shape_error(error)
+    response.headers.update(getattr(error, "headers", {}))
+    request.exchange.problem = error.detail
+    return response

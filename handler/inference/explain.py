@@ -37,12 +37,34 @@ class Part:
     positions: list[int]
 
 
+def check_num_tokens(
+    classifier: Classifier, texts: Sequence[str], limits: Limits, field: str = "explain"
+) -> None:
+    """Raise InvalidInput where the texts have more tokens than one request may have explained.
+
+    Args:
+        field: What the sender calls the option that asked for this.
+    """
+    num_tokens = 0
+    for index, text in enumerate(texts, 1):
+        (encoding,) = classifier.encode_texts([text])
+        num_tokens += len(encoding.ids)
+        if num_tokens > limits.max_explained_tokens:
+            has = f"have {num_tokens}" if index == len(texts) else f"have {num_tokens} or more"
+            raise InvalidInput(
+                f"{field}: the texts {has} tokens, the limit is {limits.max_explained_tokens}: "
+                "explain fewer texts at a time",
+                field=field,
+                limit=limits.max_explained_tokens,
+                received=num_tokens,
+                status=413,
+            )
+
+
 def explain_predictions(
     classifier: Classifier,
     texts: Sequence[str],
     predictions: Sequence[Prediction],
-    limits: Limits,
-    field: str = "explain",
 ) -> list[list[dict[str, Any]]]:
     """Return, per text, one object a token that the model read, in the order of the text.
 
@@ -52,22 +74,9 @@ def explain_predictions(
     ellipsis, are one object.
 
     Args:
-        field: What the sender calls the option that asked for this.
-
-    Raises:
-        InvalidInput: More tokens in all texts than `limits.max_explained_tokens`.
+        texts: Few enough for `check_num_tokens`.
     """
     encodings = classifier.encode_texts_with_offsets(texts)
-    num_tokens = sum(len(encoding.ids) for encoding in encodings)
-    if num_tokens > limits.max_explained_tokens:
-        raise InvalidInput(
-            f"{field}: the texts have {num_tokens} tokens, the limit is "
-            f"{limits.max_explained_tokens}: explain fewer texts at a time",
-            field=field,
-            limit=limits.max_explained_tokens,
-            received=num_tokens,
-            status=413,
-        )
     unknown_id = classifier.manifest.unknown_id
     parts = [
         part_text(text, encoding.offsets) for text, encoding in zip(texts, encodings, strict=True)

@@ -45,17 +45,29 @@ class Model:
         if self.monitor.prometheus is not None:
             self.monitor.prometheus.models.append(self.description)
 
-    def predict(self, texts: Sequence[str], source: Source = TEXTS) -> list[Prediction]:
+    def predict(
+        self,
+        texts: Sequence[str],
+        source: Source = TEXTS,
+        options: Options = DEFAULT_OPTIONS,
+    ) -> list[Prediction]:
         """Return one prediction per text, after checking every limit.
 
         Args:
             texts: Strings, if they are what was asked for.
             source: What their sender calls them.
+            options: What `answer` shall do with the predictions.
 
         Raises:
-            InvalidInput: No text, too many, one too long, or one that is not Unicode text.
+            InvalidInput: No text, too many, one too long, one that is not Unicode text, or more
+                tokens than can be explained where that is asked for.
         """
-        return self.classifier.predict(self.check_texts(texts, source))
+        checked = self.check_texts(texts, source)
+        if options.explain:
+            from handler.inference.explain import check_num_tokens  # rare, so not at start
+
+            check_num_tokens(self.classifier, checked, self.limits, options.explain_field)
+        return self.classifier.predict(checked)
 
     def check_texts(self, texts: Sequence[object], source: Source = TEXTS) -> list[str]:
         """Return the texts of one request if they can be scored.
@@ -91,9 +103,7 @@ class Model:
         if options.explain:
             from handler.inference.explain import explain_predictions  # rare, so not at start
 
-            tokens = explain_predictions(
-                self.classifier, texts, predictions, self.limits, options.explain_field
-            )
+            tokens = explain_predictions(self.classifier, texts, predictions)
             for prediction, contributions in zip(shaped, tokens, strict=True):
                 prediction["explanation"] = contributions
         return {"model": self.description, "predictions": shaped}

@@ -14,6 +14,9 @@ from handler.errors import InvalidInput
 from handler.inference.tasks import DEFAULT_OPTIONS, Options
 from handler.settings import Limits
 
+MAX_EXPANSION = 18  # letters that NFKC makes of one character (U+FDFA), in Unicode 16
+# NFKC in pieces of so many characters: Python sorts combining marks in quadratic time.
+PIECE_CHARACTERS = 256
 REQUEST_FIELDS = ("text", "texts", "top_k", "threshold", "explain")
 
 
@@ -60,6 +63,8 @@ def check_text(text: object, field: str, limits: Limits) -> str:
             received=len(text),
             status=413,
         )
+    if MAX_EXPANSION * len(text) > limits.max_characters and not text.isascii():
+        check_normalized(text, field, limits)
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -68,6 +73,26 @@ def check_text(text: object, field: str, limits: Limits) -> str:
             field=field,
         ) from None  # the cause holds the text itself
     return text
+
+
+def check_normalized(text: str, field: str, limits: Limits) -> None:
+    """Raise InvalidInput where `text` is too long once each character is written out, as the model
+    reads it: that is what it costs. The sum of the pieces is as good as the whole's length."""
+    import unicodedata  # rare, so not at start
+
+    num_characters = sum(
+        len(unicodedata.normalize("NFKC", text[start : start + PIECE_CHARACTERS]))
+        for start in range(0, len(text), PIECE_CHARACTERS)
+    )
+    if num_characters > limits.max_characters:
+        raise InvalidInput(
+            f"{field} has {num_characters} characters once it is normalized (NFKC), the limit is "
+            f"{limits.max_characters}",
+            field=field,
+            limit=limits.max_characters,
+            received=num_characters,
+            status=413,
+        )
 
 
 def read_request(request: object) -> tuple[list[str], Options]:

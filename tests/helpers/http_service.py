@@ -6,8 +6,7 @@ import threading
 import time
 from types import SimpleNamespace
 
-import uvicorn
-
+from handler.hosts.listener import make_server
 from handler.http.app import create_app
 from handler.http.messages import Request
 from handler.http.service import Service
@@ -65,8 +64,8 @@ class Server:
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.address = f"127.0.0.1:{self.socket.getsockname()[1]}"
         self.url = f"http://{self.address}"
-        config = uvicorn.Config(create_app(service), log_level="error", lifespan="off")
-        self._server = uvicorn.Server(config)
+        self._server = make_server(create_app(service))
+        self._server.config.timeout_graceful_shutdown = 1
         self._thread = threading.Thread(target=self._server.run, args=([self.socket],))
 
     def __enter__(self):

@@ -246,6 +246,7 @@ OPERATIONS = (
         protocol_error,
         is_open=True,
         asks_all=True,
+        tells_readiness=True,
     ),
     _operation("GET", MODEL, "oip_model", model_metadata, METADATA_NOTE),
     _operation("GET", VERSION, "oip_version", model_metadata, METADATA_NOTE),

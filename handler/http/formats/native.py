@@ -36,7 +36,7 @@ def classify(model: Model, request: Request) -> Response:
     require_json(request)
     document = parse_json(request.body)
     texts, options = read_request(document)
-    predictions = predict(model, request, texts, name_texts(document))
+    predictions = predict(model, request, texts, name_texts(document), options)
     return json_response(model.answer(texts, predictions, options))
 
 

@@ -62,7 +62,7 @@ def invoke(model: Model, request: Request) -> Response:
         raise Refusal(415, f"content-type: wanted one of {', '.join(READERS)}")
     wanted = choose_answer(request.headers.get("accept", ""), given)
     texts, options, source = READERS[given](request.body)
-    predictions = predict(model, request, texts, source)
+    predictions = predict(model, request, texts, source, options)
     if wanted in CELL_WRITERS:
         body = CELL_WRITERS[wanted](model, predictions)
         return Response(200, body, f"{wanted}; charset=utf-8")
@@ -159,6 +159,7 @@ OPERATIONS = (
         ping,
         Note("Say that the model is loaded", TAG, writes="Ping"),
         is_open=True,
+        tells_readiness=True,
     ),
     Operation(
         "POST",

@@ -31,7 +31,7 @@ def classify(model: Model, request: Request) -> Response:
         raise InvalidInput(f"the request is {name_type(document)}, wanted a JSON object")
     texts, source = read_instances(document.get("instances"))
     options = read_options(read_parameters(document), "parameters.")
-    predictions = predict(model, request, texts, source)
+    predictions = predict(model, request, texts, source, options)
     answer = model.answer(texts, predictions, options)
     return json_response({"predictions": answer["predictions"]})
 

@@ -1,5 +1,6 @@
 """The server as it runs: `minnow serve` in a process of its own, real sockets, hostile clients."""
 
+import contextlib
 import gzip
 import http.client
 import json
@@ -8,35 +9,20 @@ import re
 import socket
 import subprocess
 import sys
-import time
 
 import httpx
 import pytest
 
-from handler.http.app import DISCARD_FACTOR
+from tests.helpers.raw_http import WAIT_S, read_all
+from tests.helpers.served import serve_bundle
 
 pytestmark = pytest.mark.slow
-WAIT_S = 20
 
 
 @pytest.fixture(scope="module")
 def served(tiny_bundle):
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "minnow", "serve", str(tiny_bundle), "--port", str(port)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + WAIT_S
-    while time.monotonic() < deadline:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            break
-        except OSError:
-            time.sleep(0.05)
-    yield port
-    process.terminate()
-    _, log = process.communicate(timeout=WAIT_S)
-    for line in log.splitlines():
-        assert json.loads(line)["level"] in ("info", "warning")
+    with serve_bundle(tiny_bundle) as served:
+        yield served.port
 
 
 def send(port, raw):
@@ -120,23 +106,21 @@ def test_a_header_cannot_be_split(served):
     assert b"set-cookie" not in answer.lower()
 
 
-def test_a_body_without_end_is_not_collected(served):
-    connection = http.client.HTTPConnection("127.0.0.1", served, timeout=WAIT_S)
-    connection.putrequest("POST", "/predict")
-    connection.putheader("transfer-encoding", "chunked")
-    connection.endheaders()
-    chunk = b"10000\r\n" + b"a" * 0x10000 + b"\r\n"
-    sent = 0
-    try:
-        while sent < 2 * DISCARD_FACTOR * 4_500_000:
-            connection.send(chunk)
-            sent += 0x10000
-    except OSError:
-        pass  # the server hung up, as it may
+def test_a_body_without_end_is_refused_once_it_is_too_long(served):
+    with socket.create_connection(("127.0.0.1", served), timeout=WAIT_S) as connection:
+        head = b"POST /predict HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n"
+        connection.sendall(head)
+        chunk = b"10000\r\n" + b"a" * 0x10000 + b"\r\n"
+        sent = 0
+        with contextlib.suppress(OSError):  # it hangs up, in the end
+            while sent < 100_000_000:
+                connection.sendall(chunk)
+                sent += 0x10000
+        answer = read_all(connection)
 
-    assert sent >= 4_500_000
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert 4_500_000 <= sent < 40_000_000
     assert post(served, b'{"text":"good"}').status_code == 200
-    connection.close()
 
 
 def test_the_server_says_neither_its_name_nor_its_version(served):

@@ -43,7 +43,7 @@ def test_a_body_too_many_gets_503_and_probes_still_answer(make_service):
 
 
 def test_a_body_that_stops_coming_gets_408(make_service, monkeypatch):
-    monkeypatch.setattr("handler.http.app.BODY_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("handler.http.relay.BODY_TIMEOUT_S", 0.2)
     with Server(make_service()) as server:
         host, port = server.address.split(":")
         with socket.create_connection((host, int(port))) as slow:

@@ -5,7 +5,9 @@ import pytest
 
 from handler.errors import InvalidInput
 from handler.inference.classifier import load_classifier
-from handler.inference.explain import explain_predictions, part_text
+from handler.inference.explain import check_num_tokens, explain_predictions, part_text
+from handler.inference.models import Model
+from handler.inference.tasks import Options
 from handler.settings import Limits
 from tests.helpers.paths import ROOT
 
@@ -13,8 +15,8 @@ WINNING = 1 / (1 + math.exp(-2))
 LOST = pytest.approx(WINNING - 0.5, abs=1e-6)  # without its one word, the tiny model says 0.5
 
 
-def explain(classifier, texts, limits=None):
-    return explain_predictions(classifier, texts, classifier.predict(texts), limits or Limits())
+def explain(classifier, texts):
+    return explain_predictions(classifier, texts, classifier.predict(texts))
 
 
 def test_a_contribution_is_what_the_label_loses_without_the_token(tiny_classifier):
@@ -53,11 +55,24 @@ def test_only_tokens_that_the_model_read_are_explained(tiny_classifier):
     assert len(tokens) == 8
 
 
-def test_more_tokens_than_the_limit_are_refused(tiny_classifier):
-    with pytest.raises(InvalidInput, match="the texts have 3 tokens, the limit is 2") as caught:
-        explain(tiny_classifier, ["good film", "bad"], Limits(max_explained_tokens=2))
+@pytest.mark.parametrize(
+    ("texts", "have"), [(["good film", "bad"], "3"), (["good", "film bad", "bad"], "3 or more")]
+)
+def test_more_tokens_than_the_limit_are_refused(tiny_classifier, texts, have):
+    limits = Limits(max_explained_tokens=2)
 
-    assert (caught.value.status, caught.value.limit, caught.value.received) == (413, 2, 3)
+    with pytest.raises(InvalidInput, match=f"the texts have {have} tokens, the limit is 2") as it:
+        check_num_tokens(tiny_classifier, texts, limits)
+
+    assert (it.value.status, it.value.limit, it.value.received) == (413, 2, 3)
+
+
+def test_what_cannot_be_explained_is_not_predicted_first(tiny_classifier, monkeypatch):
+    model = Model(tiny_classifier, Limits(max_explained_tokens=2))
+    monkeypatch.setattr(tiny_classifier, "predict", None)
+
+    with pytest.raises(InvalidInput, match="the limit is 2"):
+        model.predict(["good film bad"], options=Options(explain=True))
 
 
 ACCENTED = [

@@ -5,7 +5,7 @@ import pytest
 
 from handler.errors import InvalidInput
 from handler.inference.models import Model
-from handler.inference.requests import name_texts, name_type, read_request
+from handler.inference.requests import check_text, name_texts, name_type, read_request
 from handler.inference.tasks import Options
 from handler.settings import Limits
 
@@ -123,3 +123,34 @@ def test_types_are_named_as_json_names_them():
         "an array",
         "an object",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "received"),
+    [
+        ("\ufdfa", 18),
+        ("\ufdfa" * 10, 180),
+        ("½" * 5, 15),
+        ("ﬁ" * 6, 12),
+        ("\ufdfa" * 600, None),  # too long as it is
+    ],
+    ids=ascii,
+)
+def test_a_text_counts_as_long_as_the_model_reads_it(text, received):
+    limits = Limits(max_characters=10 if received is not None else 500)
+
+    with pytest.raises(InvalidInput, match=f"the limit is {limits.max_characters}") as refused:
+        check_text(text, "text", limits)
+
+    assert refused.value.received == (received or 600)
+
+
+@pytest.mark.parametrize("text", ["e\u0301" * 10, "電影" * 5, "éé", "가나다라", "\u1100\u1161" * 5])
+def test_what_normalization_does_not_lengthen_is_taken_up_to_the_limit(text):
+    assert check_text(text, "text", Limits(max_characters=len(text))) == text
+
+
+def test_marks_in_reverse_order_are_counted_in_no_time():
+    marks = "\u0301\u0323" * 500_000  # sorted by insertion, this would take half an hour
+
+    assert check_text(marks, "text", Limits(max_characters=1_000_000)) == marks

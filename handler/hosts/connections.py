@@ -1,0 +1,51 @@
+"""How many connections a process holds, and which of them goes when there is one too many."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Closable(Protocol):
+    """A connection, as far as it matters here."""
+
+    def give_way(self) -> None: ...
+
+
+class Connections:
+    """The connections of a process: one too many takes the place of the one idle for longest.
+
+    Args:
+        limit: Of connections.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._busy: set[Closable] = set()
+        self._idle: dict[Closable, None] = {}  # in the order in which they became it
+
+    def admit(self, connection: Closable) -> bool:
+        """Count a new connection; False: all others are at work on a request."""
+        if len(self._busy) + len(self._idle) >= self.limit:
+            if not self._idle:
+                return False
+            longest = next(iter(self._idle))
+            self.remove(longest)
+            longest.give_way()
+        self._idle[connection] = None
+        return True
+
+    def set_busy(self, connection: Closable) -> None:
+        """Keep a connection: it has sent a whole head."""
+        if connection in self._idle:
+            del self._idle[connection]
+            self._busy.add(connection)
+
+    def set_idle(self, connection: Closable) -> None:
+        """Let a connection go if need be: it was answered."""
+        if connection in self._busy:
+            self._busy.remove(connection)
+            self._idle[connection] = None
+
+    def remove(self, connection: Closable) -> None:
+        self._busy.discard(connection)
+        self._idle.pop(connection, None)

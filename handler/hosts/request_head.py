@@ -1,0 +1,66 @@
+"""What a request's head must be beyond what llhttp checks: nothing that two readers could take for
+two different requests."""
+
+from __future__ import annotations
+
+import re
+import urllib.parse
+from collections.abc import Sequence
+
+import httptools
+
+from handler.errors import InvalidInput
+
+# Request line and headers, or what stands between the pieces of a body. nginx takes as much; a
+# token of an identity provider has 4 KB, the cookies of a browser 20 KB.
+MAX_HEAD_BYTES = 32_768
+MAX_HEADERS = 100
+HOST = re.compile(rb"[A-Za-z0-9._~%!$&'()*+,;=:\[\]-]*")  # RFC 3986, 3.2.2 and 3.2.3
+
+
+class Malformed(Exception):
+    """A head that is refused before it is a request."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(detail)
+        self.refusal = InvalidInput(detail, status=status)
+
+
+def head_too_large() -> Malformed:
+    return Malformed(431, f"the limit of a head is {MAX_HEAD_BYTES} bytes")
+
+
+def check_head(version: str, target: bytes, headers: Sequence[tuple[bytes, bytes]]) -> None:
+    """Raise Malformed unless the head is that of a request that can be answered.
+
+    Args:
+        version: Of HTTP, such as "1.1".
+        target: As it stands in the request line.
+        headers: Names in lower case.
+
+    Raises:
+        Malformed: RFC 9112: 2.3 the version, 3.2 the target and the host, 6.1 the transfer codings.
+    """
+    if version not in ("1.0", "1.1"):
+        raise Malformed(505, "wanted HTTP/1.1")
+    hosts = [value for name, value in headers if name == b"host"]
+    if len(hosts) > 1 or (not hosts and version == "1.1"):
+        raise Malformed(400, "wanted one header host")
+    if hosts and not HOST.fullmatch(hosts[0]):
+        raise Malformed(400, "the header host is no host")
+    codings = [value.strip().lower() for name, value in headers if name == b"transfer-encoding"]
+    if codings and version == "1.0":
+        raise Malformed(400, "HTTP/1.0 has no transfer-encoding")
+    if codings and codings != [b"chunked"]:
+        raise Malformed(501, "transfer-encoding: only chunked is known here")
+    _check_target(target)
+
+
+def _check_target(target: bytes) -> None:
+    try:
+        path = httptools.parse_url(target).path or b""
+        urllib.parse.unquote(path.decode("ascii"), errors="strict")
+    except (httptools.HttpParserError, UnicodeDecodeError):
+        raise Malformed(400, "the request's target is no address of this service") from None
+    if not path.startswith(b"/"):
+        raise Malformed(400, "the request's target has no path")

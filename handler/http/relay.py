@@ -1,0 +1,184 @@
+"""Between ASGI and the service: bodies read within limits, what is costly kept off the event loop.
+
+Whether a request may be answered is decided by its head: the body of a caller without a key, or of
+one that is too large, is never read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from starlette.types import Receive, Scope, Send
+
+from handler.errors import InvalidInput
+from handler.http import messages
+from handler.http.compression import MAX_INFLATION, too_large
+from handler.http.lambda_events import allows_binary
+from handler.http.messages import Refusal, Response
+from handler.http.operation import Operation
+from handler.http.service import Service
+from handler.inference.models import Model
+
+BODY_TIMEOUT_S = 30
+DRAIN_TIMEOUT_S = 3  # for bodies that are on their way when the process is told to end
+# A body below this is answered on the event loop: at most 10 ms even where each character becomes
+# 18, and the hop to a thread would cost a small request a tenth of its time. Others wait in one
+# thread for each other, and probes and refusals go on.
+QUICK_BYTES = 4096
+# All bodies that are read, wait or are answered: with the work on one of them, less than an idle
+# process takes. The largest that are legal may be seven at a time.
+MAX_HELD_BYTES = 32_000_000
+# What spells the option, or may: any letter of a JSON key can be an escape.
+EXPLAINING = (b"explain", b"\\u")
+
+
+class Relay:
+    """Turns ASGI's requests into the service's, and its responses back."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._num_open = 0
+        self._held_bytes = 0
+        self._reading: set[asyncio.Timeout] = set()
+        self._lane = ThreadPoolExecutor(1, "minnow-large")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        request = messages.Request(scope["method"], scope["path"], _read_headers(scope))
+        if "aws.event" in scope:  # Mangum puts it there
+            request.allows_binary = allows_binary(scope["aws.event"])
+            request.trace_id = getattr(scope["aws.context"], "aws_request_id", "")
+            request.body = (await receive())["body"]
+            await _send(self._service.respond(request), send)
+            return
+        admitted = self._service.admit(request)
+        is_whole = not _announces_body(request.headers)
+        if isinstance(admitted, Response):
+            response = admitted
+        elif request.method == "POST":
+            response, is_whole = await self._answer_post(request, admitted, receive)
+        else:
+            response = self._service.answer(request, *admitted)
+        self._service.observe(request, response)
+        if not is_whole or self._service.is_draining:
+            response.headers["connection"] = "close"
+        await _send(response, send)
+
+    def drain(self) -> None:
+        """Give bodies that are on their way little time from now on."""
+        until = asyncio.get_running_loop().time() + DRAIN_TIMEOUT_S
+        for timeout in self._reading:
+            when = timeout.when()
+            timeout.reschedule(until if when is None else min(when, until))
+
+    async def _answer_post(
+        self, request: messages.Request, admitted: tuple[Operation, Model], receive: Receive
+    ) -> tuple[Response, bool]:
+        """Return the response, and whether the whole body was read."""
+        held = Held(self)
+        self._num_open += 1
+        try:
+            request.body = await self._read_body(request, receive, held)
+            if _is_quick(request):
+                return self._service.answer(request, *admitted), True
+            loop = asyncio.get_running_loop()
+            arguments = (request, *admitted)
+            return await loop.run_in_executor(self._lane, self._service.answer, *arguments), True
+        except InvalidInput as error:
+            request.body_error = error
+            return self._service.answer(request, *admitted), False
+        finally:
+            self._num_open -= 1
+            held.set(0)
+
+    async def _read_body(self, request: messages.Request, receive: Receive, held: Held) -> bytes:
+        if self._num_open > self._service.settings.http.max_concurrency:
+            raise Refusal(503, "too many requests at a time", retry_after="1")
+        limit = self._service.limits.max_body_bytes
+        factor = MAX_INFLATION if "content-encoding" in request.headers else 1
+        held.set(min(limit, factor * request.announced_bytes))
+        seconds = DRAIN_TIMEOUT_S if self._service.is_draining else BODY_TIMEOUT_S
+        try:
+            async with asyncio.timeout(seconds) as timeout:
+                self._reading.add(timeout)
+                try:
+                    return await _collect(receive, limit, factor, held)
+                finally:
+                    self._reading.discard(timeout)
+        except TimeoutError:
+            raise InvalidInput(f"the body did not arrive within {seconds} s", status=408) from None
+
+
+class Held:
+    """What one request holds of the bytes that all of them may hold."""
+
+    def __init__(self, relay: Relay) -> None:
+        self._relay = relay
+        self._num_bytes = 0
+
+    def set(self, num_bytes: int) -> None:
+        """Hold so many bytes; raises Refusal, 503, where others leave too few.
+
+        A small body is always taken: as many as are read at a time fit beside the large ones.
+        """
+        others = self._relay._held_bytes - self._num_bytes
+        if num_bytes > QUICK_BYTES and others + num_bytes > MAX_HELD_BYTES:
+            raise Refusal(503, "too many large requests at a time", retry_after="1")
+        self._relay._held_bytes = others + num_bytes
+        self._num_bytes = num_bytes
+
+    def grow(self, num_bytes: int) -> None:
+        """Hold so many bytes at least: a body of unknown length comes piece by piece."""
+        if num_bytes > self._num_bytes:
+            self.set(num_bytes)
+
+
+async def _collect(receive: Receive, max_bytes: int, factor: int, held: Held) -> bytes:
+    chunks: list[bytes] = []
+    size = 0
+    is_whole = False
+    while not is_whole:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise InvalidInput("the client left before the body ended", status=400)
+        chunk = message.get("body", b"")
+        is_whole = not message.get("more_body", False)
+        size += len(chunk)
+        if size > max_bytes:
+            raise too_large(max_bytes, size)
+        held.grow(min(max_bytes, factor * size))
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _is_quick(request: messages.Request) -> bool:
+    """Say whether an answer costs little, whatever stands in the body."""
+    is_small = len(request.body) <= QUICK_BYTES and "content-encoding" not in request.headers
+    return is_small and not any(word in request.body for word in EXPLAINING)
+
+
+def _announces_body(headers: Mapping[str, str]) -> bool:
+    return "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
+
+
+def _read_headers(scope: Scope) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in scope["headers"]:
+        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return headers
+
+
+async def _send(response: Response, send: Send) -> None:
+    headers = response.headers
+    if response.content_type:
+        headers["content-type"] = response.content_type
+    if response.status != 204:
+        headers["content-length"] = str(len(response.body))
+    pairs = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+    start: dict[str, Any] = {"type": "http.response.start", "status": response.status}
+    await send({**start, "headers": pairs})
+    await send({"type": "http.response.body", "body": response.body})

@@ -1,0 +1,12 @@
+import dataclasses
+
+import pytest
+
+from tests.helpers.http_service import LIMITS, Server, make_service
+
+
+@pytest.fixture
+def server(tiny_classifier):
+    limits = dataclasses.replace(LIMITS, max_body_bytes=100_000)
+    with Server(make_service(tiny_classifier, limits=limits)) as server:
+        yield server

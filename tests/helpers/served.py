@@ -1,0 +1,80 @@
+"""`minnow serve` in a process of its own."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.helpers.raw_http import WAIT_S
+
+
+class Served:
+    """A server that runs: its port and process, its log once it has ended."""
+
+    def __init__(self, process, port, log):
+        self.process = process
+        self._log = log
+        self.port = port
+        self.url = f"http://127.0.0.1:{port}"
+        self.log = []
+
+    def end(self, number=signal.SIGTERM):
+        """Tell it to end; return how many seconds that took."""
+        started = time.monotonic()
+        self.process.send_signal(number)
+        self.process.wait(timeout=WAIT_S)
+        passed = time.monotonic() - started
+        self._log.seek(0)
+        self.log = [json.loads(line) for line in self._log]
+        return passed
+
+    def memory_bytes(self, field="VmRSS"):
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        line = next(line for line in status.splitlines() if line.startswith(f"{field}:"))
+        return int(line.split()[1]) * 1024
+
+
+@contextmanager
+def serve_bundle(bundle, prefix=(), **environment):
+    """Serve `bundle`; at the end its log must be our own lines, none of them an error."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [*prefix, sys.executable, "-m", "minnow", "serve", str(bundle), "--port", str(port)]
+    with tempfile.TemporaryFile("w+") as log:  # a pipe that nobody reads would fill up
+        process = subprocess.Popen(
+            command,
+            env={**os.environ, **environment},
+            stdout=subprocess.DEVNULL,
+            stderr=log,
+        )
+        yield from watch(Served(process, port, log))
+
+
+def watch(served):
+    process, port = served.process, served.port
+    try:
+        wait_until_answered(process, port)
+        yield served
+        if process.poll() is None:
+            served.end()
+        assert {line["level"] for line in served.log} <= {"info", "warning"}
+    finally:
+        process.kill()
+        process.wait()
+
+
+def wait_until_answered(process, port):
+    deadline = time.monotonic() + WAIT_S
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        except OSError:
+            time.sleep(0.05)
+    raise AssertionError("nothing answers")
