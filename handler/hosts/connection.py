@@ -31,6 +31,9 @@ MAX_PIPELINED = 32  # browsers and proxies send one request at a time
 # what it sends is read on, unkept.
 LINGER_S = 2.0
 LINGER_BYTES = 18_000_000
+READ_BYTES = (
+    65_536  # at a time; asyncio's own 256 KB are 128 MB of as many connections as there are
+)
 STALL_TIMEOUT_S = 30.0  # for a client that does not read its answer
 
 
@@ -59,6 +62,7 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._socket = transport
+        transport.max_size = READ_BYTES  # type: ignore[attr-defined]  # of asyncio's own transport
         if self._all.admit(self):
             self._time_head()
         else:
@@ -70,6 +74,7 @@ class Connection(HttpToolsProtocol):
             if timer is not None:
                 timer.cancel()
         super().connection_lost(exc)
+        self._drop_body()
 
     def data_received(self, data: bytes) -> None:
         if self._num_discarded is not None:
@@ -207,11 +212,19 @@ class Connection(HttpToolsProtocol):
         super().shutdown()
 
     def _linger(self) -> None:
-        self._num_discarded = 0
         self._cancel_timer()
+        self._drop_body()
+        if not self._all.may_linger(self):
+            self._close_or_abort()
+            return
+        self._num_discarded = 0
         self._socket.write_eof()
         self.flow.resume_reading()
         self._timer = self.loop.call_later(LINGER_S, self._socket.abort)
+
+    def _drop_body(self) -> None:
+        if self.cycle is not None:
+            self.cycle.body = bytearray()  # the cycle itself may live until garbage is collected
 
     def _close_or_abort(self) -> None:
         self._socket.close()

@@ -5,6 +5,11 @@ from __future__ import annotations
 from typing import Protocol
 
 
+# That are read on after their answer, unkept: clients that upload without a key would take all of
+# the process's time.
+MAX_LINGERING = 16
+
+
 class Closable(Protocol):
     """A connection, as far as it matters here."""
 
@@ -22,6 +27,7 @@ class Connections:
         self.limit = limit
         self._busy: set[Closable] = set()
         self._idle: dict[Closable, None] = {}  # in the order in which they became it
+        self._lingering: set[Closable] = set()
 
     def admit(self, connection: Closable) -> bool:
         """Count a new connection; False: all others are at work on a request."""
@@ -46,6 +52,14 @@ class Connections:
             self._busy.remove(connection)
             self._idle[connection] = None
 
+    def may_linger(self, connection: Closable) -> bool:
+        """Say whether a connection that was answered may be read on until it is lost."""
+        if len(self._lingering) < MAX_LINGERING:
+            self._lingering.add(connection)
+        return connection in self._lingering
+
     def remove(self, connection: Closable) -> None:
+        """Forget a connection that is lost."""
+        self._lingering.discard(connection)
         self._busy.discard(connection)
         self._idle.pop(connection, None)

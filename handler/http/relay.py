@@ -88,7 +88,7 @@ class Relay:
             arguments = (request, *admitted)
             return await loop.run_in_executor(self._lane, self._service.answer, *arguments), True
         except InvalidInput as error:
-            request.body_error = error
+            request.body_error = error.with_traceback(None)  # whose frames hold what was read
             return self._service.answer(request, *admitted), False
         finally:
             self._num_open -= 1

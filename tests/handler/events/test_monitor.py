@@ -15,7 +15,6 @@ from handler.events.resources import Resources
 from handler.inference.classifier import Classifier
 from handler.inference.models import Model
 from handler.inference.monitor import EVENT_COUNTS, Monitor
-from handler.inference.requests import Source
 from handler.settings import read_settings
 from tests.helpers.aws import load_event
 
@@ -86,7 +85,7 @@ def test_an_event_that_fails_as_a_whole_says_why(
 def test_an_unexpected_error_is_named_without_its_text(
     observe: Observe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(self: Model, texts: list[str], source: Source) -> None:
+    def fail(self: Model, texts: list[str], *how: object) -> None:
         raise RuntimeError(texts[0])
 
     monkeypatch.setattr(Model, "predict", fail)
