@@ -14,14 +14,15 @@ help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "%-14s %s\n", $$1, $$2}'
 
 # make_venv(folder, lock file, interpreter): an environment of exactly the locked packages, by uv or
-# by pip. Nothing that was downloaded runs before its hash was checked.
+# by pip. Nothing that was downloaded runs before its hash was checked. --no-deps: a lock file is
+# complete, and pip takes no `name==version` of it for another package's `name[extra]`.
 python = $$($(PYTHON) -c 'import sys; print(sys.executable)')
 ifdef UV
 make_venv = uv venv -q --allow-existing --python "$(or $(3),$(python))" $(1) && \
 	uv pip sync -q --python $(1)/bin/python --require-hashes $(2)
 install_self = uv pip install -q --python $(1)/bin/python --no-deps --no-build-isolation -e .
 else
-make_venv = "$(or $(3),$(python))" -m venv $(1) && $(1)/bin/python -m pip install -q --require-hashes -r $(2)
+make_venv = "$(or $(3),$(python))" -m venv $(1) && $(1)/bin/python -m pip install -q --no-deps --require-hashes -r $(2)
 install_self = $(1)/bin/python -m pip install -q --no-deps --no-build-isolation -e .
 endif
 
