@@ -4,19 +4,20 @@
 #
 # A bundle of your own: --build-arg BUNDLE=bundles/mine, or at run time
 #   -v "$PWD/bundles/mine:/bundle:ro" -e MINNOW_BUNDLE=/bundle
-ARG BASE=docker.io/library/python:3.12-slim
+#
+# By its digest (for amd64 and arm64) as the registry had it on 2026-10-06; `make pin-images` finds
+# a newer one. Another base, with Python 3.12 and pip: --build-arg BASE=...
+ARG BASE=docker.io/library/python:3.12.15-slim-trixie@sha256:a6e34c598f2467ed0e9a8d349809fcd8b5c603269512df273a0bb1784edc11b1
 
 FROM ${BASE} AS build
-COPY handler/requirements.txt /build/
-RUN python -m pip install --no-cache-dir --no-compile --require-hashes \
-        --target /app -r /build/requirements.txt \
-    && rm -rf /app/bin /app/onnxruntime/transformers /app/onnxruntime/quantization \
-        /app/onnxruntime/tools /app/onnxruntime/datasets
-COPY handler /app/handler
+# The packages first: another bundle, or other code, does not fetch them again.
+COPY handler/package.py handler/requirements.txt /build/
+RUN PYTHONHASHSEED=0 python -B /build/package.py --host container --out /app --only packages
+COPY handler /build/handler
 ARG BUNDLE=handler/model
-COPY ${BUNDLE} /app/handler/model
-# Byte code is made here: the root file system is read-only when it runs.
-RUN python -m compileall -q /app
+COPY ${BUNDLE} /build/bundle
+RUN PYTHONHASHSEED=0 python -B /build/handler/package.py --host container --out /app --only handler \
+    --bundle /build/bundle
 
 FROM ${BASE}
 ENV PYTHONPATH=/app PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
@@ -26,7 +27,7 @@ COPY --from=build /app /app
 USER 65532:65532
 EXPOSE 8080
 LABEL com.amazonaws.sagemaker.capabilities.accept-bind-to-port=true
-HEALTHCHECK --interval=30s --timeout=5s --start-period=5s CMD ["python", "-c", \
-    "import urllib.request as u; from handler.hosts.server import read_port; import os; u.urlopen(f'http://127.0.0.1:{read_port(os.environ)}/v2/health/ready', timeout=4)"]
+HEALTHCHECK --interval=30s --timeout=5s --start-period=5s \
+    CMD ["python", "-I", "-S", "/app/handler/hosts/health.py"]
 # SageMaker appends the word `serve`, which changes nothing.
 ENTRYPOINT ["python", "-m", "handler.hosts.server"]

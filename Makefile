@@ -13,14 +13,17 @@ UV := $(shell command -v uv 2>/dev/null)
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "%-14s %s\n", $$1, $$2}'
 
-# make_venv(folder, lock file): an environment of exactly the locked packages, by uv or by pip.
+# make_venv(folder, lock file, interpreter): an environment of exactly the locked packages, by uv or
+# by pip. Nothing that was downloaded runs before its hash was checked. --no-deps: a lock file is
+# complete, and pip takes no `name==version` of it for another package's `name[extra]`.
+python = $$($(PYTHON) -c 'import sys; print(sys.executable)')
 ifdef UV
-make_venv = uv venv -q --allow-existing --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" $(1) && \
+make_venv = uv venv -q --allow-existing --python "$(or $(3),$(python))" $(1) && \
 	uv pip sync -q --python $(1)/bin/python --require-hashes $(2)
-install_self = uv pip install -q --python $(1)/bin/python --no-deps -e .
+install_self = uv pip install -q --python $(1)/bin/python --no-deps --no-build-isolation -e .
 else
-make_venv = $(PYTHON) -m venv $(1) && $(1)/bin/python -m pip install -q --require-hashes -r $(2)
-install_self = $(1)/bin/python -m pip install -q --no-deps -e .
+make_venv = "$(or $(3),$(python))" -m venv $(1) && $(1)/bin/python -m pip install -q --no-deps --require-hashes -r $(2)
+install_self = $(1)/bin/python -m pip install -q --no-deps --no-build-isolation -e .
 endif
 
 .PHONY: env
@@ -138,47 +141,96 @@ check: env ## format, lint and types, as CI checks them
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+# --- the supply chain: SECURITY.md ----------------------------------------------------------------
 # What only the command line needs: not in the function.
 COMMAND_LINE := typer shellingham rich markdown-it-py mdurl pygments
-compile := uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url
+# Tools, each in its own environment: they pin what the others pin otherwise.
+SAM_TOOLS := aws-sam-cli cfn-lint-serverless
+LAMBDA_TOOLS := awslambdaric boto3
+CHECKOV_TOOLS := checkov
+SUPPLY_TOOLS := pip-audit cyclonedx-python-lib[json-validation]
+UV_TOOLS := uv
+# UPGRADE=--upgrade takes the newest releases; without it what a lock file names stays where it may.
+UPGRADE ?=
+compile := uv pip compile -q --universal --generate-hashes --no-emit-index-url $(UPGRADE) --python-version
+lock_tools = printf '%s\n' $(2) | $(compile) $(1) - -o $(3)
 .PHONY: lock
-lock: ## pin every dependency again, with hashes
-	$(compile) --no-emit-package minnow-maas --extra dev pyproject.toml -o requirements/dev.txt
-	$(compile) $(COMMAND_LINE:%=--no-emit-package %) --extra cpu --extra handler --extra events \
+lock: ## pin every dependency and tool again, with hashes; UPGRADE=--upgrade: the newest
+	$(compile) 3.11 --no-emit-package minnow-maas --extra dev pyproject.toml -o requirements/dev.txt
+	$(compile) 3.11 $(COMMAND_LINE:%=--no-emit-package %) --extra cpu --extra handler --extra events \
 		pyproject.toml -o handler/requirements.txt
-	$(compile) --extra cpu --extra handler --extra events --extra test -c handler/requirements.txt \
-		pyproject.toml -o requirements/handler-test.txt
+	$(compile) 3.11 --extra cpu --extra handler --extra events --extra test \
+		-c handler/requirements.txt pyproject.toml -o requirements/handler-test.txt
+	$(compile) 3.12 $(COMMAND_LINE:%=--no-emit-package %) --extra gpu --extra handler \
+		-c handler/requirements.txt pyproject.toml -o requirements/gpu.txt
+	$(call lock_tools,3.11,$(SAM_TOOLS),requirements/sam.txt)
+	$(call lock_tools,3.12 -c handler/requirements.txt,$(LAMBDA_TOOLS),requirements/lambda.txt)
+	$(call lock_tools,3.11,$(CHECKOV_TOOLS),requirements/checkov.txt)
+	$(call lock_tools,3.11,$(SUPPLY_TOOLS),requirements/supply.txt)
+	$(call lock_tools,3.11,$(UV_TOOLS),requirements/uv.txt)
+
+SUPPLY_VENV := .venv-supply
+$(SUPPLY_VENV)/.installed: requirements/supply.txt
+	$(call make_venv,$(SUPPLY_VENV),$<)
+	touch $@
+
+.PHONY: sbom
+sbom: $(SUPPLY_VENV)/.installed ## make dist/sbom-function.cdx.json and dist/sbom-container.cdx.json
+	@for host in function container; do \
+		PYTHONHASHSEED=0 "$(runtime_python)" -B handler/package.py --host $$host --out build/$$host \
+			--architecture $(ARCHITECTURE) --bundle "$(BUNDLE)"; \
+		$(SUPPLY_VENV)/bin/python -m requirements.sbom build/$$host --host $$host \
+			--out dist/sbom-$$host.cdx.json; \
+	done
+
+# Every pin of every lock file once, for whatever platform it is; pip-audit takes one version of a
+# package at a time. It passes over what the service does not know: --strict makes that a failure.
+AUDIT_SERVICE ?= pypi
+.PHONY: audit
+audit: $(SUPPLY_VENV)/.installed ## ask a vulnerability service about every locked package: AUDIT_SERVICE=pypi or osv
+	@pins=$$(mktemp -d); trap 'rm -r "$$pins"' EXIT; \
+	sed -n 's/^\([^ #]*==[^ ]*\).*/\1/p' handler/requirements.txt requirements/*.txt | sort -u | \
+		awk -F== -v "pins=$$pins" '{print > (pins "/" ++versions[$$1] ".txt")}'; \
+	for file in "$$pins"/*; do \
+		$(SUPPLY_VENV)/bin/pip-audit --strict --no-deps --disable-pip --progress-spinner off \
+			--vulnerability-service $(AUDIT_SERVICE) -r "$$file" || failed=1; \
+	done; \
+	if [ -n "$${failed:-}" ]; then echo "audit: FAILED: a package is vulnerable, or was not audited" \
+		"because the service ($(AUDIT_SERVICE)) gave no answer about it; which, stands above" >&2; exit 1; fi
+
+.PHONY: vendor
+vendor: ## fetch the files of requirements/vendored.json from npm again, and compare
+	$(PYTHON) requirements/vendored.py --fetch
+
+IMAGE = $(shell sed -n 's/^ARG BASE=\(.*\)@sha256:.*/\1/p' Dockerfile)
+.PHONY: pin-images
+pin-images: ## pin the base image's present digest: IMAGE=docker.io/library/python:3.12.15-slim-trixie
+	digest=$$(docker buildx imagetools inspect $(IMAGE) --format '{{.Manifest.Digest}}' || \
+		skopeo inspect --no-tags --format '{{.Digest}}' docker://$(IMAGE) || crane digest $(IMAGE)); \
+	sed -i "s|^ARG BASE=.*|ARG BASE=$(IMAGE)@$$digest|; s|had it on [0-9-]*|had it on $$(date -u +%F)|" \
+		Dockerfile Dockerfile.gpu; \
+	grep -h ^ARG.BASE Dockerfile
 
 # --- the function on SAM -------------------------------------------------------------------------
-# Each tool in its own environment: they pin what the others pin otherwise.
 SAM_VENV := .venv-sam
 LAMBDA_VENV := .venv-lambda
 CHECKOV_VENV := .venv-checkov
 SAM := $(SAM_VENV)/bin/sam
-SAM_TOOLS := aws-sam-cli==1.170.0 cfn-lint-serverless==0.3.6
-LAMBDA_TOOLS := awslambdaric==4.2.2 boto3==1.44.5
-CHECKOV_TOOLS := checkov==3.3.30
 ARCHITECTURE ?= x86_64
 RELEASE ?=
 export SAM_CLI_TELEMETRY := 0
-
-ifdef UV
-make_tools = uv venv -q --allow-existing --python "$(1)" $(2) && \
-	uv pip install -q --python $(2)/bin/python $(3)
-else
-make_tools = "$(1)" -m venv $(2) && $(2)/bin/python -m pip install -q $(3)
-endif
+runtime_python = $$($(MAKE) -s --no-print-directory -C handler runtime-python)
 
 .PHONY: sam-env
 sam-env: $(SAM_VENV)/.installed $(LAMBDA_VENV)/.installed $(CHECKOV_VENV)/.installed ## make the environments of SAM, Lambda and checkov
-$(SAM_VENV)/.installed: Makefile
-	$(call make_tools,$$($(PYTHON) -c 'import sys; print(sys.executable)'),$(SAM_VENV),$(SAM_TOOLS))
+$(SAM_VENV)/.installed: requirements/sam.txt
+	$(call make_venv,$(SAM_VENV),$<)
 	touch $@
-$(CHECKOV_VENV)/.installed: Makefile
-	$(call make_tools,$$($(PYTHON) -c 'import sys; print(sys.executable)'),$(CHECKOV_VENV),$(CHECKOV_TOOLS))
+$(CHECKOV_VENV)/.installed: requirements/checkov.txt
+	$(call make_venv,$(CHECKOV_VENV),$<)
 	touch $@
-$(LAMBDA_VENV)/.installed: Makefile
-	$(call make_tools,$$($(MAKE) -s --no-print-directory -C handler runtime-python),$(LAMBDA_VENV),$(LAMBDA_TOOLS))
+$(LAMBDA_VENV)/.installed: requirements/lambda.txt
+	$(call make_venv,$(LAMBDA_VENV),$<,$(runtime_python))
 	touch $@
 
 .PHONY: build

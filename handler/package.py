@@ -1,10 +1,10 @@
-"""Builds the function's folder for AWS Lambda: wheels, this room, a bundle, byte code.
+"""Builds what serves, the folder of the Lambda function or of the container.
 
     OUT/handler/           this room, with the bundle in model/
     OUT/<package>/         what serving imports, out of requirements.txt, hashes checked
 
-`sam build` runs it through the Makefile beside it. The same inputs give the same bytes, times
-included. Standard library only; not part of the function.
+`sam build` runs it through the Makefile beside it, `docker build` by itself. The same inputs give
+the same bytes, times included. Standard library only; part of neither.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import argparse
 import compileall
 import json
 import os
+import platform
 import py_compile
 import re
 import shutil
@@ -22,26 +23,49 @@ import sys
 import tempfile
 import zipfile
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 RUNTIME = (3, 12)  # the template's python3.12; byte code of another minor version is not read
 NEWEST_GLIBC = 34  # Amazon Linux 2023 has glibc 2.34
 MACHINES = {"x86_64": "x86_64", "arm64": "aarch64"}
-TASK_ROOT = "/var/task"
 PT_LOAD = 1
 EARLIEST = 315_532_800  # 1980-01-01, the first day that a zip file can name
 
-# Required by the wheels' metadata, imported by nothing that serves: uvicorn and its dependencies
-# (Lambda is the server), the Hugging Face Hub client and its dependencies, onnxruntime's
-# conversion tools, idna (anyio resolves no name here). `tests/sam` calls every
-# operation of a function built without them.
-# Event sources read no Parquet here: pyarrow alone is over half of what Lambda unzips.
-NOT_SERVED = frozenset(
-    "click colorama filelock flatbuffers fsspec h11 hf-xet httpcore2 httpx2 httpx2-jsfetch "
-    "huggingface-hub idna packaging protobuf pyyaml tqdm pyarrow truststore uvicorn "
-    "boto3 botocore s3transfer jmespath python-dateutil six urllib3".split()  # in the runtime
+# What a host does without; each goes with whatever only it needs, as the lock file says.
+# Imported by nothing that serves, as `tests/sam` shows, which calls every operation: the Hugging
+# Face Hub client, which tokenizers names, onnxruntime's conversion tools, and idna (anyio resolves
+# no name here). Event sources read no Parquet: pyarrow is over half of what Lambda unzips.
+NOT_SERVED = frozenset("flatbuffers huggingface-hub idna packaging protobuf pyarrow".split())
+NOT_IN_FUNCTION = frozenset(
+    "h11 httptools uvicorn uvloop "  # Lambda is the server
+    "boto3 jmespath urllib3".split()  # in Lambda's runtime
 )
+# The HTTP service alone: no event, no bucket, no queue.
+NOT_IN_CONTAINER = frozenset("aws-lambda-powertools boto3 mangum zstandard".split())
+BLOCK = re.compile(r"^[A-Za-z0-9].*\n(?: .*\n)*", re.MULTILINE)  # of a lock file: one package
+NEEDED_BY = re.compile(r"^ +#(?: via)? +(\S+)", re.MULTILINE)
+PROJECT = "minnow-maas"
+
+
+@dataclass(frozen=True)
+class Host:
+    """Where the folder runs.
+
+    Args:
+        root: The folder's path there, which tracebacks name.
+        unused: Packages that it does without.
+    """
+
+    root: str
+    unused: frozenset[str]
+
+
+HOSTS = {
+    "function": Host("/var/task", NOT_SERVED | NOT_IN_FUNCTION),
+    "container": Host("/app", NOT_SERVED | NOT_IN_CONTAINER),
+}
 NOT_HANDLER = {"__pycache__", "model", "Makefile", "package.py", "requirements.txt"}
 UNUSED_POWERTOOLS = (
     "auth_alpha batch circuit_breaker data_classes data_masking feature_flags kafka parameters "
@@ -97,9 +121,12 @@ KEPT_METADATA = ("Metadata-Version:", "Name:", "Version:", "License", "Classifie
 def main() -> int:
     """Run the command line; return 0 if the function stands, 1 if not."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--out", type=Path, required=True, help="folder of the function")
+    parser.add_argument("--out", type=Path, required=True, help="folder to build")
+    parser.add_argument("--host", choices=HOSTS, default="function")
+    parser.add_argument("--only", choices=("packages", "handler"), help="the one half alone")
     parser.add_argument("--bundle", type=Path, default=HERE / "model")
-    parser.add_argument("--architecture", choices=MACHINES, default="x86_64")
+    here = "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
+    parser.add_argument("--architecture", choices=MACHINES, default=here)
     parser.add_argument("--release", default="", help="written into the function if given")
     parser.add_argument("--zip", type=Path, help="only zip OUT into this file, and print its sizes")
     options = parser.parse_args()
@@ -108,7 +135,7 @@ def main() -> int:
             zip_function(options.out, options.zip)
             print(describe_sizes(options.out, options.zip))
         else:
-            build_function(options.out, options.bundle, options.architecture, options.release)
+            build_folder(options)
     except (BuildError, OSError, subprocess.CalledProcessError) as error:
         print(f"package: {error}", file=sys.stderr)
         return 1
@@ -119,13 +146,12 @@ class BuildError(Exception):
     """The function cannot be built; the message says what to do."""
 
 
-def build_function(out: Path, bundle: Path, architecture: str, release: str = "") -> None:
-    """Write the function of `architecture`, serving `bundle`, into `out`.
+def build_folder(options: argparse.Namespace) -> None:
+    """Write what `options` of the command line ask for into `options.out`.
 
-    Args:
-        release: Goes into a file of its own. Another release is other code, so that SAM publishes
-            a version though only parameters changed, which by themselves it does not see:
-            https://github.com/aws/serverless-application-model/issues/3820
+    `--release` goes into a file of its own. Another release is other code, so that SAM publishes a
+    version though only parameters changed, which by themselves it does not see:
+    https://github.com/aws/serverless-application-model/issues/3820
     """
     if sys.version_info[:2] != RUNTIME:
         found, wanted = (".".join(map(str, v)) for v in (sys.version_info[:2], RUNTIME))
@@ -133,23 +159,38 @@ def build_function(out: Path, bundle: Path, architecture: str, release: str = ""
             f"this is Python {found}, the function's byte code needs {wanted}: run it with "
             f"python{wanted} (uv python install {wanted}, or pyenv install {wanted})"
         )
-    out.mkdir(parents=True, exist_ok=True)
-    for old in out.iterdir():
-        shutil.rmtree(old) if old.is_dir() else old.unlink()
-    install_wheels(served_requirements((HERE / "requirements.txt").read_text()), out, architecture)
-    trim_packages(out)
-    copy_handler(out / "handler")
-    copy_bundle(bundle, out / "handler" / "model")
-    compile_bytecode(out)
-    if release:
-        (out / "release.txt").write_text(release + "\n")
+    out, host = options.out, HOSTS[options.host]
+    if options.only != "handler":
+        install_packages(out, host, options.architecture)
+    if options.only != "packages":
+        copy_handler(out / "handler")
+        copy_bundle(options.bundle, out / "handler" / "model")
+    compile_bytecode(out, host.root)
+    if options.release:
+        (out / "release.txt").write_text(options.release + "\n")
     settle_files(out, int(os.environ.get("SOURCE_DATE_EPOCH", EARLIEST)))
 
 
-def served_requirements(lock: str) -> str:
-    """Return the lock file's blocks, less what serving does not import."""
-    blocks = re.findall(r"^[A-Za-z0-9][^\n]*==(?:[^\n]*\\\n)*[^\n]*\n", lock, flags=re.MULTILINE)
-    return "".join(block for block in blocks if block.split("==")[0] not in NOT_SERVED)
+def install_packages(out: Path, host: Host, architecture: str) -> None:
+    """Empty `out` and fill it with the packages that the host imports, trimmed."""
+    out.mkdir(parents=True, exist_ok=True)
+    for old in out.iterdir():
+        shutil.rmtree(old) if old.is_dir() else old.unlink()
+    lock = (HERE / "requirements.txt").read_text()
+    install_wheels(served_requirements(lock, host), out, architecture)
+    trim_packages(out)
+
+
+def served_requirements(lock: str, host: Host) -> str:
+    """Return the lock file's blocks, less the host's unused packages and what only those need."""
+    packages = [
+        (block.split("==")[0], set(NEEDED_BY.findall(block)), block)
+        for block in BLOCK.findall(lock)
+    ]
+    served = {PROJECT}
+    for _ in packages:  # each round goes one step further from the project
+        served |= {n for n, parents, _ in packages if n not in host.unused and parents & served}
+    return "".join(block for name, _, block in packages if name in served)
 
 
 def install_wheels(requirements: str, out: Path, architecture: str) -> None:
@@ -162,29 +203,33 @@ def install_wheels(requirements: str, out: Path, architecture: str) -> None:
         shared = ["--quiet", "--no-deps", "--require-hashes", "--only-binary", ":all:"]
         shared += ["--python-version", version, "--target", str(out), "-r", lock.name]
         if uv := shutil.which("uv"):
-            platform = f"{machine}-manylinux_2_{NEWEST_GLIBC}"
+            target = f"{machine}-manylinux_2_{NEWEST_GLIBC}"
             # Copies: a hard link into uv's cache would let the trimming reach the cache.
-            command = [uv, "pip", "install", "--python-platform", platform, "--link-mode", "copy"]
+            command = [uv, "pip", "install", "--python-platform", target, "--link-mode", "copy"]
         else:
-            platforms = [f"manylinux_2_{glibc}_{machine}" for glibc in range(NEWEST_GLIBC, 16, -1)]
-            platforms.append(f"manylinux2014_{machine}")
+            targets = [f"manylinux_2_{glibc}_{machine}" for glibc in range(NEWEST_GLIBC, 16, -1)]
+            targets.append(f"manylinux2014_{machine}")
             command = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check"]
             command += ["--no-compile", "--implementation", "cp"]
-            command += [word for platform in platforms for word in ("--platform", platform)]
+            command += [word for target in targets for word in ("--platform", target)]
         subprocess.run(command + shared, check=True)
 
 
 def trim_packages(out: Path) -> None:
-    """Delete from the installed packages what serving does not need; licences stay."""
+    """Delete from the installed packages what serving does not need; licences stay.
+
+    Nothing of CUDA's libraries: CUDA compiles kernels while it runs, from files of theirs.
+    """
+    cuda = set((out / "nvidia").rglob("*"))
     for pattern in TRIMMED_FOLDERS:
         for folder in out.glob(pattern):
             shutil.rmtree(folder)
     for pattern in TRIMMED_FILES:
-        for file in out.glob(pattern):
+        for file in set(out.glob(pattern)) - cuda:
             file.unlink()
     for name in EMPTIED_FILES:
         (out / name).write_bytes(b"")
-    for file in out.rglob("*.so*"):
+    for file in set(out.rglob("*.so*")) - cuda:
         file.write_bytes(strip_library(file.read_bytes()))
     for file in out.glob("*.dist-info/METADATA"):
         # Name and version stay: vulnerability scanners of deployed functions read them here.
@@ -233,22 +278,22 @@ def copy_bundle(bundle: Path, out: Path) -> None:
         shutil.copyfile(bundle / name, out / name)
 
 
-def compile_bytecode(out: Path) -> None:
-    """Compile every source: /var/task is read-only, so Python cannot keep what it compiles there.
+def compile_bytecode(out: Path, root: str) -> None:
+    """Compile every source: `root` is read-only, so Python cannot keep what it compiles there.
 
     Unchecked hashes, because the unpacked sources have other times than here. Of the packages the
     byte code, without docstrings and asserts, takes the place of the sources: a traceback still
     names file and line. This room keeps its sources.
     """
     for folder in sorted(path for path in out.iterdir() if path.is_dir()):
-        compile_folder(folder, out, legacy=folder.name != "handler")
-    compile_folder(out, out, legacy=True, levels=0)
+        compile_folder(folder, out, root, legacy=folder.name != "handler")
+    compile_folder(out, out, root, legacy=True, levels=0)
     for source in out.rglob("*.py"):
         if source.with_suffix(".pyc").exists():
             source.unlink()
 
 
-def compile_folder(folder: Path, out: Path, *, legacy: bool, levels: int = 99) -> None:
+def compile_folder(folder: Path, out: Path, root: str, *, legacy: bool, levels: int = 99) -> None:
     """Compile `folder`; legacy: beside the sources rather than in `__pycache__`."""
     compiled = compileall.compile_dir(
         str(folder),
@@ -257,7 +302,7 @@ def compile_folder(folder: Path, out: Path, *, legacy: bool, levels: int = 99) -
         legacy=legacy,
         optimize=2 if legacy else 0,
         stripdir=str(out),
-        prependdir=TASK_ROOT,
+        prependdir=root,
         invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
     )
     if not compiled:

@@ -24,6 +24,9 @@ SECURITY_HEADERS = {
     "referrer-policy": "no-referrer",
     "cache-control": "no-store",
     "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+    "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+    # Of no-cors requests alone, such as <script src>: an allowed origin's fetch reads as before.
+    "cross-origin-resource-policy": "same-origin",
 }
 CORS_HEADERS = {
     "access-control-allow-methods": "GET, POST",

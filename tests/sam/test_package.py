@@ -1,14 +1,16 @@
 """What stands in the artefact of `sam build`, and that it comes out the same every time."""
 
 import hashlib
+import http.client
 import os
 import subprocess
 import zipfile
 
 import pytest
 
-from handler.package import describe_sizes, served_requirements, zip_function
-from tests.helpers.emulator import ROOT
+from handler.package import describe_sizes, zip_function
+from requirements.sbom import describe_folder
+from tests.helpers.emulator import ROOT, free_ports, wait_for_port
 
 pytestmark = [pytest.mark.sam, pytest.mark.slow]
 
@@ -95,18 +97,103 @@ def test_arm64_wheels_are_for_arm64_and_a_release_is_other_code(
     assert (machines(tmp_path / "arm64"), machines(built_function)) == ({"arm64"}, {"x86_64"})
 
 
+@pytest.fixture(scope="module")
+def runtime_python():
+    command = ["make", "-s", "--no-print-directory", "-C", ROOT / "handler", "runtime-python"]
+    return subprocess.check_output(command, text=True).strip()
+
+
+@pytest.fixture(scope="module")
+def built_container(tiny_bundle, runtime_python, tmp_path_factory):
+    """The folder /app of the image, in the two steps of the Dockerfile."""
+    out = tmp_path_factory.mktemp("container") / "app"
+    for half in ("packages", "handler"):
+        command = [runtime_python, "-B", ROOT / "handler/package.py", "--host", "container"]
+        command += ["--out", out, "--only", half, "--bundle", tiny_bundle]
+        subprocess.run(command, check=True)
+    return out
+
+
+def test_the_container_is_the_function_and_its_server(built_container, built_function):
+    container, function = fingerprints(built_container), fingerprints(built_function)
+
+    shared = {path for path in container.keys() & function.keys() if not path.endswith(".pyc")}
+    assert {path: container[path] for path in shared} == {path: function[path] for path in shared}
+    assert packages(container) - packages(function) == {"click", "h11", "uvicorn"}
+    assert packages(function) - packages(container) == {
+        "aws_lambda_powertools",
+        "mangum",
+        "zstandard",
+    }
+
+
+def packages(files):
+    return {path.split("-")[0] for path in files if ".dist-info/" in path}
+
+
+def test_the_container_serves_and_its_health_check_says_so(
+    built_container, runtime_python, tmp_path
+):
+    (port,) = free_ports(1)
+    variables = {"PATH": "/usr/bin:/bin", "PORT": str(port)}
+    server = [runtime_python, "-S", "-m", "handler.hosts.server", "serve"]
+    check = [runtime_python, "-I", "-S", built_container / "handler/hosts/health.py"]
+    log = tmp_path / "log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            server, env={**variables, "PYTHONPATH": str(built_container)}, stderr=output, cwd="/"
+        )
+    try:
+        wait_for_port(port, process, log)
+        statuses = [get_status(port, path) for path in ("/", "/docs", "/openapi.json", "/metrics")]
+        healthy = subprocess.run(check, env=variables, check=False).returncode
+    finally:
+        process.terminate()
+        process.wait(timeout=60)
+
+    assert statuses == [200] * 4
+    assert healthy == 0
+    assert subprocess.run(check, env=variables, check=False).returncode == 1
+
+
+def get_status(port, path):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection.request("GET", path)
+    status = connection.getresponse().status
+    connection.close()
+    return status
+
+
+def test_the_bill_of_materials_names_every_package_file_and_the_model(
+    built_container, built_function
+):
+    for host, folder in (("container", built_container), ("function", built_function)):
+        components = describe_folder(folder, host)["components"]
+
+        installed = {path.name.split("-")[0] for path in folder.glob("*.dist-info")}
+        libraries = [part for part in components if part.get("purl", "").startswith("pkg:pypi/")]
+        assert {part["name"].replace("-", "_") for part in libraries} == installed
+        assert all(part["licenses"] for part in libraries)
+        assert all(part["externalReferences"][0]["hashes"] for part in libraries)
+        files = [file for part in components for file in part.get("components", ())]
+        assert {
+            file["name"]: hashlib.sha256((folder / file["name"]).read_bytes()).hexdigest()
+            for file in files
+        } == {file["name"]: file["hashes"][0]["content"] for file in files}
+        assert [part["name"] for part in components if part["type"] == "container"] == (
+            ["docker.io/library/python"] if host == "container" else []
+        )
+
+
 def test_another_build_by_another_installer_gives_identical_files(
-    sam, tiny_bundle, built_function, tmp_path
+    sam, tiny_bundle, built_function, runtime_python, tmp_path
 ):
     tools = tmp_path / "tools"  # a PATH without uv
     tools.mkdir()
     for tool in ("bash", "sh", "make"):
         (tools / tool).symlink_to(subprocess.check_output(["which", tool], text=True).strip())
-    python = subprocess.check_output(
-        ["make", "-s", "--no-print-directory", "-C", ROOT / "handler", "runtime-python"], text=True
-    ).strip()
 
-    build(tmp_path / "pip", tiny_bundle, PATH=str(tools), RUNTIME_PYTHON=python)
+    build(tmp_path / "pip", tiny_bundle, PATH=str(tools), RUNTIME_PYTHON=runtime_python)
 
     assert fingerprints(tmp_path / "pip") == fingerprints(built_function)
 
@@ -123,9 +210,3 @@ def test_another_python_is_refused_with_the_way_to_get_one(tmp_path):
     assert done.returncode != 0
     assert "No Python 3.12 found" in done.stderr
     assert "uv python install 3.12" in done.stderr
-
-
-def test_lock_blocks_of_what_is_not_served_are_left_out():
-    served, unserved = (f"{name}==1 \\\n    --hash=sha256:a\n" for name in ("fastapi", "uvicorn"))
-
-    assert served_requirements(f"# by uv\n{served}    # via x\n{unserved}") == served

@@ -3,6 +3,8 @@
 import dataclasses
 import hashlib
 import re
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from selenium import webdriver
@@ -371,3 +373,28 @@ def test_a_key_is_asked_for_where_keys_are_set(chromium, make_service):
 def test_the_pages_name_no_outside_address():
     for path in STATIC.glob("*.html"):
         assert "http" not in path.read_text().replace("http-equiv", "")
+
+
+FETCH = """
+const [url, done] = arguments;
+const read = (mode) => fetch(url, {mode}).then((r) => r.text().then((t) => t.length), String);
+read('cors').then((allowed) => read('no-cors').then((embedded) => done([allowed, embedded])));
+"""
+
+
+def test_an_allowed_origin_reads_across_and_nobody_embeds(chromium, make_service):
+    # `Cross-Origin-Resource-Policy` is of no-cors requests: what an <img> or a <script> sends.
+    other = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
+    threading.Thread(target=other.serve_forever).start()
+    origin = f"http://127.0.0.1:{other.server_port}"
+    try:
+        with Server(make_service(cors_origins=(origin,))) as server:
+            page = open_page(chromium, origin)
+            address = server.url.replace("127.0.0.1", "localhost") + "/health"
+            allowed, embedded = page.execute_async_script(FETCH, address)
+    finally:
+        other.shutdown()
+        other.server_close()
+
+    assert allowed > 0
+    assert embedded == "TypeError: Failed to fetch"

@@ -34,6 +34,8 @@ def test_every_answer_has_the_headers_that_browsers_and_logs_need(service, case)
     assert response.status == status
     assert response.headers["x-content-type-options"] == "nosniff"
     assert "frame-ancestors 'none'" in response.headers["content-security-policy"]
+    assert response.headers["cross-origin-resource-policy"] == "same-origin"
+    assert "camera=()" in response.headers["permissions-policy"]
     assert len(response.headers["x-request-id"]) == 36
 
 
