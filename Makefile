@@ -74,6 +74,7 @@ endif
 .PHONY: test
 test: env .venv-handler/.installed ## every test, but for those of the built function
 	.venv-handler/bin/python -m pytest -q -m "not slow" tests/handler
+	.venv-handler/bin/python -m pytest -q -m slow tests/handler/http tests/handler/hosts
 	@command -v chromedriver >/dev/null || echo "No browser: the tests of the pages are skipped (Debian: apt install chromium chromium-driver)."
 	$(BIN)/pytest -q
 
@@ -121,6 +122,10 @@ bench-score: env ## `minnow score` against the same rows in memory, fastText and
 .PHONY: bench-http
 bench-http: env ## how much the HTTP service adds to tokenizer and model, and what a batch saves
 	$(BIN)/python -m benchmarks.http --bundle $(BUNDLE)
+
+.PHONY: bench-http-attack
+bench-http-attack: env ## what a probe sees while clients send the worst requests, idle, or have no key
+	$(BIN)/python -m benchmarks.http_attack --bundle $(BUNDLE)
 
 .PHONY: bench-http-memory
 bench-http-memory: env ## resident memory over 100,000 requests of random lengths

@@ -7,7 +7,10 @@ the request, an early answer reaches a client that still sends, and connections 
 
 from __future__ import annotations
 
+import array
 import asyncio
+import fcntl
+import termios
 from collections.abc import Callable
 from typing import Any
 
@@ -135,6 +138,7 @@ class Connection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._num_head = 0
+        self._num_unframed = max(1, self._num_unframed)  # a first letter, after what was complete
         self._in_head = True
         if len(self.pipeline) >= MAX_PIPELINED:
             raise Malformed(400, "too many requests before the first one is answered")
@@ -207,8 +211,8 @@ class Connection(HttpToolsProtocol):
         self._socket.abort()
 
     def shutdown(self) -> None:
-        if self._timer is not None and self._num_unframed:
-            return  # a head is on its way, and the process waits for all connections
+        if self._is_between() and self._num_discarded is None and self._has_more():
+            return  # a request is on its way, and the process waits for all connections
         super().shutdown()
 
     def _linger(self) -> None:
@@ -234,6 +238,12 @@ class Connection(HttpToolsProtocol):
     def _is_between(self) -> bool:
         """Say whether no request is at work: none came, or the last was answered."""
         return not self.pipeline and (self.cycle is None or self.cycle.response_complete)
+
+    def _has_more(self) -> bool:
+        """Say whether a part of a request is here, read or waiting in the socket."""
+        unread = array.array("i", [0])
+        fcntl.ioctl(self._socket.get_extra_info("socket"), termios.FIONREAD, unread)
+        return self._num_unframed > 0 or unread[0] > 0
 
     def _time_head(self) -> None:
         if self._timer is None:

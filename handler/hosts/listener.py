@@ -101,6 +101,8 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._drain()
         await asyncio.sleep(ACCEPT_S)
+        for _ in range(QUEUE // BACKLOG + 1):  # turns of the loop, in which it accepts and reads
+            await asyncio.sleep(0)
         await super().shutdown(sockets)
 
 

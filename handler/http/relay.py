@@ -7,8 +7,9 @@ one that is too large, is never read.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from typing import Any
 
 from starlette.types import Receive, Scope, Send
@@ -23,7 +24,10 @@ from handler.http.service import Service
 from handler.inference.models import Model
 
 BODY_TIMEOUT_S = 30
-DRAIN_TIMEOUT_S = 3  # for bodies that are on their way when the process is told to end
+# Once the process is told to end: for bodies that are on their way, and for what waits or is at work,
+# which is then refused, so that another process may be asked.
+DRAIN_TIMEOUT_S = 3
+DRAIN_WORK_S = 4.5
 # A body below this is answered on the event loop: at most 10 ms even where each character becomes
 # 18, and the hop to a thread would cost a small request a tenth of its time. Others wait in one
 # thread for each other, and probes and refusals go on.
@@ -43,6 +47,7 @@ class Relay:
         self._num_open = 0
         self._held_bytes = 0
         self._reading: set[asyncio.Timeout] = set()
+        self._working: set[asyncio.Timeout] = set()
         self._lane = ThreadPoolExecutor(1, "minnow-large")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -68,11 +73,12 @@ class Relay:
         await _send(response, send)
 
     def drain(self) -> None:
-        """Give bodies that are on their way little time from now on."""
-        until = asyncio.get_running_loop().time() + DRAIN_TIMEOUT_S
-        for timeout in self._reading:
-            when = timeout.when()
-            timeout.reschedule(until if when is None else min(when, until))
+        """Give what is on its way little time from now on."""
+        now = asyncio.get_running_loop().time()
+        for timeouts, seconds in ((self._reading, DRAIN_TIMEOUT_S), (self._working, DRAIN_WORK_S)):
+            for timeout in timeouts:
+                when = timeout.when()
+                timeout.reschedule(min(when or now + seconds, now + seconds))
 
     async def _answer_post(
         self, request: messages.Request, admitted: tuple[Operation, Model], receive: Receive
@@ -84,15 +90,24 @@ class Relay:
             request.body = await self._read_body(request, receive, held)
             if _is_quick(request):
                 return self._service.answer(request, *admitted), True
-            loop = asyncio.get_running_loop()
-            arguments = (request, *admitted)
-            return await loop.run_in_executor(self._lane, self._service.answer, *arguments), True
+            return await self._answer_costly(request, admitted), True
         except InvalidInput as error:
             request.body_error = error.with_traceback(None)  # whose frames hold what was read
             return self._service.answer(request, *admitted), False
         finally:
             self._num_open -= 1
             held.set(0)
+
+    async def _answer_costly(
+        self, request: messages.Request, admitted: tuple[Operation, Model]
+    ) -> Response:
+        answer, loop = self._service.answer, asyncio.get_running_loop()
+        seconds = DRAIN_WORK_S if self._service.is_draining else None
+        try:
+            async with asyncio.timeout(seconds) as timeout, _listed(timeout, self._working):
+                return await loop.run_in_executor(self._lane, answer, request, *admitted)
+        except TimeoutError:
+            raise Refusal(503, "the process was told to end", retry_after="1") from None
 
     async def _read_body(self, request: messages.Request, receive: Receive, held: Held) -> bytes:
         if self._num_open > self._service.settings.http.max_concurrency:
@@ -102,12 +117,8 @@ class Relay:
         held.set(min(limit, factor * request.announced_bytes))
         seconds = DRAIN_TIMEOUT_S if self._service.is_draining else BODY_TIMEOUT_S
         try:
-            async with asyncio.timeout(seconds) as timeout:
-                self._reading.add(timeout)
-                try:
-                    return await _collect(receive, limit, factor, held)
-                finally:
-                    self._reading.discard(timeout)
+            async with asyncio.timeout(seconds) as timeout, _listed(timeout, self._reading):
+                return await _collect(receive, limit, factor, held)
         except TimeoutError:
             raise InvalidInput(f"the body did not arrive within {seconds} s", status=408) from None
 
@@ -134,6 +145,15 @@ class Held:
         """Hold so many bytes at least: a body of unknown length comes piece by piece."""
         if num_bytes > self._num_bytes:
             self.set(num_bytes)
+
+
+@asynccontextmanager
+async def _listed(timeout: asyncio.Timeout, timeouts: set[asyncio.Timeout]) -> AsyncIterator[None]:
+    timeouts.add(timeout)
+    try:
+        yield
+    finally:
+        timeouts.discard(timeout)
 
 
 async def _collect(receive: Receive, max_bytes: int, factor: int, held: Held) -> bytes:

@@ -134,8 +134,7 @@ class Classifier:
         self, texts: Sequence[str], encode: Callable[[list[str]], list[Encoding]]
     ) -> list[Encoding]:
         """Return the encodings; what the model does not read of a text costs nothing."""
-        max_length = self.manifest.max_length
-        room = CUT_CHARACTERS * max_length
+        room = CUT_CHARACTERS * (self.manifest.max_length + SPARE_TOKENS)
         encodings = encode([text[:room] for text in texts])
         for index, text in enumerate(texts):
             if len(text) > room:

@@ -63,7 +63,8 @@ class Exchange:
         line |= {"request_id": self.request_id, "operation": self.operation, "model": self.model}
         if self.method:
             line |= {"method": self.method, "status": self.status}
-            line["level"] = "error" if self.status >= 500 else "info"
+            if self.status >= 500:  # 503 is a refusal: too much at a time, or the end is near
+                line["level"] = "warning" if self.status == 503 else "error"
         else:
             line |= {"records": self.records, "failed_records": self.failed_records}
             line["level"] = "warning" if self.failed_records else "info"

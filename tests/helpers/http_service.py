@@ -64,7 +64,8 @@ class Server:
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.address = f"127.0.0.1:{self.socket.getsockname()[1]}"
         self.url = f"http://{self.address}"
-        self._server = make_server(create_app(service))
+        app = create_app(service)
+        self._server = make_server(app, drain=getattr(app, "drain", lambda: None))
         self._server.config.timeout_graceful_shutdown = 1
         self._thread = threading.Thread(target=self._server.run, args=([self.socket],))
 
@@ -73,6 +74,10 @@ class Server:
         while not self._server.started:
             time.sleep(0.01)
         return self
+
+    def end(self):
+        """Tell it to end, as a signal does."""
+        self._server.should_exit = True
 
     def __exit__(self, *error):
         self._server.should_exit = True

@@ -1,18 +1,10 @@
 import dataclasses
-import functools
 
 import pytest
 
 from handler.http.lambda_http import LambdaHttp
 from handler.settings import Settings
-from tests.helpers import http_service
 from tests.helpers.http_service import LIMITS, Server, caller, make_models
-
-
-@pytest.fixture
-def make_service(tiny_classifier):
-    """Return a function that makes a service; what it logs is in `.lines`, parsed."""
-    return functools.partial(http_service.make_service, tiny_classifier)
 
 
 @pytest.fixture
