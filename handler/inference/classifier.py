@@ -6,6 +6,8 @@ import json
 import math
 import os
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -24,9 +26,10 @@ import onnxruntime  # noqa: E402
 from tokenizers import Tokenizer, models  # noqa: E402
 
 from handler.errors import ArtefactError  # noqa: E402
+from handler.inference.bounds import Stops, bounds  # noqa: E402
 from handler.inference.bundle import EXPORT_AGAIN, Bundle, naming, read_bundle  # noqa: E402
 from handler.inference.golden import check_golden, check_interface  # noqa: E402
-from handler.inference.manifest import MANIFEST, MODEL  # noqa: E402
+from handler.inference.manifest import MANIFEST, MODEL, TOKENIZER  # noqa: E402
 from handler.inference.padding import pad  # noqa: E402
 
 if TYPE_CHECKING:
@@ -42,6 +45,10 @@ MAX_BATCH_TOKENS = 16_384
 # gain more than padding costs. Time of 64 runs of one: 64 texts of 230 words 0.54; 64 reviews 0.65
 # (0.79 in one batch); 64 cut anywhere 0.61 (0.88 in one batch).
 MIN_BATCH_ROWS = 8
+# Memory that loading may take. Weights are read, copied, and laid out anew for each node that
+# multiplies with them: 2 times the file of the shipped model. A word takes 200 bytes, and a run of
+# two dozen tokens 1 MB; operators that are harmless one by one can double a tensor thirty times.
+LOAD_BYTES, LOAD_TIMES, WORD_BYTES = 128 << 20, 8, 1_000
 MAX_LENGTH_SPREAD = 1.1
 
 
@@ -68,12 +75,19 @@ class Classifier:
         bundle: From `read_bundle`.
         threads: Threads of one run; 1 suits a function with one vCPU, 0 is one for each core.
         providers: ONNX Runtime execution providers.
+        stops: Of `bounds`, within which it is made.
 
     Raises:
         ArtefactError: The bundle cannot be loaded, or its precision is for another device.
     """
 
-    def __init__(self, bundle: Bundle, threads: int = 1, providers: Sequence[str] = CPU) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        threads: int = 1,
+        providers: Sequence[str] = CPU,
+        stops: Stops | None = None,
+    ) -> None:
         self.folder = bundle.folder
         self.manifest = bundle.manifest
         self.task = bundle.manifest.task
@@ -89,15 +103,18 @@ class Classifier:
             )
         # A GPU takes the same time for 8 rows and for 64, however long.
         self._max_spread = MAX_LENGTH_SPREAD if is_cpu else math.inf
-        try:
+        with _loading(bundle.folder / TOKENIZER):
             self._tokenizer = make_tokenizer(bundle.rules, bundle.word_ids)
+        options = session_options(threads)
+        if stops is not None:
+            stops.append(partial(options.set_load_cancellation_flag, True))
+        with _loading(bundle.folder / MODEL):
             self.session = onnxruntime.InferenceSession(
-                bundle.model, session_options(threads), providers=list(providers)
+                bundle.model,
+                options,
+                providers=list(providers),
+                enable_fallback=int(not is_cpu),  # to the CPU; it would only print and try again
             )
-        except Exception as error:  # both libraries raise bare Exception subclasses of their own
-            raise ArtefactError(
-                f"{bundle.folder}: cannot be loaded ({type(error).__name__}). {EXPORT_AGAIN}"
-            ) from error
         with naming(bundle.folder / MODEL):
             check_interface(self.session, self.manifest)
 
@@ -145,12 +162,15 @@ class Classifier:
         """Return how many of `ids` are neither padding nor the unknown token."""
         return len(ids) - ids.count(self.manifest.unknown_id) - ids.count(self.manifest.pad_id)
 
-    def check_golden(self) -> None:
+    def check_golden(self, stops: Stops | None = None) -> None:
         """Raise ArtefactError unless the golden text gets the outputs in the manifest."""
         (encoding,) = self.encode_texts([self.manifest.golden.text])
         last_id = self._tokenizer.get_vocab_size() - 1
+        options = onnxruntime.RunOptions()
+        if stops is not None:
+            stops.append(partial(setattr, options, "terminate", True))  # at the next node
         with naming(self.folder / MANIFEST):
-            check_golden(self.session, self.manifest, encoding.ids, last_id)
+            check_golden(self.session, self.manifest, encoding.ids, last_id, options)
 
 
 def load_classifier(
@@ -167,9 +187,24 @@ def load_classifier(
     Raises:
         ArtefactError: The bundle must not serve; the message names the file and the cure.
     """
-    classifier = Classifier(read_bundle(folder, pinned), threads, providers)
-    classifier.check_golden()
+    bundle = read_bundle(folder, pinned)
+    most_bytes = LOAD_BYTES + LOAD_TIMES * len(bundle.model) + WORD_BYTES * len(bundle.word_ids)
+    is_cpu = tuple(providers) == CPU
+    bounded: AbstractContextManager[Stops] = bounds(most_bytes) if is_cpu else nullcontext([])
+    with bounded as stops:
+        classifier = Classifier(bundle, threads, providers, stops)
+        classifier.check_golden(stops)
     return classifier
+
+
+@contextmanager
+def _loading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # both libraries raise bare Exception subclasses of their own
+        raise ArtefactError(
+            f"{path}: cannot be loaded ({type(error).__name__}). {EXPORT_AGAIN}"
+        ) from error
 
 
 def make_tokenizer(rules: dict[str, Any], word_ids: dict[str, int]) -> Tokenizer:
@@ -192,7 +227,8 @@ def session_options(threads: int) -> onnxruntime.SessionOptions:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = 3  # errors; warnings would print tensor names at every start
+    # Only what ends the process: errors come as exceptions, and a line would hold names of nodes.
+    options.log_severity_level = 4
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # Lengths vary with every request, and a memory pattern is kept for each shape ever seen.

@@ -40,21 +40,18 @@ OPERATORS = frozenset(
     "com.microsoft.MatMulIntegerToFloat com.microsoft.QuickGelu "
     "com.microsoft.SkipLayerNormalization".split()
 )
-# Fields that are read, for each kind of message (onnx.proto): tag -> name.
-MODEL = {0x08: "ir_version", 0x12: "producer_name", 0x1A: "producer_version", 0x22: "domain"}
-MODEL |= {0x28: "model_version", 0x32: "doc_string", 0x3A: "graph", 0x42: "opset_import"}
-GRAPH = {0x0A: "node", 0x12: "name", 0x2A: "initializer", 0x52: "doc_string"}
-GRAPH |= {0x5A: "input", 0x62: "output", 0x6A: "value_info"}
-NODE = {0x0A: "input", 0x12: "output", 0x1A: "name", 0x22: "op_type", 0x2A: "attribute"}
-NODE |= {0x32: "doc_string", 0x3A: "domain"}
+# Fields that a message may have (onnx.proto): tag -> name, "" of what is passed over.
+MODEL = {0x08: "", 0x12: "", 0x1A: "", 0x22: "", 0x28: "", 0x32: "", 0x42: "", 0x3A: "graph"}
+GRAPH = {0x12: "", 0x52: "", 0x5A: "", 0x62: "", 0x6A: "", 0x0A: "node", 0x2A: "initializer"}
+NODE = {0x0A: "", 0x12: "", 0x1A: "", 0x32: ""}
+NODE |= {0x22: "op_type", 0x2A: "attribute", 0x3A: "domain"}
 # Neither a graph (g, graphs), a sparse tensor nor a type.
-ATTRIBUTE = {0x0A: "name", 0x15: "f", 0x18: "i", 0x22: "s", 0x2A: "t", 0x3A: "floats"}
-ATTRIBUTE |= {0x3D: "floats", 0x40: "ints", 0x42: "ints", 0x4A: "strings", 0xA0: "type"}
-ATTRIBUTE |= {0x6A: "doc_string"}
+ATTRIBUTE = {0x0A: "", 0x15: "", 0x18: "", 0x22: "", 0x3A: "", 0x3D: "", 0x40: "", 0x42: ""}
+ATTRIBUTE |= {0x4A: "", 0x6A: "", 0xA0: "", 0x2A: "tensor"}
 # Not external_data: ONNX Runtime would read it from the working folder.
-TENSOR = {0x08: "dims", 0x10: "data_type", 0x22: "float_data", 0x2A: "int32_data"}
-TENSOR |= {0x3A: "int64_data", 0x42: "name", 0x4A: "raw_data", 0x52: "double_data"}
-TENSOR |= {0x5A: "uint64_data", 0x62: "doc_string", 0x70: "data_location"}
+TENSOR = {0x42: "", 0x62: "", 0x08: "dims", 0x10: "data_type", 0x22: "float_data"}
+TENSOR |= {0x2A: "int32_data", 0x3A: "int64_data", 0x4A: "raw_data", 0x52: "double_data"}
+TENSOR |= {0x5A: "uint64_data", 0x70: "data_location"}
 TYPED_DATA = ("float_data", "int32_data", "int64_data", "double_data", "uint64_data")
 # Bytes of an element: float, uint8, int8, uint16, int16, int32, int64, bool, float16, double,
 # uint32, uint64. Texts and complex numbers are in no graph of ours.
@@ -102,20 +99,20 @@ class _Reader:
         self._fields_left = MAX_FIELDS
 
     def read(self, position: int, end: int, known: dict[int, str]) -> list[Field]:
-        """Return the fields between two places; IndexError if they do not end at `end`."""
+        """Return the fields that are named; IndexError if they do not end at `end`."""
         data = self.data
         fields: list[Field] = []
-        while position < end:
+        left = self._fields_left
+        while position < end and left >= 0:
             tag = data[position]
             position += 1
             if tag > 127:
                 tag, position = self._read_number(position - 1)
             name = known.get(tag)
             if name is None:
-                names = ", ".join(dict.fromkeys(known.values()))
                 raise ArtefactError(
-                    f"is no ONNX model, or has what no graph of Minnow's has (field {tag >> 3}, "
-                    f"wanted {names}): no functions, inner graphs, sparse or external tensors."
+                    f"is no ONNX model, or has a field {tag >> 3} that no graph of Minnow's has: "
+                    "functions, inner graphs, sparse or external tensors are not read."
                 )
             stored = tag & 7
             if stored == AT_FULL_WIDTH:
@@ -127,12 +124,14 @@ class _Reader:
                     value, position = self._read_number(position - 1)
                 if stored == AS_BYTES:
                     value, position = position, position + value
-            fields.append((name, value, position))
-            if len(fields) > self._fields_left:
-                raise ArtefactError(f"has over {MAX_FIELDS} fields, wanted a small graph.")
+            if name:
+                fields.append((name, value, position))
+            left -= 1
+        if left < 0:
+            raise ArtefactError(f"has over {MAX_FIELDS} fields, wanted a small graph.")
         if position != end:
             raise IndexError
-        self._fields_left -= len(fields)
+        self._fields_left = left
         return fields
 
     def read_text(self, start: int, end: int) -> str:
@@ -159,9 +158,8 @@ def _check_node(reader: _Reader, start: int, end: int) -> None:
         elif name == "domain":
             domain = reader.read_text(value, stop)
         elif name == "attribute":
-            for inner, first, last in reader.read(value, stop, ATTRIBUTE):
-                if inner == "t":
-                    _check_tensor(reader, first, last)
+            for _, first, last in reader.read(value, stop, ATTRIBUTE):
+                _check_tensor(reader, first, last)
     operator = name_operator(domain, op_type)
     if operator not in OPERATORS:
         raise ArtefactError(

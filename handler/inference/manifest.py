@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -20,7 +19,8 @@ MAX_BYTES = {MANIFEST: 2 << 20, MODEL: 128 << 20, TOKENIZER: 4 << 20}
 MAX_WORDS = 500_000  # 0.1 GB in memory; 25 times the default of `minnow train`
 MAX_LENGTH = 65_536  # tokens of one text, of which a request has 20,000 characters
 PRECISIONS = ("int8", "float32")
-SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")  # one segment of a path, unescaped
+MAX_NAME_CHARACTERS = 128
+NAME_SIGNS = "._-"  # of what needs no escape in a path; "." and ".." mean something else there
 # Of the task's `output_scale`. Export writes 0.02 at most; a lost scale or length gives 0.3.
 MAX_GOLDEN_ATOL = 0.05
 MAX_GOLDEN_CHARACTERS = 20_000  # what a request may have
@@ -79,13 +79,20 @@ class Manifest(NamedTuple):
 
 def check_name(field: str, value: object) -> str:
     """Return `value` if it can stand in an address as a model's name or version."""
-    if not isinstance(value, str) or not SAFE_NAME.fullmatch(value):
+    is_short = isinstance(value, str) and 0 < len(value) <= MAX_NAME_CHARACTERS
+    # A regular expression would take a third of a millisecond of every start to compile.
+    if not is_short or not _is_safe(str(value)):
         raise ArtefactError(
             f"the model's {field} is {show(value)}, wanted letters from a to z, digits, '.', '_' "
-            "and '-', at most 128, the first a letter or digit: it is part of addresses such as "
-            "/v2/models/NAME/versions/VERSION."
+            f"and '-', at most {MAX_NAME_CHARACTERS}, the first a letter or digit: it is part of "
+            "addresses such as /v2/models/NAME/versions/VERSION."
         )
-    return value
+    return str(value)
+
+
+def _is_safe(name: str) -> bool:
+    letters = name.translate(str.maketrans("", "", NAME_SIGNS))
+    return name.isascii() and letters.isalnum() and name[0] not in NAME_SIGNS
 
 
 def parse_manifest(document: Any) -> Manifest:
