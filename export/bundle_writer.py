@@ -128,5 +128,4 @@ def read_card(path: Path) -> Card:
     try:
         return parse_card(parse_json(path.read_bytes()))
     except ArtefactError as error:
-        known = ", ".join(Card._fields)
-        raise ExportError(f"{path}: {error} A card is a JSON object of {known}.") from error
+        raise ExportError(f"{path}: {error} A card is a JSON object of texts.") from error

@@ -8,10 +8,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from handler.inference.manifest import MAX_LENGTH, MAX_WORDS
 from training.errors import SettingsError
 
 MAX_SEED = 2**32 - 1  # of NumPy's and TensorFlow's generators
-AT_LEAST_ONE = ("vocab_size", "max_length", "embedding_dim", "batch_size", "epochs")
+AT_LEAST_ONE = ("embedding_dim", "batch_size", "epochs")
+AT_MOST = {"vocab_size": MAX_WORDS, "max_length": MAX_LENGTH}  # what a bundle may have
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,8 @@ def check_given(given: Mapping[str, Any]) -> None:
     """
     for name in AT_LEAST_ONE:
         _check(given, name, "1 or more", lambda value: value >= 1)
+    for name, most in AT_MOST.items():
+        _check(given, name, f"1 to {most}", lambda value, most=most: 1 <= value <= most)
     _check(given, "seed", f"0 to {MAX_SEED}", lambda value: 0 <= value <= MAX_SEED)
     _check(given, "learning_rate", "more than 0", lambda value: 0 < value < math.inf)
     _check(given, "weight_decay", "0 or more", lambda value: 0 <= value < math.inf)

@@ -4,6 +4,7 @@ A process of its own tries to load every hostile bundle; a hang or a crash costs
 """
 
 import json
+import os
 import resource
 import shutil
 import subprocess
@@ -138,11 +139,11 @@ def test_typed_and_empty_tensors_are_accepted(bundle):
     assert load_classifier(bundle).predict(["good"])
 
 
-def test_every_flipped_bit_is_refused_or_changes_no_answer(bundle, tiny_bundle, tiny_classifier):
+@pytest.mark.slow
+def test_a_model_with_a_flipped_bit_is_refused_or_answers(bundle, tiny_bundle):
     """With the hash made right again: the graph, its weights, names that no one reads."""
     intact = (tiny_bundle / MODEL).read_bytes()
     texts = ["good film", "bad", "", "zebra film good"]
-    expected = [prediction.outputs for prediction in tiny_classifier.predict(texts)]
     accepted = 0
 
     for index in range(len(intact)):
@@ -155,8 +156,7 @@ def test_every_flipped_bit_is_refused_or_changes_no_answer(bundle, tiny_bundle, 
             assert str(error).isprintable()  # noqa: PT017
             continue
         accepted += 1
-        answers = [prediction.outputs for prediction in classifier.predict(texts)]
-        assert len(answers) == len(expected)
+        assert all(sum(row.outputs) == pytest.approx(1) for row in classifier.predict(texts))
 
     assert accepted < len(intact) / 2
 
@@ -184,10 +184,7 @@ def test_a_pinned_manifest_is_read_and_any_change_of_it_refused(bundle):
 
 
 def test_a_file_that_grows_while_it_is_read_is_refused(bundle, monkeypatch):
-    path = bundle / MODEL
-    import os
-
-    fstat = os.fstat
+    path, fstat = bundle / MODEL, os.fstat
 
     def grow(descriptor):
         found = fstat(descriptor)
