@@ -65,11 +65,11 @@ def check_nodes(model: onnx.ModelProto, num_layers: Mapping[str, int]) -> dict[s
     if wrong or others:
         named = wrong or list(found)
         counts = ", ".join(f"{found[name]} fused {name} nodes" for name in named)
+        refused = f"; no bundle may have {', '.join(sorted(others))}" if others else ""
         wanted = ", ".join(str(num_layers[name]) for name in named)
         raise ExportError(
-            f"the graph has {counts} and {', '.join(sorted(others)) or 'no operator'} that the "
-            f"handler does not run, wanted {wanted} and none. Use {' or '.join(named)} layers with "
-            "their default activations."
+            f"the graph has {counts}, wanted {wanted}{refused}. Use {' or '.join(named)} layers "
+            "with their default activations."
         )
     return dict(sorted(census.items()))
 

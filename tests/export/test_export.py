@@ -249,10 +249,10 @@ def test_card_is_kept_for_people(tiny_run, tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ('{"sumary": "Reviews."}', "a card has no 'sumary', only summary, data, terms"),
-        ('{"summary": 3}', "wanted a JSON object of texts: summary"),
-        ("[]", "wanted a JSON object of texts: summary"),
-        ("{", "wanted a JSON object of texts: summary"),
+        ('{"sumary": "Reviews."}', "card has the field 'sumary', wanted summary, data, terms"),
+        ('{"summary": 3}', "card.summary is 3, wanted a text."),
+        ("[]", "card is an array of 0, wanted an object of summary, data"),
+        ("{", "not JSON. A card is a JSON object of texts."),
     ],
 )
 def test_wrong_card_is_refused(tmp_path, content, message):
