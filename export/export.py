@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import keras
 import onnx
 
 from export.bundle_writer import check_free, write_bundle
@@ -74,9 +73,10 @@ def convert_run(run: Run) -> Converted:
     """Return the float32 graph of the run's Keras model.
 
     Raises:
+        RunError: The model's file is damaged.
         ExportError: The model cannot be exported, or does not compute the task's outputs.
     """
-    model = keras.saving.load_model(run.model_path, compile=False)
+    model = run.load_model()
     if model.output_shape != (None, run.task.num_outputs):
         raise ExportError(
             f"{run.model_path}: its output has the shape {model.output_shape}, wanted "

@@ -176,9 +176,7 @@ def test_model_that_becomes_a_loop_is_refused():
     hidden = layers.LSTM(4, activation="softplus")(hidden)
     model = keras.Model(token_ids, layers.Dense(2, activation="softmax")(hidden))
 
-    with pytest.raises(
-        ExportError, match="wanted 1; no bundle may have Expand, Loop. Use"
-    ):
+    with pytest.raises(ExportError, match="wanted 1; no bundle may have Expand, Loop. Use"):
         check_nodes(convert_model(model), count_recurrent_layers(model))
 
 
