@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 MAX_PROCESSOR_S = 1.0  # the shipped model loads in 0.01 s and runs two dozen tokens in 0.001 s
+THREAD_BYTES = 4 << 20  # of what the C library keeps for a thread, beside its stack
 WATCH_S = 0.1  # between two looks at the clock
 
 
@@ -15,7 +16,7 @@ Stops = list[Callable[[], object]]
 
 
 @contextmanager
-def bounds(most_bytes: int) -> Iterator[Stops]:
+def bounds(most_bytes: int, num_threads: int) -> Iterator[Stops]:
     """Let a block take so much time and so many bytes of memory.
 
     Yields a list: what is in it is called, from another thread, once the time is over.
@@ -25,6 +26,7 @@ def bounds(most_bytes: int) -> Iterator[Stops]:
 
     Args:
         most_bytes: More than the process has.
+        num_threads: That may be started meanwhile; each has its stack beside.
     """
     running, stops = _thread.allocate_lock(), Stops()
     begun = time.process_time()  # not the clock's: this process may have to wait for others
@@ -37,12 +39,12 @@ def bounds(most_bytes: int) -> Iterator[Stops]:
 
     with running:
         _thread.start_new_thread(watch, ())  # `threading` waits until it runs: milliseconds
-        with _limit_memory(most_bytes):
+        with _limit_memory(most_bytes, num_threads):
             yield stops
 
 
 @contextmanager
-def _limit_memory(most_bytes: int) -> Iterator[None]:
+def _limit_memory(most_bytes: int, num_threads: int) -> Iterator[None]:
     """Make allocations fail past so many bytes more, where the system can do that."""
     try:
         import resource
@@ -53,7 +55,10 @@ def _limit_memory(most_bytes: int) -> Iterator[None]:
         yield
         return
     before = soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    most = pages * resource.getpagesize() + most_bytes
+    stack, _ = resource.getrlimit(resource.RLIMIT_STACK)
+    if stack == resource.RLIM_INFINITY:  # glibc then takes 2 MB
+        stack = 0
+    most = pages * resource.getpagesize() + most_bytes + num_threads * (stack + THREAD_BYTES)
     known = [limit for limit in (soft, hard, most) if limit != resource.RLIM_INFINITY]
     resource.setrlimit(resource.RLIMIT_DATA, (min(known), hard))
     try:

@@ -189,8 +189,10 @@ def load_classifier(
     """
     bundle = read_bundle(folder, pinned)
     most_bytes = LOAD_BYTES + LOAD_TIMES * len(bundle.model) + WORD_BYTES * len(bundle.word_ids)
-    is_cpu = tuple(providers) == CPU
-    bounded: AbstractContextManager[Stops] = bounds(most_bytes) if is_cpu else nullcontext([])
+    num_threads = max(threads, os.cpu_count() or 1)  # the tokenizer may have as many as there are
+    bounded: AbstractContextManager[Stops] = nullcontext([])
+    if tuple(providers) == CPU:
+        bounded = bounds(most_bytes, num_threads)
     with bounded as stops:
         classifier = Classifier(bundle, threads, providers, stops)
         classifier.check_golden(stops)
