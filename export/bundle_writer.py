@@ -3,32 +3,33 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import random
 import shutil
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from export.errors import ExportError
 from handler.errors import ArtefactError
 from handler.files import write_json
-from handler.inference.bundle import (
+from handler.inference.bundle import read_bundle
+from handler.inference.checks import parse_json
+from handler.inference.classifier import Classifier, load_classifier
+from handler.inference.manifest import (
     FORMAT_VERSION,
     MANIFEST,
     MODEL,
     TOKENIZER,
     Card,
     parse_card,
-    read_bundle,
-    unpack_tokenizer,
 )
-from handler.inference.classifier import Classifier, load_classifier
+from handler.inference.tasks import read_task
+from handler.inference.tokenizer import unpack_tokenizer
 from training.output_folders import Kind, find_obstacle, put_in_place
 
 GOLDEN_WORDS = 24
+GOLDEN_LETTERS = 64  # of one of them at most; longer ones are no words that people read
 FILES = (MODEL, TOKENIZER, "tokenizer.json")  # the last one of format 1
 BUNDLE = Kind("a bundle", FILES, MANIFEST, ("format_version", "golden"))
 UNFINISHED = Kind("an unfinished export", (*FILES, MANIFEST))
@@ -59,13 +60,15 @@ def write_bundle(
     try:
         for name, content in files.items():
             (temporary / name).write_bytes(content)
+        task = read_task(manifest["task"])
         manifest = {
             "format_version": FORMAT_VERSION,
             **manifest,
             "golden": {
                 "text": make_golden_text(unpack_tokenizer(files[TOKENIZER])[1]),
-                "outputs": [],  # to be computed by what was written
-                "atol": 0.0,
+                # An answer of any task; what was written computes its own.
+                "outputs": [1.0] + [0.0] * (task.num_outputs - 1),
+                "atol": golden_atol * task.output_scale,
             },
             "files": {
                 name: {"sha256": hashlib.sha256(content).hexdigest(), "size_bytes": len(content)}
@@ -75,9 +78,8 @@ def write_bundle(
         write_json(temporary / MANIFEST, manifest)
         classifier = Classifier(read_bundle(temporary))
         golden = classifier.predict_outputs([manifest["golden"]["text"]])[0]
-        scale = classifier.task.output_scale
+        scale = task.output_scale
         manifest["golden"]["outputs"] = [round(float(value / scale), 6) * scale for value in golden]
-        manifest["golden"]["atol"] = golden_atol * scale
         manifest["metrics"] = {**manifest["metrics"], **check(classifier)}
         write_json(temporary / MANIFEST, manifest)
         load_classifier(temporary)  # as the handler will, golden text included
@@ -90,7 +92,8 @@ def write_bundle(
 
 def make_golden_text(vocab: Mapping[str, int]) -> str:
     """Return some words of the vocabulary in a fixed random order: no text of the user's."""
-    words = sorted((word for word in vocab if word.isalpha()), key=vocab.__getitem__)
+    words = [word for word in vocab if word.isalpha() and len(word) <= GOLDEN_LETTERS]
+    words.sort(key=vocab.__getitem__)
     order = random.Random(0)
     return " ".join(order.choice(words) for _ in range(GOLDEN_WORDS)) if words else ""
 
@@ -119,15 +122,10 @@ def read_card(path: Path) -> Card:
     """Return the card in the JSON file `path`.
 
     Raises:
-        ExportError: Not JSON, not an object of texts, or a field that a card does not have.
+        ExportError: Not JSON, not an object of texts, one too long or with characters that do not
+            show, or a field that a card does not have.
     """
-    known = [field.name for field in fields(Card)]
     try:
-        document = json.loads(path.read_text("utf-8"))
-        card = parse_card(document, path)
-    except (ValueError, ArtefactError) as error:
-        raise ExportError(f"{path}: wanted a JSON object of texts: {', '.join(known)}.") from error
-    unknown = sorted(set(document) - set(known))
-    if unknown:
-        raise ExportError(f"{path}: a card has no {unknown[0]!r}, only {', '.join(known)}.")
-    return card
+        return parse_card(parse_json(path.read_bytes()))
+    except ArtefactError as error:
+        raise ExportError(f"{path}: {error} A card is a JSON object of texts.") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib.metadata
 import re
 from collections.abc import Callable, Mapping
@@ -10,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import keras
 import onnx
 
 from export.bundle_writer import check_free, write_bundle
@@ -21,8 +19,8 @@ from export.quantize import quantize_model
 from export.tokenizer_file import pack_tokenizer
 from export.verify import TOLERANCES, check_nodes, verify_outputs
 from handler.errors import ArtefactError
-from handler.inference.bundle import MODEL, TOKENIZER, Card, check_name
 from handler.inference.classifier import Classifier
+from handler.inference.manifest import MODEL, TOKENIZER, Card, check_name
 from training.run_folder import Run, advise_training, read_run
 from training.tasks import make_objective
 
@@ -75,9 +73,10 @@ def convert_run(run: Run) -> Converted:
     """Return the float32 graph of the run's Keras model.
 
     Raises:
+        RunError: The model's file is damaged.
         ExportError: The model cannot be exported, or does not compute the task's outputs.
     """
-    model = keras.saving.load_model(run.model_path, compile=False)
+    model = run.load_model()
     if model.output_shape != (None, run.task.num_outputs):
         raise ExportError(
             f"{run.model_path}: its output has the shape {model.output_shape}, wanted "
@@ -189,7 +188,7 @@ def describe_run(run: Run, settings: ExportSettings, census: dict[str, int]) -> 
         "pad_id": metadata["pad_id"],
         "unknown_id": metadata["unknown_id"],
         "precision": settings.precision,
-        "card": dataclasses.asdict(settings.card),
+        "card": settings.card._asdict(),
         "metrics": {"keras": {role: headline(part) for role, part in metadata["metrics"].items()}},
         "provenance": {
             "command": metadata["command"],

@@ -20,7 +20,7 @@ import onnx  # noqa: E402
 import onnxruntime  # noqa: E402
 from onnx import TensorProto, numpy_helper  # noqa: E402
 
-from handler.inference.bundle import Bundle, unpack_tokenizer  # noqa: E402
+from handler.inference.bundle import Bundle  # noqa: E402
 from handler.inference.classifier import session_options  # noqa: E402
 
 WARM_UP_RUNS = 10
@@ -53,6 +53,7 @@ def inspect_bundle(bundle: Bundle) -> dict[str, Any]:
     return {
         "name": manifest.name,
         "version": manifest.version,
+        "bundle_sha256": bundle.sha256,
         "task": manifest.task.describe(),
         "limits": {"max_length": manifest.max_length, "precision": manifest.precision},
         "size_bytes": {
@@ -73,7 +74,7 @@ def inspect_bundle(bundle: Bundle) -> dict[str, Any]:
 
 def profile(bundle: Bundle) -> tuple[list[dict[str, Any]], float]:
     """Return name, operator and median milliseconds of each node, slowest first, and of a run."""
-    vocab_size = len(unpack_tokenizer(bundle.tokenizer)[1])
+    vocab_size = len(bundle.word_ids)
     # Any words will do: a model's time depends on their number only.
     ids = np.random.default_rng(0).integers(
         bundle.manifest.unknown_id, vocab_size, (1, bundle.manifest.max_length), np.int32
@@ -118,6 +119,7 @@ def format_inspection(found: dict[str, Any]) -> str:
     lines = [
         f"{found['name']}, version {found['version']}: {_format_task(found['task'])}",
         f"reads {found['limits']['max_length']} tokens at most; {found['limits']['precision']}",
+        f"manifest.json: sha256 {found['bundle_sha256']}",
         "",
         f"{'bytes':>10}  share",
         *(

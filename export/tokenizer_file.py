@@ -1,4 +1,4 @@
-"""The tokenizer's file in a bundle; `handler/inference/bundle.py` reads it."""
+"""The tokenizer's file in a bundle; `handler/inference/tokenizer.py` reads it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.errors import ExportError
-from handler.inference.bundle import GZIP, NO_LETTER
-
-MAX_SHARED = 40  # letters of the word before that a word may repeat; "X" in the file
+from handler.inference.tokenizer import GZIP, MAX_SHARED, NO_LETTER
 
 
 def pack_tokenizer(tokenizer_json: bytes) -> bytes:
-    """Return what `handler.inference.bundle.unpack_tokenizer` reads.
+    """Return what `handler.inference.tokenizer.unpack_tokenizer` reads.
 
     The same words give the same bytes.
 

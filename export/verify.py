@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 from export.errors import ExportError, ToleranceError
 from export.layers import RECURRENT_KINDS
 from handler.inference.classifier import Classifier
+from handler.inference.graph import OPERATORS, name_operator
 from training.run_folder import REFERENCE, Run
-
-FORBIDDEN = ("Loop", "Scan", "If")
 
 
 @dataclass(frozen=True)
@@ -49,22 +48,28 @@ def check_nodes(model: onnx.ModelProto, num_layers: Mapping[str, int]) -> dict[s
             `count_recurrent_layers`.
 
     Raises:
-        ExportError: Not as many fused nodes as layers, or a Loop, Scan or If; names the kinds
-            that are not complete, or all where none is to blame.
+        ExportError: Not as many fused nodes as layers, or an operator that the handler does not
+            run, such as a Loop; names the kinds that are not complete, or all where none is to
+            blame.
     """
     census = Counter(node.op_type for node in model.graph.node)
-    loops = {op_type: census[op_type] for op_type in FORBIDDEN if census[op_type]}
+    others = {
+        operator
+        for node in model.graph.node
+        if (operator := name_operator(node.domain, node.op_type)) not in OPERATORS
+    }
     found = {
         kind.NAME: sum(census[op_type] for op_type in kind.NODE_TYPES) for kind in RECURRENT_KINDS
     }
     wrong = [name for name in found if found[name] != num_layers[name]]
-    if wrong or loops:
+    if wrong or others:
         named = wrong or list(found)
         counts = ", ".join(f"{found[name]} fused {name} nodes" for name in named)
+        refused = f"; no bundle may have {', '.join(sorted(others))}" if others else ""
         wanted = ", ".join(str(num_layers[name]) for name in named)
         raise ExportError(
-            f"the graph has {counts} and {loops or 'no loops'}, wanted {wanted} and no Loop, Scan "
-            f"or If. Use {' or '.join(named)} layers with their default activations."
+            f"the graph has {counts}, wanted {wanted}{refused}. Use {' or '.join(named)} layers "
+            "with their default activations."
         )
     return dict(sorted(census.items()))
 

@@ -32,7 +32,13 @@ def write_line(line: str) -> None:
 
 SETTINGS = read_settings()
 MONITOR = Monitor(write_line, embeds_metrics=IS_LAMBDA)
-MODELS = load_models(SETTINGS.bundle, SETTINGS.limits, MONITOR, SETTINGS.threads)
+MODELS = load_models(
+    SETTINGS.bundle,
+    SETTINGS.limits,
+    MONITOR,
+    SETTINGS.threads,
+    pinned=SETTINGS.bundle_sha256,
+)
 RESOURCES = Resources(MODELS.default, SETTINGS.events)
 _http: LambdaHttp | None = None
 

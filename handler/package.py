@@ -267,7 +267,8 @@ def copy_bundle(bundle: Path, out: Path) -> None:
     """Copy the files that the manifest names, after checking their hashes as the function will."""
     sys.path.insert(0, str(out.parents[1]))  # the copied room: SAM's copy of ours has another name
     from handler.errors import ArtefactError
-    from handler.inference.bundle import MANIFEST, read_bundle
+    from handler.inference.bundle import read_bundle
+    from handler.inference.manifest import MANIFEST
 
     try:
         read_bundle(bundle)

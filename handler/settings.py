@@ -64,9 +64,16 @@ class HttpSettings:
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything configurable about a serving process."""
+    """Everything configurable about a serving process.
+
+    Args:
+        bundle: Of one bundle, or of several below it.
+        bundle_sha256: Hashes of `manifest.json`, one of which each bundle must have; none: any.
+        threads: Of one run of a model.
+    """
 
     bundle: Path = DEFAULT_BUNDLE
+    bundle_sha256: tuple[str, ...] = ()
     threads: int = 1
     limits: Limits = field(default_factory=Limits)
     http: HttpSettings = field(default_factory=HttpSettings)
@@ -89,6 +96,9 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     )
     return Settings(
         bundle=Path(environment.get("MINNOW_BUNDLE") or DEFAULT_BUNDLE),
+        bundle_sha256=tuple(
+            _read_sha256(entry) for entry in _entries(environment, "MINNOW_BUNDLE_SHA256")
+        ),
         threads=_positive(environment, "MINNOW_THREADS", Settings.threads),
         limits=limits,
         http=read_http_settings(environment),
@@ -127,9 +137,22 @@ def _entries(environment: Mapping[str, str], name: str) -> list[str]:
     return [entry.strip() for entry in environment.get(name, "").split(",") if entry.strip()]
 
 
+def _is_sha256(text: str) -> bool:
+    return len(text) == 64 and set(text) <= set("0123456789abcdef")
+
+
+def _read_sha256(entry: str) -> str:
+    if not _is_sha256(entry.lower()):
+        raise SettingsError(
+            f"MINNOW_BUNDLE_SHA256 is {entry[:64]!r}, wanted the sha256 of a bundle's "
+            "manifest.json in hexadecimal, as `minnow inspect BUNDLE` shows it"
+        )
+    return entry.lower()
+
+
 def _read_key(entry: str) -> tuple[str, str]:
     name, _, digest = entry.rpartition(":")
-    if len(digest) != 64 or not set(digest) <= set("0123456789abcdef"):
+    if not _is_sha256(digest):
         # The value is not repeated: it may be a key that was not hashed.
         raise SettingsError(
             "MINNOW_API_KEYS holds an entry that is not a sha256 in hexadecimal, or name:sha256; "

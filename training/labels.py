@@ -10,6 +10,8 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 
+from handler.inference.checks import find_hidden
+from handler.inference.tasks import MAX_LABEL_CHARACTERS
 from training.errors import DataError
 
 # What other tools write where there is nothing, as pandas reads it.
@@ -40,10 +42,15 @@ def format_label(value: object) -> str:
     text = _format_value(value).strip()
     if text in MISSING:
         return ""
-    if not text.isprintable():  # rare, and quick to tell
-        for index, character in enumerate(text):
-            if unicodedata.category(character) == "Cc":
-                raise LabelProblem(f"holds a control character at character {index}")
+    hidden = find_hidden(text)
+    # Bytes that are no UTF-8 come as half surrogate pairs; the reader tells of their encoding.
+    if hidden and not "\ud800" <= hidden <= "\udfff":
+        place = f"U+{ord(hidden):04X}, at character {text.index(hidden)}"
+        raise LabelProblem(f"holds a character that does not show or reorders others ({place})")
+    if len(text) > MAX_LABEL_CHARACTERS:
+        raise LabelProblem(
+            f"has {len(text)} characters, wanted a label of {MAX_LABEL_CHARACTERS} at most"
+        )
     return text
 
 

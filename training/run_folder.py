@@ -13,7 +13,8 @@ import json
 import os
 import re
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -30,6 +31,7 @@ from training.output_folders import Kind, find_obstacle
 
 if TYPE_CHECKING:
     import keras
+    from tokenizers import Tokenizer
 
 FORMAT_VERSION = 2
 METADATA, MODEL, TOKENIZER, REFERENCE = (
@@ -86,8 +88,36 @@ class Run:
 
     @cached_property
     def tokenizer(self) -> bytes:
-        """The bytes of `tokenizer.json`."""
-        return self.tokenizer_path.read_bytes()
+        """The bytes of `tokenizer.json`, which is JSON."""
+        content = self.tokenizer_path.read_bytes()
+        with self._reading(self.tokenizer_path):
+            json.loads(content)
+        return content
+
+    def load_tokenizer(self) -> Tokenizer:
+        """Return the tokenizer; raises RunError if the file is damaged."""
+        from tokenizers import Tokenizer
+
+        with self._reading(self.tokenizer_path):
+            return Tokenizer.from_file(str(self.tokenizer_path))
+
+    def load_model(self) -> keras.Model:
+        """Return the model; raises RunError if the file is damaged."""
+        import keras
+
+        with self._reading(self.model_path):
+            return keras.saving.load_model(self.model_path, compile=False)
+
+    @contextmanager
+    def _reading(self, path: Path) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # of zip, JSON, HDF5, and of tokenizers a bare one
+            reason = " ".join(str(error).split())[:200]
+            raise RunError(
+                f"{path}: cannot be read ({type(error).__name__}: {ascii(reason)[1:-1]}). "
+                f"{advise_training(self.metadata)}"
+            ) from error
 
     def reference(self) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """Return a batch that every later stage is compared on.

@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from handler.inference.manifest import MAX_LENGTH, MAX_WORDS
 from training.errors import SettingsError
 
 MAX_SEED = 2**32 - 1  # of NumPy's and TensorFlow's generators
-AT_LEAST_ONE = ("vocab_size", "max_length", "embedding_dim", "batch_size", "epochs")
+AT_LEAST_ONE = ("embedding_dim", "batch_size", "epochs")
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,9 @@ def check_given(given: Mapping[str, Any]) -> None:
     """
     for name in AT_LEAST_ONE:
         _check(given, name, "1 or more", lambda value: value >= 1)
+    # What a bundle may have.
+    _check(given, "vocab_size", f"1 to {MAX_WORDS}", lambda value: 1 <= value <= MAX_WORDS)
+    _check(given, "max_length", f"1 to {MAX_LENGTH}", lambda value: 1 <= value <= MAX_LENGTH)
     _check(given, "seed", f"0 to {MAX_SEED}", lambda value: 0 <= value <= MAX_SEED)
     _check(given, "learning_rate", "more than 0", lambda value: 0 < value < math.inf)
     _check(given, "weight_decay", "0 or more", lambda value: 0 <= value < math.inf)

@@ -139,8 +139,7 @@ def load_predictor(run: Run) -> Callable[[list[str]], NDArray[np.float32]]:
 
     Its result is float32, shape (len(texts), num_outputs).
     """
-    model = keras.saving.load_model(run.model_path, compile=False)
-    tokenizer = Tokenizer.from_file(str(run.tokenizer_path))
+    model, tokenizer = run.load_model(), run.load_tokenizer()
     predict = make_predictor(model)
     return lambda texts: predict(encode_texts(tokenizer, texts))
 

@@ -9,7 +9,6 @@ from typing import Any
 import keras
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
 
 from training.batches import pad, shuffled_batches
 from training.data import Encoded, encode_part, map_ids, read_again
@@ -58,7 +57,7 @@ def prepare_distillation(run: Run, epochs: int) -> Distillation:
     objective = make_objective(run.task)
     settings = fine_tune_settings(run, epochs)
     data = read_again(run.metadata, objective, run.folder)
-    tokenizer = Tokenizer.from_file(str(run.tokenizer_path))
+    tokenizer = run.load_tokenizer()
     train_part, dev_part = data.split(settings.dev_fraction, settings.seed)
     train, dev = (encode_part(part, tokenizer, objective) for part in (train_part, dev_part))
     recipe = load_recipe(settings.recipe)

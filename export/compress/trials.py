@@ -70,7 +70,7 @@ class Trials:
         self._recorded = _read_points(folder / "trials.json")
         self._baseline: tuple[Classifier, NDArray[np.float32]] | None = None
         self._slow_width = math.inf  # the narrowest that proved too slow
-        self._model = keras.saving.load_model(run.model_path, compile=False)
+        self._model = run.load_model()
         self._score: float = run.metadata["metrics"]["dev"][self.objective.score_name]
 
     def try_all(self) -> Iterator[None]:

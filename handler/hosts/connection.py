@@ -7,26 +7,24 @@ the request, an early answer reaches a client that still sends, and connections 
 
 from __future__ import annotations
 
-import array
 import asyncio
-import fcntl
-import termios
 from collections.abc import Callable
 from typing import Any
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from handler.errors import InvalidInput
-from handler.hosts.connections import Connections
+from handler.hosts.connections import Connections, count_unread
 from handler.hosts.request_head import (
     MAX_HEAD_BYTES,
     MAX_HEADERS,
     Malformed,
+    broken,
     check_head,
+    encode_refusal,
     head_too_large,
 )
-from handler.http.problems import PROBLEM_JSON, native_error
 
 HEAD_TIMEOUT_S = 10.0
 MAX_PIPELINED = 32  # browsers and proxies send one request at a time
@@ -98,7 +96,7 @@ class Connection(HttpToolsProtocol):
         except httptools.HttpParserError as error:
             cause = error.__context__
             is_ours = isinstance(cause, Malformed)
-            self._refuse(cause.refusal if is_ours else _broken(error))  # type: ignore[union-attr]
+            self._refuse(cause.refusal if is_ours else broken(error))  # type: ignore[union-attr]
         except Malformed as error:
             self._refuse(error.refusal)
 
@@ -211,7 +209,8 @@ class Connection(HttpToolsProtocol):
         self._socket.abort()
 
     def shutdown(self) -> None:
-        if self._is_between() and self._num_discarded is None and self._has_more():
+        is_read = self._num_discarded is None and self._is_between()
+        if is_read and (self._num_unframed or count_unread(self._socket)):
             return  # a request is on its way, and the process waits for all connections
         super().shutdown()
 
@@ -238,12 +237,6 @@ class Connection(HttpToolsProtocol):
     def _is_between(self) -> bool:
         """Say whether no request is at work: none came, or the last was answered."""
         return not self.pipeline and (self.cycle is None or self.cycle.response_complete)
-
-    def _has_more(self) -> bool:
-        """Say whether a part of a request is here, read or waiting in the socket."""
-        unread = array.array("i", [0])
-        fcntl.ioctl(self._socket.get_extra_info("socket"), termios.FIONREAD, unread)
-        return self._num_unframed > 0 or unread[0] > 0
 
     def _time_head(self) -> None:
         if self._timer is None:
@@ -285,16 +278,8 @@ class Connection(HttpToolsProtocol):
                 self._send_refusal(refusal)
 
     def _send_refusal(self, refusal: InvalidInput) -> None:
-        response = native_error(refusal)
-        lines = [
-            STATUS_LINE[response.status],
-            *(b"%b: %b\r\n" % header for header in self.server_state.default_headers),
-            b"content-type: " + PROBLEM_JSON.encode() + b"\r\n",
-            b"content-length: %d\r\n" % len(response.body),
-            b"cache-control: no-store\r\nconnection: close\r\n\r\n",
-        ]
         self._all.set_idle(self)
-        self._socket.write(b"".join([*lines, response.body]))
+        self._socket.write(encode_refusal(refusal, self.server_state.default_headers))
         self._linger()
 
 
@@ -308,7 +293,3 @@ class Polite:
 
     def close(self) -> None:
         self._connection.close_politely()
-
-
-def _broken(error: httptools.HttpParserError) -> InvalidInput:
-    return InvalidInput(f"the request is not HTTP/1.1 ({type(error).__name__})", status=400)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import array
+import asyncio
+import fcntl
+import termios
 from typing import Protocol
-
 
 # That are read on after their answer, unkept: clients that upload without a key would take all of
 # the process's time.
@@ -63,3 +66,10 @@ class Connections:
         self._lingering.discard(connection)
         self._busy.discard(connection)
         self._idle.pop(connection, None)
+
+
+def count_unread(transport: asyncio.Transport) -> int:
+    """Return how many bytes wait in a connection's socket."""
+    unread = array.array("i", [0])
+    fcntl.ioctl(transport.get_extra_info("socket"), termios.FIONREAD, unread)
+    return unread[0]

@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import re
 import urllib.parse
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import httptools
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from handler.errors import InvalidInput
+from handler.http.problems import PROBLEM_JSON, native_error
 
 # Request line and headers, or what stands between the pieces of a body. nginx takes as much; a
 # token of an identity provider has 4 KB, the cookies of a browser 20 KB.
@@ -28,6 +30,25 @@ class Malformed(Exception):
 
 def head_too_large() -> Malformed:
     return Malformed(431, f"the limit of a head is {MAX_HEAD_BYTES} bytes")
+
+
+def broken(error: httptools.HttpParserError) -> InvalidInput:
+    """Return the refusal of what llhttp cannot read."""
+    return InvalidInput(f"the request is not HTTP/1.1 ({type(error).__name__})", status=400)
+
+
+def encode_refusal(refusal: InvalidInput, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Return the response to what is no request, after which the connection ends."""
+    response = native_error(refusal)
+    lines = [
+        STATUS_LINE[response.status],
+        *(b"%b: %b\r\n" % header for header in headers),
+        b"content-type: " + PROBLEM_JSON.encode() + b"\r\n",
+        b"content-length: %d\r\n" % len(response.body),
+        b"x-content-type-options: nosniff\r\ncache-control: no-store\r\n",
+        b"connection: close\r\n\r\n",
+    ]
+    return b"".join([*lines, response.body])
 
 
 def check_head(version: str, target: bytes, headers: Sequence[tuple[bytes, bytes]]) -> None:

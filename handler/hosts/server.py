@@ -102,7 +102,14 @@ def load_on(device: str, settings: Settings, monitor: Monitor | None = None) -> 
     # start: it goes on with the CPU.
     available = onnxruntime.get_available_providers()
     providers = [provider for provider in DEVICES[device] if provider in available]
-    models = load_models(settings.bundle, settings.limits, monitor, settings.threads, providers)
+    models = load_models(
+        settings.bundle,
+        settings.limits,
+        monitor,
+        settings.threads,
+        providers,
+        settings.bundle_sha256,
+    )
     if DEVICES[device][0] not in models.default.classifier.session.get_providers():
         raise ArtefactError(
             f"the device is {device!r}, but ONNX Runtime found no {DEVICES[device][0]}: "

@@ -24,8 +24,8 @@ from handler.http.service import Service
 from handler.inference.models import Model
 
 BODY_TIMEOUT_S = 30
-# Once the process is told to end: for bodies that are on their way, and for what waits or is at work,
-# which is then refused, so that another process may be asked.
+# Once the process is told to end: for bodies that are on their way; for what waits or is at work,
+# and is then refused, so that another process may be asked.
 DRAIN_TIMEOUT_S = 3
 DRAIN_WORK_S = 4.5
 # A body below this is answered on the event loop: at most 10 ms even where each character becomes

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 # The tokenizer's own thread pool costs more than it gains below hundreds of texts, and a function
 # of 1769 MB has one vCPU. Set before the import, which reads it.
@@ -24,7 +26,10 @@ import onnxruntime  # noqa: E402
 from tokenizers import Tokenizer, models  # noqa: E402
 
 from handler.errors import ArtefactError  # noqa: E402
-from handler.inference.bundle import Bundle, read_bundle, unpack_tokenizer  # noqa: E402
+from handler.inference.bounds import Stops, bounds  # noqa: E402
+from handler.inference.bundle import EXPORT_AGAIN, Bundle, naming, read_bundle  # noqa: E402
+from handler.inference.golden import check_golden, check_interface  # noqa: E402
+from handler.inference.manifest import MANIFEST, MODEL, TOKENIZER  # noqa: E402
 from handler.inference.padding import pad  # noqa: E402
 
 if TYPE_CHECKING:
@@ -40,6 +45,7 @@ MAX_BATCH_TOKENS = 16_384
 # gain more than padding costs. Time of 64 runs of one: 64 texts of 230 words 0.54; 64 reviews 0.65
 # (0.79 in one batch); 64 cut anywhere 0.61 (0.88 in one batch).
 MIN_BATCH_ROWS = 8
+MAX_LENGTH_SPREAD = 1.1
 # A text is first read so far as so many characters for each token that the model takes, and read
 # whole only where that is too little: words and what is between them have six on average.
 CUT_CHARACTERS = 8
@@ -47,7 +53,10 @@ CUT_CHARACTERS = 8
 # break that did not end, which is three.
 SPARE_TOKENS = 8
 ENCODED_TEXTS = 32  # at a time: an encoding takes 150 bytes a token, of which 8 are kept
-MAX_LENGTH_SPREAD = 1.1
+# Memory that loading may take. Weights are read, copied, and laid out anew for each node that
+# multiplies with them: 2 times the file of the shipped model. A word takes 200 bytes, and a run of
+# two dozen tokens 1 MB; operators that are harmless one by one can double a tensor thirty times.
+LOAD_BYTES, LOAD_TIMES, WORD_BYTES = 128 << 20, 8, 1_000
 
 
 class Prediction(NamedTuple):
@@ -73,15 +82,23 @@ class Classifier:
         bundle: From `read_bundle`.
         threads: Threads of one run; 1 suits a function with one vCPU, 0 is one for each core.
         providers: ONNX Runtime execution providers.
+        stops: Of `bounds`, within which it is made.
 
     Raises:
         ArtefactError: The bundle cannot be loaded, or its precision is for another device.
     """
 
-    def __init__(self, bundle: Bundle, threads: int = 1, providers: Sequence[str] = CPU) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        threads: int = 1,
+        providers: Sequence[str] = CPU,
+        stops: Stops | None = None,
+    ) -> None:
+        self.folder = bundle.folder
         self.manifest = bundle.manifest
         self.task = bundle.manifest.task
-        self.model_sha256 = bundle.manifest.sha256["model.onnx"]
+        self.model_sha256 = bundle.manifest.files[MODEL].sha256
         self.size_bytes = len(bundle.model) + len(bundle.tokenizer)
         is_cpu = tuple(providers) == CPU
         if bundle.manifest.precision == "int8" and not is_cpu:
@@ -93,15 +110,20 @@ class Classifier:
             )
         # A GPU takes the same time for 8 rows and for 64, however long.
         self._max_spread = MAX_LENGTH_SPREAD if is_cpu else math.inf
-        try:
-            self._tokenizer = make_tokenizer(bundle.tokenizer)
+        with _loading(bundle.folder / TOKENIZER):
+            self._tokenizer = make_tokenizer(bundle.rules, bundle.word_ids)
+        options = session_options(threads)
+        if stops is not None:
+            stops.append(partial(options.set_load_cancellation_flag, True))
+        with _loading(bundle.folder / MODEL):
             self.session = onnxruntime.InferenceSession(
-                bundle.model, session_options(threads), providers=list(providers)
+                bundle.model,
+                options,
+                providers=list(providers),
+                enable_fallback=int(not is_cpu),  # to the CPU; it would only print and try again
             )
-        except Exception as error:  # both libraries raise bare Exception subclasses of their own
-            raise ArtefactError(
-                f"{bundle.folder}: cannot be loaded ({type(error).__name__}). Export it again."
-            ) from error
+        with naming(bundle.folder / MODEL):
+            check_interface(self.session, self.manifest)
 
     def encode_texts(self, texts: Sequence[str]) -> list[Encoding]:
         """Return one encoding per text: `.ids` without padding, `.overflowing` if truncated."""
@@ -161,44 +183,65 @@ class Classifier:
         """Return how many of `ids` are neither padding nor the unknown token."""
         return len(ids) - ids.count(self.manifest.unknown_id) - ids.count(self.manifest.pad_id)
 
-    def check_golden(self) -> None:
+    def check_golden(self, stops: Stops | None = None) -> None:
         """Raise ArtefactError unless the golden text gets the outputs in the manifest."""
-        golden = self.manifest.golden
-        found = self.predict_outputs([golden.text])[0]
-        if len(found) != len(golden.outputs) or len(found) != self.task.num_outputs:
-            raise ArtefactError(
-                f"the model has {len(found)} outputs, the golden text {len(golden.outputs)}, the "
-                f"task {self.task.num_outputs}, which should be the same. Export the model again."
-            )
-        worst = float(np.max(np.abs(found - np.asarray(golden.outputs, np.float32))))
-        if not worst <= golden.atol:  # also true of NaN
-            raise ArtefactError(
-                f"manifest.json: the golden text's outputs are off by {worst:.4f}, at most "
-                f"{golden.atol} is allowed. The model does not compute on this machine what it "
-                "computed at export: export it again, or serve on another kind of CPU."
-            )
+        (encoding,) = self.encode_texts([self.manifest.golden.text])
+        last_id = self._tokenizer.get_vocab_size() - 1
+        options = onnxruntime.RunOptions()
+        if stops is not None:
+            stops.append(partial(setattr, options, "terminate", True))  # at the next node
+        with naming(self.folder / MANIFEST):
+            check_golden(self.session, self.manifest, encoding.ids, last_id, options)
 
 
-def load_classifier(folder: Path, threads: int = 1, providers: Sequence[str] = CPU) -> Classifier:
+def load_classifier(
+    folder: Path,
+    threads: int = 1,
+    providers: Sequence[str] = CPU,
+    pinned: Collection[str] = (),
+) -> Classifier:
     """Return a classifier over the bundle in `folder`, hashes and golden text checked.
+
+    Args:
+        pinned: Hashes of manifests, one of which it must have; none: it may have any.
 
     Raises:
         ArtefactError: The bundle must not serve; the message names the file and the cure.
     """
-    classifier = Classifier(read_bundle(folder), threads, providers)
-    classifier.check_golden()
+    bundle = read_bundle(folder, pinned)
+    most_bytes = LOAD_BYTES + LOAD_TIMES * len(bundle.model) + WORD_BYTES * len(bundle.word_ids)
+    num_threads = max(threads, os.cpu_count() or 1)  # the tokenizer may have as many as there are
+    bounded: AbstractContextManager[Stops] = nullcontext([])
+    if tuple(providers) == CPU:
+        bounded = bounds(most_bytes, num_threads)
+    with bounded as stops:
+        classifier = Classifier(bundle, threads, providers, stops)
+        classifier.check_golden(stops)
     return classifier
 
 
-def make_tokenizer(content: bytes) -> Tokenizer:
-    """Return the tokenizer in a bundle's file.
+@contextmanager
+def _loading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # both libraries raise bare Exception subclasses of their own
+        raise ArtefactError(
+            f"{path}: cannot be loaded ({type(error).__name__}). {EXPORT_AGAIN}"
+        ) from error
+
+
+def make_tokenizer(rules: dict[str, Any], word_ids: dict[str, int]) -> Tokenizer:
+    """Return the tokenizer in a bundle.
 
     The words go in as a dict: with the unpacking that takes 2 ms more for 20,000 words than to
     parse a `tokenizer.json` that holds them (14 ms); writing that JSON anew would take 20 more.
+
+    Args:
+        rules: `tokenizer.json` with the added tokens only.
+        word_ids: Word -> id.
     """
-    document, ids = unpack_tokenizer(content)
-    tokenizer = Tokenizer.from_str(json.dumps(document))
-    tokenizer.model = models.WordLevel(ids, unk_token=document["model"]["unk_token"])
+    tokenizer = Tokenizer.from_str(json.dumps(rules))
+    tokenizer.model = models.WordLevel(word_ids, unk_token=rules["model"]["unk_token"])
     return tokenizer
 
 
@@ -207,7 +250,8 @@ def session_options(threads: int) -> onnxruntime.SessionOptions:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = 3  # errors; warnings would print tensor names at every start
+    # Only what ends the process: errors come as exceptions, and a line would hold names of nodes.
+    options.log_severity_level = 4
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # Lengths vary with every request, and a memory pattern is kept for each shape ever seen.

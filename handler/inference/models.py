@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from handler.errors import ArtefactError, InvalidInput
-from handler.inference.bundle import MANIFEST
 from handler.inference.classifier import CPU, Classifier, Prediction, load_classifier
+from handler.inference.manifest import MANIFEST
 from handler.inference.monitor import Monitor
 from handler.inference.requests import TEXTS, Source, check_text
 from handler.inference.tasks import DEFAULT_OPTIONS, Options
@@ -166,18 +167,22 @@ def load_models(
     monitor: Monitor | None = None,
     threads: int = 1,
     providers: Sequence[str] = CPU,
+    pinned: Collection[str] = (),
 ) -> Models:
     """Return the model of the bundle in `folder`, or the models of all bundles below it.
 
     Of several bundles the first by its folder's name is the default. Hidden folders are passed
     over: an export that was killed leaves `.NAME.partial`.
 
+    Args:
+        pinned: Hashes of manifests, one of which every bundle must have; none: any.
+
     Raises:
         ArtefactError: A bundle must not serve, or there is none.
     """
     folders = [folder]
-    if not (folder / MANIFEST).exists():
+    if not os.path.lexists(folder / MANIFEST):
         found = sorted(path.parent for path in folder.glob(f"[!.]*/{MANIFEST}"))
         folders = found or folders  # whose error says what is missing
-    classifiers = [load_classifier(path, threads, providers) for path in folders]
+    classifiers = [load_classifier(path, threads, providers, pinned) for path in folders]
     return Models([Model(classifier, limits, monitor) for classifier in classifiers])

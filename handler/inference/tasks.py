@@ -9,10 +9,11 @@ of a task stands in `training/tasks.py`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from handler.errors import ArtefactError
+from handler.inference.checks import Check, array, one_of, record, show, text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,6 +42,12 @@ class Options(NamedTuple):
 DEFAULT_OPTIONS = Options()
 # A float32 probability is 1 - 6e-8 at most before it is 1: log odds past 16.6 are not measured.
 CLOSEST = 2.0**-24
+# Every answer holds a score for each label: 10,000 of 20 letters are 0.4 MB.
+MAX_LABELS = 10_000
+MAX_LABEL_CHARACTERS = 256  # longer ones are texts, of a column that holds no labels
+# What rounding may do to a row that sums to 1: six decimals of 10,000 labels are 0.005 at most.
+SUM_ATOL = 0.01
+PROBABILITY_ATOL = 1e-5  # to a single one: a few units of float32's last place
 
 
 class Tensor(NamedTuple):
@@ -62,6 +69,7 @@ class Task(Protocol):
 
     Attributes:
         kind: Its name in a manifest and on the command line.
+        fields: Its fields in a manifest, beside `kind`, by which it is made.
         num_outputs: Columns of the graph's outputs.
         output_scale: How far outputs lie apart: 1 of probabilities, a standard deviation of
             numbers. Tolerances are shares of it.
@@ -71,6 +79,8 @@ class Task(Protocol):
 
     @property
     def kind(self) -> str: ...
+    @property
+    def fields(self) -> Mapping[str, Check]: ...
     @property
     def num_outputs(self) -> int: ...
     @property
@@ -82,6 +92,9 @@ class Task(Protocol):
 
     def describe(self) -> dict[str, Any]:
         """Return the manifest's field `task`, from which `read_task` makes the task again."""
+
+    def find_flaw(self, row: OutputRow) -> str:
+        """Return why a row cannot be an answer, such as "sums to 2"; "" if it can."""
 
     def answer(self, row: OutputRow, options: Options = DEFAULT_OPTIONS) -> dict[str, Any]:
         """Return the native answer's fields for one text, as `json.dumps` takes them."""
@@ -117,10 +130,24 @@ class Task(Protocol):
         """Return, shape (rows,), how much an output must change before the answer can."""
 
 
+def read_labels(value: object, field: str) -> list[str]:
+    """Return labels as a manifest may hold them: each once, and told apart by what people see."""
+    labels: list[str] = array(text(MAX_LABEL_CHARACTERS, 1), MAX_LABELS, least=2)(value, field)
+    seen: set[str] = set()
+    for index, label in enumerate(labels):
+        if label in seen:
+            raise ArtefactError(f"{field}[{index}] is {show(label)}, which stands twice.")
+        if label != label.strip():
+            raise ArtefactError(f"{field}[{index}] is {show(label)}, wanted no blanks around it.")
+        seen.add(label)
+    return labels
+
+
 class SingleLabel:
     """One of two labels or more; column i is the probability of `labels[i]`, a row sums to 1."""
 
     kind = "single-label"
+    fields: Mapping[str, Check] = {"labels": read_labels}
     output_scale = 1.0
     columns: Mapping[str, type] = {"predicted_label": str, "predicted_score": float}
 
@@ -135,6 +162,12 @@ class SingleLabel:
 
     def describe(self) -> dict[str, Any]:
         return {"kind": self.kind, "labels": list(self.labels)}
+
+    def find_flaw(self, row: OutputRow) -> str:
+        if not all(-PROBABILITY_ATOL <= value <= 1 + PROBABILITY_ATOL for value in row):
+            return "holds a number outside 0 to 1"  # or none at all, NaN
+        total = math.fsum(row)
+        return "" if abs(total - 1) <= SUM_ATOL else f"sums to {total:.4g}, wanted 1"
 
     def answer(self, row: OutputRow, options: Options = DEFAULT_OPTIONS) -> dict[str, Any]:
         """Return `label`, its probability `score`, and `scores`; ranked where `top_k` is asked."""
@@ -199,20 +232,19 @@ def log_odds(probability: float) -> float:
     return math.log(kept) - math.log1p(-kept)
 
 
-TASKS: Mapping[str, Callable[..., Task]] = {SingleLabel.kind: SingleLabel}
+TASKS: Mapping[str, Any] = {SingleLabel.kind: SingleLabel}
 
 
-def read_task(description: Mapping[str, Any]) -> Task:
+def read_task(description: object) -> Task:
     """Return the task that `describe` described.
 
     Raises:
         ArtefactError: No such kind of task in this build, or fields that do not fit it.
     """
-    fields = dict(description)
-    kind = fields.pop("kind", None)
-    if kind not in TASKS:
-        raise ArtefactError(f"the task is {kind!r}, this build knows {', '.join(TASKS)}.")
-    try:
-        return TASKS[kind](**fields)
-    except TypeError as error:
-        raise ArtefactError(f"the task {kind} has other fields than it should: {error}") from error
+    kind = description.get("kind") if isinstance(description, dict) else None
+    if not isinstance(kind, str) or kind not in TASKS:
+        raise ArtefactError(f"the task is {show(kind)}, this build knows {', '.join(TASKS)}.")
+    fields = record({"kind": one_of(kind), **TASKS[kind].fields})(description, "task")
+    del fields["kind"]
+    task: Task = TASKS[kind](**fields)
+    return task

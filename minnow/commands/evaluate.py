@@ -72,9 +72,10 @@ def read_columns(folder: Path) -> dict[str, Any]:
     from handler.inference.bundle import read_bundle
     from training.run_folder import is_run, read_run
 
-    found = read_run(folder).metadata if is_run(folder) else read_bundle(folder).manifest.provenance
+    known = read_run(folder).metadata.get("columns") if is_run(folder) else None
+    columns = known or ({} if is_run(folder) else read_bundle(folder).manifest.columns)
     usual = {"text": "text", "label": "label", "normalize_labels": False}
-    return usual | dict(found.get("columns") or {})
+    return usual | dict(columns)
 
 
 def load_model(folder: Path) -> tuple[Task, Callable[[list[str]], Any]]:

@@ -14,8 +14,8 @@ import typer
 from minnow.options import Json, flag, option, read_share
 
 if TYPE_CHECKING:
-    from handler.inference.bundle import Card
     from handler.inference.classifier import Classifier
+    from handler.inference.manifest import Card
     from training.tasks import Objective
 
     Evaluate = Callable[[Classifier], dict[str, Any]]
@@ -193,6 +193,7 @@ def export(
     from export.compress.points import Budget
     from export.compress.search import compress_run
     from export.export import ExportSettings, export_run
+    from handler.inference.bundle import read_bundle
 
     settings = ExportSettings(
         precision, not full_range, name, model_version, embedding_bits, sparsity, about
@@ -204,10 +205,12 @@ def export(
         keep = Budget(max_size, max_drop, max_latency_ms, max_trials, min_speedup)
         search: dict[str, Any] = {"fine_tune_epochs": fine_tune_epochs, "best_effort": best_effort}
         metrics = compress_run(run, out, keep, **search, **same)
+    sha256 = read_bundle(out).sha256
     if json_output:
-        print(json.dumps(metrics))
+        print(json.dumps({**metrics, "bundle_sha256": sha256}))
     else:
         print(format_metrics(metrics, out, test, objective.score_name))
+        print(f"{'sha256 of manifest.json':36} {sha256}")
     command = shlex.join(["minnow", "serve", str(out)])
     print(f"next: {command}", file=sys.stderr)
 
@@ -218,7 +221,7 @@ def check_inputs(
     """Check what can be checked without TensorFlow; return what was read, and what measures the
     bundle on `test`."""
     from export.bundle_writer import check_free, read_card
-    from handler.inference.bundle import Card
+    from handler.inference.manifest import Card
     from training.readers import Columns
     from training.run_folder import read_run
     from training.tasks import make_objective, read_known_labels

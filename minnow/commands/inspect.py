@@ -14,7 +14,10 @@ def inspect(bundle: BundleArgument = None, json_output: Json = False) -> None:
     """Show where a bundle's bytes and milliseconds are."""
     from export.inspection import format_inspection, inspect_bundle
     from handler.inference.bundle import read_bundle
+    from handler.inference.classifier import load_classifier
     from handler.settings import DEFAULT_BUNDLE
 
-    found = inspect_bundle(read_bundle(bundle or DEFAULT_BUNDLE))
+    folder = bundle or DEFAULT_BUNDLE
+    load_classifier(folder)  # what must not serve is not measured either
+    found = inspect_bundle(read_bundle(folder))
     print(json.dumps(found, ensure_ascii=False) if json_output else format_inspection(found))

@@ -16,6 +16,7 @@ from export.errors import ExportError
 from export.optimize import optimize_model
 from export.quantize import quantize_model
 from export.verify import check_nodes
+from handler.inference.graph import check_graph
 from tests.helpers.objectives import single_label
 from tests.helpers.small_models import ROWS, build, open_session, run_keras, run_onnx
 from tests.helpers.wide_deep import LENGTHS, SETTINGS, VOCAB_SIZE, random_phrases
@@ -99,6 +100,7 @@ def test_census_has_one_fused_node_a_layer_and_no_loop(converted):
         assert count_recurrent_layers(model)["LSTM"] == census[op_type]
         assert census[op_type] == len(case.units)
         assert {"Loop", "Scan", "If"} & set(census) == set()
+        check_graph(finished.SerializeToString())  # the handler takes it
 
 
 def test_optimized_graph_computes_the_same(converted):
@@ -176,7 +178,7 @@ def test_model_that_becomes_a_loop_is_refused():
     hidden = layers.LSTM(4, activation="softplus")(hidden)
     model = keras.Model(token_ids, layers.Dense(2, activation="softmax")(hidden))
 
-    with pytest.raises(ExportError, match="wanted 1 and no Loop, Scan or If. Use LSTM layers"):
+    with pytest.raises(ExportError, match="wanted 1; no bundle may have Expand, Loop. Use"):
         check_nodes(convert_model(model), count_recurrent_layers(model))
 
 
@@ -204,7 +206,7 @@ def test_loop_beside_a_fused_lstm_is_refused(monkeypatch, num_layers, counted, w
         check_nodes(graph, num_layers)
 
     assert str(caught.value) == (
-        f"the graph has {counted} and {{'Loop': 1}}, wanted {wanted} and no Loop, Scan or If. "
+        f"the graph has {counted}, wanted {wanted}; no bundle may have Loop. "
         f"Use {named} layers with their default activations."
     )
 
@@ -226,3 +228,6 @@ def test_default_recipe_becomes_few_nodes_and_equals_keras(num_labels):
         np.testing.assert_allclose(found, expected, rtol=0, atol=ATOL)
     assert np.ptp(run_keras(model, pad(texts))[:, 0]) > 0.01  # a constant would prove nothing
     assert len(graph.graph.node) <= 124  # 216 without the passes
+    check_graph(graph.SerializeToString())
+    for bits in (4, 8):
+        check_graph(optimize_model(quantize_model(graph, embedding_bits=bits)).SerializeToString())

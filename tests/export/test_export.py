@@ -247,12 +247,29 @@ def test_card_is_kept_for_people(tiny_run, tmp_path):
 
 
 @pytest.mark.parametrize(
+    "name", ["model.keras", "tokenizer.json", "metadata.json", "reference.npz"]
+)
+@pytest.mark.parametrize("kept", [0, 0.5, 0.99])
+def test_a_run_whose_file_is_cut_short_is_refused_in_one_line(run_copy, tmp_path, name, kept):
+    path = run_copy / name
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * kept)])
+
+    with pytest.raises(RunError, match=re.escape(f"{path}: ")) as caught:
+        export_run(run_copy, tmp_path / "bundle")
+
+    assert str(caught.value).isprintable()
+    assert "rain again: minnow " in str(caught.value)
+    assert not (tmp_path / "bundle").exists()
+
+
+@pytest.mark.parametrize(
     ("content", "message"),
     [
-        ('{"sumary": "Reviews."}', "a card has no 'sumary', only summary, data, terms"),
-        ('{"summary": 3}', "wanted a JSON object of texts: summary"),
-        ("[]", "wanted a JSON object of texts: summary"),
-        ("{", "wanted a JSON object of texts: summary"),
+        ('{"sumary": "Reviews."}', "card has the field 'sumary', wanted summary, data, terms"),
+        ('{"summary": 3}', "card.summary is 3, wanted a text."),
+        ("[]", "card is an array of 0, wanted an object of summary, data"),
+        ("{", "not JSON. A card is a JSON object of texts."),
     ],
 )
 def test_wrong_card_is_refused(tmp_path, content, message):

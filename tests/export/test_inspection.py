@@ -1,3 +1,4 @@
+import hashlib
 import json
 
 import pytest
@@ -55,8 +56,10 @@ def test_lists_of_numbers_in_a_task_are_told(found):
 def test_command_prints_one_object(tiny_bundle, capsys):
     assert main(["inspect", str(tiny_bundle), "--json"]) == 0
 
-    task = json.loads(capsys.readouterr().out)["task"]
-    assert task == {"kind": "single-label", "labels": ["pos", "neg"]}
+    found = json.loads(capsys.readouterr().out)
+    manifest = (tiny_bundle / "manifest.json").read_bytes()
+    assert found["task"] == {"kind": "single-label", "labels": ["pos", "neg"]}
+    assert found["bundle_sha256"] == hashlib.sha256(manifest).hexdigest()
 
 
 def test_folder_that_is_no_bundle_is_refused(tmp_path, capsys):

@@ -7,8 +7,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from export.errors import ExportError
 from export.tokenizer_file import keep_words, map_words, pack_tokenizer
-from handler.inference.bundle import unpack_tokenizer
 from handler.inference.classifier import make_tokenizer
+from handler.inference.tokenizer import unpack_tokenizer
 from training.tokenizer import train_tokenizer
 
 WORDS = ["film", "films", "filmed", "x" * 60, "x" * 70, '"', "\\", "0", "好看", "é", "🎬"]
@@ -23,7 +23,7 @@ def test_packed_tokenizer_is_the_tokenizer(order):
 
     packed = pack_tokenizer(tokenizer.to_str().encode())
 
-    assert make_tokenizer(packed).to_str() == tokenizer.to_str()
+    assert make_tokenizer(*unpack_tokenizer(packed)).to_str() == tokenizer.to_str()
     assert unpack_tokenizer(packed)[1] == tokenizer.get_vocab()
 
 

@@ -25,6 +25,19 @@ def test_no_rate_is_no_limit():
     assert read_settings({"MINNOW_RATE_LIMIT": "5"}).http.rate_limit == 5
 
 
+@pytest.mark.parametrize("value", ["", ",", "A" * 64, f"{'a' * 64}, {'0' * 64}"])
+def test_the_hashes_of_bundles_are_read(value):
+    found = read_settings({"MINNOW_BUNDLE_SHA256": value}).bundle_sha256
+
+    assert list(found) == value.lower().replace(" ", "").replace(",", "\n").split()
+
+
+@pytest.mark.parametrize("value", ["a" * 63, "a" * 65, "g" * 64, "sha256:" + "a" * 64, "latest"])
+def test_a_hash_that_cannot_be_one_is_named(value):
+    with pytest.raises(SettingsError, match="^MINNOW_BUNDLE_SHA256 is .*`minnow inspect BUNDLE`"):
+        read_settings({"MINNOW_BUNDLE_SHA256": value})
+
+
 @pytest.mark.parametrize("value", ["0", "65536", "http", "9" * 5000])
 def test_a_port_that_cannot_be_meant_is_named(value):
     with pytest.raises(SettingsError, match="^PORT is .*wanted a port, 1 to 65535"):

@@ -58,7 +58,10 @@ CASES = [
         "rows.csv: the data has 2 labels that the model does not know",
     ),
     ("export stars --out new --card nowhere.json", "nowhere.json: No such file"),
-    ("export stars --out new --card card.json", "card.json: a card has no 'sumary'"),
+    (
+        "export stars --out new --card card.json",
+        "card.json: card has the field 'sumary', wanted",
+    ),
     ("predict --bundle nowhere good", "nowhere/manifest.json: no such file"),
     ("inspect nowhere", "nowhere/manifest.json: no such file"),
     ("serve nowhere", "nowhere/manifest.json: no such file"),

@@ -1,7 +1,9 @@
 """The commands that need TensorFlow, from rows to a bundle."""
 
+import hashlib
 import json
 import shlex
+import shutil
 
 import pytest
 
@@ -46,7 +48,9 @@ def test_a_run_is_exported_and_measured_as_its_bundle_is(tiny_run, tiny_data, tm
         "manifest.json",
         "model.onnx",
         "tokenizer.json.gz",
+        "sha256 of manifest.json",
     ]
+    assert lines[-1].endswith(hashlib.sha256((out / "manifest.json").read_bytes()).hexdigest())
     accuracies = []
     for model in (tiny_run, out):
         assert main(["evaluate", str(model), str(tiny_data), "--json"]) == 0
@@ -56,14 +60,18 @@ def test_a_run_is_exported_and_measured_as_its_bundle_is(tiny_run, tiny_data, tm
 
 
 def test_options_of_the_search_and_of_the_bundle_are_passed_on(
-    tiny_run, tmp_path, monkeypatch, capsys
+    tiny_run, tiny_bundle, tmp_path, monkeypatch, capsys
 ):
     from export.compress import search
 
     passed = {}
-    monkeypatch.setattr(
-        search, "compress_run", lambda *values, **named: passed.update(named, values=values) or {}
-    )
+
+    def write(run, out, budget, **named):
+        shutil.copytree(tiny_bundle, out)
+        passed.update(named, values=(run, out, budget))
+        return {"reference": {}}
+
+    monkeypatch.setattr(search, "compress_run", write)
     card = tmp_path / "card.json"
     card.write_text('{"summary": "Reviews."}')
     flags = "--max-size 9kB --max-drop 2 --max-latency-ms 5 --min-speedup 3 --max-trials 4"
@@ -87,7 +95,8 @@ def test_options_of_the_search_and_of_the_bundle_are_passed_on(
     assert (settings.name, settings.version, settings.embedding_bits) == ("reviews", "7", 8)
     assert (settings.sparsity, settings.reduce_range) == (0.5, False)
     assert settings.card.summary == "Reviews."
-    assert capsys.readouterr().out == "{}\n"
+    sha256 = hashlib.sha256((out / "manifest.json").read_bytes()).hexdigest()
+    assert json.loads(capsys.readouterr().out) == {"reference": {}, "bundle_sha256": sha256}
 
 
 def test_an_interrupted_search_ends_with_130(tiny_run, tmp_path, monkeypatch, capsys):

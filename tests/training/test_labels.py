@@ -39,8 +39,10 @@ def test_what_other_tools_write_for_nothing_is_missing(value):
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ("a\x00b", "control character at character 1"),
-        ("two\nlines", "control character at character 3"),
+        ("a\x00b", r"does not show or reorders others \(U\+0000, at character 1\)"),
+        ("two\nlines", r"does not show or reorders others \(U\+000A, at character 3\)"),
+        ("a\u202eb", r"does not show or reorders others \(U\+202E, at character 1\)"),
+        ("a" * 257, "has 257 characters, wanted a label of 256 at most"),
         (["a"], "is list, wanted one label"),
         ({"a": 1}, "is dict, wanted one label"),
         (math.inf, "not finite"),

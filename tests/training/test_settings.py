@@ -26,7 +26,7 @@ def test_steps_that_are_named_beside_epochs_hold():
 
 
 @pytest.mark.parametrize("value", [0, -2])
-@pytest.mark.parametrize("name", ["epochs", "batch_size", "max_length"])
+@pytest.mark.parametrize("name", ["epochs", "batch_size", "embedding_dim"])
 def test_nothing_to_train_is_refused(name, value):
     message = f"--{name.replace('_', '-')} is {value}, wanted 1 or more."
 
@@ -39,6 +39,8 @@ def test_nothing_to_train_is_refused(name, value):
 @pytest.mark.parametrize(
     ("name", "value", "wanted"),
     [
+        ("max_length", 0, "1 to 65536"),
+        ("vocab_size", 500_001, "1 to 500000"),
         ("seed", -1, "0 to 4294967295"),
         ("seed", 2**32, "0 to 4294967295"),
         ("dev_fraction", 0.0, "more than 0 and less than 1"),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from handler.inference.tasks import SingleLabel
+from handler.inference.tasks import MAX_LABELS, SingleLabel
 from training.confusions import format_classification, write_confusions
 from training.errors import DataError, SettingsError
 from training.metrics import (
@@ -62,6 +62,11 @@ class SingleLabelObjective:
                 row = part.labels.index("") + 1
                 raise DataError(describe_empty_cell(part.path, row, part.label_column))
         counts = Counter(train.labels)
+        if len(counts) > MAX_LABELS:
+            raise DataError(
+                f"{train.path}: has {len(counts)} labels, wanted {MAX_LABELS} at most. Is this the "
+                "right --label-column?"
+            )
         if len(counts) < 2:
             raise DataError(
                 f"{train.path}: every row has the label {train.labels[0]!r}, wanted two labels or "

@@ -22,14 +22,14 @@ from handler.http.schemas import (
     make_object,
     refer,
 )
-from handler.inference.bundle import Card
+from handler.inference.manifest import Card
 from handler.inference.models import Model
 from handler.inference.requests import name_texts, read_request
 from handler.settings import Limits
 
 TAG = "Minnow"
 LIMIT_FIELDS = tuple(field.name for field in dataclasses.fields(Limits))
-CARD_FIELDS = tuple(field.name for field in dataclasses.fields(Card))
+CARD_FIELDS = Card._fields
 
 
 def classify(model: Model, request: Request) -> Response:
@@ -57,7 +57,7 @@ def model_card(model: Model, request: Request) -> Response:
             "limits": model.describe_limits(),
             "metrics": manifest.metrics,
             "provenance": manifest.provenance,
-            "card": dataclasses.asdict(manifest.card),
+            "card": manifest.card._asdict(),
         }
     )
 

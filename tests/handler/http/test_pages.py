@@ -1,6 +1,5 @@
 """The pages, in a real headless Chromium, where one is installed (`tests/helpers/browser.py`)."""
 
-import dataclasses
 import hashlib
 import re
 import threading
@@ -13,7 +12,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
 from handler.http.formats.pages import STATIC
-from handler.inference.bundle import Card
+from handler.inference.manifest import Card
 from tests.helpers.browser import find_browser, type_text
 from tests.helpers.http_service import Server
 
@@ -102,7 +101,7 @@ def test_an_example_is_classified_at_a_click(page):
 def test_examples_are_the_models_own_where_its_card_has_some(chromium, make_service, monkeypatch):
     service = make_service()
     card = Card(examples=("a good film", "<b>bad</b>", "a" * 101))
-    manifest = dataclasses.replace(service.models.default.manifest, card=card)
+    manifest = service.models.default.manifest._replace(card=card)
     monkeypatch.setattr(service.models.default, "manifest", manifest)
     with Server(service) as server:
         page = open_page(chromium, server.url + "/")
@@ -197,8 +196,7 @@ def test_the_model_card_leaves_out_what_the_manifest_does_not_hold(page, tiny_cl
 def test_the_model_card_is_edited_for_people(chromium, make_service, monkeypatch):
     service = make_service()
     figures = {"rows": 25_000, "accuracy": 0.83844, "macro_f1": 0.8383}
-    manifest = dataclasses.replace(
-        service.models.default.manifest,
+    manifest = service.models.default.manifest._replace(
         metrics={"bundle": figures, "keras": {"test": {**figures, "accuracy": 0.8385}}},
         provenance={
             "recipe": "stacked",

@@ -1,6 +1,5 @@
 """The classifier on the tiny bundle: each word adds its logits, softmax of the sum."""
 
-import dataclasses
 import math
 import random
 
@@ -98,10 +97,10 @@ def test_a_gpu_runs_texts_of_unlike_lengths_together(tiny_bundle, shapes):
 
 def test_a_precision_for_another_device_is_refused(tiny_bundle):
     bundle = read_bundle(tiny_bundle)
-    manifest = dataclasses.replace(bundle.manifest, precision="int8")
+    manifest = bundle.manifest._replace(precision="int8")
 
     with pytest.raises(ArtefactError, match="a model for the CPU.*--precision float32"):
-        classifier_module.Classifier(dataclasses.replace(bundle, manifest=manifest), providers=CUDA)
+        classifier_module.Classifier(bundle._replace(manifest=manifest), providers=CUDA)
 
 
 def test_text_longer_than_a_batch_is_still_run(tiny_classifier, monkeypatch):
