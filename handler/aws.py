@@ -15,7 +15,9 @@ def make_client(service: str) -> Any:
     import boto3
     from botocore.config import Config
 
-    return boto3.client(
+    from handler.deadline import refuse_if_abandoned
+
+    client = boto3.client(
         service,
         config=Config(
             retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
@@ -24,6 +26,8 @@ def make_client(service: str) -> Any:
             max_pool_connections=16,
         ),
     )
+    client.meta.events.register("before-send", refuse_if_abandoned)  # before each retry too
+    return client
 
 
 def error_code(error: Exception) -> str:

@@ -21,10 +21,13 @@ from tests.helpers.template import REGION, Stack
 
 
 class Clock:
-    """A Lambda context whose time is up."""
+    """A Lambda context whose time stands still: by default when an object is to be handed on."""
+
+    def __init__(self, remaining_ms: int = 25_000) -> None:
+        self.remaining_ms = remaining_ms
 
     def get_remaining_time_in_millis(self) -> int:
-        return 0
+        return self.remaining_ms
 
 
 @dataclass
