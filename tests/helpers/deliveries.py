@@ -20,6 +20,9 @@ from tests.helpers.deployment import (
     Deployment,
     deploy,
     make_s3_event,
+    make_table,
+    make_target,
+    remove_target,
     wrap_in_eventbridge,
     wrap_in_sns,
     wrap_in_sqs,
@@ -96,6 +99,17 @@ def deliver_texts(function: Deployment) -> None:
         num_calls = len(function.calls)
         function.invoke(load_event(name))
         assert len(function.calls) > num_calls
+    if function.stack.environment["MINNOW_IDEMPOTENCY_TABLE"]:
+        send_once(function)
+
+
+def send_once(function: Deployment) -> None:
+    """A result that was sent comes again, and one cannot be sent: its record is taken back."""
+    url = function.stack.environment["MINNOW_RESULTS"]
+    assert function.invoke(load_event("sqs_two_messages")) == {"batchItemFailures": []}
+    remove_target(url)
+    assert function.invoke(load_event("sqs_plain_text"))["batchItemFailures"]
+    make_target(url)
 
 
 def deliver_objects(function: Deployment) -> None:
@@ -216,9 +230,4 @@ def make_targets() -> None:
     sqs.create_queue(QueueName="results")
     sqs.create_queue(QueueName="results.fifo", Attributes={"FifoQueue": "true"})
     boto3.client("events").create_event_bus(Name="bus")
-    boto3.client("dynamodb").create_table(
-        TableName="results",
-        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-        BillingMode="PAY_PER_REQUEST",
-    )
+    make_table("results", "id")
