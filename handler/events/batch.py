@@ -6,9 +6,8 @@ import hashlib
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from handler.deadline import Deadline, TimeIsUp
 from handler.errors import DeliveryError, HandlerError, InvalidInput, name_failure
 from handler.events.resources import Invocation
 from handler.events.work import Objects, Texts, Work
@@ -16,6 +15,9 @@ from handler.inference.classifier import Classifier, Prediction
 from handler.inference.models import Model
 from handler.inference.requests import name_source
 from handler.sinks.sink import Result
+
+if TYPE_CHECKING:
+    from handler.deadline import Deadline
 
 logger = logging.getLogger("minnow")
 # Texts that are scored before their results are sent: enough for batches of one length, and half
@@ -63,9 +65,10 @@ def process_records(records: Sequence[Record], invocation: Invocation) -> Outcom
     answers: dict[int, Any] = {}
     for part in take_parts(works, invocation.deadline):
         _process_part(part, records, works, invocation, answers, failures)
-    for index in works:
-        if index not in answers and index not in failures:
-            failures[index] = TimeIsUp()
+    if left := [index for index in works if index not in answers and index not in failures]:
+        from handler.deadline import TimeIsUp  # rare
+
+        failures.update((index, TimeIsUp()) for index in left)
     for index, failure in failures.items():
         logger.warning("record %s: %s", records[index].record_id, failure)
     invocation.exchange.records = len(records)

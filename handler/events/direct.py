@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from handler.deadline import TimeIsUp
 from handler.errors import HandlerError, InvalidInput
 from handler.events.batch import score_texts, take_parts
 from handler.events.fields import drop_nulls
@@ -47,6 +46,8 @@ def answer_items(items: object, invocation: Invocation) -> list[dict[str, Any]]:
         predictions |= score_texts(texts, invocation, failures)
         num_tried += len(part)
     if num_tried < len(works):
+        from handler.deadline import TimeIsUp  # rare
+
         raise TimeIsUp  # its caller waits for all of them
     invocation.exchange.records = len(items)
     invocation.exchange.failed_records = len(failures)
