@@ -111,6 +111,10 @@ fuzz-http: env ## generate over 20,000 requests from the OpenAPI document, in pr
 test-events-long: env ## 10,000 messages, 20 kills, failing sinks: nothing lost, nothing doubled
 	MINNOW_TEST_LONG=1 $(BIN)/pytest -q -s tests/handler/events/test_nothing_lost.py
 
+.PHONY: test-deadlines-long
+test-deadlines-long: env ## sinks that hang, drip, throttle and break off, for 40 s each: the better part of an hour
+	MINNOW_TEST_LONG=1 $(BIN)/pytest -q tests/handler/events/test_deadlines.py
+
 .PHONY: bench-events
 bench-events: env ## an SQS batch against single events, and an event's cold start: TEXTS=reviews.csv
 	$(BIN)/python -m benchmarks.events --bundle $(BUNDLE) $(if $(TEXTS),--texts "$(TEXTS)")

@@ -60,7 +60,8 @@ ENTRY_POINT = "import json, sys; from handler.function import RESOURCES, handler
 FIRST_BATCH = f"""
 {ENTRY_POINT}
 from types import SimpleNamespace
-RESOURCES.__dict__["sink"] = SimpleNamespace(send=lambda results: {{}}, feeds=lambda arn: False)
+sink = SimpleNamespace(send=lambda results, deadline: {{}}, feeds=lambda arn: False)
+RESOURCES.__dict__["sink"] = sink
 assert handler(json.load(sys.stdin), None) == {{"batchItemFailures": []}}
 """
 WITH_BOTO3 = f"""

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from handler.errors import DeliveryError
+
 # A client call is tried this often, with exponential backoff, on throttling, 5xx and lost
 # connections. A tenth of all calls failing then loses one in 10^5, which the source retries.
 ATTEMPTS = 5
 READ_TIMEOUT_S = 10
+
+
+class ReplyCutShort(DeliveryError):
+    """A service's reply that broke off: what became of the request is not known."""
 
 
 def make_client(service: str) -> Any:
@@ -15,7 +21,9 @@ def make_client(service: str) -> Any:
     import boto3
     from botocore.config import Config
 
-    return boto3.client(
+    from handler.deadline import refuse_if_abandoned
+
+    client = boto3.client(
         service,
         config=Config(
             retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
@@ -24,6 +32,21 @@ def make_client(service: str) -> Any:
             max_pool_connections=16,
         ),
     )
+    client.meta.events.register("before-send", refuse_if_abandoned)  # before each retry too
+    client.meta.events.register("before-parse", refuse_cut_reply)
+    return client
+
+
+def refuse_cut_reply(operation_model: Any, response_dict: Any, **_: Any) -> None:
+    """Raise ReplyCutShort for a reply that is shorter than its header says.
+
+    botocore reads `{"Succ` as an empty reply: of a batch it would mean that nothing failed.
+    """
+    size, body = response_dict["headers"].get("content-length"), response_dict["body"]
+    if size is None or operation_model.http.get("method") == "HEAD":  # whose reply has no body
+        return
+    if isinstance(body, bytes) and len(body) != int(size):
+        raise ReplyCutShort(f"{len(body)} of {size} bytes of the reply came")
 
 
 def error_code(error: Exception) -> str:

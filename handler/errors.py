@@ -4,7 +4,8 @@ HandlerError
 ├── InvalidInput    the client's fault: a 4xx answer, the message's own failure
 ├── SettingsError   the operator's: a variable of the environment, raised at start
 ├── ArtefactError   ours: a bundle that must not serve, raised at start
-└── DeliveryError   the world's: a result not sent, an object not read; the event comes again
+├── DeliveryError   the world's: a result not sent, an object not read; the event comes again
+└── InternalError   ours: what nobody foresaw, named by its kind and place alone
 """
 
 
@@ -50,6 +51,10 @@ class ArtefactError(HandlerError):
 
 class DeliveryError(HandlerError):
     """A step between us and another service failed after its retries: try the event again."""
+
+
+class InternalError(HandlerError):
+    """An error that nobody raised on purpose; its own text, which may quote the input, is left."""
 
 
 def name_failure(error: Exception) -> str:

@@ -39,8 +39,10 @@ class EventSettings:
         object_source: Where objects come from; given, it is compared with the two above at start.
         continuation_queue: The function's own queue, for objects that outlast one invocation.
         text_column: Column or field that holds the text.
-        reserve_ms: Time left at which an object is handed on: one block of rows, two requests to
-            S3 and one to SQS take far less than the default.
+        reserve_ms: Time left to the deadline at which an object is handed on: one block of rows,
+            two requests to S3 and one to SQS take far less than the default.
+        timeout_ms: How long an invocation may take whose context does not say; the default is the
+            template's timeout.
         idempotency_table: DynamoDB table of Powertools' idempotency records, for sinks that
             cannot be overwritten; empty: no such table.
     """
@@ -50,7 +52,8 @@ class EventSettings:
     object_source: Target | None = None
     continuation_queue: Target | None = None
     text_column: str = "text"
-    reserve_ms: int = 30_000
+    reserve_ms: int = 20_000
+    timeout_ms: int = 120_000
     idempotency_table: str = ""
 
 
@@ -72,18 +75,14 @@ def read_event_settings(environment: Mapping[str, str]) -> EventSettings:
             f"s3://{objects.name}/{objects.path} overlap, so a result would trigger the function "
             "again: wanted another bucket, or two prefixes of which neither begins with the other"
         )
-    reserve = environment.get("MINNOW_RESERVE_MS") or str(EventSettings.reserve_ms)
-    if not re.fullmatch("[0-9]{1,9}", reserve):  # 9 digits are 11 days
-        raise SettingsError(
-            f"MINNOW_RESERVE_MS is {reserve!r}, wanted a whole number of milliseconds"
-        )
     return EventSettings(
         results=results,
         object_results=objects,
         object_source=source,
         continuation_queue=_target(environment, "MINNOW_CONTINUATION_QUEUE", ("sqs",)),
         text_column=environment.get("MINNOW_TEXT_COLUMN") or EventSettings.text_column,
-        reserve_ms=int(reserve),
+        reserve_ms=_milliseconds(environment, "MINNOW_RESERVE_MS", EventSettings.reserve_ms),
+        timeout_ms=_milliseconds(environment, "MINNOW_TIMEOUT_MS", EventSettings.timeout_ms),
         idempotency_table=environment.get("MINNOW_IDEMPOTENCY_TABLE", ""),
     )
 
@@ -114,6 +113,13 @@ def overlap(left: Target, right: Target) -> bool:
     return left.name == right.name and (
         left.path.startswith(right.path) or right.path.startswith(left.path)
     )
+
+
+def _milliseconds(environment: Mapping[str, str], name: str, default: int) -> int:
+    value = environment.get(name) or str(default)
+    if not re.fullmatch("[0-9]{1,9}", value):  # 9 digits are 11 days
+        raise SettingsError(f"{name} is {value!r}, wanted a whole number of milliseconds")
+    return int(value)
 
 
 def _target(environment: Mapping[str, str], name: str, schemes: tuple[str, ...]) -> Target | None:

@@ -6,6 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
+from handler.errors import HandlerError, InternalError, name_failure
 from handler.events.dispatch import answer_event
 from handler.events.resources import Resources
 from handler.hosts.snapshot import is_snapshot_start, register_hooks
@@ -46,9 +47,26 @@ _http: LambdaHttp | None = None
 def handler(event: Any, context: Any) -> Any:
     """Return the reply to one invocation.
 
+    What is raised goes into Lambda's log, and to the caller: so it is an error of ours, whose text
+    never holds the input's, and no error hangs on it whose text might.
+
     Raises:
         HandlerError: An event that failed as a whole, or is of no known source.
     """
+    try:
+        return _answer(event, context)
+    except HandlerError as error:
+        failure = error
+    except Exception as error:  # whose text may be the input's
+        failure = InternalError(
+            f"an error that nobody foresaw: {name_failure(error)}. The same event fails again "
+            "unless something around it changes; please report it"
+        )
+    failure.__cause__ = failure.__context__ = None
+    raise failure
+
+
+def _answer(event: Any, context: Any) -> Any:
     if isinstance(event, dict) and "requestContext" in event:
         from handler.http.lambda_events import is_http_event
 

@@ -6,17 +6,23 @@ import hashlib
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from handler.errors import DeliveryError, HandlerError, InvalidInput, name_failure
-from handler.events.resources import Invocation, Resources
+from handler.events.resources import Invocation
 from handler.events.work import Objects, Texts, Work
 from handler.inference.classifier import Classifier, Prediction
 from handler.inference.models import Model
 from handler.inference.requests import name_source
 from handler.sinks.sink import Result
 
+if TYPE_CHECKING:
+    from handler.deadline import Deadline
+
 logger = logging.getLogger("minnow")
+# Texts that are scored before their results are sent: enough for batches of one length, and half
+# a second of work on a whole vCPU, some seconds of the smallest function's.
+PART_TEXTS = 256
 
 
 @dataclass(frozen=True)
@@ -45,8 +51,10 @@ class Outcome:
 
 
 def process_records(records: Sequence[Record], invocation: Invocation) -> Outcome:
-    """Score every record, send or return the results, score objects; never raise for one record."""
-    resources = invocation.resources
+    """Score every record, send or return the results, score objects; never raise for one record.
+
+    What is not done by the deadline has failed, and what was sent by then was sent.
+    """
     failures: dict[int, HandlerError] = {}
     works: dict[int, Work] = {}
     for index, record in enumerate(records):
@@ -54,26 +62,71 @@ def process_records(records: Sequence[Record], invocation: Invocation) -> Outcom
             works[index] = record.read()
         except InvalidInput as error:
             failures[index] = error
-    texts = {index: work for index, work in works.items() if isinstance(work, Texts)}
-    predictions = score_texts(texts, invocation, failures)
     answers: dict[int, Any] = {}
-    for wave in _waves(records):
-        _leave_failed_groups(records, wave, failures)
-        results = {
-            index: make_result(records[index], works[index], predictions[index], resources.model)
-            for index in wave
-            if index in predictions and index not in failures
-        }
-        answers.update(_deliver(results, resources, failures))
-        for index in wave:
-            work = works.get(index)
-            if isinstance(work, Objects) and index not in failures:
-                _answer_objects(index, work, invocation, answers, failures)
+    for part in take_parts(works, invocation.deadline):
+        _process_part(part, records, works, invocation, answers, failures)
+    if left := [index for index in works if index not in answers and index not in failures]:
+        from handler.deadline import TimeIsUp  # rare
+
+        failures.update((index, TimeIsUp()) for index in left)
     for index, failure in failures.items():
         logger.warning("record %s: %s", records[index].record_id, failure)
     invocation.exchange.records = len(records)
     invocation.exchange.failed_records = len(failures)
     return Outcome(failures, answers)
+
+
+def take_parts(works: Mapping[int, Work], deadline: Deadline) -> Iterator[list[int]]:
+    """Yield record numbers in order, some hundred texts at a time, while there is time.
+
+    A part is begun only where the longest one before it would have been done by the deadline.
+    """
+    longest_s = 0.0
+    for part in _cut(works):
+        left_s = deadline.left_s()
+        if left_s <= longest_s:
+            return
+        yield part
+        longest_s = max(longest_s, left_s - deadline.left_s())
+
+
+def _cut(works: Mapping[int, Work]) -> Iterator[list[int]]:
+    part: list[int] = []
+    num_texts = 0
+    for index, work in works.items():
+        part.append(index)
+        num_texts += len(work.texts) if isinstance(work, Texts) else 1
+        if num_texts >= PART_TEXTS:
+            yield part
+            part, num_texts = [], 0
+    if part:
+        yield part
+
+
+def _process_part(
+    part: Sequence[int],
+    records: Sequence[Record],
+    works: Mapping[int, Work],
+    invocation: Invocation,
+    answers: dict[int, Any],
+    failures: dict[int, HandlerError],
+) -> None:
+    """Score some of the records, and send or note their answers, before the next are scored."""
+    texts = {index: work for index in part if isinstance(work := works[index], Texts)}
+    predictions = score_texts(texts, invocation, failures)
+    model = invocation.resources.model
+    for wave in _waves(part, records):
+        _leave_failed_groups(records, wave, failures)
+        results = {
+            index: make_result(records[index], works[index], predictions[index], model)
+            for index in wave
+            if index in predictions and index not in failures
+        }
+        answers.update(_deliver(results, invocation, failures))
+        for index in wave:
+            work = works[index]
+            if isinstance(work, Objects) and index not in failures:
+                _answer_objects(index, work, invocation, answers, failures)
 
 
 def score_texts(
@@ -147,14 +200,15 @@ def _score_alone(
     return predictions
 
 
-def _waves(records: Sequence[Record]) -> Iterator[list[int]]:
+def _waves(part: Sequence[int], records: Sequence[Record]) -> Iterator[list[int]]:
     """Yield record numbers that may go out together: all, or the next of each FIFO group."""
     waves: list[list[int]] = []
     seen: dict[str, int] = {}
-    for index, record in enumerate(records):
-        depth = seen.get(record.group, 0) if record.group else 0
-        if record.group:
-            seen[record.group] = depth + 1
+    for index in part:
+        group = records[index].group
+        depth = seen.get(group, 0) if group else 0
+        if group:
+            seen[group] = depth + 1
         while len(waves) <= depth:
             waves.append([])
         waves[depth].append(index)
@@ -175,13 +229,14 @@ def _leave_failed_groups(
 
 
 def _deliver(
-    results: Mapping[int, Result], resources: Resources, failures: dict[int, HandlerError]
+    results: Mapping[int, Result], invocation: Invocation, failures: dict[int, HandlerError]
 ) -> dict[int, Any]:
-    if resources.sink is None or not results:
+    sink = invocation.resources.sink
+    if sink is None or not results:
         return {index: result.document for index, result in results.items()}
     # Two records of one batch can be the same: a sender that tried again within a second.
     unique = {result.result_id: result for result in results.values()}
-    unsent = resources.sink.send(list(unique.values()))
+    unsent = sink.send(list(unique.values()), invocation.deadline)
     for index, result in results.items():
         if result.result_id in unsent:
             failures[index] = DeliveryError(

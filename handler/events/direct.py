@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from handler.errors import HandlerError, InvalidInput
-from handler.events.batch import score_texts
+from handler.events.batch import score_texts, take_parts
 from handler.events.fields import drop_nulls
 from handler.events.resources import Invocation
 from handler.events.work import Texts, read_texts
+from handler.inference.classifier import Prediction
 from handler.inference.requests import name_texts, name_type, read_request
 
 
@@ -38,7 +39,16 @@ def answer_items(items: object, invocation: Invocation) -> list[dict[str, Any]]:
             works[index] = _read_item(item)
         except InvalidInput as error:
             failures[index] = error
-    predictions = score_texts(works, invocation, failures)
+    predictions: dict[int, list[Prediction]] = {}
+    num_tried = 0
+    for part in take_parts(works, invocation.deadline):
+        texts = {index: works[index] for index in part}
+        predictions |= score_texts(texts, invocation, failures)
+        num_tried += len(part)
+    if num_tried < len(works):
+        from handler.deadline import TimeIsUp  # rare
+
+        raise TimeIsUp  # its caller waits for all of them
     invocation.exchange.records = len(items)
     invocation.exchange.failed_records = len(failures)
     model = invocation.resources.model

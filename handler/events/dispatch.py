@@ -42,8 +42,9 @@ def answer_event(event: object, context: Any, resources: Resources) -> Any:
     """
     started = time.perf_counter()
     exchange = Exchange(getattr(context, "aws_request_id", ""), model=resources.model.name)
+    invocation = Invocation(context, resources, exchange)
     try:
-        return _dispatch(event, Invocation(context, resources, exchange))
+        return _dispatch(event, invocation)
     except HandlerError as error:
         exchange.problem = str(error)
         raise
@@ -51,6 +52,7 @@ def answer_event(event: object, context: Any, resources: Resources) -> Any:
         exchange.problem = name_failure(error)
         raise
     finally:
+        invocation.close()
         exchange.latency_ms = (time.perf_counter() - started) * 1000
         resources.model.monitor.observe(exchange)
 

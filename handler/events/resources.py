@@ -13,6 +13,7 @@ from handler.inference.exchange import Exchange
 from handler.inference.models import Model
 
 if TYPE_CHECKING:
+    from handler.deadline import Deadline
     from handler.sinks.sink import Sink
     from handler.sinks.sqs import SqsQueue
 
@@ -50,6 +51,11 @@ class Resources:
     def s3(self) -> Any:
         return make_client("s3")
 
+    def forget_clients(self) -> None:
+        """Throw the clients away: a call of one of them was left behind, with its connection."""
+        for name in ("sink", "continuation_queue", "s3"):
+            self.__dict__.pop(name, None)
+
     def refuse_loop(self, source_arn: str) -> None:
         """Raise HandlerError if results would come back to this source as new work."""
         if self.sink is not None and self.sink.feeds(source_arn):
@@ -81,3 +87,22 @@ class Invocation:
     context: Any
     resources: Resources
     exchange: Exchange
+
+    @cached_property
+    def deadline(self) -> Deadline:
+        """When whatever is not done has failed."""
+        from handler.deadline import start_deadline  # not for a direct call
+
+        return start_deadline(self.context, self.resources.settings.timeout_ms)
+
+    @cached_property
+    def s3(self) -> Any:
+        """The client of S3 whose calls end by the deadline."""
+        from handler.deadline import TimedClient
+
+        return TimedClient(self.resources.s3, self.deadline)
+
+    def close(self) -> None:
+        """Leave nothing to the next invocation that could be stuck."""
+        if "deadline" in self.__dict__ and self.deadline.abandoned:
+            self.resources.forget_clients()

@@ -40,6 +40,7 @@ def find_format(reference: ObjectRef, client: Any) -> Format | None:
     Raises:
         InvalidInput: The name says none, and the object has bytes.
         ObjectChanged: It is no longer the one of the event.
+        ObjectGone: There is none any more.
         DeliveryError: It cannot be read.
     """
     try:

@@ -17,15 +17,14 @@ import dataclasses
 import io
 import json
 import logging
-import sys
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, BinaryIO, cast
 
 from handler.aws import error_code
 from handler.errors import DeliveryError, HandlerError, InvalidInput
 from handler.event_settings import Target
-from handler.events.resources import Invocation, Resources
+from handler.events.resources import Invocation
 from handler.events.work import CONTINUE, ObjectRef
 from handler.objects.admission import (
     find_format,
@@ -34,7 +33,7 @@ from handler.objects.admission import (
     refuse_own_result,
     unpack_format,
 )
-from handler.objects.source import ObjectChanged, ObjectFile, open_object
+from handler.objects.source import ObjectChanged, ObjectFile, ObjectGone, open_object
 from handler.objects.upload import Upload, UploadFile, UploadGone, remove_object
 from handler.rows.formats import Format, compress
 from handler.rows.reader import open_rows
@@ -88,11 +87,12 @@ def score_object(
     Args:
         reference: The object, as the event names it.
         progress: A continuation message's content; empty at first.
-        invocation: Model, settings and clients; without a context there is no limit of time.
+        invocation: Model, settings and clients, and the deadline before which it is handed on.
 
     Returns:
         `{"status": "done" | "continued" | "superseded", "result": "s3://...", "rows": ...}`, or
-        `{"status": "passed over", "reason": ...}` for an object that holds no texts.
+        `{"status": "passed over", "reason": ...}` for an object that holds no texts
+        or is gone.
 
     Raises:
         InvalidInput: The object can never be scored, or is one of our own results.
@@ -109,12 +109,14 @@ def score_object(
         )
     refuse_own_result(reference, resources.settings)
     try:
-        file_format = find_format(reference, resources.s3)
+        file_format = find_format(reference, invocation.s3)
         if file_format is None:
             return pass_over("an empty file of no format that holds texts")
-        file, source = open_object(resources.s3, reference)
+        file, source = open_object(invocation.s3, reference)
     except ObjectChanged:
         return {"status": "superseded"}
+    except ObjectGone:
+        return pass_over("it is gone")
     job_id = resources.model.result_id(
         *dataclasses.astuple(source),
         resources.settings.text_column,
@@ -134,22 +136,15 @@ def score_object(
     raise DeliveryError(f"the upload was taken away {RESTARTS} times: try again later")
 
 
-def remaining_ms(context: Any) -> Callable[[], int]:
-    """Return the context's clock; without a context time does not end."""
-    clock = getattr(context, "get_remaining_time_in_millis", None)
-    return cast(Callable[[], int], clock) if clock else lambda: sys.maxsize
-
-
 def _run(job: Job, progress: dict[str, Any], invocation: Invocation) -> dict[str, Any]:
-    resources = invocation.resources
-    if not _stands(job, job.result_key, resources):
-        if job.cells_key == job.result_key or not _stands(job, job.cells_key, resources):
+    if not _stands(job, job.result_key, invocation):
+        if job.cells_key == job.result_key or not _stands(job, job.cells_key, invocation):
             continuation = _score_rows(job, progress, invocation)
             if continuation is not None:
                 return continuation
         if job.cells_key != job.result_key:
-            _join_cells(job, resources)
-    _clean_up(job, resources)
+            _join_cells(job, invocation)
+    _clean_up(job, invocation.s3)
     logger.info("job %s: done", job.job_id)
     return {"status": "done", "result": f"s3://{job.output.name}/{job.result_key}"}
 
@@ -159,9 +154,8 @@ def _score_rows(
 ) -> dict[str, Any] | None:
     """Score until the end, and return None, or until time is up, and hand on."""
     resources, model = invocation.resources, invocation.resources.model
-    remaining = remaining_ms(invocation.context)
     output, rejected = (
-        _open_upload(job, key, resources) for key in (job.cells_key, job.rejected_key)
+        _open_upload(job, key, invocation) for key in (job.cells_key, job.rejected_key)
     )
     start = Position()
     if progress:
@@ -169,7 +163,7 @@ def _score_rows(
         output.resume(progress.get("output"))
         rejected.resume(progress.get("rejected"))
     try:
-        rows = _open_source(job, start, resources)
+        rows = _open_source(job, start, invocation)
         if not start.row and rows.header:
             output.append(compress(rows.header, job.file_format.compression))
         for block in read_blocks(rows, model.limits):
@@ -180,8 +174,8 @@ def _score_rows(
             rejected.append(rejects)
             scored = [prediction for prediction in predictions if prediction is not None]
             invocation.exchange.count(model.task, scored)
-            if remaining() < resources.settings.reserve_ms:
-                return _hand_on(job, block.end, output, rejected, resources)
+            if invocation.deadline.left_s() * 1000 < resources.settings.reserve_ms:
+                return _hand_on(job, block.end, output, rejected, invocation)
     except InvalidInput:
         # Never to be scored: leave no parts behind to be paid for.
         output.abort()
@@ -190,16 +184,16 @@ def _score_rows(
     # The result comes last: where it stands, all of it stands. Beside it the rejected rows of an
     # earlier version would mislead: where they cannot be removed, an empty object replaces them.
     has_rejected = rejected.buffer or rejected.upload_id
-    if has_rejected or not remove_object(resources.s3, rejected.bucket, rejected.key):
+    if has_rejected or not remove_object(invocation.s3, rejected.bucket, rejected.key):
         rejected.finish()
     output.finish()
     return None
 
 
 def _hand_on(
-    job: Job, position: Position, output: Upload, rejected: Upload, resources: Resources
+    job: Job, position: Position, output: Upload, rejected: Upload, invocation: Invocation
 ) -> dict[str, Any]:
-    queue = resources.continuation_queue
+    queue = invocation.resources.continuation_queue
     if queue is None:
         output.abort()
         rejected.abort()
@@ -215,32 +209,33 @@ def _hand_on(
         "rejected": rejected.suspend(),
     }
     try:
-        queue.send_text(json.dumps({CONTINUE: progress}))
+        invocation.deadline.run(partial(queue.send_text, json.dumps({CONTINUE: progress})))
     except Exception as error:
         raise DeliveryError(f"the continuation was not sent: {error_code(error)}") from error
     logger.info("job %s: handed on after row %d", job.job_id, position.row)
     return {"status": "continued", "rows": position.row}
 
 
-def _join_cells(job: Job, resources: Resources) -> None:
+def _join_cells(job: Job, invocation: Invocation) -> None:
     from handler.rows.parquet import join_cells
 
-    cells_file, _ = open_object(resources.s3, ObjectRef(job.output.name, job.cells_key))
-    upload = _open_upload(job, job.result_key, resources)
+    model = invocation.resources.model
+    cells_file, _ = open_object(invocation.s3, ObjectRef(job.output.name, job.cells_key))
+    upload = _open_upload(job, job.result_key, invocation)
     join_cells(
-        _buffered(ObjectFile(resources.s3, job.source, job.size)),
+        _buffered(ObjectFile(invocation.s3, job.source, job.size)),
         _buffered(cells_file),
         cast(BinaryIO, UploadFile(upload)),
-        resources.model.task.columns,
-        resources.model.version,
+        model.task.columns,
+        model.version,
     )
     upload.finish()
 
 
-def _stands(job: Job, key: str, resources: Resources) -> bool:
+def _stands(job: Job, key: str, invocation: Invocation) -> bool:
     """Say whether `key` is an object of this very job."""
     try:
-        head = resources.s3.head_object(Bucket=job.output.name, Key=key)
+        head = invocation.s3.head_object(Bucket=job.output.name, Key=key)
     except Exception as error:
         # Without s3:ListBucket S3 answers 403 for what does not exist.
         if error_code(error) in ("404", "403", "NoSuchKey", "AccessDenied", "Forbidden"):
@@ -249,10 +244,10 @@ def _stands(job: Job, key: str, resources: Resources) -> bool:
     return bool(head["Metadata"].get("minnow-job") == job.job_id)
 
 
-def _clean_up(job: Job, resources: Resources) -> None:
+def _clean_up(job: Job, s3: Any) -> None:
     """Remove tails, and uploads that killed invocations left. What fails is left to the bucket's
     lifecycle rule: the result stands, and doing it all again would not remove more."""
-    s3, bucket = resources.s3, job.output.name
+    bucket = job.output.name
     try:
         left = s3.list_objects_v2(Bucket=bucket, Prefix=job.state_prefix).get("Contents", [])
         if left:
@@ -269,18 +264,20 @@ def _clean_up(job: Job, resources: Resources) -> None:
         logger.warning("job %s: not all state was removed: %s", job.job_id, error_code(error))
 
 
-def _open_upload(job: Job, key: str, resources: Resources) -> Upload:
+def _open_upload(job: Job, key: str, invocation: Invocation) -> Upload:
+    model = invocation.resources.model
     metadata = {
         "minnow-job": job.job_id,
-        "minnow-model-version": resources.model.version,
-        "minnow-model-sha256": resources.model.sha256,
+        "minnow-model-version": model.version,
+        "minnow-model-sha256": model.sha256,
     }
     encoding = job.file_format.compression if job.says_encoding and key == job.result_key else ""
-    return Upload(resources.s3, job.output.name, key, metadata, job.state_prefix, encoding)
+    return Upload(invocation.s3, job.output.name, key, metadata, job.state_prefix, encoding)
 
 
-def _open_source(job: Job, start: Position, resources: Resources) -> Rows:
-    stream = _buffered(ObjectFile(resources.s3, job.source, job.size))
+def _open_source(job: Job, start: Position, invocation: Invocation) -> Rows:
+    resources = invocation.resources
+    stream = _buffered(ObjectFile(invocation.s3, job.source, job.size))
     columns = [resources.settings.text_column]
     return open_rows(stream, job.file_format, columns, start, resources.model.task.columns)
 

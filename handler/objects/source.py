@@ -17,6 +17,10 @@ class ObjectChanged(Exception):
     """The object is no longer the one of the event; its new version has an event of its own."""
 
 
+class ObjectGone(DeliveryError):
+    """There is no such object, or no such version, any more: no delivery will find it."""
+
+
 class ObjectFile(io.RawIOBase):
     """Reads `reference` in ranges, each only if it still has the etag; holds one range.
 
@@ -87,19 +91,33 @@ def open_object(client: Any, reference: ObjectRef) -> tuple[ObjectFile, ObjectRe
 
     Raises:
         ObjectChanged: The event's etag is not the object's any more.
-        DeliveryError: There is no such object, or it cannot be read.
+        ObjectGone: There is no such object.
+        DeliveryError: It cannot be read.
     """
     try:
         head = client.head_object(**_pin(reference))
     except Exception as error:
-        if error_code(error) in ("PreconditionFailed", "412"):
+        code = error_code(error)
+        if code in ("PreconditionFailed", "412"):
             raise ObjectChanged from error
-        raise DeliveryError(f"the object cannot be read: {error_code(error)}") from error
+        if code == "404":
+            code = _read_code(client, reference)
+        failure = ObjectGone if code in ("NoSuchKey", "NoSuchVersion") else DeliveryError
+        raise failure(f"the object cannot be read: {code}") from error
     found = ObjectRef(
         reference.bucket, reference.key, head["ETag"].strip('"'), reference.version_id
     )
     encoding = head.get("ContentEncoding") or ""
     return ObjectFile(client, found, head["ContentLength"], encoding), found
+
+
+def _read_code(client: Any, reference: ObjectRef) -> str:
+    """Return what S3 says to a GET: a HEAD's answer has no body to tell object from bucket."""
+    try:
+        client.get_object(**_pin(reference))
+    except Exception as error:
+        return error_code(error)
+    return "404"  # it came back meanwhile
 
 
 def _pin(reference: ObjectRef) -> dict[str, str]:

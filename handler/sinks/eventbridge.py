@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from handler.aws import make_client
+from handler.deadline import Deadline
 from handler.event_settings import Target
 from handler.sinks.sending import encode, send_batches
 from handler.sinks.sink import Result
@@ -29,8 +30,8 @@ class EventBridgeSink:
     def client(self) -> Any:
         return make_client("events")
 
-    def send(self, results: Sequence[Result]) -> dict[str, str]:
-        return send_batches(results, self._send, MAX_ENTRIES, DETAIL_BYTES)
+    def send(self, results: Sequence[Result], deadline: Deadline) -> dict[str, str]:
+        return send_batches(results, self._send, deadline, MAX_ENTRIES, DETAIL_BYTES)
 
     def feeds(self, source_arn: str) -> bool:
         return False  # `handler/events/eventbridge.py` refuses events of our own source

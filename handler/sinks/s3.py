@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from handler.aws import make_client
+from handler.deadline import Deadline
 from handler.event_settings import Target
 from handler.sinks.sending import encode, send_each
 from handler.sinks.sink import Result
@@ -24,14 +25,15 @@ class S3Sink:
     def client(self) -> Any:
         return make_client("s3")
 
-    def send(self, results: Sequence[Result]) -> dict[str, str]:
-        return send_each(results, self._put)
+    def send(self, results: Sequence[Result], deadline: Deadline) -> dict[str, str]:
+        # Here, because boto3 makes clients in one thread at a time.
+        return send_each(results, partial(self._put, self.client), deadline)
 
     def feeds(self, source_arn: str) -> bool:
         return False  # `handler/events/objects.py` refuses keys below the prefix
 
-    def _put(self, result: Result) -> None:
-        self.client.put_object(
+    def _put(self, client: Any, result: Result) -> None:
+        client.put_object(
             Bucket=self.target.name,
             Key=f"{self.target.path}{result.result_id}.json",
             Body=encode(result).encode(),

@@ -6,9 +6,10 @@ import json
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from handler.aws import ATTEMPTS, error_code
+from handler.deadline import Deadline
 from handler.sinks.sink import Result
 
 Sender = Callable[[Sequence[Result]], dict[str, str]]
@@ -27,6 +28,7 @@ def encode(result: Result) -> str:
 def send_batches(
     results: Sequence[Result],
     sender: Sender,
+    deadline: Deadline,
     max_entries: int,
     max_bytes: int = REQUEST_BYTES,
     pause: Callable[[float], None] = time.sleep,
@@ -35,6 +37,7 @@ def send_batches(
 
     Args:
         sender: Sends one request; returns what failed in it for a reason that may pass.
+        deadline: What has not been sent by then has failed.
         max_entries: Entries of one request.
         max_bytes: Bytes of one request; a result above it fails at once.
         pause: Waits some seconds.
@@ -48,27 +51,19 @@ def send_batches(
         else:
             fitting.append(result)
     for batch in _cut(fitting, max_entries, max_bytes):
-        failures.update(_send_with_retries(batch, sender, pause))
+        failures.update(_send_with_retries(batch, sender, deadline, pause))
     return failures
 
 
-def send_each(results: Sequence[Result], put: Callable[[Result], None]) -> dict[str, str]:
+def send_each(
+    results: Sequence[Result], put: Callable[[Result], None], deadline: Deadline
+) -> dict[str, str]:
     """Put one by one, several at a time; the client retries. Return what failed, id -> reason."""
-
-    def attempt(result: Result) -> str:
-        try:
-            put(result)
-        except Exception as error:  # one result's failure must not lose the others
-            return error_code(error)
-        return ""
-
-    if len(results) == 1:
-        reasons = [attempt(results[0])]
-    else:
-        with ThreadPoolExecutor(THREADS) as threads:
-            reasons = list(threads.map(attempt, results))
+    outcomes = deadline.run_all([partial(put, result) for result in results], THREADS)
     return {
-        result.result_id: reason for result, reason in zip(results, reasons, strict=True) if reason
+        result.result_id: error_code(outcome)
+        for result, outcome in zip(results, outcomes, strict=True)
+        if isinstance(outcome, Exception)
     }
 
 
@@ -87,17 +82,20 @@ def _cut(results: Sequence[Result], max_entries: int, max_bytes: int) -> Iterato
 
 
 def _send_with_retries(
-    batch: Sequence[Result], sender: Sender, pause: Callable[[float], None]
+    batch: Sequence[Result],
+    sender: Sender,
+    deadline: Deadline,
+    pause: Callable[[float], None],
 ) -> dict[str, str]:
     left = batch
     failures: dict[str, str] = {}
     for attempt in range(ATTEMPTS):
         if attempt:
             # Full jitter, so that functions throttled together do not come back together.
-            pause(random.uniform(0, FIRST_PAUSE_S * 2**attempt))
+            pause(min(random.uniform(0, FIRST_PAUSE_S * 2**attempt), deadline.left_s()))
         try:
-            failures = sender(left)
-        except Exception as error:  # the client's own retries are spent: this request failed whole
+            failures = deadline.run(partial(sender, left))
+        except Exception as error:  # time or the client's retries are spent: it failed whole
             return {result.result_id: error_code(error) for result in left}
         left = [result for result in left if result.result_id in failures]
         if not left:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from handler.deadline import Deadline
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,8 @@ class Sink(Protocol):
 
     overwrites: bool
 
-    def send(self, results: Sequence[Result]) -> dict[str, str]:
-        """Send all; return the ids of those that failed after retries, with the reason."""
+    def send(self, results: Sequence[Result], deadline: Deadline) -> dict[str, str]:
+        """Send all; return the ids of those that failed after retries, or had not been sent by
+        the deadline, with the reason."""
 
     def feeds(self, source_arn: str) -> bool: ...

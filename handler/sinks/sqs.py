@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from handler.aws import is_resource, make_client
+from handler.deadline import Deadline
 from handler.event_settings import Target
 from handler.sinks.sending import encode, send_batches
 from handler.sinks.sink import Result
@@ -47,8 +48,8 @@ class SqsSink:
         self.queue = SqsQueue(target)
         self.is_fifo = self.queue.name.endswith(".fifo")
 
-    def send(self, results: Sequence[Result]) -> dict[str, str]:
-        return send_batches(results, self._send, MAX_ENTRIES)
+    def send(self, results: Sequence[Result], deadline: Deadline) -> dict[str, str]:
+        return send_batches(results, self._send, deadline, MAX_ENTRIES)
 
     def feeds(self, source_arn: str) -> bool:
         return is_resource(source_arn, "sqs", self.queue.name)

@@ -31,11 +31,8 @@ REFUSED = [
         "MINNOW_CONTINUATION_QUEUE is 's3://a/', wanted one of sqs://NAME",
     ),
     *(
-        (
-            "MINNOW_RESERVE_MS",
-            value,
-            f"MINNOW_RESERVE_MS is {value!r}, wanted a whole number of milliseconds",
-        )
+        (name, value, f"{name} is {value!r}, wanted a whole number of milliseconds")
+        for name in ("MINNOW_RESERVE_MS", "MINNOW_TIMEOUT_MS")
         for value in ("soon", "-1", "1.5", "²", "9" * 5000)
     ),
 ]

@@ -39,11 +39,13 @@ SQS_ACTIONS = {  # a batch has no action of its own
     "SendMessageBatch": "sqs:SendMessage",
 }
 DYNAMODB_OPERATIONS = ("DeleteItem", "GetItem", "PutItem", "UpdateItem")
-# What a customer's key is asked for. S3 reads the parts of an upload back to complete it, and SQS
-# asks a producer for both: its data key is one that it may have to decrypt.
+# What a customer's key is asked for; a bus asks in its own name. S3 reads the parts of an upload
+# back to complete it, and SQS asks a producer for both: its data key is one that it may have to
+# decrypt.
 KEY_ACTIONS = {
     "CompleteMultipartUpload": ("kms:Decrypt",),
     "CreateMultipartUpload": ("kms:GenerateDataKey",),
+    **dict.fromkeys(DYNAMODB_OPERATIONS, ("kms:Decrypt",)),
     "GetObject": ("kms:Decrypt",),
     "HeadObject": ("kms:Decrypt",),
     "PutObject": ("kms:GenerateDataKey",),
@@ -67,12 +69,12 @@ class Call:
         """Return what AWS asks for it: actions, each with the ARN of its resource.
 
         Args:
-            keys: ARN of a bucket or queue -> ARN of the customer's key that encrypts it.
+            keys: ARN of a bucket, queue or table -> ARN of the customer's key that encrypts it.
         """
         needs = self._list_needs()
-        # Where the key is asked for, the first resource is in the bucket, or is the queue.
-        encrypted = needs[0][1].split("/")[0]
-        if key := keys.get(encrypted):
+        # Where the key is asked for, the first resource is in the bucket, or is queue or table.
+        resource = needs[0][1]
+        if key := keys.get(resource) or keys.get(resource.split("/")[0]):
             needs += [(action, key) for action in KEY_ACTIONS.get(self.operation, ())]
         return needs
 

@@ -20,6 +20,9 @@ from tests.helpers.deployment import (
     Deployment,
     deploy,
     make_s3_event,
+    make_table,
+    make_target,
+    remove_target,
     wrap_in_eventbridge,
     wrap_in_sns,
     wrap_in_sqs,
@@ -96,6 +99,17 @@ def deliver_texts(function: Deployment) -> None:
         num_calls = len(function.calls)
         function.invoke(load_event(name))
         assert len(function.calls) > num_calls
+    if function.stack.environment["MINNOW_IDEMPOTENCY_TABLE"]:
+        send_once(function)
+
+
+def send_once(function: Deployment) -> None:
+    """A result that was sent comes again, and one cannot be sent: its record is taken back."""
+    url = function.stack.environment["MINNOW_RESULTS"]
+    assert function.invoke(load_event("sqs_two_messages")) == {"batchItemFailures": []}
+    remove_target(url)
+    assert function.invoke(load_event("sqs_plain_text"))["batchItemFailures"]
+    make_target(url)
 
 
 def deliver_objects(function: Deployment) -> None:
@@ -113,8 +127,8 @@ def deliver_objects(function: Deployment) -> None:
     function.invoke(bucket.put("table.parquet", make_parquet()))
     old = make_s3_event(bucket.name, "clean.csv", "0123456789abcdef0123456789abcdef")
     assert function.invoke(old) == {"results": [{"status": "superseded"}]}
-    with pytest.raises(DeliveryError, match="404"):
-        function.invoke(make_s3_event(bucket.name, "gone.csv"))
+    gone = function.invoke(make_s3_event(bucket.name, "gone.csv"))
+    assert gone == {"results": [{"status": "passed over", "reason": "it is gone"}]}
     assert bucket.list_results() == [
         "by others.csv",
         "by sns.csv",
@@ -216,9 +230,4 @@ def make_targets() -> None:
     sqs.create_queue(QueueName="results")
     sqs.create_queue(QueueName="results.fifo", Attributes={"FifoQueue": "true"})
     boto3.client("events").create_event_bus(Name="bus")
-    boto3.client("dynamodb").create_table(
-        TableName="results",
-        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-        BillingMode="PAY_PER_REQUEST",
-    )
+    make_table("results", "id")

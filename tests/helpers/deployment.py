@@ -21,10 +21,13 @@ from tests.helpers.template import REGION, Stack
 
 
 class Clock:
-    """A Lambda context whose time is up."""
+    """A Lambda context whose time stands still: by default when an object is to be handed on."""
+
+    def __init__(self, remaining_ms: int = 25_000) -> None:
+        self.remaining_ms = remaining_ms
 
     def get_remaining_time_in_millis(self) -> int:
-        return 0
+        return self.remaining_ms
 
 
 @dataclass
@@ -91,6 +94,41 @@ def _make_resources(stack: Stack) -> None:
         s3.put_bucket_versioning(Bucket=name, VersioningConfiguration=versioning)
     for queue in stack.find_properties("AWS::SQS::Queue").values():
         sqs.create_queue(QueueName=queue["QueueName"])
+    make_target(stack.environment["MINNOW_RESULTS"])
+    if table := stack.environment["MINNOW_IDEMPOTENCY_TABLE"]:
+        make_table(table, "id")
+
+
+def make_target(url: str) -> None:
+    """Make the queue, bus or table of a sink's URL; buckets are the stack's own."""
+    kind, _, name = url.partition("://")
+    name = name.rsplit("/", 1)[-1]
+    if kind == "sqs":
+        boto3.client("sqs").create_queue(QueueName=name)
+    elif kind == "eventbridge":
+        boto3.client("events").create_event_bus(Name=name)
+    elif kind == "dynamodb":
+        make_table(name, "result_id")
+
+
+def make_table(name: str, key: str) -> None:
+    boto3.client("dynamodb").create_table(
+        TableName=name,
+        KeySchema=[{"AttributeName": key, "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+
+
+def remove_target(url: str) -> None:
+    """Remove the queue or bus of a sink's URL."""
+    kind, _, name = url.partition("://")
+    name = name.rsplit("/", 1)[-1]
+    if kind == "sqs":
+        sqs = boto3.client("sqs")
+        sqs.delete_queue(QueueUrl=sqs.get_queue_url(QueueName=name)["QueueUrl"])
+    else:
+        boto3.client("events").delete_event_bus(Name=name)
 
 
 def make_s3_event(bucket: str, key: str, etag: str = "", version_id: str = "") -> dict[str, Any]:

@@ -21,6 +21,8 @@ TEMPLATE = ROOT / "template.yaml"
 REGION = "eu-west-1"
 ACCOUNT = "123456789012"  # moto's
 STACK = "minnow"
+# What you name to the stack, and it does not make.
+NAMED = {"ResultsName": "results", "IdempotencyTableName": "records"}
 NOTHING = object()  # AWS::NoValue: what refers to it is left out
 PSEUDO_PARAMETERS = {
     "AWS::AccountId": ACCOUNT,
@@ -91,16 +93,18 @@ def read_template(path: Path = TEMPLATE) -> dict[str, Any]:
 def list_combinations(template: dict[str, Any]) -> Iterator[dict[str, str]]:
     """Yield the values of every parameter that a condition reads, in every combination.
 
-    A parameter without allowed values is a switch by being empty or not.
+    A parameter without allowed values is a switch by being empty or not. What no condition reads
+    keeps its default, but for the names of what a combination may need.
     """
     switches = sorted(set(_references(template["Conditions"])))
+    names = {name: value for name, value in NAMED.items() if name in template["Parameters"]}
     values = []
     for name in switches:
         parameter = template["Parameters"][name]
-        given = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/{name}"
+        given = NAMED.get(name, f"arn:aws:kms:{REGION}:{ACCOUNT}:key/{name}")
         values.append(parameter.get("AllowedValues") or ["", given])
     for combination in itertools.product(*values):
-        yield dict(zip(switches, combination, strict=True))
+        yield {**names, **dict(zip(switches, combination, strict=True))}
 
 
 def _references(node: Any) -> Iterator[str]:
@@ -162,8 +166,8 @@ class Stack:
 
     @cached_property
     def keys(self) -> dict[str, str]:
-        """ARN of a queue or bucket -> ARN of the customer's key that encrypts it."""
-        found = {}
+        """ARN of a queue, bucket or table -> ARN of the customer's key that encrypts it."""
+        found = dict.fromkeys(self._list_targets(), self.parameters.get("KmsKeyArn", ""))
         for name, queue in self.find_properties("AWS::SQS::Queue").items():
             found[self.attribute(name, "Arn")] = queue.get("KmsMasterKeyId", "")
         for name, bucket in self.find_properties("AWS::S3::Bucket").items():
@@ -171,6 +175,13 @@ class Stack:
             key = rule["ServerSideEncryptionByDefault"].get("KMSMasterKeyID", "")
             found[self.attribute(name, "Arn")] = key
         return {arn: key for arn, key in found.items() if key}
+
+    def _list_targets(self) -> Iterator[str]:
+        """Yield the ARNs of the queue and tables that the stack is given and may use."""
+        given = {name: self.parameters.get(name) for name in NAMED}
+        yield f"arn:aws:sqs:{REGION}:{ACCOUNT}:{given['ResultsName']}"
+        for name in given.values():
+            yield f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{name}"
 
     def attribute(self, name: str, attribute: str) -> str:
         """Return what `Ref` (as attribute "Ref") or `Fn::GetAtt` says of a resource."""

@@ -62,7 +62,7 @@ class MemorySink:
 
     overwrites = True
 
-    def send(self, results: list[Result]) -> dict[str, str]:
+    def send(self, results: list[Result], deadline: object) -> dict[str, str]:
         json.dumps([result.document for result in results])
         return {}
 

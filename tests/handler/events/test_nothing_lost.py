@@ -238,7 +238,7 @@ def test_objects_survive_kills_in_writes_and_continuations(
     environment = {
         "MINNOW_OBJECT_RESULTS": "s3://results/scored/",
         "MINNOW_CONTINUATION_QUEUE": "sqs://texts",
-        "MINNOW_RESERVE_MS": "1700",  # of 2,000: an invocation scores a block or two
+        "MINNOW_RESERVE_MS": "1400",  # of 1,500: an invocation scores a block or two
     }
     flags = ("--timeout-s=2", "--batch-size=1")
     names: list[str] = []

@@ -84,11 +84,36 @@ def test_a_file_that_has_bytes_is_refused_by_its_name(
         answer_event(make_s3_event("texts", key), None, resources)
 
 
-def test_a_file_of_no_known_format_that_is_gone_is_tried_again(
+@pytest.mark.parametrize("key", ["gone.csv", "gone of no known format", "gone.parquet"])
+def test_an_object_that_is_gone_is_passed_over_and_leaves_the_queue(
+    key: str, s3: Any, resources: Resources
+) -> None:
+    event = make_s3_event("texts", key)
+
+    assert answer_event(event, None, resources) == {
+        "results": [{"status": "passed over", "reason": "it is gone"}]
+    }
+    assert answer_event(wrap_in_sqs(json.dumps(event)), None, resources) == {
+        "batchItemFailures": []
+    }
+
+
+def test_a_version_that_is_gone_is_passed_over(s3: Any, resources: Resources) -> None:
+    versioning = {"Status": "Enabled"}
+    s3.put_bucket_versioning(Bucket="texts", VersioningConfiguration=versioning)
+    version = s3.put_object(Bucket="texts", Key="a.csv", Body=b"text\ngood\n")["VersionId"]
+    s3.delete_object(Bucket="texts", Key="a.csv", VersionId=version)
+
+    reply = answer_event(make_s3_event("texts", "a.csv", version_id=version), None, resources)
+
+    assert reply == {"results": [{"status": "passed over", "reason": "it is gone"}]}
+
+
+def test_an_object_of_a_bucket_that_is_not_there_is_tried_again(
     s3: Any, resources: Resources
 ) -> None:
-    with pytest.raises(DeliveryError, match="404"):
-        answer_event(make_s3_event("texts", "gone"), None, resources)
+    with pytest.raises(DeliveryError, match="the object cannot be read: NoSuchBucket"):
+        answer_event(make_s3_event("mistyped", "a.csv"), None, resources)
 
 
 def test_a_marker_and_a_test_event_leave_the_queue(resources: Resources) -> None:

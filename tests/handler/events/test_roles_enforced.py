@@ -27,11 +27,24 @@ def enforce(stack: Stack) -> Authorize:
     return lambda call: all(is_allowed(statements, *need) for need in call.needs(stack.keys))
 
 
-@pytest.mark.parametrize("switches", [{}, {"Queue": "off"}, {"Bucket": "off"}, {"KmsKeyArn": KEY}])
+@pytest.mark.parametrize(
+    "switches",
+    [
+        {},
+        {"Queue": "off"},
+        {"Bucket": "off"},
+        {"KmsKeyArn": KEY},
+        {"ResultsTo": "queue", "KmsKeyArn": KEY},
+        {"ResultsTo": "bus"},
+        {"ResultsTo": "table", "KmsKeyArn": KEY},
+        {"ResultsTo": "queue", "IdempotencyTableName": "records"},
+        {"ResultsTo": "bus", "IdempotencyTableName": "records", "KmsKeyArn": KEY},
+    ],
+)
 def test_everything_ends_as_it_should_under_the_roles_of_the_template(
     switches: dict[str, str], moto_url: str, tiny_bundle: Path
 ) -> None:
-    stack = Stack(TEMPLATE, switches)
+    stack = Stack(TEMPLATE, {"ResultsName": "results", **switches})
 
     with deploy(stack, moto_url, tiny_bundle, enforce(stack)) as function:
         run_everything(function)  # which looks at every reply, and at what lies in the buckets

@@ -136,4 +136,6 @@ def test_an_object_that_is_not_there_is_one_line(
     code = main(["score", str(tiny_bundle), "s3://texts/b.csv", "--out", "s3://texts/c.csv"])
 
     assert code == 1
-    assert capsys.readouterr().err == ("minnow: s3://texts/b.csv: the object cannot be read: 404\n")
+    assert capsys.readouterr().err == (
+        "minnow: s3://texts/b.csv: the object cannot be read: NoSuchKey\n"
+    )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
+from handler.deadline import Deadline, start_deadline
 from handler.event_settings import SINKS, parse_target
 from handler.events.dispatch import answer_event
 from handler.sinks import open_sink
@@ -30,7 +32,7 @@ class CountingSink:
         self.sent: list[str] = []
         self.failing: set[str] = set()
 
-    def send(self, results: Sequence[Result]) -> dict[str, str]:
+    def send(self, results: Sequence[Result], deadline: Deadline) -> dict[str, str]:
         self.sent += [one.result_id for one in results if one.result_id not in self.failing]
         return {one.result_id: "down" for one in results if one.result_id in self.failing}
 
@@ -46,7 +48,11 @@ def make_idempotent(aws: Client) -> Callable[..., IdempotentSink]:
         AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
         BillingMode="PAY_PER_REQUEST",
     )
-    return lambda sink, **settings: IdempotentSink(sink, "once", **settings)
+    return lambda sink: IdempotentSink(sink, "once")
+
+
+def in_time() -> Deadline:
+    return start_deadline(None, timeout_ms=60_000)
 
 
 def open_url(url: str) -> Sink:
@@ -56,7 +62,7 @@ def open_url(url: str) -> Sink:
 def test_a_bus_gets_an_event_for_each_result(aws: Client) -> None:
     url = create_bus(aws)
 
-    unsent = open_url("eventbridge://bus").send(RESULTS)
+    unsent = open_url("eventbridge://bus").send(RESULTS, in_time())
 
     events = receive_all(aws("sqs"), url)
     assert unsent == {}
@@ -70,7 +76,7 @@ def test_a_result_above_the_limit_of_a_bus_fails_alone(aws: Client) -> None:
     url = create_bus(aws)
     large = Result("large", {"result_id": "large", "text": "x" * 262_144})
 
-    unsent = open_url("eventbridge://bus").send([large, RESULTS[0]])
+    unsent = open_url("eventbridge://bus").send([large, RESULTS[0]], in_time())
 
     assert unsent == {"large": "the result has 262175 bytes, the limit is 257024"}
     assert [event["detail"] for event in receive_all(aws("sqs"), url)] == [DOCUMENTS[0]]
@@ -81,7 +87,7 @@ def test_a_queue_gets_a_message_for_each_result(queue: str, aws: Client) -> None
     fifo = {"FifoQueue": "true"} if queue.endswith(".fifo") else {}
     url = aws("sqs").create_queue(QueueName=queue, Attributes=fifo)["QueueUrl"]
 
-    assert open_url(f"sqs://{queue}").send(RESULTS) == {}
+    assert open_url(f"sqs://{queue}").send(RESULTS, in_time()) == {}
 
     assert sorted(receive_all(aws("sqs"), url), key=str) == DOCUMENTS
 
@@ -91,7 +97,7 @@ def test_a_bucket_holds_one_object_however_often_a_result_is_sent(aws: Client) -
     s3.create_bucket(Bucket="scored", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
     sink = open_url("s3://scored/out")
 
-    assert [sink.send(RESULTS), sink.send(RESULTS)] == [{}, {}]
+    assert [sink.send(RESULTS, in_time()), sink.send(RESULTS, in_time())] == [{}, {}]
 
     keys = [entry["Key"] for entry in s3.list_objects_v2(Bucket="scored")["Contents"]]
     assert keys == [f"out/{result.result_id}.json" for result in RESULTS]
@@ -109,7 +115,9 @@ def test_a_table_keeps_the_item_that_was_put_first(aws: Client) -> None:
     )
     sink = open_url("dynamodb://results?key=key")
 
-    replies = [sink.send([Result("a", {"score": score, "labels": ["x"]})]) for score in (0.5, 1)]
+    documents = [{"score": score, "labels": ["x"]} for score in (0.5, 1)]
+
+    replies = [sink.send([Result("a", document)], in_time()) for document in documents]
 
     assert replies == [{}, {}]
     assert dynamodb.scan(TableName="results")["Items"] == [
@@ -128,7 +136,7 @@ def test_a_table_keeps_the_item_that_was_put_first(aws: Client) -> None:
 def test_a_target_that_does_not_exist_fails_each_result_with_its_reason(
     url: str, code: str, aws: Client
 ) -> None:
-    unsent = open_url(url).send(RESULTS)
+    unsent = open_url(url).send(RESULTS, in_time())
 
     assert unsent == {result.result_id: code for result in RESULTS}
 
@@ -143,7 +151,7 @@ def test_what_fails_in_a_request_is_sent_again_and_then_reported() -> None:
         passing = {RESULTS[1].result_id: "throttled"} if len(requests) == 1 else {}
         return lasting | passing
 
-    unsent = send_batches(RESULTS[:4], sender, max_entries=3, pause=pauses.append)
+    unsent = send_batches(RESULTS[:4], sender, in_time(), max_entries=3, pause=pauses.append)
 
     first, second, third, fourth = (result.result_id for result in RESULTS[:4])
     assert unsent == {third: "denied"}
@@ -165,7 +173,7 @@ def test_an_idempotent_sink_sends_once_what_was_sent(
     inner = CountingSink()
     sink = make_idempotent(inner)
 
-    assert [sink.send(RESULTS[:2]), sink.send(RESULTS[:3])] == [{}, {}]
+    assert [sink.send(RESULTS[:2], in_time()), sink.send(RESULTS[:3], in_time())] == [{}, {}]
 
     assert inner.sent == [result.result_id for result in RESULTS[:3]]
     assert [sink.feeds("arn:source"), sink.feeds("arn:other")] == [True, False]
@@ -178,9 +186,9 @@ def test_an_idempotent_sink_sends_again_what_was_not_sent(
     sink = make_idempotent(inner)
     inner.failing = {RESULTS[1].result_id}
 
-    first = sink.send(RESULTS[:2])
+    first = sink.send(RESULTS[:2], in_time())
     inner.failing = set()
-    second = sink.send(RESULTS[:2])
+    second = sink.send(RESULTS[:2], in_time())
 
     assert (first, second) == ({RESULTS[1].result_id: "down"}, {})
     assert inner.sent == [result.result_id for result in RESULTS[:2]]
@@ -189,13 +197,13 @@ def test_an_idempotent_sink_sends_again_what_was_not_sent(
 def test_an_idempotent_sink_waits_for_one_in_progress_until_its_time_is_over(
     make_idempotent: Callable[..., IdempotentSink],
 ) -> None:
-    killed = make_idempotent(CountingSink(), in_progress_ms=60_000)
-    killed._claim(RESULTS[0])  # and no more: the invocation was killed
-    killed_long_ago = make_idempotent(CountingSink(), in_progress_ms=1)
-    killed_long_ago._claim(RESULTS[1])
+    killed = make_idempotent(CountingSink())
+    killed._claim(RESULTS[0], 60_000)  # and no more: an invocation with a minute left was killed
+    killed._claim(RESULTS[1], 1)
+    time.sleep(0.01)
     inner = CountingSink()
 
-    unsent = make_idempotent(inner).send(RESULTS[:2])
+    unsent = make_idempotent(inner).send(RESULTS[:2], in_time())
 
     assert unsent == {RESULTS[0].result_id: "IdempotencyItemAlreadyExistsError"}
     assert inner.sent == [RESULTS[1].result_id]
@@ -204,7 +212,7 @@ def test_an_idempotent_sink_waits_for_one_in_progress_until_its_time_is_over(
 def test_an_idempotent_sink_without_its_table_sends_nothing(aws: Client) -> None:
     inner = CountingSink()
 
-    unsent = IdempotentSink(inner, "missing").send(RESULTS[:1])
+    unsent = IdempotentSink(inner, "missing").send(RESULTS[:1], in_time())
 
     assert list(unsent) == [RESULTS[0].result_id]
     assert inner.sent == []
