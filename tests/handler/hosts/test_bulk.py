@@ -127,7 +127,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
     )
     command = ["score", str(tiny_bundle), str(source), "--out", str(output), "--quiet"]
     running = subprocess.Popen([sys.executable, "-c", program, *command])
-    state = tmp_path / f"b.{suffix}.state.json"
+    state = tmp_path / f"b.{suffix}.partial" / "state.json"
     deadline = time.monotonic() + 60
     while not (state.exists() and json.loads(state.read_text())["row"] > 5_000):
         assert time.monotonic() < deadline
