@@ -188,9 +188,9 @@ def write_json(path: Path, document: Any) -> None:
         temporary.write_text(content, encoding="utf-8")
 
 
-def empty_folder(folder: Path) -> None:
-    """Remove all that stands in a folder that is held."""
-    for entry in list(os.scandir(folder)):
+def empty_folder(folder: Path, last: str = "") -> None:
+    """Remove all that stands in a folder; the file `last`, which tells what it is, at the end."""
+    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name == last):
         if entry.is_dir(follow_symlinks=False):
             shutil.rmtree(entry.path)
         else:

@@ -26,7 +26,7 @@ from handler.errors import ArtefactError
 from handler.files import replacing, write_json
 from handler.inference.tasks import Task, read_task
 from training.errors import RunError
-from training.output_folders import Kind, find_obstacle
+from training.output_folders import INNER_WORK, Kind, find_obstacle
 
 if TYPE_CHECKING:
     import keras
@@ -38,12 +38,11 @@ METADATA, MODEL, TOKENIZER, REFERENCE = (
     "tokenizer.json",
     "reference.npz",
 )
-STARTED = "started.json"  # settings, data and task of the work in progress
+STARTED = "started.json"  # beside what is made: settings, data and task of unfinished training
 FILES = (
     MODEL,
     TOKENIZER,
     REFERENCE,
-    STARTED,
     "history.csv",
     "report.md",
     "learning_curves.png",
@@ -53,9 +52,7 @@ FILES = (
 MAKE_RUN = "A run folder is made by: minnow train DATA --out RUN"
 RUN = Kind("a run", FILES, METADATA, ("format_version", "command"))
 STAGES = Kind("stages", ("*.npz",))
-UNFINISHED = Kind(
-    "unfinished training", (*FILES, METADATA), STARTED, ("signature",), {"stages": STAGES}
-)
+UNFINISHED = Kind("unfinished training", (), STARTED, (), {"stages": STAGES, **INNER_WORK})
 
 
 @dataclass(frozen=True)
@@ -86,8 +83,30 @@ class Run:
 
     @cached_property
     def tokenizer(self) -> bytes:
-        """The bytes of `tokenizer.json`."""
-        return self.tokenizer_path.read_bytes()
+        """The bytes of `tokenizer.json`.
+
+        Raises:
+            RunError: It is not JSON.
+        """
+        content = self.tokenizer_path.read_bytes()
+        try:
+            json.loads(content)
+        except ValueError as error:
+            raise self._describe_unreadable(self.tokenizer_path, error) from error
+        return content
+
+    def load_model(self) -> keras.Model:
+        """Return the Keras model.
+
+        Raises:
+            RunError: It cannot be loaded.
+        """
+        import keras
+
+        try:
+            return keras.saving.load_model(self.model_path, compile=False)
+        except (KeyError, OSError, TypeError, ValueError, zipfile.BadZipFile) as error:
+            raise self._describe_unreadable(self.model_path, error) from error
 
     def reference(self) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """Return a batch that every later stage is compared on.
@@ -105,9 +124,11 @@ class Run:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 return arrays["token_ids"], arrays["outputs"]
         except (EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
-            raise RunError(
-                f"{path}: cannot be read ({error}). {advise_training(self.metadata)}"
-            ) from error
+            raise self._describe_unreadable(path, error) from error
+
+    def _describe_unreadable(self, path: Path, error: Exception) -> RunError:
+        reason = f"{path}: cannot be read ({error}). {advise_training(self.metadata)}"
+        return RunError(reason)
 
 
 def is_run(folder: Path) -> bool:

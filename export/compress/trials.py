@@ -70,7 +70,7 @@ class Trials:
         self._recorded = _read_points(folder / "trials.json")
         self._baseline: tuple[Classifier, NDArray[np.float32]] | None = None
         self._slow_width = math.inf  # the narrowest that proved too slow
-        self._model = keras.saving.load_model(run.model_path, compile=False)
+        self._model = run.load_model()
         self._score: float = run.metadata["metrics"]["dev"][self.objective.score_name]
 
     def try_all(self) -> Iterator[None]:
@@ -238,6 +238,7 @@ class Trials:
         self, run: Run, settings: ExportSettings, converted: Converted | None = None
     ) -> Classifier:
         out = self.folder / "bundle"
+        shutil.rmtree(out, ignore_errors=True)  # of a process that was killed
         export_run(run.folder, out, settings, force=True, converted=converted)
         classifier = load_classifier(out)
         shutil.rmtree(out)
@@ -272,5 +273,9 @@ def say(text: str) -> None:
 def _read_points(path: Path) -> dict[tuple[str, str], Point]:
     if not path.exists():
         return {}
-    points = [Point(**row) for row in json.loads(path.read_text("utf-8"))]
+    try:
+        points = [Point(**row) for row in json.loads(path.read_text("utf-8"))]
+    except (TypeError, ValueError):
+        say(f"{path}: cannot be read, the trials are measured again")
+        return {}
     return {(point.trial, point.precision): point for point in points}
