@@ -118,7 +118,7 @@ def open_predictor(classifier: Classifier, bundle: Path, workers: int) -> Iterat
     def predict(blocks: Iterator[Block]) -> Iterator[tuple[Block, list[Prediction | None]]]:
         waiting: deque[tuple[Block, Future[list[Prediction | None]]]] = deque()
         for block in blocks:
-            with _signals_blocked():  # which a process that is started here inherits
+            with _interrupt_blocked():
                 future = pool.submit(_predict_in_worker, block.texts)
             waiting.append((block, future))
             if len(waiting) > 2 * workers:  # one at work and one at hand for each
@@ -139,9 +139,9 @@ def open_predictor(classifier: Classifier, bundle: Path, workers: int) -> Iterat
 
 
 @contextmanager
-def _signals_blocked() -> Iterator[None]:
-    """Keep Ctrl-C and SIGTERM, which reach a whole group of processes, to the one that says so."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+def _interrupt_blocked() -> Iterator[None]:
+    """Keep Ctrl-C, which reaches a whole group of processes, from those that are started here."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT,))
     try:
         yield
     finally:

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from handler.aws import READ_TIMEOUT_S, error_code, make_client
 from handler.errors import DeliveryError, SettingsError
@@ -132,11 +133,13 @@ def _connect(settings: PollSettings) -> tuple[Any, str, int]:
     queue = settings.queue
     names = ["QueueArn", "VisibilityTimeout"]
     try:
+        if not urlsplit(queue).netloc:
+            raise ValueError("it is no address, such as https://sqs.eu-west-1.amazonaws.com/1/name")
         client = make_client("sqs")
         reply = client.get_queue_attributes(QueueUrl=queue, AttributeNames=names)
         arn, timeout_s = (reply["Attributes"][name] for name in names)
     except (BotoCoreError, ClientError, ValueError, KeyError) as error:
-        # ValueError: it is no address; KeyError: what answers there is no queue
+        # KeyError: what answers there is no queue
         raise DeliveryError(
             f"{queue}: the queue cannot be reached: {str(error).rstrip('.')}. Check --queue, the "
             "region and the credentials"
