@@ -107,6 +107,10 @@ fuzz-http: env ## generate over 20,000 requests from the OpenAPI document, in pr
 test-events-long: env ## 10,000 messages, 20 kills, failing sinks: nothing lost, nothing doubled
 	MINNOW_TEST_LONG=1 $(BIN)/pytest -q -s tests/handler/events/test_nothing_lost.py
 
+.PHONY: test-kills
+test-kills: env ## 200 kills of train, export, score and poll, two of each at once, full disks
+	MINNOW_TEST_LONG=1 $(BIN)/pytest -q -s tests/handler/events/test_kills.py tests/training/test_kills.py
+
 .PHONY: bench-events
 bench-events: env ## an SQS batch against single events, and an event's cold start: TEXTS=reviews.csv
 	$(BIN)/python -m benchmarks.events --bundle $(BUNDLE) $(if $(TEXTS),--texts "$(TEXTS)")
