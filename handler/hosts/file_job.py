@@ -92,6 +92,8 @@ class FileJob:
                 send_result(self.work)
                 self.work.remove()
             else:
+                if not self.force:
+                    self.work.check_free(identity)  # again: scoring takes hours
                 self.work.put_in_place()
         return Summary(**finished)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator
 
 from tests.helpers.paths import ROOT
 
@@ -59,7 +60,8 @@ def kill(process: subprocess.Popen[str], after_s: float) -> bool:
         return True
 
 
-def moments(num_kills: int, longest_s: float) -> Sequence[float]:
-    """Return `num_kills` moments, the same in every run of the tests."""
+def moments(longest_s: float) -> Iterator[tuple[int, float]]:
+    """Yield moments without end, numbered, the same in every run of the tests."""
     order = random.Random(7)
-    return [order.uniform(0, longest_s) for _ in range(num_kills)]
+    for number in itertools.count():
+        yield number, order.uniform(0, longest_s)
