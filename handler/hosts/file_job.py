@@ -137,12 +137,12 @@ class FileJob:
         if self._name_job(size, version) != identity:
             source.close()
             raise ObjectChanged
-        check_room(written, size)
         state = work.read_position(identity, written)
         if not state["row"]:
             if self.progress and work.state.exists():
                 print(f"{work.folder}: of no use, all is scored anew", file=self.progress)
             work.remove()  # or parts of another result would join this one
+        check_room(work.folder, max(0, size - state["bytes"]))
         start = Position(state["row"], state["offset"])
         self.rejected = state["num_rejected"]
         with (
