@@ -120,7 +120,8 @@ class FileJob:
         return summary
 
     def _identify(self) -> list[Any]:
-        """Return what tells this very job from one of other rows, another model or reading."""
+        """Return what tells this very job from one of other rows, another model or reading: first
+        the input's name and bytes."""
         source, size, version = open_input(self.name)
         source.close()
         return self._name_job(size, version)
@@ -133,16 +134,16 @@ class FileJob:
         """Write all rows and rejected rows, from where the work stands; return how many were."""
         work = self.work
         written = work.cells if self.format.kind == "parquet" else work.rows
-        source, size, version = open_input(self.name)
-        if self._name_job(size, version) != identity:
-            source.close()
-            raise ObjectChanged
         state = work.read_position(identity, written)
         if not state["row"]:
             if self.progress and work.state.exists():
                 print(f"{work.folder}: of no use, all is scored anew", file=self.progress)
             work.remove()  # or parts of another result would join this one
-        check_room(work.folder, max(0, size - state["bytes"]))
+        check_room(work.folder, max(0, identity[1] - state["bytes"]))
+        source, size, version = open_input(self.name)
+        if self._name_job(size, version) != identity:
+            source.close()
+            raise ObjectChanged
         start = Position(state["row"], state["offset"])
         self.rejected = state["num_rejected"]
         with (

@@ -99,7 +99,8 @@ def test_the_second_training_is_refused_before_it_spends_anything(
     codes = [code for _, code in ends]
     refusal = next(error for error, code in ends if code)
     assert sorted(codes) == [0, 1]
-    assert refusal.startswith(f"minnow: {out}: process ")
+    assert refusal.startswith(f"minnow: {out}: ")
+    assert " is at work on it" in refusal
     assert refusal.count("\n") == 1
     assert_same_run(out, whole)
     assert os.listdir(tmp_path) == ["run"]
@@ -115,7 +116,8 @@ def test_the_second_export_is_refused_before_it_spends_anything(
 
     refusal = next(error for error, code in ends if code)
     assert sorted(code for _, code in ends) == [0, 1]
-    assert refusal.startswith(f"minnow: {out}: process ")
+    assert refusal.startswith(f"minnow: {out}: ")
+    assert " is at work on it" in refusal
     assert load_classifier(out).manifest.name == "run"
     assert os.listdir(tmp_path) == ["bundle"]
 

@@ -243,7 +243,7 @@ def test_a_disk_without_room_is_named_and_nothing_is_left(
     source = write_csv(tmp_path / "a.csv", 120)
     monkeypatch.setattr("handler.files.count_free", lambda path: 10)
 
-    with pytest.raises(OSError, match="needs about 0.03 MB, the disk has 0.00 MB free"):
+    with pytest.raises(OSError, match="needs about 0.06 MB, the disk has 0.00 MB free"):
         score_files(tiny_bundle, [str(source)], str(tmp_path / "b.csv"))
 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv"]
