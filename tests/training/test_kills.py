@@ -170,7 +170,9 @@ def test_a_disk_that_fills_leaves_the_old_bundle(
 
     code, errors = run("export", whole, "--out", out, "--force", limit_bytes=limit_bytes)
 
-    assert (code, errors.count("\n")) == (1, 1), errors
+    assert code == 1
+    assert errors.splitlines()[-1].startswith("minnow: ")  # TensorFlow may say before what it lacks
+    assert "Traceback" not in errors
     assert load_classifier(out).manifest.name == "old"
     assert os.listdir(tmp_path) == ["bundle"]
 
