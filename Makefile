@@ -115,6 +115,10 @@ test-events-long: env ## 10,000 messages, 20 kills, failing sinks: nothing lost,
 test-deadlines-long: env ## sinks that hang, drip, throttle and break off, for 40 s each: the better part of an hour
 	MINNOW_TEST_LONG=1 $(BIN)/pytest -q tests/handler/events/test_deadlines.py
 
+.PHONY: test-kills
+test-kills: env ## 200 kills of train, export, score and poll, two of each at once, full disks
+	MINNOW_TEST_LONG=1 $(BIN)/pytest -q -s tests/handler/events/test_kills.py tests/training/test_kills.py
+
 .PHONY: bench-events
 bench-events: env ## an SQS batch against single events, and an event's cold start: TEXTS=reviews.csv
 	$(BIN)/python -m benchmarks.events --bundle $(BUNDLE) $(if $(TEXTS),--texts "$(TEXTS)")

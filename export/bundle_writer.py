@@ -5,14 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import random
-import shutil
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from export.errors import ExportError
 from handler.errors import ArtefactError
-from handler.files import write_json
+from handler.files import empty_folder, write_json
 from handler.inference.bundle import read_bundle
 from handler.inference.checks import parse_json
 from handler.inference.classifier import Classifier, load_classifier
@@ -26,13 +25,13 @@ from handler.inference.manifest import (
 )
 from handler.inference.tasks import read_task
 from handler.inference.tokenizer import unpack_tokenizer
-from training.output_folders import Kind, find_obstacle, put_in_place
+from training.output_folders import INNER_WORK, NEW, Kind, find_obstacle, put_in_place
 
 GOLDEN_WORDS = 24
 GOLDEN_LETTERS = 64  # of one of them at most; longer ones are no words that people read
 FILES = (MODEL, TOKENIZER, "tokenizer.json")  # the last one of format 1
 BUNDLE = Kind("a bundle", FILES, MANIFEST, ("format_version", "golden"))
-UNFINISHED = Kind("an unfinished export", (*FILES, MANIFEST))
+UNFINISHED = Kind("an unfinished export", (), folders=INNER_WORK)
 
 
 def write_bundle(
@@ -45,6 +44,8 @@ def write_bundle(
 ) -> Path:
     """Write `files` and the manifest to `out` after `check` accepted the loaded bundle.
 
+    The caller holds `name_partial(out)`.
+
     Args:
         files: Name -> content.
         manifest: Its fields but for `format_version`, `golden` and `files`.
@@ -54,9 +55,10 @@ def write_bundle(
         golden_atol: Largest difference of a golden output on another machine, as a share of the
             task's `output_scale`.
     """
-    temporary = _name_partial(out)
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
+    work = name_partial(out)
+    temporary = work / NEW
+    empty_folder(work)
+    temporary.mkdir()
     try:
         for name, content in files.items():
             (temporary / name).write_bytes(content)
@@ -83,10 +85,10 @@ def write_bundle(
         manifest["metrics"] = {**manifest["metrics"], **check(classifier)}
         write_json(temporary / MANIFEST, manifest)
         load_classifier(temporary)  # as the handler will, golden text included
-        if obstacle := put_in_place(temporary, out, BUNDLE, force):
+        if obstacle := put_in_place(work, out, BUNDLE, force):
             raise ExportError(obstacle)
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        empty_folder(work)
     return out
 
 
@@ -109,12 +111,13 @@ def check_free(out: Path, force: bool, inputs: Iterable[Path] = ()) -> None:
     inputs = [path for path in inputs if not place.is_relative_to(path.resolve())]
     if obstacle := find_obstacle(out, BUNDLE, force, inputs):
         raise ExportError(obstacle)
-    partial = _name_partial(out)
+    partial = name_partial(out)
     if os.path.lexists(partial) and (obstacle := find_obstacle(partial, UNFINISHED, True, inputs)):
         raise ExportError(f"{obstacle} A bundle would be made there first.")
 
 
-def _name_partial(out: Path) -> Path:
+def name_partial(out: Path) -> Path:
+    """Return where the bundle `out` is made."""
     return out.with_name(f".{out.name}.partial")
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib.metadata
 import re
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import onnx
 
-from export.bundle_writer import check_free, write_bundle
+from export.bundle_writer import check_free, name_partial, write_bundle
 from export.convert import OPSET, convert_model, count_recurrent_layers
 from export.errors import ExportError, ToleranceError
 from export.optimize import optimize_model
@@ -19,8 +20,10 @@ from export.quantize import quantize_model
 from export.tokenizer_file import pack_tokenizer
 from export.verify import TOLERANCES, check_nodes, verify_outputs
 from handler.errors import ArtefactError
+from handler.files import holding, naming
 from handler.inference.classifier import Classifier
 from handler.inference.manifest import MODEL, TOKENIZER, Card, check_name
+from training.output_folders import restore
 from training.run_folder import Run, advise_training, read_run
 from training.tasks import make_objective
 
@@ -112,14 +115,17 @@ def export_run(
     force: bool = False,
     evaluate: Callable[[Classifier], Mapping[str, Any]] | None = None,
     converted: Converted | None = None,
+    is_held: bool = False,
 ) -> dict[str, Any]:
     """Write the bundle of the run in `folder` to `out`; return its metrics.
 
     Args:
         evaluate: Figures of the finished classifier to keep in the manifest as `metrics.bundle`.
         converted: What `convert_run` gives, if it is there already.
+        is_held: The caller holds `name_partial(out)`, so that no other process exports to `out`.
 
     Raises:
+        OSError: Another process exports to `out`, or the disk is full.
         RunError: The run cannot be read.
         ExportError: `out` is in the way, the name cannot stand in an address, a layer or mask of
             the model cannot be exported, or the bundle computes something else than Keras; `out` is
@@ -127,6 +133,21 @@ def export_run(
     """
     settings = name_model(folder, settings or ExportSettings())
     check_free(out, force)
+    work = name_partial(out)
+    with nullcontext() if is_held else holding(work, out), naming(out):
+        restore(work, out)
+        check_free(out, force)  # again: another process may just have ended
+        return _export_run(folder, out, settings, force, evaluate, converted)
+
+
+def _export_run(
+    folder: Path,
+    out: Path,
+    settings: ExportSettings,
+    force: bool,
+    evaluate: Callable[[Classifier], Mapping[str, Any]] | None,
+    converted: Converted | None,
+) -> dict[str, Any]:
     run = read_run(folder)
     converted = converted or convert_run(run)
     if settings.embedding_bits is None:

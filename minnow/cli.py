@@ -6,14 +6,19 @@ import atexit
 import gc
 import os
 import shlex
+import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
 ERROR_MODULES = ("handler.errors", "training.errors", "export.errors", "minnow.errors")
-INTERRUPTED = 130  # as shells say it: 128 and the number of SIGINT
+INTERRUPTED, TERMINATED = 130, 143  # as shells say it: 128 and the number of SIGINT or SIGTERM
 GC_THRESHOLD = 50_000  # Python's own, 700, collects a dozen times while libraries are imported
+
+
+class Terminated(BaseException):
+    """SIGTERM came: what is open is closed, as after Ctrl-C."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -24,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             a quick start and end.
 
     Returns:
-        0 done, 1 the work failed, 2 wrong usage, 130 interrupted.
+        0 done, 1 the work failed, 2 wrong usage, 130 interrupted, 143 terminated.
     """
     codes: list[int] = []
     open_closed_streams()
@@ -32,8 +37,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments = sys.argv[1:]
         gc.set_threshold(GC_THRESHOLD)
         atexit.register(leave, codes)
+        signal.signal(signal.SIGTERM, raise_terminated)
     codes.append(run(arguments))
     return codes[0]
+
+
+def raise_terminated(*_: object) -> None:
+    """Raise Terminated, once: what ends then is not disturbed."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise Terminated
 
 
 def open_closed_streams() -> None:
@@ -63,6 +75,8 @@ def run(arguments: Sequence[str]) -> int:
         sys.stdout.flush()
     except KeyboardInterrupt:  # before Typer, which looks for it, is there
         code = INTERRUPTED
+    except Terminated:
+        code = TERMINATED
     except BrokenPipeError:  # such as `minnow predict | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
@@ -78,7 +92,7 @@ def run(arguments: Sequence[str]) -> int:
             raise
         print(f"minnow: {describe_error(error)}", file=sys.stderr)
         return 1
-    if code == INTERRUPTED:
+    if code in (INTERRUPTED, TERMINATED):
         print("minnow: interrupted", file=sys.stderr)
     return code
 

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from handler.files import replacing
+from training.arrays import load_arrays, save_arrays
 
 
 @dataclass
@@ -40,20 +40,22 @@ def save_checkpoint(path: Path, model: keras.Model, progress: Progress) -> None:
     arrays |= {f"best_{i}": weights for i, weights in enumerate(progress.best_weights)}
     state = asdict(progress) | {"best_weights": None}
     arrays["state"] = np.frombuffer(json.dumps(state).encode(), np.uint8)
-    with replacing(path) as temporary:
-        np.savez(temporary, allow_pickle=False, **arrays)
+    save_arrays(path, arrays)
 
 
 def load_checkpoint(path: Path, model: keras.Model) -> Progress:
-    """Set model and optimizer to what `path` holds; return the progress, zero without a file."""
-    if not path.exists():
+    """Set model and optimizer to what `path` holds; return the progress.
+
+    Without a file, or where it is not whole, the progress is zero and the model as it was.
+    """
+    arrays = load_arrays(path)
+    if arrays is None:
         return Progress()
-    with np.load(path, allow_pickle=False) as arrays:
-        for i, variable in enumerate(_variables(model)):
-            variable.assign(arrays[f"variable_{i}"])
-        progress = Progress(**json.loads(arrays["state"].tobytes()))
-        names = [name for name in arrays.files if name.startswith("best_")]
-        progress.best_weights = [arrays[f"best_{i}"] for i in range(len(names))]
+    progress = Progress(**json.loads(arrays["state"].tobytes()))
+    for i, variable in enumerate(_variables(model)):
+        variable.assign(arrays[f"variable_{i}"])
+    num_best = sum(name.startswith("best_") for name in arrays)
+    progress.best_weights = [arrays[f"best_{i}"] for i in range(num_best)]
     return progress
 
 

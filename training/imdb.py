@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pooch
 
-from handler.files import replacing
+from handler.files import holding, replacing
 from training.errors import DataError
 
 URL = "https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz"
@@ -26,8 +26,13 @@ def download_imdb(out: Path, url: str = URL, md5: str = MD5) -> list[Path]:
 
     Raises:
         DataError: The download fails, or the tarball's md5 is not the official one.
+        OSError: Another process downloads into `out`, or the disk is full.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    with holding(out / ".imdb.partial", out):
+        return _download(out, url, md5)
+
+
+def _download(out: Path, url: str, md5: str) -> list[Path]:
     try:
         tarball = pooch.retrieve(
             url, f"md5:{md5}", fname="aclImdb_v1.tar.gz", path=out, progressbar=True

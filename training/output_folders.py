@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+PARTIAL = ".partial-"  # folder of a file that is written (`handler.files.replacing`)
+NEW, OLD = "new", "old"  # in the folder of the work: what is made, and what it replaces
 # What file managers leave in a folder that was looked at.
 LITTER = (".DS_Store", "Thumbs.db", "desktop.ini")
 
@@ -38,6 +39,11 @@ class Kind:
     mark: str = ""
     fields: tuple[str, ...] = ()
     folders: Mapping[str, Kind] = field(default_factory=dict)
+
+
+# Inside a folder of work: `new` is Minnow's alone, `old` was looked at before it came there.
+MADE = Kind("what is made", ("*",))
+INNER_WORK = {NEW: MADE, OLD: MADE}
 
 
 def find_obstacle(out: Path, kind: Kind, force: bool, inputs: Iterable[Path] = ()) -> str:
@@ -69,7 +75,7 @@ def find_problem(folder: Path, kind: Kind) -> str:
         return "it is a symbolic link"
     if not folder.is_dir():
         return "it is a file"
-    if not any(folder.iterdir()):
+    if not any(entry for entry in folder.iterdir() if not _is_beginning(entry, kind)):
         return ""
     listed: set[str] = set()
     if kind.mark:
@@ -83,29 +89,42 @@ def find_problem(folder: Path, kind: Kind) -> str:
     return f"{foreign} is no part of it" if foreign else ""
 
 
-def put_in_place(finished: Path, out: Path, kind: Kind, force: bool) -> str:
-    """Rename `finished` to `out`; return why that may not be, as `find_obstacle`, "" when done.
+def put_in_place(work: Path, out: Path, kind: Kind, force: bool) -> str:
+    """Rename the finished folder `work/new` to `out`; return why that may not be, as
+    `find_obstacle`, "" when done.
 
     What stood there is moved aside first and looked at again: work takes hours, in which people put
     files into folders.
+
+    Args:
+        work: The folder that is held while `out` is made.
     """
+    finished, old = work / NEW, work / OLD
     if obstacle := find_obstacle(out, kind, force):
         return obstacle
     if not out.exists():
         finished.rename(out)
         return ""
-    aside = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    old = out.rename(aside / out.name)
+    out.rename(old)
     try:
         if problem := find_problem(old, kind):
             return f"{out}: is not {kind.title} any more ({problem}), so nothing replaces it."
         finished.rename(out)
-        shutil.rmtree(old)
     finally:
-        if old.exists() and not out.exists():
-            old.rename(out)
-        aside.rmdir()
+        restore(work, out)
     return ""
+
+
+def restore(work: Path, out: Path) -> None:
+    """Put back what was moved aside for `out`, or remove it where `out` is there: also after a kill
+    between the two renames."""
+    old = work / OLD
+    if not os.path.lexists(old):
+        return
+    if os.path.lexists(out):
+        shutil.rmtree(old)
+    else:
+        old.rename(out)
 
 
 def _check_place(out: Path, kind: Kind, inputs: Iterable[Path]) -> str:
@@ -132,9 +151,7 @@ def _find_foreign(folder: Path, kind: Kind, listed: set[str]) -> str:
     """Return the first entry that no folder of this kind has; "" where there is none."""
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
         if entry.is_dir(follow_symlinks=False):
-            inner = next(
-                (k for pattern, k in kind.folders.items() if fnmatchcase(entry.name, pattern)), None
-            )
+            inner = _find_inner(entry.name, kind, listed)
             if inner is None:
                 return entry.name
             if found := _find_foreign(Path(entry.path), inner, set()):
@@ -144,8 +161,20 @@ def _find_foreign(folder: Path, kind: Kind, listed: set[str]) -> str:
     return ""
 
 
+def _find_inner(name: str, kind: Kind, listed: set[str]) -> Kind | None:
+    """Return what the folder `name` inside one of this kind may hold; None: it may not be there."""
+    written = name.removeprefix(PARTIAL)
+    if written != name and _is_known(written, kind, listed):
+        return Kind("a file that is not whole", (written,))
+    return next((k for pattern, k in kind.folders.items() if fnmatchcase(name, pattern)), None)
+
+
+def _is_beginning(entry: Path, kind: Kind) -> bool:
+    """Say whether `entry` is all that a kill left of the first file of a folder."""
+    return entry.name == f"{PARTIAL}{kind.mark}" and entry.is_dir() and not entry.is_symlink()
+
+
 def _is_known(name: str, kind: Kind, listed: set[str]) -> bool:
-    name = name.removeprefix(".partial-")  # of a write that was killed (`handler.files.replacing`)
     patterns = (kind.mark, *kind.files, *LITTER)
     return name in listed or any(fnmatchcase(name, pattern) for pattern in patterns)
 

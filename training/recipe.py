@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from handler.files import replacing
+from training.arrays import load_arrays, save_arrays
 from training.data import Encoded
 from training.errors import SettingsError
 from training.recipe_settings import DEFAULT_RECIPE, FOLDER
@@ -52,16 +52,14 @@ class Stages:
     ) -> dict[str, NDArray[Any]]:
         """Return the arrays of the stage `name`, of any shapes and types, as `compute` gave them.
 
-        They are computed once and then read from their file, which holds all of them or is not
-        there.
+        They are computed once and then read from their file; one that is not whole is made again.
         """
         path = self.folder / f"{name}.npz"
-        if not path.exists():
-            arrays = compute()
-            with replacing(path) as temporary:
-                np.savez(temporary, allow_pickle=False, **arrays)
-        with np.load(path, allow_pickle=False) as stored:
-            return {key: stored[key] for key in stored.files}
+        if (stored := load_arrays(path)) is not None:
+            return stored
+        arrays = dict(compute())
+        save_arrays(path, arrays)
+        return arrays
 
     def remove(self) -> None:
         """Delete the folder and all that is in it."""

@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,7 +26,7 @@ from handler.errors import ArtefactError
 from handler.files import replacing, write_json
 from handler.inference.tasks import Task, read_task
 from training.errors import RunError
-from training.output_folders import Kind, find_obstacle
+from training.output_folders import INNER_WORK, Kind, find_obstacle
 
 if TYPE_CHECKING:
     import keras
@@ -40,12 +39,11 @@ METADATA, MODEL, TOKENIZER, REFERENCE = (
     "tokenizer.json",
     "reference.npz",
 )
-STARTED = "started.json"  # settings, data and task of the work in progress
+STARTED = "started.json"  # beside what is made: settings, data and task of unfinished training
 FILES = (
     MODEL,
     TOKENIZER,
     REFERENCE,
-    STARTED,
     "history.csv",
     "report.md",
     "learning_curves.png",
@@ -55,9 +53,7 @@ FILES = (
 MAKE_RUN = "A run folder is made by: minnow train DATA --out RUN"
 RUN = Kind("a run", FILES, METADATA, ("format_version", "command"))
 STAGES = Kind("stages", ("*.npz",))
-UNFINISHED = Kind(
-    "unfinished training", (*FILES, METADATA), STARTED, ("signature",), {"stages": STAGES}
-)
+UNFINISHED = Kind("unfinished training", (), STARTED, (), {"stages": STAGES, **INNER_WORK})
 
 
 @dataclass(frozen=True)
@@ -130,14 +126,13 @@ class Run:
             RunError: The file cannot be read.
         """
         path = self.folder / REFERENCE
-        try:
-            # NumPy leaves a file that it opened itself open when it turns out to be no archive.
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                return arrays["token_ids"], arrays["outputs"]
-        except (EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
-            raise RunError(
-                f"{path}: cannot be read ({error}). {advise_training(self.metadata)}"
-            ) from error
+        # NumPy leaves a file that it opened itself open when it turns out to be no archive.
+        with (
+            self._reading(path),
+            path.open("rb") as file,
+            np.load(file, allow_pickle=False) as arrays,
+        ):
+            return arrays["token_ids"], arrays["outputs"]
 
 
 def is_run(folder: Path) -> bool:

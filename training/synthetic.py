@@ -10,6 +10,8 @@ import csv
 import random
 from pathlib import Path
 
+from handler.files import replacing
+
 SUBJECTS = ("the plot", "the acting", "the music", "this film", "the ending", "the camera work")
 GOOD = ("good", "great", "moving", "clever", "funny", "superb")
 BAD = ("bad", "dull", "weak", "clumsy", "boring", "awful")
@@ -21,7 +23,10 @@ def write_synthetic_reviews(path: Path, num_rows: int, seed: int) -> None:
     """Write `num_rows` rows of `text,label` (pos or neg, about half each) as CSV to `path`."""
     order = random.Random(seed)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with (
+        replacing(path) as temporary,
+        temporary.open("w", newline="", encoding="utf-8") as file,
+    ):
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["text", "label"])
         for _ in range(num_rows):

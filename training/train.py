@@ -6,9 +6,9 @@ import dataclasses
 import hashlib
 import json
 import platform
-import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,14 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from handler.files import check_room, replacing, write_json
+from handler.files import check_room, empty_folder, holding, naming, replacing, write_json
 from training.batches import pad
 from training.data import Data, Part, Sources, encode_part, read_sources, whole_part
 from training.errors import RunError
 from training.fit import CONSTANTS as FIT_CONSTANTS
 from training.fit import make_predictor
 from training.mistakes import Mistake, find_mistakes
-from training.output_folders import put_in_place
+from training.output_folders import NEW, put_in_place, restore
 from training.progress import interruptible, say, step
 from training.recipe import Recipe, Stages, load_recipe
 from training.report import Findings, write_report
@@ -60,6 +60,7 @@ def train_run(
     force: bool = False,
     command: str = "",
     data: Data | None = None,
+    is_held: bool = False,
 ) -> Run:
     """Train on `sources` and return the run in `out`.
 
@@ -69,13 +70,32 @@ def train_run(
     Args:
         command: Kept in the metadata, so that others can do the same.
         data: What `read_sources` gives, if it is there already.
+        is_held: The caller holds `name_partial(out)`, so that no other process trains for `out`.
 
     Raises:
         DataError: The data cannot be trained on; said before any training.
         RunError: `out` exists (without `force`), or the work in progress is of other settings.
+        OSError: Another process trains for `out`, or the disk is full.
     """
     started = time.monotonic()
     check_free(out, force, sources.paths)
+    partial = name_partial(out)
+    with nullcontext() if is_held else holding(partial, out), naming(out):
+        restore(partial, out)
+        _make_run(sources, out, settings, force, command, data, started)
+    return read_run(out)
+
+
+def _make_run(
+    sources: Sources,
+    out: Path,
+    settings: Settings,
+    force: bool,
+    command: str,
+    data: Data | None,
+    started: float,
+) -> None:
+    check_free(out, force, sources.paths)  # again: another process may just have ended
     check_room(out, estimate_bytes(settings))
     data = data or read_sources(sources)
     split = data.split(settings.dev_fraction, settings.seed)  # before anything is written
@@ -86,13 +106,11 @@ def train_run(
         "task": data.objective.task.describe(),
     }
     _claim_partial(partial, wanted, force)
-    if not is_run(partial):  # it is one where all was killed at the very end
+    if not is_run(partial / NEW):  # it is one where all was killed at the very end
         _train(partial, data, split, settings, command, started)
-    shutil.rmtree(partial / "stages", ignore_errors=True)
     if obstacle := put_in_place(partial, out, RUN, force):
-        raise RunError(f"{obstacle} The finished run stands in {partial}.")
-    (out / STARTED).unlink(missing_ok=True)
-    return read_run(out)
+        raise RunError(f"{obstacle} The finished run stands in {partial / NEW}.")
+    empty_folder(partial, STARTED)
 
 
 def _train(
@@ -103,14 +121,16 @@ def _train(
     command: str,
     started: float,
 ) -> None:
-    """Write the finished run into `partial`, from where the work in progress stands there."""
+    """Write the finished run into `partial/new`, from where the work in progress stands there."""
+    new = partial / NEW
+    new.mkdir(exist_ok=True)
     keras.utils.set_random_seed(settings.seed)
     objective = data.objective
     train_part, dev_part = split
     survey = interruptible(lambda: survey_data(data, len(dev_part.texts), settings.max_length))
     say(survey.format())
     with step("vocabulary"):
-        tokenizer = _train_tokenizer(partial / TOKENIZER, train_part.texts, settings)
+        tokenizer = _train_tokenizer(new / TOKENIZER, train_part.texts, settings)
         train, dev = interruptible(
             lambda: [encode_part(part, tokenizer, objective) for part in (train_part, dev_part)]
         )
@@ -129,9 +149,9 @@ def _train(
         "seconds": round(time.monotonic() - started, 1),
     }
     findings = Findings(survey, {"train": train_part, **parts}, mistakes)
-    metadata["files"] = write_report(partial, metadata, history, objective, findings)
+    metadata["files"] = write_report(new, metadata, history, objective, findings)
     reference_ids = pad(reference_rows(dev.token_ids, settings.max_length))
-    write_run(partial, model, (partial / TOKENIZER).read_bytes(), reference_ids, metadata)
+    write_run(new, model, (new / TOKENIZER).read_bytes(), reference_ids, metadata)
 
 
 def load_predictor(run: Run) -> Callable[[list[str]], NDArray[np.float32]]:
@@ -175,20 +195,30 @@ def _claim_partial(partial: Path, started: dict[str, Any], force: bool) -> None:
     signature = hashlib.sha256(repr(sorted(_flatten(started))).encode()).hexdigest()
     started = {"signature": signature, **started}
     if note.exists():
-        found = json.loads(note.read_text("utf-8"))
-        if found["signature"] == signature:
+        found = _read_started(note)
+        if found.get("signature") == signature:
             return
-        if not force:
+        if found and not force:
             changed = sorted(set(_flatten(found)) ^ set(_flatten(started)))
             names = sorted({name for name, _ in changed} - {"signature"})
             raise RunError(
                 f"{partial}: holds unfinished training of other settings or data "
                 f"({', '.join(names)} differ). Repeat them to go on, or start anew with --force."
             )
-    if partial.exists():
-        shutil.rmtree(partial)
-    partial.mkdir(parents=True)
+    empty_folder(partial, STARTED)
     write_json(note, started)
+
+
+def _read_started(note: Path) -> dict[str, Any]:
+    """Return what the unfinished training is; empty where it does not tell any more."""
+    try:
+        found = json.loads(note.read_text("utf-8"))
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        say(f"{note}: cut short, the training starts anew")
+        return {}
+    return found
 
 
 def _flatten(value: Any, name: str = "") -> list[tuple[str, str]]:
@@ -199,14 +229,18 @@ def _flatten(value: Any, name: str = "") -> list[tuple[str, str]]:
 
 
 def _train_tokenizer(path: Path, texts: list[str], settings: Settings) -> Tokenizer:
-    """Return the tokenizer in `path`, made there where it is not yet."""
-    if not path.exists():
-        tokenizer = interruptible(
-            lambda: train_tokenizer(texts, settings.vocab_size, settings.max_length)
-        )
-        with replacing(path) as temporary:
-            tokenizer.save(str(temporary), pretty=False)
-    return Tokenizer.from_file(str(path))
+    """Return the tokenizer in `path`, made there where it is not yet, or not whole."""
+    if path.exists():
+        try:
+            return Tokenizer.from_file(str(path))
+        except Exception as error:  # the library has no other
+            say(f"{path}: cannot be read ({error}), it is made again")
+    tokenizer = interruptible(
+        lambda: train_tokenizer(texts, settings.vocab_size, settings.max_length)
+    )
+    with replacing(path) as temporary:
+        temporary.write_text(tokenizer.to_str(), encoding="utf-8")  # whose errors say what failed
+    return tokenizer
 
 
 def _measure(

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from export.bundle_writer import BUNDLE, check_free
+from export.bundle_writer import BUNDLE, check_free, name_partial
 from export.compress.distill import check_teacher, prepare_distillation
 from export.compress.points import (
     PRECISIONS,
@@ -26,15 +26,15 @@ from export.compress.report import write_report
 from export.compress.trials import Trials, say
 from export.errors import ExportError
 from export.export import ExportSettings, export_run, name_model
-from handler.files import write_json
+from handler.files import empty_folder, holding, naming, write_json
 from handler.inference.classifier import Classifier
-from training.output_folders import Kind, find_obstacle
+from training.output_folders import INNER_WORK, Kind, find_obstacle
 from training.run_folder import METADATA, RUN, STAGES, Run, read_run
 
 FORMAT_VERSION = 2  # of the folder of trials
 # A pruned run, finished or not, or a bundle that is being measured.
 INNER_FILES = (*RUN.files, METADATA, *BUNDLE.files, BUNDLE.mark)
-INNER = Kind("a trial", INNER_FILES, folders={"stages": STAGES})
+INNER = Kind("a trial", INNER_FILES, folders={"stages": STAGES, **INNER_WORK})
 TRIALS = Kind(
     "a folder of trials",
     ("trials.json", "compression.md", "compression.png", "importance.npz", "teacher.npz"),
@@ -54,6 +54,7 @@ def compress_run(
     best_effort: bool = False,
     force: bool = False,
     evaluate: Callable[[Classifier], Mapping[str, Any]] | None = None,
+    is_held: bool = False,
 ) -> dict[str, Any]:
     """Write the best bundle of the run that keeps `budget` to `out`; return its metrics.
 
@@ -66,6 +67,7 @@ def compress_run(
         best_effort: Write the nearest bundle if none keeps the budget.
         force: Replace `out`, and trials of another run.
         evaluate: Figures of the finished classifier to keep in the manifest as `metrics.bundle`.
+        is_held: As for `export_run`.
 
     Raises:
         DataError: The rows of the run are gone, or it is not worth being made smaller.
@@ -75,6 +77,22 @@ def compress_run(
     check_free(out, force)
     settings = name_model(run_folder, settings or ExportSettings())
     run = read_run(run_folder)
+    with nullcontext() if is_held else holding(name_partial(out), out), naming(out):
+        return _compress_run(
+            run, out, budget, settings, fine_tune_epochs, best_effort, force, evaluate
+        )
+
+
+def _compress_run(
+    run: Run,
+    out: Path,
+    budget: Budget,
+    settings: ExportSettings,
+    fine_tune_epochs: int,
+    best_effort: bool,
+    force: bool,
+    evaluate: Callable[[Classifier], Mapping[str, Any]] | None,
+) -> dict[str, Any]:
     result = search(run, out, budget, settings, fine_tune_epochs, force)
     write_report(result, budget)
     report, nearest = (
@@ -129,7 +147,7 @@ def _export_point(
     point = result.chosen
     source = run.folder if point.trial == WHOLE else result.folder / point.trial
     settings = replace(settings, **PRECISIONS[point.precision])
-    return export_run(source, out, settings, force, evaluate)
+    return export_run(source, out, settings, force, evaluate, is_held=True)
 
 
 def _claim(folder: Path, run: Run, settings: ExportSettings, force: bool) -> None:
@@ -144,7 +162,7 @@ def _claim(folder: Path, run: Run, settings: ExportSettings, force: bool) -> Non
     if os.path.lexists(folder):
         if obstacle := find_obstacle(folder, TRIALS, True):
             raise ExportError(f"{obstacle} Trials stand beside the bundle.")
-        found = json.loads(note.read_text("utf-8")) if note.exists() else None
+        found = json.loads(note.read_text("utf-8")) if note.is_file() else None
         if found == wanted:
             return
         if found and not force:
@@ -152,6 +170,6 @@ def _claim(folder: Path, run: Run, settings: ExportSettings, force: bool) -> Non
                 f"{folder}: holds trials of another run or other settings. Give another --out, or "
                 "--force to start anew."
             )
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True)
+        empty_folder(folder, note.name)
+    folder.mkdir(parents=True, exist_ok=True)
     write_json(note, wanted)

@@ -238,6 +238,7 @@ class Trials:
         self, run: Run, settings: ExportSettings, converted: Converted | None = None
     ) -> Classifier:
         out = self.folder / "bundle"
+        shutil.rmtree(out, ignore_errors=True)  # of a process that was killed
         export_run(run.folder, out, settings, force=True, converted=converted)
         classifier = load_classifier(out)
         shutil.rmtree(out)
@@ -272,5 +273,9 @@ def say(text: str) -> None:
 def _read_points(path: Path) -> dict[tuple[str, str], Point]:
     if not path.exists():
         return {}
-    points = [Point(**row) for row in json.loads(path.read_text("utf-8"))]
+    try:
+        points = [Point(**row) for row in json.loads(path.read_text("utf-8"))]
+    except (TypeError, ValueError):
+        say(f"{path}: cannot be read, the trials are measured again")
+        return {}
     return {(point.trial, point.precision): point for point in points}

@@ -8,12 +8,16 @@ What becomes of one input, and how a run that was stopped goes on, stands in `fi
 from __future__ import annotations
 
 import glob
+import os
+import signal
+import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TextIO, cast
 
@@ -57,8 +61,7 @@ def score_files(
     """
     names = expand_inputs(inputs)
     outputs = name_outputs(names, out)
-    if not force:
-        check_outputs(outputs)
+    check_outputs(outputs, force)
     limits = limits or Limits()
     options = check_options(options or ReadOptions())
     classifier = load_classifier(bundle)
@@ -115,7 +118,9 @@ def open_predictor(classifier: Classifier, bundle: Path, workers: int) -> Iterat
     def predict(blocks: Iterator[Block]) -> Iterator[tuple[Block, list[Prediction | None]]]:
         waiting: deque[tuple[Block, Future[list[Prediction | None]]]] = deque()
         for block in blocks:
-            waiting.append((block, pool.submit(_predict_in_worker, block.texts)))
+            with _interrupt_blocked():
+                future = pool.submit(_predict_in_worker, block.texts)
+            waiting.append((block, future))
             if len(waiting) > 2 * workers:  # one at work and one at hand for each
                 first, future = waiting.popleft()
                 yield first, future.result()
@@ -133,12 +138,31 @@ def open_predictor(classifier: Classifier, bundle: Path, workers: int) -> Iterat
         pool.shutdown(cancel_futures=True)
 
 
+@contextmanager
+def _interrupt_blocked() -> Iterator[None]:
+    """Keep Ctrl-C, which reaches a whole group of processes, from those that are started here."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT,))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 _worker_classifier: Classifier | None = None
 
 
 def _start_worker(bundle: Path) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     global _worker_classifier
     _worker_classifier = load_classifier(bundle)
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that asks it has ended, in whatever way."""
+    parent = parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
 
 
 def _predict_in_worker(texts: list[str]) -> list[Prediction | None]:

@@ -1,18 +1,15 @@
 """Scoring one file: the rows of an object's job, on a disk and with a progress bar.
 
-While it runs, the output is `scored.csv.gz.partial` and `scored.csv.gz.state.json` tells how much
-of it is sure; a run that was stopped goes on from there. An output in S3 is made below the user's
-cache folder, then uploaded.
+While it runs, everything stands in `scored.csv.gz.partial` (`score_state.py`); a run that was
+stopped goes on from there. An output in S3 is made below the user's cache folder, then sent.
 """
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import os
 import re
-import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -22,20 +19,12 @@ from typing import Any, BinaryIO, TextIO, cast
 
 from handler.errors import DeliveryError, InvalidInput
 from handler.events.work import ObjectRef
-from handler.files import check_room, naming
+from handler.files import check_room, holding, naming
 from handler.hosts.progress import ProgressBar
-from handler.hosts.score_state import (
-    beside,
-    describe_taken,
-    read_finished,
-    read_state,
-    remove_work,
-    save_finished,
-    save_state,
-)
+from handler.hosts.score_state import Work
+from handler.hosts.score_upload import send_result
 from handler.inference.classifier import Classifier, Prediction
 from handler.objects.source import ObjectChanged, open_object
-from handler.objects.upload import remove_object
 from handler.rows.formats import compress, detect_format
 from handler.rows.options import ReadOptions
 from handler.rows.reader import open_rows
@@ -81,6 +70,7 @@ class FileJob:
     ) -> None:
         self.name = name
         self.output = output
+        self.work = Work(output)
         self.column = column
         self.options = options
         self.limits = limits
@@ -93,41 +83,45 @@ class FileJob:
         self.rejected = 0
 
     def run(self) -> Summary:
+        with holding(self.work.folder, self.output), naming(Path(self.output)):
+            identity = self._identify()
+            finished = self.work.read_finished(identity)
+            if finished is None:
+                finished = self._score_anew(identity)
+            if self.work.is_object:
+                send_result(self.work)
+                self.work.remove()
+            else:
+                if not self.force:
+                    self.work.check_free(identity)  # again: scoring takes hours
+                self.work.put_in_place()
+        return Summary(**finished)
+
+    def _score_anew(self, identity: list[Any]) -> dict[str, Any]:
+        """Score all rows that are not yet; return the summary, which is written down then."""
         started = time.monotonic()
-        is_object = "://" in self.output
-        target = _local_copy(self.name, self.output) if is_object else Path(self.output)
-        if not is_object and target.exists():
-            finished = read_finished(target, self._identify())
-            if finished is not None:
-                return Summary(**finished)
-            if not self.force:
-                raise describe_taken(target)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        if not self.work.is_object and not self.force:
+            self.work.check_free(identity)
         try:
-            with naming(target):
-                row = self._score(target)
+            row = self._score(identity)
         except InvalidInput:  # the same rows would be refused again: nothing to go on from
-            remove_work(target)
+            self.work.remove()
             raise
         except ObjectChanged:
-            remove_work(target)
+            self.work.remove()
             raise DeliveryError(
-                f"{self.name}: the object was replaced while it was read: run the command again"
+                f"{self.name}: was replaced while it was read: run the command again"
             ) from None
-        rejected = beside(target, ".rejected")
-        reasons = _count_reasons(rejected) if self.rejected else {}
-        if is_object:
-            _put(target, self.output)
-            shutil.rmtree(target.parent)
-        seconds = time.monotonic() - started
+        reasons = _count_reasons(self.work.rejected) if self.rejected else {}
         rejects = f"{self.output}.rejected" if self.rejected else ""
-        summary = Summary(self.output, row, self.rejected, seconds, rejects, reasons)
-        if not is_object:
-            save_finished(target, self._identify(), asdict(summary))
+        seconds = time.monotonic() - started
+        summary = asdict(Summary(self.output, row, self.rejected, seconds, rejects, reasons))
+        self.work.save_finished(identity, summary)
         return summary
 
     def _identify(self) -> list[Any]:
-        """Return what tells this very job from one of other rows, another model or reading."""
+        """Return what tells this very job from one of other rows, another model or reading: first
+        the input's name and bytes."""
         source, size, version = open_input(self.name)
         source.close()
         return self._name_job(size, version)
@@ -136,20 +130,26 @@ class FileJob:
         how = [asdict(self.limits), self.column, asdict(self.options)]
         return [self.name, size, version, self.model_sha256, *how]
 
-    def _score(self, target: Path) -> int:
-        """Write `target` and its rejected rows, from a state that fits on; return the rows."""
-        partial, state_path = beside(target, ".partial"), beside(target, ".state.json")
-        rejected_partial = beside(target, ".rejected.partial")
+    def _score(self, identity: list[Any]) -> int:
+        """Write all rows and rejected rows, from where the work stands; return how many were."""
+        work = self.work
+        written = work.cells if self.format.kind == "parquet" else work.rows
+        state = work.read_position(identity, written)
+        if not state["row"]:
+            if self.progress and work.state.exists():
+                print(f"{work.folder}: of no use, all is scored anew", file=self.progress)
+            work.remove()  # or parts of another result would join this one
+        check_room(work.folder, max(0, identity[1] - state["bytes"]))
         source, size, version = open_input(self.name)
-        check_room(target, size)
-        identity = self._name_job(size, version)
-        state = read_state(state_path, identity, partial, rejected_partial)
+        if self._name_job(size, version) != identity:
+            source.close()
+            raise ObjectChanged
         start = Position(state["row"], state["offset"])
         self.rejected = state["num_rejected"]
         with (
             source,
-            _open_at(partial, state["bytes"]) as output,
-            _open_at(rejected_partial, state["rejected_bytes"]) as rejects,
+            _open_at(written, state["bytes"]) as output,
+            _open_at(work.rejected, state["rejected_bytes"]) as rejects,
         ):
             columns = self.manifest.task.columns
             rows = open_rows(source, self.format, [self.column], start, columns, self.options)
@@ -157,11 +157,9 @@ class FileJob:
                 print(f"{self.name}: {rows.found.describe()}", file=self.progress)
             if not start.row and rows.header:
                 output.write(compress(rows.header, self.format.compression))
-            end = self._score_blocks(rows, source, size, output, rejects, state_path, identity)
-        finished = self._join(partial) if self.format.kind == "parquet" else partial
-        self._put_in_place(target, finished, rejected_partial)
-        for leftover in (state_path, partial):
-            leftover.unlink(missing_ok=True)
+            end = self._score_blocks(rows, source, size, output, rejects, identity)
+        if self.format.kind == "parquet":
+            self._join()
         return end.row
 
     def _score_blocks(
@@ -171,7 +169,6 @@ class FileJob:
         size: int,
         output: BinaryIO,
         rejects: BinaryIO,
-        state_path: Path,
         identity: list[Any],
     ) -> Position:
         end = rows.position
@@ -187,7 +184,7 @@ class FileJob:
             self.rejected += lines.count(b"\n")
             end = block.end
             if time.monotonic() - saved > CHECKPOINT_S:
-                save_state(state_path, identity, end, output, rejects, self.rejected)
+                self.work.save_position(identity, end, output, rejects, self.rejected)
                 saved = time.monotonic()
             bar.draw(end.row, source.tell())
         bar.finish(end.row)
@@ -196,25 +193,20 @@ class FileJob:
             os.fsync(file.fileno())
         return end
 
-    def _join(self, cells: Path) -> Path:
+    def _join(self) -> None:
+        """Write the rows of Parquet, which cannot be gone on from, out of their cells."""
         from handler.rows.parquet import join_cells
 
-        joined = beside(cells, ".joined")
         source, _, _ = open_input(self.name)
         columns, version = self.manifest.task.columns, self.manifest.version
-        with source, cells.open("rb") as lines, joined.open("wb") as output:
-            join_cells(source, lines, cast(BinaryIO, output), columns, version)
-        return joined
-
-    def _put_in_place(self, target: Path, finished: Path, rejected_partial: Path) -> None:
-        """Rename: the result last, so that where it stands all of it stands."""
-        rejected = beside(target, ".rejected")
-        if rejected_partial.stat().st_size:
-            rejected_partial.replace(rejected)
-        else:
-            rejected_partial.unlink()
-            rejected.unlink(missing_ok=True)
-        finished.replace(target)
+        with (
+            source,
+            self.work.cells.open("rb") as lines,
+            _open_at(self.work.rows, 0) as output,
+        ):
+            join_cells(source, lines, output, columns, version)
+            output.flush()
+            os.fsync(output.fileno())
 
 
 def open_input(name: str) -> tuple[BinaryIO, int, str]:
@@ -233,34 +225,10 @@ def open_input(name: str) -> tuple[BinaryIO, int, str]:
     return path.open("rb"), status.st_size, str(status.st_mtime_ns)
 
 
-def _local_copy(name: str, url: str) -> Path:
-    """Return where the result for `url` is made, the same for a run after one that stopped."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    job = hashlib.sha256(f"{name}\n{url}".encode()).hexdigest()[:16]
-    return cache / "minnow" / job / url.rsplit("/", 1)[-1]
-
-
-def _put(path: Path, url: str) -> None:
-    """Upload a result and its rejected rows; boto3 cuts them into parts, and S3 puts each whole."""
-    from handler.aws import make_client
-
-    client = make_client("s3")
-    bucket, _, key = url.removeprefix("s3://").partition("/")
-    rejected = beside(path, ".rejected")
-    try:
-        if rejected.exists():
-            client.upload_file(str(rejected), bucket, f"{key}.rejected")
-        elif not remove_object(client, bucket, f"{key}.rejected"):
-            # One of an earlier result would mislead: an empty one takes its place.
-            client.put_object(Bucket=bucket, Key=f"{key}.rejected", Body=b"")
-        client.upload_file(str(path), bucket, key)
-    except Exception as error:  # of the client and of its transfers, which hides the service's code
-        raise DeliveryError(f"{url}: cannot be written: {error}") from error
-
-
 def _open_at(path: Path, size: int) -> BinaryIO:
     """Return `path` open for writing after its first `size` bytes; the rest is cut off."""
-    file = path.open("r+b" if path.exists() else "w+b")
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)  # less the umask
+    file = open(descriptor, "r+b")
     file.truncate(size)
     file.seek(size)
     return cast(BinaryIO, file)

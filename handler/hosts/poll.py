@@ -3,6 +3,8 @@
 Receives until the batch is full or its window is over, calls the handler, deletes the messages
 that the reply does not name. The others, and all where the handler raises or answers out of form,
 become visible again after their timeout, and go to the dead letters by the queue's own policy.
+Messages at work stay hidden until the work is over (`hold.py`); a stop shows those at once that
+nobody has begun with.
 """
 
 from __future__ import annotations
@@ -14,17 +16,21 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from handler.aws import READ_TIMEOUT_S, error_code, make_client
-from handler.errors import DeliveryError
+from handler.errors import DeliveryError, SettingsError
+from handler.hosts.hold import MAX_BATCH, Hold, Message, make_entries
 
 logger = logging.getLogger("minnow")
-MAX_RECEIVE = 10  # messages of one ReceiveMessage or DeleteMessageBatch
 # Well below the client's timeout: a receive that the client gives up takes its messages with it,
 # and they count as received. A stop waits for it too, and containers are killed after 10 s.
 LONG_POLL_S = READ_TIMEOUT_S // 2
 EMPTY_WAIT_S = 1
-ERROR_PAUSE_S = 1.0
+FIRST_PAUSE_S, LAST_PAUSE_S = 1.0, 60.0  # after errors one upon the other, each twice the last
+MAX_MESSAGES, MAX_FIFO_MESSAGES, MAX_WINDOW_S = 10_000, 10, 300  # as of an event source mapping
+MAX_HIDDEN_S = 43_200  # SQS hides no message longer: 12 hours
+GONE = ("AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist")
 
 Handler = Callable[[Any, Any], Any]
 
@@ -35,11 +41,15 @@ class PollSettings:
 
     Args:
         queue: The queue's URL.
-        batch_size: Messages of one invocation; 10 at most for a FIFO queue.
-        batch_window_s: How long a batch may wait to be filled.
-        visibility_timeout_s: Of the messages received; None: the queue's own.
-        timeout_s: What the context tells the handler that it has.
+        batch_size: Messages of one invocation, 1 to 10,000; of a FIFO queue 10 at most.
+        batch_window_s: How long a batch may wait to be filled, up to 300; a FIFO queue has none.
+        visibility_timeout_s: Of the messages received, prolonged while they are at work, 1 to
+            43,200; None: the queue's own.
+        timeout_s: What the context tells the handler that it has, 1 to 43,200.
         until_empty: Return once nothing is visible and nothing in flight.
+
+    Raises:
+        SettingsError: A value that no queue can be polled with.
     """
 
     queue: str
@@ -48,6 +58,20 @@ class PollSettings:
     visibility_timeout_s: int | None = None
     timeout_s: float = 900
     until_empty: bool = False
+
+    def __post_init__(self) -> None:
+        is_fifo = self.queue.endswith(".fifo")
+        of_fifo = " of a FIFO queue" if is_fifo else ""
+        for name, least, most, of_what in (
+            ("batch_size", 1, MAX_FIFO_MESSAGES if is_fifo else MAX_MESSAGES, of_fifo),
+            ("batch_window_s", 0, 0 if is_fifo else MAX_WINDOW_S, of_fifo),
+            ("visibility_timeout_s", 1, MAX_HIDDEN_S, ""),
+            ("timeout_s", 1, MAX_HIDDEN_S, ""),
+        ):
+            value = getattr(self, name)
+            if value is not None and not least <= value <= most:  # nan is in no range either
+                wanted = f"{least} to {most:,}" if least < most else str(most)
+                raise SettingsError(f"{name} is {value}, wanted {wanted}{of_what}")
 
 
 @dataclass
@@ -69,48 +93,79 @@ class Context:
 
 
 def poll_queue(handler: Handler, settings: PollSettings, stop: threading.Event) -> Totals:
-    """Run the handler on the queue's messages until `stop` is set, or until it is empty."""
-    client = make_client("sqs")
+    """Run the handler on the queue's messages until `stop` is set, or until it is empty.
+
+    Raises:
+        DeliveryError: The queue cannot be reached at the start, or is not there any more.
+    """
+    client, arn, timeout_s = _connect(settings)
     totals = Totals()
-    arn = _read_arn(client, settings.queue)
-    while not stop.is_set():
-        try:
-            messages = _receive(client, settings, stop)
-            if messages:
-                failed = _invoke(handler, [_to_record(one, arn) for one in messages], settings)
-                _delete(client, settings.queue, messages, failed, totals)
-            elif settings.until_empty and _is_empty(client, settings.queue):
-                break
-        except Exception as error:  # the queue is out of reach: messages stay in it, try again
-            logger.warning("the queue cannot be read: %s", error_code(error))
-            stop.wait(ERROR_PAUSE_S)
+    pause_s = FIRST_PAUSE_S
+    with Hold(client, settings.queue, timeout_s) as hold:
+        while not stop.is_set():
+            try:
+                messages = _receive(client, settings, stop, hold)
+                if stop.is_set():
+                    hold.release()
+                elif messages:
+                    failed = _invoke(handler, [_to_record(one, arn) for one in messages], settings)
+                    _delete(client, settings.queue, messages, failed, totals)
+                    hold.drop()
+                elif settings.until_empty and _is_empty(client, settings.queue):
+                    break
+                pause_s = FIRST_PAUSE_S
+            except Exception as error:  # the queue is out of reach: messages stay in it, try again
+                hold.drop()
+                if error_code(error) in GONE:
+                    raise DeliveryError(f"{settings.queue}: the queue is gone") from error
+                logger.warning(
+                    "the queue cannot be read: %s; again in %g s", error_code(error), pause_s
+                )
+                stop.wait(pause_s)
+                pause_s = min(2 * pause_s, LAST_PAUSE_S)
     return totals
 
 
-def _read_arn(client: Any, queue: str) -> str:
+def _connect(settings: PollSettings) -> tuple[Any, str, int]:
+    """Return a client, the queue's ARN, and how long its messages are hidden in one go."""
     from botocore.exceptions import BotoCoreError, ClientError
 
+    queue = settings.queue
+    names = ["QueueArn", "VisibilityTimeout"]
     try:
-        attributes = client.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])
-        arn: str = attributes["Attributes"]["QueueArn"]
-    except (BotoCoreError, ClientError, ValueError) as error:  # ValueError: it is no address
+        if not urlsplit(queue).netloc:
+            raise ValueError("it is no address, such as https://sqs.eu-west-1.amazonaws.com/1/name")
+        client = make_client("sqs")
+        reply = client.get_queue_attributes(QueueUrl=queue, AttributeNames=names)
+        arn, timeout_s = (reply["Attributes"][name] for name in names)
+    except (BotoCoreError, ClientError, ValueError, KeyError) as error:
+        # KeyError: what answers there is no queue
         raise DeliveryError(
-            f"{queue}: the queue cannot be reached: {error}. Check --queue, the region and the "
-            "credentials"
+            f"{queue}: the queue cannot be reached: {str(error).rstrip('.')}. Check --queue, the "
+            "region and the credentials"
         ) from error
-    return arn
+    timeout_s = settings.visibility_timeout_s or int(timeout_s)
+    if not timeout_s:
+        raise SettingsError(
+            f"{queue}: its visibility timeout is 0 s, so every message would be handled by all "
+            "readers at once. Set another, or give --visibility-timeout-s"
+        )
+    return client, arn, timeout_s
 
 
 def stop_on_signals() -> threading.Event:
-    """Return an event that SIGTERM and SIGINT set: the batch at work is finished first."""
+    """Return an event that SIGTERM and SIGINT set: the batch at work is finished first, no other
+    is begun."""
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     return stop
 
 
-def _receive(client: Any, settings: PollSettings, stop: threading.Event) -> list[dict[str, Any]]:
-    messages: list[dict[str, Any]] = []
+def _receive(
+    client: Any, settings: PollSettings, stop: threading.Event, hold: Hold
+) -> list[Message]:
+    messages: list[Message] = []
     deadline = time.monotonic() + settings.batch_window_s
     while len(messages) < settings.batch_size and not stop.is_set():
         wait_s = EMPTY_WAIT_S if settings.until_empty else LONG_POLL_S
@@ -118,7 +173,7 @@ def _receive(client: Any, settings: PollSettings, stop: threading.Event) -> list
             wait_s = max(0, min(wait_s, int(deadline - time.monotonic())))
         arguments: dict[str, Any] = {
             "QueueUrl": settings.queue,
-            "MaxNumberOfMessages": min(MAX_RECEIVE, settings.batch_size - len(messages)),
+            "MaxNumberOfMessages": min(MAX_BATCH, settings.batch_size - len(messages)),
             "WaitTimeSeconds": wait_s,
             "MessageSystemAttributeNames": ["All"],
             "MessageAttributeNames": ["All"],
@@ -127,13 +182,14 @@ def _receive(client: Any, settings: PollSettings, stop: threading.Event) -> list
             arguments["VisibilityTimeout"] = settings.visibility_timeout_s
         received = client.receive_message(**arguments).get("Messages", [])
         messages += received
+        hold.add(received)
         # Without a window the mapping takes what is there: a full receive may have more behind it.
-        if len(received) < MAX_RECEIVE and time.monotonic() >= deadline:
+        if len(received) < MAX_BATCH and time.monotonic() >= deadline:
             break
     return messages
 
 
-def _to_record(message: dict[str, Any], arn: str) -> dict[str, Any]:
+def _to_record(message: Message, arn: str) -> dict[str, Any]:
     return {
         "messageId": message["MessageId"],
         "receiptHandle": message["ReceiptHandle"],
@@ -184,17 +240,13 @@ def read_failures(reply: object, everything: set[str]) -> set[str]:
 def _delete(
     client: Any,
     queue: str,
-    messages: Sequence[dict[str, Any]],
+    messages: Sequence[Message],
     failed: set[str],
     totals: Totals,
 ) -> None:
     done = [message for message in messages if message["MessageId"] not in failed]
     totals.failed += len(messages) - len(done)
-    for start in range(0, len(done), MAX_RECEIVE):
-        entries = [
-            {"Id": str(index), "ReceiptHandle": message["ReceiptHandle"]}
-            for index, message in enumerate(done[start : start + MAX_RECEIVE])
-        ]
+    for entries in make_entries(done):
         reply = client.delete_message_batch(QueueUrl=queue, Entries=entries)
         totals.deleted += len(reply.get("Successful", []))
 

@@ -1,11 +1,19 @@
-"""What an unfinished scoring keeps beside its output, and what tells that it was finished.
+"""What an unfinished scoring keeps beside its output: `scored.csv.partial`, held by one process.
 
-While a command has more files to score, the state of a finished one stays: the same command, run
-again, knows it as its own and passes it over.
+rows          what takes the output's place in the end
+cells         of Parquet: what the rows are made of when all are scored
+rejected      the rejected rows so far
+state.json    whose work it is, and how much of it is sure; then that it is finished
+upload.json   how far an output in S3 is sent
+
+Finished files are put in place by renaming, each once, which a run after a kill carries on. While a
+command has more files to score, the state of a finished one stays: the same command, run again,
+knows it as its own and passes it over.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -14,91 +22,146 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from handler.errors import InvalidInput
-from handler.files import write_json
+from handler.files import check_idle, empty_folder, holding, write_json
 from handler.rows.rows import Position
 
-
-def read_state(
-    path: Path, identity: list[Any], partial: Path, rejected_partial: Path
-) -> dict[str, Any]:
-    """Return the state of an earlier run of the very same job, or that of a new one."""
-    try:
-        state: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if (
-            state.pop("identity") == identity
-            and partial.stat().st_size >= state["bytes"]
-            and rejected_partial.stat().st_size >= state["rejected_bytes"]
-        ):
-            return state
-    except (OSError, ValueError, KeyError, AttributeError):
-        pass
-    return {"row": 0, "offset": 0, "bytes": 0, "rejected_bytes": 0, "num_rejected": 0}
+START = {"row": 0, "offset": 0, "bytes": 0, "rejected_bytes": 0, "num_rejected": 0}
 
 
-def save_state(
-    path: Path,
-    identity: list[Any],
-    end: Position,
-    output: BinaryIO,
-    rejects: BinaryIO,
-    num_rejected: int,
-) -> None:
-    """Write down what is sure to be on the disk, after it is."""
-    for file in (output, rejects):
-        file.flush()
-        os.fsync(file.fileno())
-    state = {
-        "identity": identity,
-        **asdict(end),
-        "bytes": output.tell(),
-        "rejected_bytes": rejects.tell(),
-        "num_rejected": num_rejected,
-    }
-    write_json(path, state)
+class Work:
+    """The files of the work on one output.
+
+    Args:
+        output: A file, or `s3://BUCKET/KEY`, whose work stands below the user's cache folder.
+    """
+
+    def __init__(self, output: str) -> None:
+        self.output = output
+        self.is_object = "://" in output
+        self.folder = _find_cache(output) if self.is_object else Path(f"{output}.partial")
+        self.rows = self.folder / "rows"
+        self.rejected = self.folder / "rejected"
+        self.cells = self.folder / "cells"
+        self.state = self.folder / "state.json"
+        self.upload = self.folder / "upload.json"
+
+    @property
+    def target(self) -> Path:
+        return Path(self.output)
+
+    @property
+    def target_rejected(self) -> Path:
+        return Path(f"{self.output}.rejected")
+
+    def read(self) -> dict[str, Any]:
+        """Return the state; empty where there is none, or none that can be read."""
+        try:
+            state = json.loads(self.state.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return state if isinstance(state, dict) else {}
+
+    def read_position(self, identity: list[Any], written: Path) -> dict[str, int]:
+        """Return how far an earlier run of the very same job is, or the start of a new one.
+
+        Args:
+            written: The rows or cells so far.
+        """
+        state = self.read()
+        try:
+            if (
+                _is_same(state.get("identity"), identity)
+                and written.stat().st_size >= state["bytes"]
+                and self.rejected.stat().st_size >= state["rejected_bytes"]
+            ):
+                return {name: int(state[name]) for name in START}
+        except (OSError, KeyError, TypeError, ValueError):
+            pass
+        return START
+
+    def read_finished(self, identity: list[Any]) -> dict[str, Any] | None:
+        """Return the summary, if the very same job was finished and its output is still there."""
+        state = self.read()
+        finished: dict[str, Any] | None = state.get("finished")
+        if not finished or not _is_same(state.get("identity"), identity):
+            return None
+        is_there = self.rows.exists() or (not self.is_object and self.target.exists())
+        return finished if is_there else None
+
+    def save_position(
+        self,
+        identity: list[Any],
+        end: Position,
+        output: BinaryIO,
+        rejects: BinaryIO,
+        num_rejected: int,
+    ) -> None:
+        """Write down what is sure to be on the disk, after it is."""
+        for file in (output, rejects):
+            file.flush()
+            os.fsync(file.fileno())
+        state = {
+            "identity": identity,
+            **asdict(end),
+            "bytes": output.tell(),
+            "rejected_bytes": rejects.tell(),
+            "num_rejected": num_rejected,
+        }
+        write_json(self.state, state)
+
+    def save_finished(self, identity: list[Any], summary: Mapping[str, Any]) -> None:
+        """Write down that all is scored: what follows is putting it in place."""
+        write_json(self.state, {"identity": identity, "finished": summary})
+
+    def put_in_place(self) -> None:
+        """Rename what is not in place yet: the result last, so where it stands all of it stands."""
+        if self.rejected.exists() and self.rejected.stat().st_size:
+            self.rejected.replace(self.target_rejected)
+        elif self.rejected.exists():
+            self.target_rejected.unlink(missing_ok=True)
+            self.rejected.unlink()
+        if self.rows.exists():
+            self.rows.replace(self.target)
+
+    def check_free(self, identity: list[Any] | None = None) -> None:
+        """Raise InvalidInput where a file would be replaced that this work did not put there.
+
+        Args:
+            identity: Whose work it must be; None: anyone's.
+        """
+        state = self.read()
+        is_same = identity is None or _is_same(state.get("identity"), identity)
+        is_finished = is_same and "finished" in state
+        for path, own in ((self.target, self.rows), (self.target_rejected, self.rejected)):
+            is_own = is_finished and not own.exists()
+            if os.path.lexists(path) and not is_own:
+                raise describe_taken(path)
+
+    def remove(self) -> None:
+        """Leave nothing to go on from; the folder goes when it is no longer held."""
+        empty_folder(self.folder)
 
 
-def remove_work(target: Path) -> None:
-    """Remove what an unfinished run keeps beside `target`."""
-    for ending in (".partial", ".state.json", ".rejected.partial", ".partial.joined"):
-        beside(target, ending).unlink(missing_ok=True)
+def check_outputs(outputs: Sequence[str], force: bool) -> None:
+    """Check, before anything is spent, that every output can be made by this process.
 
-
-def save_finished(target: Path, identity: list[Any], summary: Mapping[str, Any]) -> None:
-    """Write down that `target` is finished, until the command is."""
-    write_json(beside(target, ".state.json"), {"identity": identity, "finished": summary})
-
-
-def read_finished(target: Path, identity: list[Any]) -> dict[str, Any] | None:
-    """Return the summary of `target`, if the very same command has finished it and then stopped."""
-    state = _read_json(beside(target, ".state.json"))
-    # What is compared was JSON on one side: tuples are lists there.
-    same = state.get("identity") == json.loads(json.dumps(identity))
-    finished: dict[str, Any] | None = state.get("finished") if same else None
-    return finished
+    Raises:
+        InvalidInput: A file would be replaced, without `force`.
+        OSError: Another process is at work on it.
+    """
+    for work in map(Work, outputs):
+        check_idle(work.folder, work.output)
+        if not work.is_object and not force:
+            work.check_free()
 
 
 def remove_finished(outputs: Sequence[str]) -> None:
     """Forget that a command has finished these outputs: it has finished all of them."""
-    for output in outputs:
-        if "://" not in output:
-            beside(Path(output), ".state.json").unlink(missing_ok=True)
-
-
-def check_outputs(outputs: Sequence[str]) -> None:
-    """Raise InvalidInput for an output that stands already and is not of a command that stopped.
-
-    Raises:
-        InvalidInput: A file would be replaced.
-    """
-    for target in (Path(output) for output in outputs if "://" not in output):
-        if "finished" in _read_json(beside(target, ".state.json")):
-            continue  # compared with the job itself later
-        rejected = beside(target, ".rejected")
-        # A run that is stopped while it puts its files in place has put the rejected rows first.
-        own = () if beside(target, ".partial").exists() else (rejected,)
-        for path in (target, *own):
-            if os.path.lexists(path):
-                raise describe_taken(path)
+    for work in map(Work, outputs):
+        if work.folder.exists():
+            with holding(work.folder, work.output):
+                if "finished" in work.read():
+                    work.remove()
 
 
 def describe_taken(path: Path) -> InvalidInput:
@@ -106,13 +169,13 @@ def describe_taken(path: Path) -> InvalidInput:
     return InvalidInput(f"{path}: exists already. Name another file by --out; --force replaces it")
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        state = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return state if isinstance(state, dict) else {}
+def _is_same(found: object, identity: list[Any]) -> bool:
+    # What is compared was JSON on one side: tuples are lists there.
+    return bool(found == json.loads(json.dumps(identity)))
 
 
-def beside(path: Path, ending: str) -> Path:
-    return path.with_name(path.name + ending)
+def _find_cache(url: str) -> Path:
+    """Return where the work for `url` stands, the same for a run after one that stopped."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    name = hashlib.sha256(url.encode()).hexdigest()[:16]
+    return cache / "minnow" / f"{name}.partial"

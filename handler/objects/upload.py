@@ -78,6 +78,13 @@ class Upload:
         if hashlib.sha256(self.buffer).hexdigest() != tail:
             raise UploadGone
 
+    def open(self) -> None:
+        """Begin the parts, before the first is full."""
+        reply = self._call(
+            "create_multipart_upload", Bucket=self.bucket, Key=self.key, **self.headers
+        )
+        self.upload_id = reply["UploadId"]
+
     def append(self, content: bytes) -> None:
         """Add bytes; send the parts that are full."""
         self.buffer += content
@@ -157,13 +164,7 @@ class Upload:
 
     def _send_part(self, content: bytes) -> None:
         if not self.upload_id:
-            reply = self._call(
-                "create_multipart_upload",
-                Bucket=self.bucket,
-                Key=self.key,
-                **self.headers,
-            )
-            self.upload_id = reply["UploadId"]
+            self.open()
         reply = self._call(
             "upload_part",
             Bucket=self.bucket,

@@ -186,26 +186,39 @@ def export(
     if max_size is None:
         check_budget(context)
     require("tensorflow", "keras", "onnxruntime", "tf2onnx", "onnx")
-    objective, about, evaluate = check_inputs(run, out, force, card, test)
-    from minnow.quiet import import_tensorflow
+    from export.bundle_writer import check_free, name_partial
+    from handler.files import holding
 
-    import_tensorflow()
-    from export.compress.points import Budget
-    from export.compress.search import compress_run
-    from export.export import ExportSettings, export_run
-    from handler.inference.bundle import read_bundle
+    check_free(out, force, [path for path in (run, card, test) if path is not None])
+    with holding(name_partial(out), out):
+        objective, about, evaluate = check_inputs(run, card, test)
+        from minnow.quiet import import_tensorflow
 
-    settings = ExportSettings(
-        precision, not full_range, name, model_version, embedding_bits, sparsity, about
-    )
-    same: dict[str, Any] = {"settings": settings, "force": force, "evaluate": evaluate}
-    if max_size is None:
-        metrics = export_run(run, out, **same)
-    else:
-        keep = Budget(max_size, max_drop, max_latency_ms, max_trials, min_speedup)
-        search: dict[str, Any] = {"fine_tune_epochs": fine_tune_epochs, "best_effort": best_effort}
-        metrics = compress_run(run, out, keep, **search, **same)
-    sha256 = read_bundle(out).sha256
+        import_tensorflow()
+        from export.compress.points import Budget
+        from export.compress.search import compress_run
+        from export.export import ExportSettings, export_run
+        from handler.inference.bundle import read_bundle
+
+        settings = ExportSettings(
+            precision, not full_range, name, model_version, embedding_bits, sparsity, about
+        )
+        same: dict[str, Any] = {
+            "settings": settings,
+            "force": force,
+            "evaluate": evaluate,
+            "is_held": True,
+        }
+        if max_size is None:
+            metrics = export_run(run, out, **same)
+        else:
+            keep = Budget(max_size, max_drop, max_latency_ms, max_trials, min_speedup)
+            search: dict[str, Any] = {
+                "fine_tune_epochs": fine_tune_epochs,
+                "best_effort": best_effort,
+            }
+            metrics = compress_run(run, out, keep, **search, **same)
+        sha256 = read_bundle(out).sha256
     if json_output:
         print(json.dumps({**metrics, "bundle_sha256": sha256}))
     else:
@@ -216,17 +229,16 @@ def export(
 
 
 def check_inputs(
-    run: Path, out: Path, force: bool, card: Path | None, test: Path | None
+    run: Path, card: Path | None, test: Path | None
 ) -> tuple[Objective, Card, Evaluate | None]:
     """Check what can be checked without TensorFlow; return what was read, and what measures the
     bundle on `test`."""
-    from export.bundle_writer import check_free, read_card
+    from export.bundle_writer import read_card
     from handler.inference.manifest import Card
     from training.readers import Columns
     from training.run_folder import read_run
     from training.tasks import make_objective, read_known_labels
 
-    check_free(out, force, [path for path in (run, card, test) if path is not None])
     found = read_run(run)
     about = read_card(card) if card is not None else Card()
     objective = make_objective(found.task)

@@ -14,21 +14,26 @@ EXAMPLES = (
 )
 
 Queue = Annotated[str, option("--queue", "URL", "Address of the SQS queue.")]
-BatchSize = Annotated[int, option("--batch-size", "N", "Most messages in an invocation.", min=1)]
+BatchSize = Annotated[
+    int, option("--batch-size", "N", "Most messages in an invocation.", min=1, max=10_000)
+]
 BatchWindow = Annotated[
-    float, option("--batch-window-s", "SECONDS", "Longest wait to fill a batch.", min=0)
+    float, option("--batch-window-s", "SECONDS", "Longest wait to fill a batch.", min=0, max=300)
 ]
 VisibilityTimeout = Annotated[
     int | None,
     option(
         "--visibility-timeout-s",
         "SECONDS",
-        "How long received messages are hidden from others.",
+        "How long received messages are hidden from others; prolonged while they are at work.",
         "as the queue says",
-        min=0,
+        min=1,
+        max=43_200,
     ),
 ]
-Timeout = Annotated[float, option("--timeout-s", "SECONDS", "Time that one invocation has.", min=0)]
+Timeout = Annotated[
+    float, option("--timeout-s", "SECONDS", "Time that one invocation has.", min=1, max=43_200)
+]
 UntilEmpty = Annotated[bool, flag("--until-empty", "End when no message is left.")]
 
 
@@ -47,11 +52,12 @@ def poll(
     """
     if bundle is not None:
         os.environ["MINNOW_BUNDLE"] = str(bundle)
-    from handler.function import handler
     from handler.hosts.poll import PollSettings, poll_queue, stop_on_signals
 
     settings = PollSettings(
         queue, batch_size, batch_window_s, visibility_timeout_s, timeout_s, until_empty
     )
+    from handler.function import handler  # which reads the environment and the bundle
+
     done = poll_queue(handler, settings, stop_on_signals())
     print(f"{done.deleted} messages done, {done.failed} failures left to the queue")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -37,6 +38,7 @@ def serve(
     from handler.hosts.server import serve as run_server
     from handler.settings import read_settings
 
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # its usual end, which the server sees to
     settings = read_settings()
     if bundle is not None:
         settings = dataclasses.replace(settings, bundle=bundle)

@@ -253,25 +253,27 @@ def fit_sources(
     from minnow.extras import require
 
     require(*REQUIRED)
+    from handler.files import holding
     from training.data import read_sources
     from training.progress import step
     from training.recipe import load_recipe
-    from training.run_folder import check_free
+    from training.run_folder import check_free, name_partial
     from training.settings import check_given, override
 
     check_given(given)
     check_free(out, force, sources.paths)
-    with step("reading"):
-        rows = read_sources(sources)
+    with holding(name_partial(out), out):
+        with step("reading"):
+            rows = read_sources(sources)
 
-    from minnow.quiet import import_tensorflow
+        from minnow.quiet import import_tensorflow
 
-    import_tensorflow()
-    from training.train import train_run
+        import_tensorflow()
+        from training.train import train_run
 
-    module = load_recipe(recipe or DEFAULT_RECIPE)
-    settings = override(module.QUICK if quick else module.SETTINGS, given)
-    run = train_run(sources, out, settings, force, typed, rows)
+        module = load_recipe(recipe or DEFAULT_RECIPE)
+        settings = override(module.QUICK if quick else module.SETTINGS, given)
+        run = train_run(sources, out, settings, force, typed, rows, is_held=True)
     metrics = run.metadata["metrics"]
     print(rows.objective.format_evaluation(metrics.get("test", metrics["dev"])))
     say_done(run, (sources.test or sources.dev or sources.train).name)

@@ -12,7 +12,7 @@ from export.compress.search import TRIALS
 from export.errors import ExportError
 from minnow.cli import main
 from training.errors import RunError
-from training.output_folders import find_problem, put_in_place
+from training.output_folders import find_problem, put_in_place, restore
 from training.run_folder import RUN, check_free
 
 ROWS = "text,label\n" + "good film,pos\nbad film,neg\n" * 3
@@ -161,7 +161,7 @@ def test_ours_may_be_replaced_with_force_alone(tmp_path):
     out = make_run(tmp_path / "run", files=["residuals.png"])
     put(out, "residuals.png")
     put(out, ".DS_Store")
-    put(out, ".partial-report.md")
+    put(out, ".partial-report.md/report.md")
 
     check_free(out, True)
     with pytest.raises(RunError, match=r"exists already. Give another --out, or --force to rep"):
@@ -191,20 +191,47 @@ def test_a_file_anywhere_among_trials_is_found(name, tmp_path):
 
 
 def test_what_came_during_the_work_is_kept(tmp_path):
-    out, finished = make_run(tmp_path / "run"), make_run(tmp_path / "run.partial")
+    out, work = make_run(tmp_path / "run"), tmp_path / "run.partial"
+    make_run(work / "new")
     put(out, "notes.txt")
     before = hash_tree(tmp_path)
 
-    assert "notes.txt is no part of it" in put_in_place(finished, out, RUN, force=True)
+    assert "notes.txt is no part of it" in put_in_place(work, out, RUN, force=True)
 
     assert hash_tree(tmp_path) == before
 
 
 def test_a_run_takes_the_place_of_a_run_and_leaves_nothing_beside(tmp_path):
-    out, finished = make_run(tmp_path / "run"), make_run(tmp_path / "run.partial", seed=2)
-    wanted = hash_tree(finished)
+    out, work = make_run(tmp_path / "run"), tmp_path / "run.partial"
+    wanted = hash_tree(make_run(work / "new", seed=2))
 
-    assert put_in_place(finished, out, RUN, force=True) == ""
+    assert put_in_place(work, out, RUN, force=True) == ""
 
     assert hash_tree(out) == wanted
-    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    assert hash_tree(work) == {}
+
+
+def test_what_a_kill_left_between_the_two_renames_is_put_back_or_removed(tmp_path):
+    out, work = tmp_path / "run", tmp_path / "run.partial"
+    wanted = hash_tree(make_run(work / "old"))
+
+    restore(work, out)
+    assert hash_tree(out) == wanted
+    make_run(work / "old", seed=2)
+    restore(work, out)
+
+    assert hash_tree(out) == wanted
+    assert hash_tree(work) == {}
+
+
+@pytest.mark.parametrize("name", ["", "started.json", "stages/checkpoint.npz", "new/model.keras"])
+def test_work_that_was_killed_at_any_moment_is_gone_on_from(name, tmp_path):
+    work = tmp_path / "run.partial"
+    work.mkdir()
+    if name:  # the folder of a write that was killed
+        if "/" in name:
+            put(work, "started.json", "{}")
+        path = work / name
+        put(path.parent, f".partial-{path.name}/{path.name}", "half")
+
+    check_free(tmp_path / "run", False)

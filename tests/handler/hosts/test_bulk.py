@@ -19,6 +19,7 @@ import pytest
 from handler.errors import DeliveryError, InvalidInput
 from handler.hosts.bulk import open_predictor, score_files
 from handler.hosts.progress import ProgressBar
+from handler.hosts.score_state import Work
 from handler.inference.classifier import load_classifier
 from minnow.cli import main
 
@@ -127,7 +128,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
     )
     command = ["score", str(tiny_bundle), str(source), "--out", str(output), "--quiet"]
     running = subprocess.Popen([sys.executable, "-c", program, *command])
-    state = tmp_path / f"b.{suffix}.state.json"
+    state = tmp_path / f"b.{suffix}.partial" / "state.json"
     deadline = time.monotonic() + 60
     while not (state.exists() and json.loads(state.read_text())["row"] > 5_000):
         assert time.monotonic() < deadline
@@ -212,3 +213,37 @@ def test_a_worker_that_dies_is_one_error(tmp_path: Path, tiny_bundle: Path) -> N
     with pytest.raises(DeliveryError, match="a process that classifies has ended of itself"):
         with open_predictor(classifier, tmp_path / "nowhere", 2) as predictor:
             list(predictor(iter([SimpleNamespace(texts=["good"])])))  # type: ignore[list-item]
+
+
+def test_a_file_that_came_during_the_work_is_kept(
+    tmp_path: Path, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, output = write_csv(tmp_path / "a.csv", 120), tmp_path / "b.csv"
+    save = Work.save_finished
+
+    def save_and_write(*arguments: object) -> None:
+        save(*arguments)  # type: ignore[arg-type]
+        output.write_text("mine")
+
+    monkeypatch.setattr(Work, "save_finished", save_and_write)
+    with pytest.raises(InvalidInput, match=r"b\.csv: exists already"):
+        score_files(tiny_bundle, [str(source)], str(output))
+    assert output.read_text() == "mine"
+    output.unlink()
+
+    summary = score_files(tiny_bundle, [str(source)], str(output))[0]
+
+    assert (summary.rows, len(read_csv(output))) == (120, 117)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "b.csv", "b.csv.rejected"]
+
+
+def test_a_disk_without_room_is_named_and_nothing_is_left(
+    tmp_path: Path, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = write_csv(tmp_path / "a.csv", 120)
+    monkeypatch.setattr("handler.files.count_free", lambda path: 10)
+
+    with pytest.raises(OSError, match="needs about 0.06 MB, the disk has 0.00 MB free"):
+        score_files(tiny_bundle, [str(source)], str(tmp_path / "b.csv"))
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv"]
