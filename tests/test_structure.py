@@ -10,6 +10,7 @@ MAX_LINES = 400
 REASON_LINES = 300
 LONG_FILES: dict[str, str] = {
     "benchmarks/cold_start.py": "one measurement from the build to its table",
+    "handler/hosts/connection.py": "callbacks of one state machine, called by three libraries",
     "handler/package.py": "runs by itself, outside the package, with the standard library alone",
 }
 LONG_FUNCTION = 40  # lines, with its signature and docstring

@@ -8,6 +8,7 @@ the request, an early answer reaches a client that still sends, and connections 
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -32,9 +33,10 @@ MAX_PIPELINED = 32  # browsers and proxies send one request at a time
 # what it sends is read on, unkept.
 LINGER_S = 2.0
 LINGER_BYTES = 18_000_000
-READ_BYTES = (
-    65_536  # at a time; asyncio's own 256 KB are 128 MB of as many connections as there are
-)
+# At a time. asyncio's own 256 KB would be 128 MB of all connections, and chunks of one byte each
+# take a millisecond in 8 KB.
+READ_BYTES = 16_384
+WRITE_BYTES = 16_384  # of an answer that wait to be sent, before it counts as unread
 STALL_TIMEOUT_S = 30.0  # for a client that does not read its answer
 
 
@@ -56,6 +58,7 @@ class Connection(HttpToolsProtocol):
         self._num_head = 0
         self._in_head = True
         self._refusal: InvalidInput | None = None
+        self._num_waiting = 0  # requests that are not answered
         self._num_discarded: int | None = None  # None: what comes is not discarded
 
     # What asyncio calls
@@ -64,6 +67,9 @@ class Connection(HttpToolsProtocol):
         super().connection_made(transport)
         self._socket = transport
         transport.max_size = READ_BYTES  # type: ignore[attr-defined]  # of asyncio's own transport
+        transport.set_write_buffer_limits(WRITE_BYTES)
+        # Head and body are two packets: the second would wait 40 ms for the first one's receipt.
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self._all.admit(self):
             self._time_head()
         else:
@@ -76,6 +82,8 @@ class Connection(HttpToolsProtocol):
                 timer.cancel()
         super().connection_lost(exc)
         self._drop_body()
+        self.cycle = None  # type: ignore[assignment]  # it knows this connection: both would stay
+        self.pipeline.clear()
 
     def data_received(self, data: bytes) -> None:
         if self._num_discarded is not None:
@@ -108,25 +116,33 @@ class Connection(HttpToolsProtocol):
         return True
 
     def _feed(self, data: bytes) -> None:
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
+        while data:
+            try:
+                self.parser.feed_data(data)
+                return
+            except httptools.HttpParserUpgrade as upgrade:
+                rest = data[upgrade.args[0] :]
             # No upgrade is made, so the request is one as any other (RFC 9110, 7.8); its body would
             # be taken for another protocol. Clients that try HTTP/2 first send such requests.
-            rest = data[upgrade.args[0] :]
-            head = [self.parser.get_method(), b" ", self.url, b" HTTP/1.1\r\n"]
+            version = self.parser.get_http_version().encode()
+            head = [self.parser.get_method(), b" ", self.url, b" HTTP/", version, b"\r\n"]
             for name, value in self.headers:
                 if name not in (b"upgrade", b"http2-settings"):
                     head += [name, b": ", value, b"\r\n"]
             self.parser = httptools.HttpRequestParser(self)
-            self.parser.feed_data(b"".join([*head, b"\r\n", rest]))
+            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
+            data = b"".join([*head, b"\r\n", rest])
 
     def pause_writing(self) -> None:
         super().pause_writing()
         self._stall = self.loop.call_later(STALL_TIMEOUT_S, self._socket.abort)
+        self._all.add_unread(self, self._socket.get_write_buffer_size())
 
     def resume_writing(self) -> None:
         super().resume_writing()
+        self._all.set_read(self)
+        if self._num_waiting:
+            self._all.set_busy(self)
         if self._stall is not None:
             self._stall.cancel()
             self._stall = None
@@ -155,11 +171,12 @@ class Connection(HttpToolsProtocol):
             raise Malformed(431, f"the limit is {MAX_HEADERS} headers")
 
     def on_headers_complete(self) -> None:
-        if self.parser.should_upgrade():
-            if self.parser.get_method() == b"CONNECT":
-                raise Malformed(405, "CONNECT is for proxies, and this is none")
-            return  # fed again, without the upgrade
+        if self.parser.get_method() == b"CONNECT":
+            raise Malformed(405, "CONNECT is for proxies, and this is none")
         check_head(self.parser.get_http_version(), self.url, self.headers)
+        if self.parser.should_upgrade():
+            return  # fed again, without the upgrade
+        self._num_waiting += 1
         self._in_head = False
         self._num_unframed = 0
         self._cancel_timer()
@@ -180,6 +197,7 @@ class Connection(HttpToolsProtocol):
     # What a cycle of request and response calls
 
     def on_response_complete(self) -> None:
+        self._num_waiting -= 1
         super().on_response_complete()
         if self._socket.is_closing() or self._num_discarded is not None:
             self._unset_keepalive_if_required()
@@ -209,6 +227,9 @@ class Connection(HttpToolsProtocol):
         self._socket.abort()
 
     def shutdown(self) -> None:
+        if self._stall is not None:  # an answer that is not read may not keep the process
+            self._stall.cancel()
+            self._stall = self.loop.call_later(LINGER_S, self._socket.abort)
         is_read = self._num_discarded is None and self._is_between()
         if is_read and (self._num_unframed or count_unread(self._socket)):
             return  # a request is on its way, and the process waits for all connections
@@ -236,7 +257,7 @@ class Connection(HttpToolsProtocol):
 
     def _is_between(self) -> bool:
         """Say whether no request is at work: none came, or the last was answered."""
-        return not self.pipeline and (self.cycle is None or self.cycle.response_complete)
+        return self._num_waiting == 0
 
     def _time_head(self) -> None:
         if self._timer is None:
@@ -267,15 +288,23 @@ class Connection(HttpToolsProtocol):
         self.logger.warning("a connection was refused: %s", refusal.detail)
         if self._is_between():
             self._send_refusal(refusal)
-        elif not self.pipeline and self.cycle.more_body:
-            # The body of the request at work is broken: there will be no answer to it but this.
-            is_answered = self.cycle.response_started
-            self.cycle.disconnected = True
-            self.cycle.message_event.set()
-            if is_answered:
-                self._close_or_abort()
-            else:
-                self._send_refusal(refusal)
+        elif self.cycle.more_body:
+            self._drop_broken(refusal)
+
+    def _drop_broken(self, refusal: InvalidInput) -> None:
+        """Forget the last request, whose body is broken: there is no answer to it but `refusal`."""
+        if self.pipeline:  # not begun; the refusal follows the answers to those before
+            self.pipeline.popleft()
+            self._num_waiting -= 1
+            return
+        cycle = self.cycle
+        cycle.waiting_for_100_continue = False
+        cycle.disconnected = True
+        cycle.message_event.set()
+        if cycle.response_started:
+            self._close_or_abort()
+        else:
+            self._send_refusal(refusal)
 
     def _send_refusal(self, refusal: InvalidInput) -> None:
         self._all.set_idle(self)

@@ -11,6 +11,8 @@ from typing import Protocol
 # That are read on after their answer, unkept: clients that upload without a key would take all of
 # the process's time.
 MAX_LINGERING = 16
+# Of answers that are not read: fifteen times the largest, the script of /docs.
+MAX_UNREAD_BYTES = 24_000_000
 
 
 class Closable(Protocol):
@@ -31,6 +33,7 @@ class Connections:
         self._busy: set[Closable] = set()
         self._idle: dict[Closable, None] = {}  # in the order in which they became it
         self._lingering: set[Closable] = set()
+        self._unread: dict[Closable, int] = {}  # bytes of answers that wait for their readers
 
     def admit(self, connection: Closable) -> bool:
         """Count a new connection; False: all others are at work on a request."""
@@ -55,6 +58,19 @@ class Connections:
             self._busy.remove(connection)
             self._idle[connection] = None
 
+    def add_unread(self, connection: Closable, num_bytes: int) -> None:
+        """Count an answer that its client does not read; those waiting for longest may go."""
+        self.set_idle(connection)
+        self._unread[connection] = num_bytes
+        while sum(self._unread.values()) > MAX_UNREAD_BYTES:
+            longest = next(iter(self._unread))
+            self.remove(longest)
+            longest.give_way()
+
+    def set_read(self, connection: Closable) -> None:
+        """Note that a client has read its answer."""
+        self._unread.pop(connection, None)
+
     def may_linger(self, connection: Closable) -> bool:
         """Say whether a connection that was answered may be read on until it is lost."""
         if len(self._lingering) < MAX_LINGERING:
@@ -63,6 +79,7 @@ class Connections:
 
     def remove(self, connection: Closable) -> None:
         """Forget a connection that is lost."""
+        self._unread.pop(connection, None)
         self._lingering.discard(connection)
         self._busy.discard(connection)
         self._idle.pop(connection, None)

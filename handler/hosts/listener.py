@@ -52,16 +52,17 @@ class Seldom(logging.Filter):
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._clock = clock
-        self._until: dict[str, float] = {}
-        self._left_out: Counter[str] = Counter()
+        self._until: dict[tuple[str, int], float] = {}
+        self._left_out: Counter[tuple[str, int]] = Counter()
 
     def filter(self, record: logging.LogRecord) -> bool:
         now = self._clock()
-        if now < self._until.get(record.msg, now):
-            self._left_out[record.msg] += 1
+        place = record.pathname, record.lineno  # a message may hold an address of memory
+        if now < self._until.get(place, now):
+            self._left_out[place] += 1
             return False
-        self._until[record.msg] = now + LOG_PERIOD_S
-        count = self._left_out.pop(record.msg, 0)
+        self._until[place] = now + LOG_PERIOD_S
+        count = self._left_out.pop(place, 0)
         if count:
             record.msg, record.args = f"{record.getMessage()} (and {count} more like it)", ()
         return True

@@ -16,6 +16,7 @@ from handler.http.problems import PROBLEM_JSON, native_error
 # Request line and headers, or what stands between the pieces of a body. nginx takes as much; a
 # token of an identity provider has 4 KB, the cookies of a browser 20 KB.
 MAX_HEAD_BYTES = 32_768
+MAX_TARGET_BYTES = 8_000  # RFC 9112, 3: at least so many; unquoting more would take milliseconds
 MAX_HEADERS = 100
 HOST = re.compile(rb"[A-Za-z0-9._~%!$&'()*+,;=:\[\]-]*")  # RFC 3986, 3.2.2 and 3.2.3
 
@@ -78,6 +79,8 @@ def check_head(version: str, target: bytes, headers: Sequence[tuple[bytes, bytes
 
 
 def _check_target(target: bytes) -> None:
+    if len(target) > MAX_TARGET_BYTES:
+        raise Malformed(414, f"the limit of the request's target is {MAX_TARGET_BYTES} bytes")
     try:
         path = httptools.parse_url(target).path or b""
         urllib.parse.unquote(path.decode("ascii"), errors="strict")

@@ -12,7 +12,7 @@ from typing import Any
 import fastapi
 from starlette.types import Receive, Scope, Send
 
-from handler.http.messages import json_response
+from handler.http.messages import Response, dump_json
 from handler.http.openapi import describe_api
 from handler.http.operation import Operation
 from handler.http.paths import strip_base
@@ -33,6 +33,7 @@ class App(fastapi.FastAPI):
         )
         self._service = service
         self._relay = Relay(service)
+        self._document = b""
         self.router.default = self._refuse
 
     def drain(self) -> None:
@@ -45,6 +46,12 @@ class App(fastapi.FastAPI):
         if self.openapi_schema is None:
             self.openapi_schema = describe_api(self, self._service)
         return self.openapi_schema
+
+    def encode_openapi(self) -> bytes:
+        """Return the API's document as it is answered."""
+        if not self._document:
+            self._document = dump_json(self.openapi())
+        return self._document
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -77,7 +84,7 @@ def create_app(service: Service) -> App:
             "GET",
             "/openapi.json",
             "openapi",
-            lambda model, request: json_response(app.openapi()),
+            lambda model, request: Response(200, app.encode_openapi()),
             is_open=True,
         )
     )

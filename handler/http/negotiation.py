@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+MAX_CHARACTERS, MAX_ELEMENTS = 2000, 50  # of a browser's longest: 150 and 8
 WEIGHT = re.compile(r"0?\.\d{1,3}|0\.?|1(\.0{0,3})?")
 
 
@@ -13,10 +14,11 @@ def parse_weights(header: str) -> list[tuple[str, float]]:
 
     "text/csv;q=0, application/json; charset=utf-8" -> [("text/csv", 0), ("application/json", 1)]
 
+    What stands after MAX_CHARACTERS or MAX_ELEMENTS is not read: no client has so much to say.
     Parameters other than `q` do not count; a weight that is none is 1.
     """
     weighted = []
-    for element in header.lower().split(","):
+    for element in header[:MAX_CHARACTERS].lower().split(",", MAX_ELEMENTS)[:MAX_ELEMENTS]:
         value, *parameters = (part.strip() for part in element.split(";"))
         weight = 1.0
         for parameter in parameters:

@@ -14,6 +14,7 @@ TITLES = {
     406: "No such answer format",
     408: "The body did not arrive in time",
     413: "Too much in one request",
+    414: "The address is too long",
     415: "Not this content type",
     422: "A field has a wrong value",
     429: "Too many requests",

@@ -7,6 +7,7 @@ the metadata's `labels`.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -41,7 +42,7 @@ def live(model: Model, request: Request) -> Response:
 def ready(model: Model, request: Request) -> Response:
     """Run the golden text: a server that answers wrongly is not ready."""
     try:
-        model.classifier.check_golden()
+        model.check_golden(time.monotonic())
     except ArtefactError as error:
         raise Refusal(503, str(error), retry_after="30") from error
     return json_response({"ready": True, "live": True})

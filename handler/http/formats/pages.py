@@ -72,7 +72,12 @@ def _asset(name: str, content_type: str, request: Request) -> Response:
     if request.allows_binary and accepts_gzip(request.headers.get("accept-encoding", "")):
         return Response(200, body, content_type, {**headers, "content-encoding": "gzip"})
     # "identity" keeps the service from compressing again what was just inflated.
-    return Response(200, gzip.decompress(body), content_type, headers)
+    return Response(200, _inflate(name), content_type, headers)
+
+
+@functools.cache
+def _inflate(name: str) -> bytes:
+    return gzip.decompress(_read(name))
 
 
 def make_schemas(model: Model) -> dict[str, Schema]:

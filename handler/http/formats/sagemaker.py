@@ -49,6 +49,7 @@ PLAIN = "text/plain"
 csv.field_size_limit(2**31 - 1)  # of the whole process; a model limits its texts
 # The texts, unchecked; the options; what the sender calls the texts.
 Read = tuple[list[Any], Options, Source]
+MAX_LINES = 10_000  # with the empty ones, each of which would take 40 bytes of memory for one
 OTHER_NAMES = {"application/x-jsonlines": JSON_LINES, "application/jsonl": JSON_LINES, "": JSON}
 
 
@@ -61,7 +62,7 @@ def invoke(model: Model, request: Request) -> Response:
     if given not in READERS:
         raise Refusal(415, f"content-type: wanted one of {', '.join(READERS)}")
     wanted = choose_answer(request.headers.get("accept", ""), given)
-    texts, options, source = READERS[given](request.body)
+    texts, options, source = READERS[given](request.body, model.limits.max_texts)
     predictions = predict(model, request, texts, source, options)
     if wanted in CELL_WRITERS:
         body = CELL_WRITERS[wanted](model, predictions)
@@ -79,7 +80,7 @@ def choose_answer(accept: str, given: str) -> str:
     return chosen
 
 
-def _read_json(body: bytes) -> Read:
+def _read_json(body: bytes, max_texts: int) -> Read:
     document = parse_json(body)
     if not isinstance(document, dict) or document.get("instances") is None:
         if isinstance(document, dict):
@@ -93,26 +94,44 @@ def _read_json(body: bytes) -> Read:
     return texts, read_options(document), source
 
 
-def _read_json_lines(body: bytes) -> Read:
+def _read_json_lines(body: bytes, max_texts: int) -> Read:
+    if body.count(b"\n") + body.count(b"\r") > MAX_LINES:
+        raise _too_many_lines("lines")
     numbered = [(n, line) for n, line in enumerate(body.splitlines(), 1) if line.strip()]
     found = []
-    for number, line in numbered:
+    for number, line in numbered[: max_texts + 1]:  # one too many is refused, whatever follows
         place = f"line {number}"
         found.append(read_row(parse_json(line, place), place))
     return [text for text, _ in found], DEFAULT_OPTIONS, _name_body(lambda index: found[index][1])
 
 
-def _read_csv(body: bytes) -> Read:
+def _read_csv(body: bytes, max_texts: int) -> Read:
+    texts: list[str] = []
     try:
-        rows = list(csv.reader(io.StringIO(decode_text(body), newline=""), strict=True))
+        rows = csv.reader(io.StringIO(decode_text(body), newline=""), strict=True)
+        for number, row in enumerate(rows, 1):  # one by one, so that other threads come in between
+            if number > MAX_LINES:
+                raise _too_many_lines("rows")
+            if row:
+                texts.append(row[0])
+            if len(texts) > max_texts:
+                break  # one too many is refused, whatever follows
     except csv.Error:  # its text may quote the row
         raise InvalidInput("the body is not CSV (RFC 4180)", status=400) from None
-    texts = [row[0] for row in rows if row]
     return texts, DEFAULT_OPTIONS, _name_body(lambda index: f"row {index + 1}")
 
 
-def _read_plain(body: bytes) -> Read:
+def _read_plain(body: bytes, max_texts: int) -> Read:
     return [decode_text(body)], DEFAULT_OPTIONS, _name_body(lambda index: "the body")
+
+
+def _too_many_lines(name: str) -> InvalidInput:
+    return InvalidInput(
+        f"the body has more than {MAX_LINES} {name}, empty ones counted",
+        limit=MAX_LINES,
+        received=MAX_LINES + 1,
+        status=413,
+    )
 
 
 def _name_body(place: Callable[[int], str]) -> Source:
@@ -129,7 +148,7 @@ def _write_plain(model: Model, predictions: Sequence[Prediction]) -> bytes:
     return "".join(f"{model.task.cells(one.outputs)[0]}\n" for one in predictions).encode()
 
 
-READERS: dict[str, Callable[[bytes], Read]] = {
+READERS: dict[str, Callable[[bytes, int], Read]] = {
     JSON: _read_json,
     JSON_LINES: _read_json_lines,
     CSV: _read_csv,

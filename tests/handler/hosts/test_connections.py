@@ -1,6 +1,7 @@
 """Connections of slow, silent, greedy and leaving clients, and how a server ends."""
 
 import contextlib
+import gc
 import json
 import signal
 import socket
@@ -9,6 +10,7 @@ import time
 
 import httpx
 import pytest
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from handler.hosts import connections, listener
 from handler.hosts.connections import Connections
@@ -96,6 +98,70 @@ def test_a_client_that_half_closes_gets_its_answer(port):
         connection.shutdown(socket.SHUT_WR)
 
         assert read_statuses(read_all(connection)) == [200]
+
+
+def test_answers_on_one_connection_do_not_wait_for_receipts(port):
+    with connect(port) as connection:
+        started = time.monotonic()
+        for _ in range(100):  # of 44 ms each, where the second packet waits for the first
+            connection.sendall(NEXT.replace(b"connection: close\r\n", b""))
+            answer = b""
+            while b'"status":"ok"' not in answer:
+                answer += connection.recv(65536)
+
+    assert time.monotonic() - started < 3
+
+
+def test_a_connection_that_is_over_leaves_no_memory(port):
+    def count():
+        return sum(isinstance(thing, HttpToolsProtocol) for thing in gc.get_objects())
+
+    gc.collect()
+    before = count()
+    gc.disable()
+    try:
+        answered = [is_answered(port) for _ in range(20)]
+        deadline = time.monotonic() + 20
+        while count() > before and time.monotonic() < deadline:
+            time.sleep(0.05)
+        after = count()
+    finally:
+        gc.enable()
+
+    assert answered == [True] * 20
+    assert after <= before
+
+
+def test_who_does_not_read_gives_his_place(make_service, monkeypatch):
+    monkeypatch.setattr(listener, "MAX_CONNECTIONS", 8)
+    with Server(make_service()) as server, contextlib.ExitStack() as stack:
+        port = int(server.address.split(":")[1])
+        for _ in range(20):
+            greedy = stack.enter_context(socket.socket())
+            greedy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            greedy.connect(("127.0.0.1", port))
+            with contextlib.suppress(ConnectionError):
+                greedy.sendall((b"GET " + SCRIPT.encode() + b" HTTP/1.1\r\nhost: a\r\n\r\n") * 20)
+        time.sleep(0.2)
+
+        assert [is_answered(port) for _ in range(5)] == [True] * 5
+
+
+def test_answers_that_are_not_read_take_little_together():
+    class Client:
+        is_there = True
+
+        def give_way(self):
+            self.is_there = False
+
+    clients = [Client() for _ in range(4)]
+    all_of_them = Connections(limit=100)
+    for client in clients:
+        all_of_them.admit(client)
+        all_of_them.set_busy(client)
+        all_of_them.add_unread(client, connections.MAX_UNREAD_BYTES // 2)
+
+    assert [client.is_there for client in clients] == [False, False, True, True]
 
 
 def test_the_connection_idle_for_longest_gives_its_place(make_service, monkeypatch):
@@ -191,9 +257,11 @@ def gated(tiny_classifier):
 LARGE = {"text": "good " * 1000}
 
 
-@pytest.mark.parametrize(
-    "body", [LARGE, {"text": "good", "explain": True}], ids=["large", "explain"]
-)
+MANY = {"texts": ["a"] * 64}
+COSTLY = [LARGE, {"text": "good", "explain": True}, MANY, {"text": "é" * 600}]
+
+
+@pytest.mark.parametrize("body", COSTLY, ids=["large", "explain", "many", "wide"])
 def test_probes_and_refusals_go_on_while_a_costly_request_is_at_work(gated, body):
     server, gate = gated
     answers = []

@@ -178,6 +178,24 @@ def test_a_head_that_is_none_is_refused_and_the_connection_closed(port, head, st
     assert talk(port, NEXT) == [200]
 
 
+UPGRADE = b"connection: upgrade\r\nupgrade: h2c\r\n"
+UPGRADED_HEADS = [
+    (b"POST /predict HTTP/1.0\r\nhost: a\r\n" + UPGRADE + CHUNKED + b"\r\n" + CHUNKS, 400),
+    (b"GET /health HTTP/2.0\r\nhost: a\r\n" + UPGRADE + b"\r\n", 505),
+    (b"GET /health HTTP/0.9\r\nhost: a\r\n" + UPGRADE + b"\r\n", 505),
+    (b"GET /health HTTP/1.1\r\n" + UPGRADE + b"\r\n", 400),
+    (POST + UPGRADE + b"transfer-encoding: gzip\r\n\r\n", 501),
+    (POST + UPGRADE + LENGTH + CHUNKED + b"\r\n" + CHUNKS, 400),
+    (POST + b"expect: 100-continue\r\n" + CHUNKED + b"\r\nzz\r\n", 400),
+    (b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nhost: a\r\n\r\n", 414),
+]
+
+
+@pytest.mark.parametrize(("head", "status"), UPGRADED_HEADS, ids=name)
+def test_an_upgrade_or_expectation_gets_past_no_check(port, head, status):
+    assert talk(port, head, NEXT) == [status]
+
+
 # What is unusual but clear is answered, and the connection goes on.
 UNUSUAL = [
     (GET + b"\r\n", [200]),
@@ -202,6 +220,9 @@ UNUSUAL = [
     (POST + LENGTH + b"connection: upgrade\r\nupgrade: h2c\r\n\r\n" + BODY, [200]),
     (POST + CHUNKED + b"connection: upgrade\r\nupgrade: h2c\r\n\r\n" + CHUNKS, [200]),
     (POST + LENGTH + b"upgrade: websocket\r\n\r\n" + BODY, [200]),
+    ((GET + UPGRADE + b"\r\n") * 3, [200] * 3),
+    (GET + b"\r\n" + (POST + UPGRADE + LENGTH + b"\r\n" + BODY) * 2, [200] * 3),
+    (b"GET /health HTTP/1.0\r\nconnection: upgrade, keep-alive\r\nupgrade: h2c\r\n\r\n", None),
     (POST + LENGTH + b"\r\n" + BODY, [200]),
     (POST + b"content-length: 00020\r\n\r\n" + BODY, [200]),
     (POST + CHUNKED + b"\r\n" + CHUNKS, [200]),
@@ -270,6 +291,8 @@ def test_a_refusal_does_not_wait_for_the_body(port, head, status):
         (b"GET /health HTTP/1.0\r\n\r\n" + GET + b"\r\n", [200]),
         (POST + b"connection: close\r\n" + LENGTH + b"\r\n" + BODY + b"GARBAGE", [200]),
         ((GET + b"\r\n") * 20, [200] * 20),
+        (GET + b"\r\n" + POST + CHUNKED + b"\r\nzz\r\n", [200, 400]),
+        ((POST + LENGTH + b"\r\n" + BODY) * 3 + POST + CHUNKED + b"\r\nzz\r\n", [200] * 3 + [400]),
     ],
     ids=name,
 )

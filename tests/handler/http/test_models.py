@@ -9,7 +9,7 @@ import pytest
 from handler.errors import ArtefactError
 from handler.http.app import create_app
 from handler.http.service import Service
-from handler.inference.models import load_models
+from handler.inference.models import Model, load_models
 from handler.inference.monitor import Monitor
 from handler.inference.prometheus import Prometheus
 from handler.settings import Settings
@@ -81,6 +81,7 @@ def test_the_document_fits_the_answers_of_every_model(service, call):
 
 
 def test_a_server_is_ready_when_every_model_is(call, monkeypatch):
+    monkeypatch.setattr("handler.inference.models.GOLDEN_PERIOD_S", 0)
     golden = "handler.inference.classifier.Classifier.check_golden"
     asked = []
     monkeypatch.setattr(golden, lambda self: asked.append(self.manifest.name))
@@ -96,3 +97,14 @@ def test_a_server_is_ready_when_every_model_is(call, monkeypatch):
 
     assert call("GET", "/v2/health/ready").status == 503
     assert call("GET", "/v2/models/books/ready").status == 200
+
+
+def test_probes_share_a_run_of_the_golden_text_for_a_second(tiny_classifier, monkeypatch):
+    model = Model(tiny_classifier)
+    runs = []
+    monkeypatch.setattr(tiny_classifier, "check_golden", lambda: runs.append(1))
+
+    for now in (10.0, 10.5, 10.99, 11.0, 11.5):
+        model.check_golden(now)
+
+    assert len(runs) == 2

@@ -371,3 +371,43 @@ def test_hugging_face_scores_are_probabilities_or_their_log_odds(call, function)
     best = [row[0]["score"] for row in response.json]
     assert best == pytest.approx(expected, abs=1e-4)
     assert [row[0]["label"] for row in response.json] == ["pos", "neg"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "detail"),
+    [
+        ("text/csv", b"\n" * 4_400_000, "more than 10000 rows"),
+        ("text/csv", b"a\n" * 2_200_000, "257 texts, the limit is 256"),
+        ("application/jsonlines", b"\n" * 4_400_000, "more than 10000 lines"),
+        ("application/jsonlines", b'"a"\n' * 1000, "257 texts, the limit is 256"),
+        ("application/json", b'{"texts":[' + b"1," * 150_000 + b"1]}", "more than 150000 values"),
+        ("application/json", b'{"texts":[' + b"{}," * 150_000 + b"1]}", "more than 150000 values"),
+        ("application/json", b'{"texts":[' + b"9" * 101 + b"]}", "a number that is too long"),
+    ],
+    ids=lambda value: str(value)[:24],
+)
+def test_rows_and_values_have_a_number(make_service, kind, body, detail):
+    call = caller(make_service(limits=Limits()))
+
+    response = call("POST", "/invocations", body, content_type=kind)
+
+    assert response.status == (400 if "number" in detail else 413)
+    assert detail in response.json["detail"]
+
+
+def test_empty_rows_and_lines_are_passed_over(make_service):
+    call = caller(make_service(limits=Limits()))
+
+    rows = call("POST", "/invocations", b"\n\ngood\n\nbad\n", content_type="text/csv")
+    lines = call(
+        "POST", "/invocations", b'\n\n"good"\n\r\n\n"bad"\n', content_type="application/jsonlines"
+    )
+
+    assert rows.body.count(b"\n") == 2
+    assert lines.body.count(b"\n") == 2
+
+
+def test_a_header_accept_without_end_costs_nothing(call):
+    response = call("POST", "/invocations", {"text": "good"}, accept="a," * 16_000 + "*/*")
+
+    assert response.status == 406
