@@ -46,7 +46,10 @@ def serve(
         SettingsError: Nothing can listen at `host` and `port`.
     """
     from handler.hosts.listener import make_server
+    from handler.hosts.memory import fix_mmap_threshold
     from handler.http.app import create_app
+
+    fix_mmap_threshold()
 
     with bind_socket(host, port) as listening:
         models = load_on(device, settings, Monitor(sys.stderr.write, prometheus=Prometheus()))
