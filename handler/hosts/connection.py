@@ -182,7 +182,7 @@ class Connection(HttpToolsProtocol):
         self._cancel_timer()
         self._all.set_busy(self)
         super().on_headers_complete()
-        self.cycle.transport = Polite(self)  # type: ignore[assignment]  # all that it calls
+        self.cycle.transport = Polite(self, self.parser.get_method())  # type: ignore[assignment]  # all that it calls
 
     def on_body(self, body: bytes) -> None:
         self._num_unframed = 0
@@ -315,10 +315,23 @@ class Connection(HttpToolsProtocol):
 class Polite:
     """The transport as a cycle of request and response uses it, which closes politely."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, method: bytes) -> None:
         self._connection = connection
-        self.write: Callable[[bytes], None] = connection.transport.write
+        self._write: Callable[[bytes], None] = connection.transport.write
         self.is_closing: Callable[[], bool] = connection.transport.is_closing
+        # The head, until the body comes: one packet for both. None: there was none yet.
+        self._head: bytes | None = b"" if method == b"HEAD" else None
+
+    def write(self, data: bytes) -> None:
+        if self._head is None and not data.startswith(b"HTTP/1.1 100 "):
+            self._head = data
+            return
+        if self._head and len(data) > WRITE_BYTES:
+            self._write(self._head)
+        elif self._head:
+            data = self._head + data
+        self._head = self._head and b""
+        self._write(data)
 
     def close(self) -> None:
         self._connection.close_politely()

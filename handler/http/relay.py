@@ -7,9 +7,9 @@ one that is too large, is never read.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import contextmanager
 from typing import Any
 
 from starlette.types import Receive, Scope, Send
@@ -107,8 +107,9 @@ class Relay:
         answer, loop = self._service.answer, asyncio.get_running_loop()
         seconds = DRAIN_WORK_S if self._service.is_draining else None
         try:
-            async with asyncio.timeout(seconds) as timeout, _listed(timeout, self._working):
-                return await loop.run_in_executor(self._lane, answer, request, *admitted)
+            async with asyncio.timeout(seconds) as timeout:
+                with _listed(timeout, self._working):
+                    return await loop.run_in_executor(self._lane, answer, request, *admitted)
         except TimeoutError:
             raise Refusal(503, "the process was told to end", retry_after="1") from None
 
@@ -120,8 +121,9 @@ class Relay:
         held.set(min(limit, factor * request.announced_bytes))
         seconds = DRAIN_TIMEOUT_S if self._service.is_draining else BODY_TIMEOUT_S
         try:
-            async with asyncio.timeout(seconds) as timeout, _listed(timeout, self._reading):
-                return await _collect(receive, limit, factor, held)
+            async with asyncio.timeout(seconds) as timeout:
+                with _listed(timeout, self._reading):
+                    return await _collect(receive, limit, factor, held)
         except TimeoutError:
             raise InvalidInput(f"the body did not arrive within {seconds} s", status=408) from None
 
@@ -150,8 +152,8 @@ class Held:
             self.set(num_bytes)
 
 
-@asynccontextmanager
-async def _listed(timeout: asyncio.Timeout, timeouts: set[asyncio.Timeout]) -> AsyncIterator[None]:
+@contextmanager
+def _listed(timeout: asyncio.Timeout, timeouts: set[asyncio.Timeout]) -> Iterator[None]:
     timeouts.add(timeout)
     try:
         yield
