@@ -61,6 +61,7 @@ def test_a_server_that_serves_is_healthy_until_it_computes_wrongly(tiny_classifi
     def fail():
         raise ArtefactError("the golden text has another score")
 
+    monkeypatch.setattr("handler.inference.models.GOLDEN_PERIOD_S", 0)
     with Server(http_service.make_service(tiny_classifier)) as served:
         port = served.address.split(":")[1]
         ready = check(port)
