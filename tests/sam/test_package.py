@@ -119,7 +119,7 @@ def test_the_container_is_the_function_and_its_server(built_container, built_fun
 
     shared = {path for path in container.keys() & function.keys() if not path.endswith(".pyc")}
     assert {path: container[path] for path in shared} == {path: function[path] for path in shared}
-    assert packages(container) - packages(function) == {"click", "h11", "uvicorn"}
+    assert packages(container) - packages(function) == {"click", "h11", "httptools", "uvicorn"}
     assert packages(function) - packages(container) == {
         "aws_lambda_powertools",
         "mangum",
