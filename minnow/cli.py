@@ -8,12 +8,14 @@ import os
 import shlex
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
 ERROR_MODULES = ("handler.errors", "training.errors", "export.errors", "minnow.errors")
 INTERRUPTED, TERMINATED = 130, 143  # as shells say it: 128 and the number of SIGINT or SIGTERM
+END_S = 5.0  # after a failure; what ends of itself takes a tenth of a second
 GC_THRESHOLD = 50_000  # Python's own, 700, collects a dozen times while libraries are imported
 
 
@@ -38,7 +40,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         gc.set_threshold(GC_THRESHOLD)
         atexit.register(leave, codes)
         signal.signal(signal.SIGTERM, raise_terminated)
-    codes.append(run(arguments))
+        codes.append(run(arguments))
+        if codes[0]:  # a thread may wait for a process that was ended in the middle of a word
+            watch = threading.Timer(END_S, leave, [codes])
+            watch.daemon = True
+            watch.start()
+    else:
+        codes.append(run(arguments))
     return codes[0]
 
 

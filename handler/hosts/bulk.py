@@ -15,11 +15,12 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from multiprocessing import get_context, parent_process
+from contextlib import contextmanager, suppress
+from multiprocessing import active_children, get_context, parent_process
 from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import TextIO, cast
+from typing import TextIO, TypeVar, cast
 
 from handler.errors import DeliveryError, InvalidInput
 from handler.hosts.file_job import FileJob, Predictor, Summary
@@ -29,6 +30,9 @@ from handler.rows.formats import detect_format
 from handler.rows.options import ReadOptions, check_options
 from handler.rows.score import Block, predict_each
 from handler.settings import Limits
+
+T = TypeVar("T")
+LOOK_S = 1.0  # between two looks at the workers, while a result is awaited
 
 
 def score_files(
@@ -113,6 +117,8 @@ def open_predictor(classifier: Classifier, bundle: Path, workers: int) -> Iterat
     if workers == 1:
         yield lambda blocks: ((block, predict_each(classifier, block.texts)) for block in blocks)
         return
+    others = set(active_children())
+    started: set[BaseProcess] = set()
     pool = ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, (bundle,))
 
     def predict(blocks: Iterator[Block]) -> Iterator[tuple[Block, list[Prediction | None]]]:
@@ -120,22 +126,42 @@ def open_predictor(classifier: Classifier, bundle: Path, workers: int) -> Iterat
         for block in blocks:
             with _interrupt_blocked():
                 future = pool.submit(_predict_in_worker, block.texts)
+            started.update(set(active_children()) - others)
             waiting.append((block, future))
             if len(waiting) > 2 * workers:  # one at work and one at hand for each
                 first, future = waiting.popleft()
-                yield first, future.result()
+                yield first, _wait(future, started)
         for first, future in waiting:
-            yield first, future.result()
+            yield first, _wait(future, started)
 
     try:
         yield predict
-    except BrokenProcessPool as error:
-        raise DeliveryError(
-            "a process that classifies has ended of itself, as for want of memory. The same "
-            "command goes on from here; fewer --workers need less memory"
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
+    except BaseException as error:
+        # Nothing is waited for: the pool was left in the middle of whatever it did, and a worker
+        # that ended with a lock in its hand would keep the others for ever.
+        for process in started:
+            process.kill()
+        # With no writer left, the pool's own thread does not wait for the rest of half a result.
+        with suppress(AttributeError, OSError):
+            pool._result_queue._writer.close()  # type: ignore[attr-defined]
+        pool.shutdown(wait=False, cancel_futures=True)
+        if isinstance(error, BrokenProcessPool):
+            raise DeliveryError(
+                "a process that classifies has ended of itself, as for want of memory. The same "
+                "command goes on from here; fewer --workers need less memory"
+            ) from error
+        raise
+    pool.shutdown()
+
+
+def _wait(future: Future[T], workers: set[BaseProcess]) -> T:
+    """Return a future's result; the pool itself waits for ever for one that was half sent."""
+    while True:
+        try:
+            return future.result(timeout=LOOK_S)
+        except TimeoutError:
+            if not all(worker.is_alive() for worker in workers):
+                raise BrokenProcessPool("a worker has ended") from None
 
 
 @contextmanager
