@@ -87,7 +87,7 @@ def test_killed_exports_leave_the_old_bundle_or_the_new(whole: Path, tmp_path: P
     print(f"{killed} kills")
 
 
-@pytest.mark.parametrize("force", [[], ["--force"]], ids=["", "force"])
+@pytest.mark.parametrize("force", [[], ["--force"]] if IS_LONG else [["--force"]], ids=str)
 def test_the_second_training_is_refused_before_it_spends_anything(
     force: list[str], tiny_data: Path, whole: Path, tmp_path: Path
 ) -> None:
@@ -144,7 +144,7 @@ def test_work_that_was_cut_short_is_said_and_made_again(
     assert os.listdir(tmp_path) == ["run"]
 
 
-@pytest.mark.parametrize("limit_bytes", [1, 3000, 20_000])
+@pytest.mark.parametrize("limit_bytes", [1, 3000, 20_000] if IS_LONG else [3000])
 def test_a_disk_that_fills_is_one_line_and_the_training_goes_on_after_room_is_made(
     limit_bytes: int, tiny_data: Path, whole: Path, tmp_path: Path
 ) -> None:
@@ -161,7 +161,7 @@ def test_a_disk_that_fills_is_one_line_and_the_training_goes_on_after_room_is_ma
     assert os.listdir(tmp_path) == ["run"]
 
 
-@pytest.mark.parametrize("limit_bytes", [1, 3000])
+@pytest.mark.parametrize("limit_bytes", [1, 3000] if IS_LONG else [3000])
 def test_a_disk_that_fills_leaves_the_old_bundle(
     limit_bytes: int, whole: Path, tmp_path: Path
 ) -> None:
