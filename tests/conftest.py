@@ -1,9 +1,15 @@
+import signal
 from pathlib import Path
 
 import pytest
 
 from handler.inference.classifier import Classifier, load_classifier
 from tests.helpers.paths import TESTS
+
+# A shell starts what runs in the background with Ctrl-C ignored, and so would all be that is
+# started here.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -26,13 +26,10 @@ def start(*arguments: object, limit_bytes: int = 0, **environment: str) -> subpr
         limit_bytes: Of every file that it writes, beyond which writing fails as on a full disk.
     """
 
-    def prepare() -> None:
+    def limit() -> None:
         import resource
 
-        # A shell starts what runs in the background with it ignored, and so would be all of these.
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        if limit_bytes:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, limit_bytes))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, limit_bytes))
 
     return subprocess.Popen(
         [sys.executable, "-c", PROGRAM, *map(str, arguments)],
@@ -41,7 +38,7 @@ def start(*arguments: object, limit_bytes: int = 0, **environment: str) -> subpr
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        preexec_fn=prepare,
+        preexec_fn=limit if limit_bytes else None,
     )
 
 
