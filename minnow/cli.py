@@ -35,18 +35,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     codes: list[int] = []
     open_closed_streams()
+    is_program = arguments is None
     if arguments is None:
         arguments = sys.argv[1:]
         gc.set_threshold(GC_THRESHOLD)
         atexit.register(leave, codes)
         signal.signal(signal.SIGTERM, raise_terminated)
-        codes.append(run(arguments))
-        if codes[0]:  # a thread may wait for a process that was ended in the middle of a word
-            watch = threading.Timer(END_S, leave, [codes])
-            watch.daemon = True
-            watch.start()
-    else:
-        codes.append(run(arguments))
+    codes.append(run(arguments))
+    if (
+        is_program and codes[0]
+    ):  # a thread may wait for a process that ended in the middle of a word
+        watch = threading.Timer(END_S, leave, [codes])
+        watch.daemon = True
+        watch.start()
     return codes[0]
 
 

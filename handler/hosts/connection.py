@@ -15,17 +15,16 @@ from typing import Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from handler.errors import InvalidInput
 from handler.hosts.connections import Connections, count_unread
 from handler.hosts.request_head import (
     MAX_HEAD_BYTES,
     MAX_HEADERS,
-    Malformed,
     broken,
     check_head,
     encode_refusal,
     head_too_large,
 )
+from handler.http.messages import Refusal
 
 HEAD_TIMEOUT_S = 10.0
 MAX_PIPELINED = 32  # browsers and proxies send one request at a time
@@ -57,7 +56,7 @@ class Connection(HttpToolsProtocol):
         self._num_unframed = 0  # bytes since the last piece of a request that counts
         self._num_head = 0
         self._in_head = True
-        self._refusal: InvalidInput | None = None
+        self._refusal: Refusal | None = None
         self._num_waiting = 0  # requests that are not answered
         self._num_discarded: int | None = None  # None: what comes is not discarded
 
@@ -68,12 +67,13 @@ class Connection(HttpToolsProtocol):
         self._socket = transport
         transport.max_size = READ_BYTES  # type: ignore[attr-defined]  # of asyncio's own transport
         transport.set_write_buffer_limits(WRITE_BYTES)
-        # Head and body are two packets: the second would wait 40 ms for the first one's receipt.
+        # Of an answer in two packets the second would wait 40 ms for the first one's receipt.
+        # asyncio sees to it only where the socket was made with the protocol's number.
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self._all.admit(self):
             self._time_head()
         else:
-            self._refuse(InvalidInput("too many connections at a time", status=503))
+            self._refuse(Refusal(503, "too many connections at a time"))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._all.remove(self)
@@ -102,11 +102,10 @@ class Connection(HttpToolsProtocol):
             if self._num_unframed > MAX_HEAD_BYTES:
                 raise head_too_large()
         except httptools.HttpParserError as error:
-            cause = error.__context__
-            is_ours = isinstance(cause, Malformed)
-            self._refuse(cause.refusal if is_ours else broken(error))  # type: ignore[union-attr]
-        except Malformed as error:
-            self._refuse(error.refusal)
+            ours = error.__context__  # raised in what the parser calls
+            self._refuse(ours if isinstance(ours, Refusal) else broken(error))
+        except Refusal as error:
+            self._refuse(error)
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """Say whether to stay: a client that has sent its request whole may have half closed."""
@@ -155,7 +154,7 @@ class Connection(HttpToolsProtocol):
         self._num_unframed = max(1, self._num_unframed)  # a first letter, after what was complete
         self._in_head = True
         if len(self.pipeline) >= MAX_PIPELINED:
-            raise Malformed(400, "too many requests before the first one is answered")
+            raise Refusal(400, "too many requests before the first one is answered")
         self._time_head()
 
     def on_url(self, url: bytes) -> None:
@@ -168,11 +167,11 @@ class Connection(HttpToolsProtocol):
         super().on_header(name, value)
         self._count_head(len(name) + len(value))
         if len(self.headers) > MAX_HEADERS:
-            raise Malformed(431, f"the limit is {MAX_HEADERS} headers")
+            raise Refusal(431, f"the limit is {MAX_HEADERS} headers")
 
     def on_headers_complete(self) -> None:
         if self.parser.get_method() == b"CONNECT":
-            raise Malformed(405, "CONNECT is for proxies, and this is none")
+            raise Refusal(405, "CONNECT is for proxies, and this is none")
         check_head(self.parser.get_http_version(), self.url, self.headers)
         if self.parser.should_upgrade():
             return  # fed again, without the upgrade
@@ -272,7 +271,7 @@ class Connection(HttpToolsProtocol):
         self._timer = None
         if self._num_unframed:
             detail = f"the request's head did not arrive within {HEAD_TIMEOUT_S:g} s"
-            self._refuse(InvalidInput(detail, status=408))
+            self._refuse(Refusal(408, detail))
         else:
             self._socket.close()
 
@@ -281,7 +280,7 @@ class Connection(HttpToolsProtocol):
         if self._num_head > MAX_HEAD_BYTES:
             raise head_too_large()
 
-    def _refuse(self, refusal: InvalidInput) -> None:
+    def _refuse(self, refusal: Refusal) -> None:
         """Answer by a refusal, after those that are at work, and close."""
         self._refusal = refusal
         self._cancel_timer()
@@ -291,7 +290,7 @@ class Connection(HttpToolsProtocol):
         elif self.cycle.more_body:
             self._drop_broken(refusal)
 
-    def _drop_broken(self, refusal: InvalidInput) -> None:
+    def _drop_broken(self, refusal: Refusal) -> None:
         """Forget the last request, whose body is broken: there is no answer to it but `refusal`."""
         if self.pipeline:  # not begun; the refusal follows the answers to those before
             self.pipeline.popleft()
@@ -306,7 +305,7 @@ class Connection(HttpToolsProtocol):
         else:
             self._send_refusal(refusal)
 
-    def _send_refusal(self, refusal: InvalidInput) -> None:
+    def _send_refusal(self, refusal: Refusal) -> None:
         self._all.set_idle(self)
         self._socket.write(encode_refusal(refusal, self.server_state.default_headers))
         self._linger()

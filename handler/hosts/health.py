@@ -10,7 +10,7 @@ import os
 import sys
 import time
 
-PORT_VARIABLES = ("AIP_HTTP_PORT", "SAGEMAKER_BIND_TO_PORT", "PORT")  # as the server reads them
+PORT_VARIABLES = ("AIP_HTTP_PORT", "SAGEMAKER_BIND_TO_PORT", "PORT")  # the first that is set
 TIMEOUT_S = 4  # ends before Docker's own five seconds, so that its log has a line of ours
 REQUEST = b"GET /v2/health/ready HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
 MAX_LINE = 100  # bytes; the line is `HTTP/1.1 200 OK`

@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from handler.errors import ArtefactError, HandlerError, SettingsError
+from handler.hosts.health import PORT_VARIABLES
 from handler.http.service import Service
 from handler.inference.classifier import CPU
 from handler.inference.models import Models, load_models
@@ -24,7 +25,6 @@ from handler.inference.prometheus import Prometheus
 from handler.settings import Settings, read_settings
 
 SAGEMAKER_MODEL = Path("/opt/ml/model")
-PORT_VARIABLES = ("AIP_HTTP_PORT", "SAGEMAKER_BIND_TO_PORT", "PORT")
 CUDA = ("CUDAExecutionProvider", "CPUExecutionProvider")
 DEVICES = {"cpu": CPU, "cuda": CUDA}
 
@@ -72,7 +72,7 @@ def bind_socket(host: str, port: int) -> socket.socket:
     """
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        found = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        found = socket.socket(family, socket.SOCK_STREAM)
         found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             found.bind((host, port))

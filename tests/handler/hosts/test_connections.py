@@ -254,9 +254,20 @@ def gated(tiny_classifier):
         gate.is_open.set()
 
 
+@contextlib.contextmanager
+def asking(server, gate, body):
+    """Ask for `body`, which waits at the gate in this block; yield the list of its answer."""
+    answers = []
+    thread = threading.Thread(
+        target=lambda: answers.append(httpx.post(f"{server.url}/predict", json=body, timeout=20))
+    )
+    thread.start()
+    assert gate.is_asked.wait(20)
+    yield answers
+    thread.join()
+
+
 LARGE = {"text": "good " * 1000}
-
-
 MANY = {"texts": ["a"] * 64}
 COSTLY = [LARGE, {"text": "good", "explain": True}, MANY, {"text": "é" * 600}]
 
@@ -264,17 +275,11 @@ COSTLY = [LARGE, {"text": "good", "explain": True}, MANY, {"text": "é" * 600}]
 @pytest.mark.parametrize("body", COSTLY, ids=["large", "explain", "many", "wide"])
 def test_probes_and_refusals_go_on_while_a_costly_request_is_at_work(gated, body):
     server, gate = gated
-    answers = []
-    asking = threading.Thread(
-        target=lambda: answers.append(httpx.post(f"{server.url}/predict", json=body, timeout=20))
-    )
-    asking.start()
-    assert gate.is_asked.wait(20)
 
-    probe = httpx.get(f"{server.url}/health")
-    refused = httpx.post(f"{server.url}/predict", json={"text": 1})
-    gate.is_open.set()
-    asking.join()
+    with asking(server, gate, body) as answers:
+        probe = httpx.get(f"{server.url}/health")
+        refused = httpx.post(f"{server.url}/predict", json={"text": 1})
+        gate.is_open.set()
 
     assert (probe.status_code, refused.status_code) == (200, 422)
     assert [answer.status_code for answer in answers] == [200]
@@ -288,15 +293,15 @@ def test_large_bodies_that_hold_too_much_together_get_503(gated, monkeypatch):
     def ask():
         statuses.append(httpx.post(f"{server.url}/predict", json=LARGE, timeout=20).status_code)
 
-    asking = [threading.Thread(target=ask) for _ in range(4)]
-    for thread in asking:
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
         thread.start()
     deadline = time.monotonic() + 20
     while len(statuses) < 2 and time.monotonic() < deadline:
         time.sleep(0.01)
     probe = httpx.get(f"{server.url}/health").status_code
     gate.is_open.set()
-    for thread in asking:
+    for thread in threads:
         thread.join()
 
     assert probe == 200
@@ -313,15 +318,9 @@ def post_raw(port, body):
 def test_what_cannot_be_answered_before_the_end_is_refused(gated, monkeypatch):
     monkeypatch.setattr("handler.http.relay.DRAIN_WORK_S", SHORT_S)
     server, gate = gated
-    answers = []
-    asking = threading.Thread(
-        target=lambda: answers.append(httpx.post(f"{server.url}/predict", json=LARGE, timeout=20))
-    )
-    asking.start()
-    assert gate.is_asked.wait(20)
 
-    server.end()
-    asking.join()
+    with asking(server, gate, LARGE) as answers:
+        server.end()
 
     assert [(answer.status_code, answer.headers["connection"]) for answer in answers] == [
         (503, "close")
