@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 MAKE_ROOM = "Make room, or write to another disk"
+PARTIAL = ".partial-"  # begins the name of the folder of a file that is not whole yet
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -129,7 +130,7 @@ def replacing(path: Path) -> Iterator[Path]:
     The temporary name is the same, in a folder of its own (`a.npz` -> `.partial-a.npz/a.npz`). If
     the block raises, the temporary file is removed and `path` is as it was.
     """
-    with holding(path.with_name(f".partial-{path.name}"), path) as folder:
+    with holding(path.with_name(PARTIAL + path.name), path) as folder:
         temporary = folder / path.name
         temporary.unlink(missing_ok=True)  # of a process that was killed
         try:

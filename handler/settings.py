@@ -11,6 +11,7 @@ from pathlib import Path
 
 from handler.errors import SettingsError
 from handler.event_settings import EventSettings, read_event_settings
+from handler.inference.checks import is_sha256
 
 SEGMENT = re.compile(r"[A-Za-z0-9._~-]+")  # of a path, what needs no escape
 DEFAULT_BUNDLE = Path(__file__).parent / "model"
@@ -137,12 +138,8 @@ def _entries(environment: Mapping[str, str], name: str) -> list[str]:
     return [entry.strip() for entry in environment.get(name, "").split(",") if entry.strip()]
 
 
-def _is_sha256(text: str) -> bool:
-    return len(text) == 64 and set(text) <= set("0123456789abcdef")
-
-
 def _read_sha256(entry: str) -> str:
-    if not _is_sha256(entry.lower()):
+    if not is_sha256(entry.lower()):
         raise SettingsError(
             f"MINNOW_BUNDLE_SHA256 is {entry[:64]!r}, wanted the sha256 of a bundle's "
             "manifest.json in hexadecimal, as `minnow inspect BUNDLE` shows it"
@@ -152,7 +149,7 @@ def _read_sha256(entry: str) -> str:
 
 def _read_key(entry: str) -> tuple[str, str]:
     name, _, digest = entry.rpartition(":")
-    if not _is_sha256(digest):
+    if not is_sha256(digest):
         # The value is not repeated: it may be a key that was not hashed.
         raise SettingsError(
             "MINNOW_API_KEYS holds an entry that is not a sha256 in hexadecimal, or name:sha256; "

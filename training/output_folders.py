@@ -15,7 +15,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-PARTIAL = ".partial-"  # folder of a file that is written (`handler.files.replacing`)
+from handler.files import PARTIAL
+
 NEW, OLD = "new", "old"  # in the folder of the work: what is made, and what it replaces
 # What file managers leave in a folder that was looked at.
 LITTER = (".DS_Store", "Thumbs.db", "desktop.ini")

@@ -36,6 +36,11 @@ def show(value: object) -> str:
     return f"{shown[:SHOWN]}…" if is_cut else shown
 
 
+def is_sha256(value: str) -> bool:
+    """Say whether `value` is a sha256 in hexadecimal."""
+    return len(value) == 64 and set(value) <= set("0123456789abcdef")
+
+
 def refuse(field: str, value: object, wanted: str) -> NoReturn:
     """Raise the error of a field that holds what it must not."""
     raise ArtefactError(f"{field} is {show(value)}, wanted {wanted}.")

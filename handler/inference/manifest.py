@@ -6,7 +6,18 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from handler.errors import ArtefactError
-from handler.inference.checks import array, number, one_of, record, refuse, show, text, told, whole
+from handler.inference.checks import (
+    array,
+    is_sha256,
+    number,
+    one_of,
+    record,
+    refuse,
+    show,
+    text,
+    told,
+    whole,
+)
 from handler.inference.tasks import MAX_LABELS, Task, read_task
 
 FORMAT_VERSION = 3
@@ -141,10 +152,9 @@ def parse_card(document: Any) -> Card:
 
 
 def _read_sha256(value: Any, field: str) -> str:
-    is_hash = isinstance(value, str) and len(value) == 64 and set(value) <= set("0123456789abcdef")
-    if not is_hash:
+    if not isinstance(value, str) or not is_sha256(value):
         refuse(field, value, "a sha256: 64 digits and letters from a to f")
-    return str(value)
+    return value
 
 
 def _read_files(value: Any, field: str) -> dict[str, File]:
