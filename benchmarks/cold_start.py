@@ -34,7 +34,7 @@ from typing import Any
 
 from moto.server import ThreadedMotoServer
 
-from handler.inference.tokenizer import unpack_tokenizer
+from handler.inference.tokenizer_file import unpack_tokenizer
 from tests.helpers.http_events import make_event as make_http_event
 
 ROOT = Path(__file__).parents[1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,6 @@ from handler.inference.manifest import (
     parse_card,
 )
 from handler.inference.tasks import read_task
-from handler.inference.tokenizer import unpack_tokenizer
 from training.output_folders import INNER_WORK, NEW, Kind, find_obstacle, put_in_place
 
 GOLDEN_WORDS = 24
@@ -37,6 +36,7 @@ UNFINISHED = Kind("an unfinished export", (), folders=INNER_WORK)
 def write_bundle(
     out: Path,
     files: Mapping[str, bytes],
+    words: Sequence[str],
     manifest: dict[str, Any],
     check: Callable[[Classifier], Mapping[str, Any]],
     golden_atol: float,
@@ -48,6 +48,7 @@ def write_bundle(
 
     Args:
         files: Name -> content.
+        words: Of the tokenizer.
         manifest: Its fields but for `format_version`, `golden` and `files`.
         check: Gets the classifier over the written files; what it returns joins the manifest's
             metrics, what it raises leaves no bundle.
@@ -67,7 +68,7 @@ def write_bundle(
             "format_version": FORMAT_VERSION,
             **manifest,
             "golden": {
-                "text": make_golden_text(unpack_tokenizer(files[TOKENIZER])[1]),
+                "text": make_golden_text(words),
                 # An answer of any task; what was written computes its own.
                 "outputs": [1.0] + [0.0] * (task.num_outputs - 1),
                 "atol": golden_atol * task.output_scale,
@@ -92,12 +93,11 @@ def write_bundle(
     return out
 
 
-def make_golden_text(vocab: Mapping[str, int]) -> str:
+def make_golden_text(words: Sequence[str]) -> str:
     """Return some words of the vocabulary in a fixed random order: no text of the user's."""
-    words = [word for word in vocab if word.isalpha() and len(word) <= GOLDEN_LETTERS]
-    words.sort(key=vocab.__getitem__)
+    known = [word for word in words if word.isalpha() and len(word) <= GOLDEN_LETTERS]
     order = random.Random(0)
-    return " ".join(order.choice(words) for _ in range(GOLDEN_WORDS)) if words else ""
+    return " ".join(order.choice(known) for _ in range(GOLDEN_WORDS)) if known else ""
 
 
 def check_free(out: Path, force: bool, inputs: Iterable[Path] = ()) -> None:

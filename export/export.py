@@ -17,7 +17,7 @@ from export.convert import OPSET, convert_model, count_recurrent_layers
 from export.errors import ExportError, ToleranceError
 from export.optimize import optimize_model
 from export.quantize import quantize_model
-from export.tokenizer_file import pack_tokenizer
+from export.tokenizer_file import pack_tokenizer, read_words
 from export.verify import TOLERANCES, check_nodes, verify_outputs
 from handler.errors import ArtefactError
 from handler.files import holding, naming
@@ -193,7 +193,8 @@ def _export(
         TOKENIZER: pack_tokenizer(run.tokenizer),
     }
     manifest = describe_run(run, settings, census)
-    write_bundle(out, files, manifest, check, GOLDEN_ATOL[settings.precision], force)
+    words = read_words(run.tokenizer)
+    write_bundle(out, files, words, manifest, check, GOLDEN_ATOL[settings.precision], force)
     return metrics
 
 

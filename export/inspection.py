@@ -60,7 +60,7 @@ def inspect_bundle(bundle: Bundle) -> dict[str, Any]:
             "model": len(bundle.model),
             "weights": weights,
             "graph": len(bundle.model) - weights,
-            "tokenizer": len(bundle.tokenizer),
+            "tokenizer": bundle.size_bytes - len(bundle.model),
         },
         "latency_ms": latency_ms,
         "tensors": tensors,
@@ -74,7 +74,7 @@ def inspect_bundle(bundle: Bundle) -> dict[str, Any]:
 
 def profile(bundle: Bundle) -> tuple[list[dict[str, Any]], float]:
     """Return name, operator and median milliseconds of each node, slowest first, and of a run."""
-    vocab_size = len(bundle.word_ids)
+    vocab_size = len(bundle.tokenizer.word_ids)
     # Any words will do: a model's time depends on their number only.
     ids = np.random.default_rng(0).integers(
         bundle.manifest.unknown_id, vocab_size, (1, bundle.manifest.max_length), np.int32

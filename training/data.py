@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
 
+from handler.inference.tokenizer import Tokenizer
 from training.errors import DataError
 from training.readers import Columns, Dataset, read_dataset
 from training.split import split_rows

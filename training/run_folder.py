@@ -1,7 +1,7 @@
 """The run folder: what training and compression leave for export. Its only reader and writer.
 
 model.keras      stock Keras layers only, so that `keras.saving.load_model` needs no code of ours
-tokenizer.json   Hugging Face `tokenizers`
+tokenizer.json   the words of the tokenizer, what each character is, the name of its rules
 metadata.json    format version, task, settings, data hashes, library versions, metrics
 reference.npz    token_ids int32 (rows, longest), outputs float32 (rows, num_outputs) of Keras
 history.csv, report.md, learning_curves.png and other plots    for people, of a trained run only
@@ -25,14 +25,15 @@ from numpy.typing import NDArray
 from handler.errors import ArtefactError
 from handler.files import replacing, write_json
 from handler.inference.tasks import Task, read_task
+from handler.inference.tokenizer import Tokenizer
 from training.errors import RunError
 from training.output_folders import INNER_WORK, Kind, find_obstacle
+from training.tokenizer import parse_document, parse_tokenizer
 
 if TYPE_CHECKING:
     import keras
-    from tokenizers import Tokenizer
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 METADATA, MODEL, TOKENIZER, REFERENCE = (
     "metadata.json",
     "model.keras",
@@ -84,18 +85,16 @@ class Run:
 
     @cached_property
     def tokenizer(self) -> bytes:
-        """The bytes of `tokenizer.json`, which is JSON."""
+        """The bytes of `tokenizer.json`, which can be read."""
         content = self.tokenizer_path.read_bytes()
         with self._reading(self.tokenizer_path):
-            json.loads(content)
+            parse_document(content)
         return content
 
     def load_tokenizer(self) -> Tokenizer:
         """Return the tokenizer; raises RunError if the file is damaged."""
-        from tokenizers import Tokenizer
-
         with self._reading(self.tokenizer_path):
-            return Tokenizer.from_file(str(self.tokenizer_path))
+            return parse_tokenizer(self.tokenizer_path.read_bytes(), self.metadata["max_length"])
 
     def load_model(self) -> keras.Model:
         """Return the model; raises RunError if the file is damaged."""
@@ -108,7 +107,7 @@ class Run:
     def _reading(self, path: Path) -> Iterator[None]:
         try:
             yield
-        except Exception as error:  # of zip, JSON, HDF5, and of tokenizers a bare one
+        except Exception as error:  # of zip, JSON, HDF5, or of a field that is not there
             reason = " ".join(str(error).split())[:200]
             raise RunError(
                 f"{path}: cannot be read ({type(error).__name__}: {ascii(reason)[1:-1]}). "

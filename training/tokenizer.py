@@ -1,21 +1,26 @@
-"""Training the tokenizer. Everything that touches text lives in its `tokenizer.json`."""
+"""Training the tokenizer: choosing its words. How texts are split stands in the handler."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
 
-from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
+from handler.errors import ArtefactError
+from handler.inference.checks import show
+from handler.inference.tokenizer import MAX_WORD_LETTERS, PAD, RULES, UNKNOWN, Tokenizer
+from handler.inference.tokenizer_file import read_characters
+from training.unicode_kinds import read_kinds
 
-PAD = "[PAD]"
-UNKNOWN = "[UNK]"
 PAD_ID = 0
 UNKNOWN_ID = 1
 MIN_FREQUENCY = 2  # the vector of a word seen once could not be learned
-CONSTANTS = {"word_min_frequency": MIN_FREQUENCY}
+CONSTANTS = {"word_min_frequency": MIN_FREQUENCY, "tokenizer_rules": RULES}
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int, max_length: int) -> Tokenizer:
-    """Return a word-level tokenizer over the most frequent words of `texts`.
+    """Return a tokenizer with the most frequent words of `texts`.
 
     "A GREAT film.<br />好看" -> ["a", "great", "film", ".", "好", "看"]
 
@@ -25,32 +30,73 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int, max_length: int) -> T
     Args:
         vocab_size: Words at most, [PAD] (id 0) and [UNK] (id 1) included. A word seen once is
             left out.
-        max_length: Tokens that an encoding keeps; the rest stands in its `.overflowing`.
+        max_length: Tokens that are read of a text, and counted.
     """
-    tokenizer = Tokenizer(models.WordLevel(unk_token=UNKNOWN))
-    tokenizer.normalizer = normalizers.Sequence(
-        [
-            normalizers.Replace(Regex(r"<br\s*/?>"), " "),
-            normalizers.NFKC(),
-            # Control characters and white space cleaned, CJK characters set apart, lower case.
-            normalizers.BertNormalizer(strip_accents=False),
-        ]
-    )
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    trainer = trainers.WordLevelTrainer(
-        vocab_size=vocab_size,
-        min_frequency=MIN_FREQUENCY,
-        special_tokens=[PAD, UNKNOWN],
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(texts, trainer)
-    words = sorted(set(tokenizer.get_vocab()) - {PAD, UNKNOWN})
-    ids = {word: word_id for word_id, word in enumerate([PAD, UNKNOWN, *words])}
-    tokenizer.model = models.WordLevel(ids, unk_token=UNKNOWN)
-    tokenizer.enable_truncation(max_length)
-    return tokenizer
+    splitter = make_tokenizer([PAD, UNKNOWN], max_length)
+    counts: Counter[str] = Counter()
+    for text in texts:
+        counts.update(splitter.split(text)[0])
+    frequent = [
+        word
+        for word, count in counts.items()
+        if count >= MIN_FREQUENCY and len(word) <= MAX_WORD_LETTERS
+    ]
+    frequent.sort(key=lambda word: (-counts[word], word))
+    return make_tokenizer([PAD, UNKNOWN, *sorted(frequent[: vocab_size - 2])], max_length)
 
 
-def encode_texts(tokenizer: Tokenizer, texts: list[str]) -> list[list[int]]:
+def make_tokenizer(
+    words: Sequence[str], max_length: int, characters: dict[str, str] | None = None
+) -> Tokenizer:
+    """Return the tokenizer of these words, whose ids are their places.
+
+    Args:
+        words: [PAD] and [UNK] first.
+        characters: What each character is, as an artefact tells; None: as this build has it.
+    """
+    ids = {word: word_id for word_id, word in enumerate(words)}
+    kinds = read_characters(characters or read_kinds(), "characters")
+    return Tokenizer(kinds, ids, UNKNOWN_ID, max_length)
+
+
+def encode_texts(tokenizer: Tokenizer, texts: Iterable[str]) -> list[list[int]]:
     """Return the ids of each text, without padding."""
-    return [encoding.ids for encoding in tokenizer.encode_batch_fast(texts)]
+    return [tokenizer.encode(text).ids for text in texts]
+
+
+def format_tokenizer(tokenizer: Tokenizer) -> bytes:
+    """Return the content of a run's `tokenizer.json`, of a tokenizer that was made here."""
+    document = {
+        "rules": RULES,
+        "characters": read_kinds(),
+        "words": list(tokenizer.word_ids),
+    }
+    return json.dumps(document, ensure_ascii=False, indent=0).encode()
+
+
+def parse_document(content: bytes) -> dict[str, Any]:
+    """Return the fields of a run's `tokenizer.json`.
+
+    Raises:
+        ArtefactError: It has rules that this build does not know, or is not what it should be.
+    """
+    document: dict[str, Any] = json.loads(content)
+    if document["rules"] != RULES:
+        raise ArtefactError(f"rules is {show(document['rules'])}, this build knows {RULES}")
+    words = document["words"]
+    read_characters(document["characters"], "characters")
+    if words[:2] != [PAD, UNKNOWN] or len(set(words)) < len(words):
+        raise ArtefactError(f"words do not begin with {PAD} and {UNKNOWN}, or hold one twice")
+    if any(" " in word for word in words):
+        raise ArtefactError("words hold one with a space in it")
+    return document
+
+
+def parse_tokenizer(content: bytes, max_length: int) -> Tokenizer:
+    """Return the tokenizer in a run's `tokenizer.json`; raises as `parse_document` does.
+
+    Args:
+        max_length: Tokens that are read of a text.
+    """
+    document = parse_document(content)
+    return make_tokenizer(document["words"], max_length, document["characters"])

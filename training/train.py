@@ -16,9 +16,9 @@ from typing import Any
 import keras
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
 
 from handler.files import check_room, empty_folder, holding, naming, replacing, write_json
+from handler.inference.tokenizer import Tokenizer
 from training.batches import pad
 from training.data import Data, Part, Sources, encode_part, read_sources, whole_part
 from training.errors import RunError
@@ -44,13 +44,20 @@ from training.settings import Settings
 from training.survey import survey_data
 from training.tasks import Objective
 from training.tokenizer import CONSTANTS as TOKENIZER_CONSTANTS
-from training.tokenizer import PAD_ID, UNKNOWN_ID, encode_texts, train_tokenizer
+from training.tokenizer import (
+    PAD_ID,
+    UNKNOWN_ID,
+    encode_texts,
+    format_tokenizer,
+    parse_tokenizer,
+    train_tokenizer,
+)
 
 REFERENCE_ROWS = 64
 # Weights, both moments, the average and the best of a checkpoint, twice while it is replaced.
 COPIES = 12
 SPARE_BYTES = 10_000_000  # reference batch, plots, report
-LIBRARIES = ("tensorflow", "keras", "numpy", "tokenizers", "minnow-maas")
+LIBRARIES = ("tensorflow", "keras", "numpy", "minnow-maas")
 
 
 def train_run(
@@ -135,7 +142,7 @@ def _train(
             lambda: [encode_part(part, tokenizer, objective) for part in (train_part, dev_part)]
         )
     recipe = load_recipe(settings.recipe)
-    model = recipe.build_model(settings, tokenizer.get_vocab_size(), objective)
+    model = recipe.build_model(settings, len(tokenizer.word_ids), objective)
     stages = Stages(partial / "stages")
     history = recipe.fit_model(model, train, dev, settings, objective, stages)
 
@@ -232,14 +239,14 @@ def _train_tokenizer(path: Path, texts: list[str], settings: Settings) -> Tokeni
     """Return the tokenizer in `path`, made there where it is not yet, or not whole."""
     if path.exists():
         try:
-            return Tokenizer.from_file(str(path))
-        except Exception as error:  # the library has no other
+            return parse_tokenizer(path.read_bytes(), settings.max_length)
+        except Exception as error:  # of JSON, or of a field that is not there
             say(f"{path}: cannot be read ({error}), it is made again")
     tokenizer = interruptible(
         lambda: train_tokenizer(texts, settings.vocab_size, settings.max_length)
     )
     with replacing(path) as temporary:
-        temporary.write_text(tokenizer.to_str(), encoding="utf-8")  # whose errors say what failed
+        temporary.write_bytes(format_tokenizer(tokenizer))
     return tokenizer
 
 
@@ -270,7 +277,7 @@ def _describe(
         "max_length": settings.max_length,
         "pad_id": PAD_ID,
         "unknown_id": UNKNOWN_ID,
-        "vocab_size": tokenizer.get_vocab_size(),
+        "vocab_size": len(tokenizer.word_ids),
         "columns": dataclasses.asdict(data.columns),
         "data": data.describe(),
         "versions": {name: version(name) for name in LIBRARIES}

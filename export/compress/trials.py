@@ -40,7 +40,7 @@ from export.compress.points import (
 from export.compress.prune import measure_importance, prune_model
 from export.errors import ExportError, ToleranceError
 from export.export import Converted, ExportSettings, convert_run, export_run
-from export.tokenizer_file import keep_words, map_words, read_vocab
+from export.tokenizer_file import keep_words, map_words, read_words
 from handler.files import write_json
 from handler.inference.classifier import Classifier, load_classifier
 from training.data import map_ids
@@ -128,7 +128,7 @@ class Trials:
         tokenizer = self.run.tokenizer
         if kept_ids is not None:
             tokenizer = keep_words(tokenizer, kept_ids)
-        id_map = map_words(self.run.tokenizer, tokenizer, self.run.metadata["unknown_id"])
+        id_map = map_words(self.run.tokenizer, tokenizer)
         whole, distillation = self._model, self.distillation
         smaller = distillation.recipe.SMALLER_VOCABULARY
         if kept_ids is not None and smaller is not None:
@@ -183,7 +183,7 @@ class Trials:
     ) -> None:
         """Write `model` as a run folder, so that it is exported as any other run."""
         token_ids, _ = self.run.reference()
-        vocab_size = len(read_vocab(json.loads(tokenizer)))
+        vocab_size = len(read_words(tokenizer))
         changes = {"compression": dict(compression), "vocab_size": vocab_size}
         write_run(folder, model, tokenizer, id_map[token_ids], {**self.run.metadata, **changes})
 

@@ -1,7 +1,7 @@
 """Reading a bundle: the folder that `minnow export` writes and the handler serves.
 
     model.onnx         token_ids int32 (batch, length) -> outputs float32 (batch, columns)
-    tokenizer.json.gz  Hugging Face `tokenizers`, the words told apart: `unpack_tokenizer`
+    tokenizer.json.gz  words, what each character is, the name of the rules: `unpack_tokenizer`
     manifest.json      what the two are, and how to know that they are still that
 
 `docs/artefacts.md` documents the format, field by field.
@@ -15,7 +15,7 @@ import stat
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from handler.errors import ArtefactError
 from handler.inference.checks import parse_json
@@ -29,7 +29,8 @@ from handler.inference.manifest import (
     Manifest,
     parse_manifest,
 )
-from handler.inference.tokenizer import check_fit, unpack_tokenizer
+from handler.inference.tokenizer import Tokenizer
+from handler.inference.tokenizer_file import unpack_tokenizer
 
 RUN_METADATA = "metadata.json"  # what a run has in place of the manifest
 EXPORT_AGAIN = "Export the model again: minnow export RUN --out BUNDLE"
@@ -42,17 +43,15 @@ class Bundle(NamedTuple):
 
     Args:
         sha256: Of `manifest.json`, which holds the hashes of the others: of the whole bundle.
-        rules: `tokenizer.json` with the added tokens only.
-        word_ids: Word -> id.
+        size_bytes: Of graph and tokenizer as they stand in their files.
     """
 
     folder: Path
     manifest: Manifest
     sha256: str
     model: bytes
-    tokenizer: bytes
-    rules: dict[str, Any]
-    word_ids: dict[str, int]
+    tokenizer: Tokenizer
+    size_bytes: int
 
 
 def read_bundle(folder: Path, pinned: Collection[str] = ()) -> Bundle:
@@ -85,9 +84,9 @@ def read_bundle(folder: Path, pinned: Collection[str] = ()) -> Bundle:
     with naming(folder / MODEL):
         check_graph(files[MODEL])
     with naming(folder / TOKENIZER):
-        rules, word_ids = unpack_tokenizer(files[TOKENIZER])
-        check_fit(rules, word_ids, manifest)
-    return Bundle(folder, manifest, sha256, files[MODEL], files[TOKENIZER], rules, word_ids)
+        tokenizer = unpack_tokenizer(files[TOKENIZER], manifest)
+    size_bytes = sum(map(len, files.values()))
+    return Bundle(folder, manifest, sha256, files[MODEL], tokenizer, size_bytes)
 
 
 @contextmanager

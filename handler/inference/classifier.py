@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
-# The tokenizer's own thread pool costs more than it gains below hundreds of texts, and a function
-# of 1769 MB has one vCPU. Set before the import, which reads it.
-os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-# numpy's OpenBLAS makes a thread pool and its buffers at import: a sixth of the time that numpy,
-# onnxruntime and tokenizers take to import, for matrix products that no one asks for here.
+# numpy's OpenBLAS makes a thread pool and its buffers at import: a sixth of the time that numpy and
+# onnxruntime take to import, for matrix products that no one asks for here.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # From 1.29 on, ONNX Runtime's wheels for Linux report sessions and model hashes to Microsoft unless
 # told not to before the import: https://github.com/microsoft/onnxruntime/pull/27379
@@ -23,18 +19,17 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import numpy as np  # noqa: E402
 import onnxruntime  # noqa: E402
-from tokenizers import Tokenizer, models  # noqa: E402
 
 from handler.errors import ArtefactError  # noqa: E402
 from handler.inference.bounds import Stops, bounds  # noqa: E402
 from handler.inference.bundle import EXPORT_AGAIN, Bundle, naming, read_bundle  # noqa: E402
 from handler.inference.golden import check_golden, check_interface  # noqa: E402
-from handler.inference.manifest import MANIFEST, MODEL, TOKENIZER  # noqa: E402
+from handler.inference.manifest import MANIFEST, MODEL  # noqa: E402
 from handler.inference.padding import pad  # noqa: E402
+from handler.inference.tokenizer import Encoding, Located  # noqa: E402
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from tokenizers import Encoding
 
 CPU = ("CPUExecutionProvider",)
 # Rows x padded tokens in one run: bounds memory (two stacked LSTMs of 128 units need about 1 KB a
@@ -46,13 +41,6 @@ MAX_BATCH_TOKENS = 16_384
 # (0.79 in one batch); 64 cut anywhere 0.61 (0.88 in one batch).
 MIN_BATCH_ROWS = 8
 MAX_LENGTH_SPREAD = 1.1
-# A text is first read so far as so many characters for each token that the model takes, and read
-# whole only where that is too little: words and what is between them have six on average.
-CUT_CHARACTERS = 8
-# Where a text is cut, its last tokens may not be those of the whole text: half a word, or an HTML
-# break that did not end, which is three.
-SPARE_TOKENS = 8
-ENCODED_TEXTS = 32  # at a time: an encoding takes 150 bytes a token, of which 8 are kept
 # Memory that loading may take. Weights are read, copied, and laid out anew for each node that
 # multiplies with them: 2 times the file of the shipped model. A word takes 200 bytes, and a run of
 # two dozen tokens 1 MB; operators that are harmless one by one can double a tensor thirty times.
@@ -99,7 +87,8 @@ class Classifier:
         self.manifest = bundle.manifest
         self.task = bundle.manifest.task
         self.model_sha256 = bundle.manifest.files[MODEL].sha256
-        self.size_bytes = len(bundle.model) + len(bundle.tokenizer)
+        self.size_bytes = bundle.size_bytes
+        self._tokenizer = bundle.tokenizer
         is_cpu = tuple(providers) == CPU
         if bundle.manifest.precision == "int8" and not is_cpu:
             # ONNX Runtime has no int8 LSTM for CUDA: it would copy the batch to the CPU and back,
@@ -110,8 +99,6 @@ class Classifier:
             )
         # A GPU takes the same time for 8 rows and for 64, however long.
         self._max_spread = MAX_LENGTH_SPREAD if is_cpu else math.inf
-        with _loading(bundle.folder / TOKENIZER):
-            self._tokenizer = make_tokenizer(bundle.rules, bundle.word_ids)
         options = session_options(threads)
         if stops is not None:
             stops.append(partial(options.set_load_cancellation_flag, True))
@@ -126,44 +113,25 @@ class Classifier:
             check_interface(self.session, self.manifest)
 
     def encode_texts(self, texts: Sequence[str]) -> list[Encoding]:
-        """Return one encoding per text: `.ids` without padding, `.overflowing` if truncated."""
-        return self._encode(texts, self._tokenizer.encode_batch_fast)
+        """Return what the model reads of each text."""
+        return [self._tokenizer.encode(text) for text in texts]
 
-    def encode_texts_with_offsets(self, texts: Sequence[str]) -> list[Encoding]:
-        """Return what `encode_texts` does, and `.offsets` into the texts, at a higher price."""
-        return self._encode(texts, self._tokenizer.encode_batch)
+    def locate_tokens(self, texts: Sequence[str]) -> list[Located]:
+        """Return what the model reads of each text, and where it stands, at a higher price."""
+        return [self._tokenizer.locate(text) for text in texts]
 
     def predict(self, texts: Sequence[str]) -> list[Prediction]:
         """Return one prediction per text, in the order of `texts`."""
-        token_ids: list[list[int]] = []
-        truncated: list[bool] = []
-        for start in range(0, len(texts), ENCODED_TEXTS):
-            for encoding in self.encode_texts(texts[start : start + ENCODED_TEXTS]):
-                token_ids.append(encoding.ids)  # once: every access copies it out of the tokenizer
-                truncated.append(bool(encoding.overflowing))
+        encodings = self.encode_texts(texts)
+        outputs = self.run([encoding.ids for encoding in encodings]).tolist()
         return [
             Prediction(row, is_truncated, self.count_known(ids), len(ids))
-            for row, is_truncated, ids in zip(
-                self.run(token_ids).tolist(), truncated, token_ids, strict=True
-            )
+            for row, (ids, is_truncated) in zip(outputs, encodings, strict=True)
         ]
 
     def predict_outputs(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return the model's outputs, float32, shape (len(texts), columns of the task)."""
         return self.run([encoding.ids for encoding in self.encode_texts(texts)])
-
-    def _encode(
-        self, texts: Sequence[str], encode: Callable[[list[str]], list[Encoding]]
-    ) -> list[Encoding]:
-        """Return the encodings; what the model does not read of a text costs nothing."""
-        room = CUT_CHARACTERS * (self.manifest.max_length + SPARE_TOKENS)
-        encodings = encode([text[:room] for text in texts])
-        for index, text in enumerate(texts):
-            if len(text) > room:
-                beyond = sum(len(part) for part in encodings[index].overflowing)
-                if beyond < SPARE_TOKENS:
-                    (encodings[index],) = encode([text])
-        return encodings
 
     def run(self, token_ids: Sequence[Sequence[int]]) -> NDArray[np.float32]:
         """Return the outputs of unpadded id lists, float32, shape (len(token_ids), columns).
@@ -186,7 +154,7 @@ class Classifier:
     def check_golden(self, stops: Stops | None = None) -> None:
         """Raise ArtefactError unless the golden text gets the outputs in the manifest."""
         (encoding,) = self.encode_texts([self.manifest.golden.text])
-        last_id = self._tokenizer.get_vocab_size() - 1
+        last_id = len(self._tokenizer.word_ids) - 1
         options = onnxruntime.RunOptions()
         if stops is not None:
             stops.append(partial(setattr, options, "terminate", True))  # at the next node
@@ -209,8 +177,9 @@ def load_classifier(
         ArtefactError: The bundle must not serve; the message names the file and the cure.
     """
     bundle = read_bundle(folder, pinned)
-    most_bytes = LOAD_BYTES + LOAD_TIMES * len(bundle.model) + WORD_BYTES * len(bundle.word_ids)
-    num_threads = max(threads, os.cpu_count() or 1)  # the tokenizer may have as many as there are
+    num_words = len(bundle.tokenizer.word_ids)
+    most_bytes = LOAD_BYTES + LOAD_TIMES * len(bundle.model) + WORD_BYTES * num_words
+    num_threads = max(threads, os.cpu_count() or 1)  # 0 threads are one for each core
     bounded: AbstractContextManager[Stops] = nullcontext([])
     if tuple(providers) == CPU:
         bounded = bounds(most_bytes, num_threads)
@@ -224,25 +193,10 @@ def load_classifier(
 def _loading(path: Path) -> Iterator[None]:
     try:
         yield
-    except Exception as error:  # both libraries raise bare Exception subclasses of their own
+    except Exception as error:  # the library raises bare Exception subclasses of its own
         raise ArtefactError(
             f"{path}: cannot be loaded ({type(error).__name__}). {EXPORT_AGAIN}"
         ) from error
-
-
-def make_tokenizer(rules: dict[str, Any], word_ids: dict[str, int]) -> Tokenizer:
-    """Return the tokenizer in a bundle.
-
-    The words go in as a dict: with the unpacking that takes 2 ms more for 20,000 words than to
-    parse a `tokenizer.json` that holds them (14 ms); writing that JSON anew would take 20 more.
-
-    Args:
-        rules: `tokenizer.json` with the added tokens only.
-        word_ids: Word -> id.
-    """
-    tokenizer = Tokenizer.from_str(json.dumps(rules))
-    tokenizer.model = models.WordLevel(word_ids, unk_token=rules["model"]["unk_token"])
-    return tokenizer
 
 
 def session_options(threads: int) -> onnxruntime.SessionOptions:

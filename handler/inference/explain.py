@@ -76,7 +76,7 @@ def explain_predictions(
     Args:
         texts: Few enough for `check_num_tokens`.
     """
-    encodings = classifier.encode_texts_with_offsets(texts)
+    encodings = classifier.locate_tokens(texts)
     unknown_id = classifier.manifest.unknown_id
     parts = [
         part_text(text, encoding.offsets) for text, encoding in zip(texts, encodings, strict=True)

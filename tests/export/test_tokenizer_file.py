@@ -3,70 +3,61 @@ import json
 
 import numpy as np
 import pytest
-from tokenizers import Tokenizer, models, pre_tokenizers
 
-from export.errors import ExportError
-from export.tokenizer_file import keep_words, map_words, pack_tokenizer
-from handler.inference.classifier import make_tokenizer
-from handler.inference.tokenizer import unpack_tokenizer
-from training.tokenizer import train_tokenizer
+from export.tokenizer_file import keep_words, map_words, pack_tokenizer, read_words
+from handler.errors import ArtefactError
+from handler.inference.bundle import read_bundle
+from handler.inference.tokenizer import PAD, UNKNOWN
+from handler.inference.tokenizer_file import unpack_tokenizer
+from training.tokenizer import format_tokenizer, make_tokenizer
 
-WORDS = ["film", "films", "filmed", "x" * 60, "x" * 70, '"', "\\", "0", "好看", "é", "🎬"]
+WORDS = ["film", "films", "filmed", "x" * 50, "x" * 60, '"', "\\", "0", "好", "é", "🎬"]
+
+
+def make_file(words: list[str]) -> bytes:
+    return format_tokenizer(make_tokenizer([PAD, UNKNOWN, *words], max_length=8))
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_packed_tokenizer_is_the_tokenizer(order):
-    tokenizer = train_tokenizer([" ".join(WORDS)] * 2, vocab_size=50, max_length=8)
-    words = sorted(tokenizer.get_vocab(), key=tokenizer.token_to_id)
-    words = words[:2] + words[2:][::order]
-    tokenizer.model = models.WordLevel({word: i for i, word in enumerate(words)}, "[UNK]")
+def test_packed_tokenizer_is_the_tokenizer(tiny_bundle, order):
+    words = [PAD, UNKNOWN, *WORDS[::order]]
+    tokenizer = make_tokenizer(words, max_length=8)
+    manifest = read_bundle(tiny_bundle).manifest
 
-    packed = pack_tokenizer(tokenizer.to_str().encode())
+    packed = unpack_tokenizer(pack_tokenizer(format_tokenizer(tokenizer)), manifest)
 
-    assert make_tokenizer(*unpack_tokenizer(packed)).to_str() == tokenizer.to_str()
-    assert unpack_tokenizer(packed)[1] == tokenizer.get_vocab()
+    assert packed.word_ids == {word: word_id for word_id, word in enumerate(words)}
+    text = 'Films "filmed" 好é🎬 0 unknown'
+    assert packed.encode(text) == tokenizer.encode(text)
+    assert packed.max_length == 8
 
 
 def test_sorted_words_are_stored_in_a_third_of_their_json():
-    words = [f"{stem}{ending}" for stem in ("play", "work", "talk") for ending in range(300)]
-    tokenizer = train_tokenizer([" ".join(words)] * 2, vocab_size=1000, max_length=8)
-    content = tokenizer.to_str().encode()
+    words = [f"{stem}{ending}" for stem in ("play", "work", "talk") for ending in range(600)]
+    content = make_file(sorted(words))
 
     assert len(pack_tokenizer(content)) < len(content) / 3
 
 
 def test_kept_words_are_numbered_anew_and_the_others_are_unknown():
-    old = word_level({"[PAD]": 0, "[UNK]": 1, "a": 2, "b": 3, "c": 4})
+    old = make_file(["a", "b", "c"])
 
     new = keep_words(old, np.array([0, 1, 2, 4]))
 
-    assert Tokenizer.from_buffer(new).get_vocab() == {"[PAD]": 0, "[UNK]": 1, "a": 2, "c": 3}
-    assert Tokenizer.from_buffer(new).encode("b c a").ids == [1, 3, 2]
-    assert map_words(old, new, unknown_id=1).tolist() == [0, 1, 2, 1, 3]
+    assert read_words(new) == [PAD, UNKNOWN, "a", "c"]
+    assert map_words(old, new).tolist() == [0, 1, 2, 1, 3]
 
 
-def word_level(vocab: dict[str, int]) -> bytes:
-    tokenizer = Tokenizer(models.WordLevel(vocab, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    return tokenizer.to_str().encode()
+def test_other_rules_are_refused():
+    content = make_file(["a"]).replace(b"words-1", b"words-0")
 
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (word_level({"[UNK]": 0, "a b": 1}), "1 words hold a space and 0 ids are missing"),
-        (word_level({"[UNK]": 0, "a": 2}), "0 words hold a space and 1 ids are missing"),
-        (Tokenizer(models.BPE()).to_str().encode(), "its model is BPE, wanted WordLevel"),
-    ],
-)
-def test_other_vocabulary_is_refused(content, message):
-    with pytest.raises(ExportError, match=message):
+    with pytest.raises(ArtefactError, match="rules is 'words-0', this build knows words-1"):
         pack_tokenizer(content)
 
 
 def test_packed_file_is_gzip_of_one_json_object():
-    packed = pack_tokenizer(word_level({"[UNK]": 0, "film": 1, "films": 2}))
+    packed = pack_tokenizer(make_file(["film", "films"]))
 
     document = json.loads(gzip.decompress(packed))
-    assert document["words"] == {"shared": "004", "endings": "[UNK] film s"}
-    assert document["tokenizer"]["model"]["vocab"] == {}
+    assert document["rules"] == "words-1"
+    assert document["words"] == {"shared": "0104", "endings": "[PAD] UNK] film s"}

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import onnx
 from onnx import numpy_helper
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 from export.tokenizer_file import pack_tokenizer
+from training.tokenizer import format_tokenizer, make_tokenizer
 
 FOLDER = Path(__file__).parents[1] / "tiny_bundle"
 LOGITS = {"[PAD]": (0, 0), "[UNK]": (0, 0), "good": (2, 0), "bad": (0, 2), "film": (0, 0)}
@@ -41,26 +41,19 @@ def write_tiny_bundle(folder: Path) -> None:
     onnx.checker.check_model(model)
     files = {
         "model.onnx": model.SerializeToString(deterministic=True),
-        "tokenizer.json.gz": pack_tokenizer(make_tokenizer().to_str().encode()),
+        "tokenizer.json.gz": pack_tokenizer(
+            format_tokenizer(make_tokenizer(list(LOGITS), MAX_LENGTH))
+        ),
     }
     for name, content in files.items():
         (folder / name).write_bytes(content)
     (folder / "manifest.json").write_text(json.dumps(make_manifest(files), indent=2) + "\n")
 
 
-def make_tokenizer() -> Tokenizer:
-    vocab = {word: word_id for word_id, word in enumerate(LOGITS)}
-    tokenizer = Tokenizer(models.WordLevel(vocab, unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.Lowercase()
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.enable_truncation(MAX_LENGTH)
-    return tokenizer
-
-
 def make_manifest(files: dict[str, bytes]) -> dict:
     winning = 1 / (1 + np.exp(-2.0))
     return {
-        "format_version": 3,
+        "format_version": 4,
         "name": "tiny",
         "version": "1",
         "task": {"kind": "single-label", "labels": ["pos", "neg"]},

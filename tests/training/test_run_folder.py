@@ -9,14 +9,19 @@ import numpy as np
 import pytest
 
 from handler.inference.tasks import SingleLabel
+from handler.inference.tokenizer import PAD, UNKNOWN
 from training.errors import RunError
 from training.run_folder import check_free, is_run, read_run, write_run
+from training.tokenizer import format_tokenizer, make_tokenizer
 
 METADATA = {
     "command": "minnow train rows.csv --out runs/a",
     "task": {"kind": "single-label", "labels": ["neg", "pos"]},
     "weight_tables": ["words"],
 }
+
+
+TOKENIZER = format_tokenizer(make_tokenizer([PAD, UNKNOWN, "good"], max_length=8))
 
 
 class TinyModel:
@@ -36,7 +41,7 @@ def folder(tmp_path) -> Path:
     path = tmp_path / "run"
     path.mkdir()
     token_ids = np.array([[2, 3], [2, 0]], np.int32)
-    write_run(path, TinyModel(), b"{}", token_ids, METADATA)
+    write_run(path, TinyModel(), TOKENIZER, token_ids, METADATA)
     return path
 
 
@@ -55,18 +60,18 @@ def test_run_is_read_as_it_was_written(folder):
         "reference.npz",
         "tokenizer.json",
     ]
-    assert run.metadata == METADATA | {"format_version": 2}
+    assert run.metadata == METADATA | {"format_version": 3}
     assert isinstance(run.task, SingleLabel)
     assert run.task.labels == ("neg", "pos")
     assert run.weight_tables == ("words",)
-    assert run.tokenizer == b"{}"
+    assert run.tokenizer == TOKENIZER
     token_ids, outputs = run.reference()
     np.testing.assert_array_equal(token_ids, [[2, 3], [2, 0]])
     np.testing.assert_array_equal(outputs, [[0, 1], [0.5, 0.5]])
     assert (token_ids.dtype, outputs.dtype) == (np.int32, np.float32)
 
 
-@pytest.mark.parametrize("version", [1, 3, None])
+@pytest.mark.parametrize("version", [2, 4, None])
 def test_other_format_is_refused_with_the_command_that_makes_it_anew(folder, version):
     change_metadata(folder, format_version=version)
 
@@ -74,7 +79,7 @@ def test_other_format_is_refused_with_the_command_that_makes_it_anew(folder, ver
         read_run(folder)
 
     assert str(caught.value) == (
-        f"{folder / 'metadata.json'}: format_version is {version}, this build reads 2. "
+        f"{folder / 'metadata.json'}: format_version is {version}, this build reads 3. "
         "Train again: minnow train rows.csv --out runs/a --force"
     )
 

@@ -1,6 +1,17 @@
+import json
+
 import pytest
 
-from training.tokenizer import PAD, PAD_ID, UNKNOWN, UNKNOWN_ID, encode_texts, train_tokenizer
+from handler.errors import ArtefactError
+from handler.inference.tokenizer import MAX_WORD_LETTERS, PAD, UNKNOWN
+from training.tokenizer import (
+    PAD_ID,
+    UNKNOWN_ID,
+    encode_texts,
+    format_tokenizer,
+    parse_tokenizer,
+    train_tokenizer,
+)
 
 WORDS = ["a", "great", "film", ".", "好", "看", "café"]
 
@@ -10,49 +21,17 @@ def tokenizer():
     return train_tokenizer([" ".join(WORDS)] * 2, vocab_size=50, max_length=8)
 
 
-def tokens(tokenizer, text: str) -> list[str]:
-    return tokenizer.encode(text).tokens
-
-
 def test_docstring_example(tokenizer):
-    text = "A GREAT film.<br />好看"
+    words, _ = tokenizer.split("A GREAT film.<br />好看")
 
-    assert tokens(tokenizer, text) == ["a", "great", "film", ".", "好", "看"]
+    assert words == ["a", "great", "film", ".", "好", "看"]
+    assert UNKNOWN_ID not in tokenizer.encode("A GREAT film.<br />好看").ids
 
 
 def test_padding_and_unknown_have_the_first_ids(tokenizer):
-    assert tokenizer.token_to_id(PAD) == PAD_ID == 0
-    assert tokenizer.token_to_id(UNKNOWN) == UNKNOWN_ID == 1
-    assert tokenizer.get_vocab_size() == len(WORDS) + 2
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("", []),
-        (" \n\t\u3000", []),
-        ("film", ["film"]),
-        ("film<br>film<br/>film<br   />film", ["film"] * 4),
-        ("ｆｉｌｍ", ["film"]),  # full width, by NFKC
-        ("ﬁlm", ["film"]),  # a ligature, by NFKC
-        ("cafe\u0301", ["café"]),  # composed by NFKC, the accent kept
-        ("cafe", [UNKNOWN]),
-        ("fi\u0000lm", ["film"]),
-        ("好film看", ["好", "film", "看"]),
-        ("🎬", [UNKNOWN]),
-        ("film!", ["film", UNKNOWN]),
-    ],
-)
-def test_text_is_cleaned_and_cut_into_words(tokenizer, text, expected):
-    assert tokens(tokenizer, text) == expected
-
-
-@pytest.mark.parametrize(("num_words", "kept", "is_cut"), [(7, 7, 0), (8, 8, 0), (9, 8, 1)])
-def test_text_is_truncated_past_max_length(tokenizer, num_words, kept, is_cut):
-    encoding = tokenizer.encode("film " * num_words)
-
-    assert encoding.tokens == ["film"] * kept
-    assert bool(encoding.overflowing) is bool(is_cut)
+    assert tokenizer.word_ids[PAD] == PAD_ID == 0
+    assert tokenizer.word_ids[UNKNOWN] == UNKNOWN_ID == 1
+    assert len(tokenizer.word_ids) == len(WORDS) + 2
 
 
 def test_most_frequent_words_are_kept_and_words_seen_once_are_not():
@@ -61,27 +40,75 @@ def test_most_frequent_words_are_kept_and_words_seen_once_are_not():
     small = train_tokenizer(texts, vocab_size=3, max_length=8)
     large = train_tokenizer(texts, vocab_size=50, max_length=8)
 
-    assert small.get_vocab() == {PAD: 0, UNKNOWN: 1, "often": 2}
-    assert set(large.get_vocab()) == {PAD, UNKNOWN, "often", "twice", "rare"}
+    assert small.word_ids == {PAD: 0, UNKNOWN: 1, "often": 2}
+    assert set(large.word_ids) == {PAD, UNKNOWN, "often", "twice", "rare"}
+
+
+def test_words_beyond_max_length_are_not_counted():
+    tokenizer = train_tokenizer(["a a late late"], vocab_size=50, max_length=2)
+
+    assert tokenizer.word_ids == {PAD: 0, UNKNOWN: 1, "a": 2}
+
+
+def test_a_word_of_too_many_letters_is_none():
+    kept, left_out = "k" * MAX_WORD_LETTERS, "l" * (MAX_WORD_LETTERS + 1)
+
+    tokenizer = train_tokenizer([f"{kept} {left_out}"] * 2, vocab_size=50, max_length=8)
+
+    assert tokenizer.word_ids == {PAD: 0, UNKNOWN: 1, kept: 2}
 
 
 def test_ids_follow_the_alphabet_whatever_the_frequency():
     texts = ["b b b", "c c", "a a a a", "ä ä"]
 
-    vocab = train_tokenizer(texts, vocab_size=50, max_length=8).get_vocab()
+    tokenizer = train_tokenizer(texts, vocab_size=50, max_length=8)
 
-    assert vocab == {PAD: 0, UNKNOWN: 1, "a": 2, "b": 3, "c": 4, "ä": 5}
+    assert tokenizer.word_ids == {PAD: 0, UNKNOWN: 1, "a": 2, "b": 3, "c": 4, "ä": 5}
 
 
 def test_same_texts_give_the_same_tokenizer():
     texts = [f"{word} {word} b c d" for word in "zyxwvu"] * 2
 
-    first, again = (train_tokenizer(texts, 50, 8).to_str() for _ in range(2))
+    first, again = (format_tokenizer(train_tokenizer(texts, 50, 8)) for _ in range(2))
 
     assert first == again
 
 
 def test_encoded_texts_are_not_padded(tokenizer):
-    film = tokenizer.token_to_id("film")
+    film = tokenizer.word_ids["film"]
 
     assert encode_texts(tokenizer, ["film film", "", "🎬"]) == [[film, film], [], [UNKNOWN_ID]]
+
+
+def test_a_run_keeps_the_whole_tokenizer(tokenizer):
+    text = "A great café 好看 🎬 film. More"
+
+    again = parse_tokenizer(format_tokenizer(tokenizer), 8)
+
+    assert again.word_ids == tokenizer.word_ids
+    assert again.encode(text) == tokenizer.encode(text)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"rules": "words-0"}, "rules is 'words-0', this build knows words-1"),
+        ({"words": ["a", PAD, UNKNOWN]}, r"words do not begin with \[PAD\] and \[UNK\]"),
+        ({"words": [PAD, UNKNOWN, "a", "a"]}, "or hold one twice"),
+        ({"words": [PAD, UNKNOWN, "a b"]}, "words hold one with a space in it"),
+        (
+            {"characters": {"unicode": "14.0", "kinds": "w", "lengths": "1"}},
+            "characters.lengths are 1 numbers with a sum of 1, wanted 1, as there are kinds, and "
+            "1,114,112",
+        ),
+        (
+            {"characters": {"unicode": "14.0", "kinds": "x", "lengths": "110000"}},
+            "characters.kinds is 'x', wanted letters of wcmsubji",
+        ),
+    ],
+)
+def test_other_rules_words_and_characters_are_refused(tokenizer, change, message):
+    document = json.loads(format_tokenizer(tokenizer)) | change
+
+    with pytest.raises(ArtefactError, match=message):
+        parse_tokenizer(json.dumps(document).encode(), 8)

@@ -33,7 +33,9 @@ def test_intact_bundle_is_read_whole(tiny_bundle):
     bundle = read_bundle(tiny_bundle)
 
     assert bundle.model == (tiny_bundle / "model.onnx").read_bytes()
-    assert bundle.tokenizer == (tiny_bundle / "tokenizer.json.gz").read_bytes()
+    assert list(bundle.tokenizer.word_ids) == ["[PAD]", "[UNK]", "good", "bad", "film"]
+    files = [tiny_bundle / name for name in ("model.onnx", "tokenizer.json.gz")]
+    assert bundle.size_bytes == sum(path.stat().st_size for path in files)
     assert bundle.manifest.task.describe() == {
         "kind": "single-label",
         "labels": ["pos", "neg"],
@@ -139,13 +141,13 @@ def test_folder_in_the_place_of_a_file_is_named(bundle):
 
 
 @pytest.mark.parametrize(
-    ("found", "shown"), [(2, "2"), (0, "0"), ("3", "'3'"), (None, "null"), (True, "true")]
+    ("found", "shown"), [(3, "3"), (0, "0"), ("4", "'4'"), (None, "null"), (True, "true")]
 )
 def test_other_format_version_is_refused(bundle, found, shown):
     change_manifest(bundle, format_version=found)
 
     assert_refused(
-        bundle, "manifest.json", f"format_version is {shown}, this build reads 3. Export the model"
+        bundle, "manifest.json", f"format_version is {shown}, this build reads 4. Export the model"
     )
 
 
@@ -162,7 +164,7 @@ def test_broken_json_is_refused(bundle, content):
 def test_json_that_is_no_object_is_refused(bundle, content):
     (bundle / "manifest.json").write_text(content)
 
-    assert_refused(bundle, "manifest.json", "format_version is null, this build reads 3")
+    assert_refused(bundle, "manifest.json", "format_version is null, this build reads 4")
 
 
 @pytest.mark.parametrize("field", ["task", "golden", "files", "max_length", "precision"])

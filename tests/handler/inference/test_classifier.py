@@ -176,35 +176,3 @@ def test_longer_neighbours_and_their_padding_change_nothing(tiny_classifier):
     padded = tiny_classifier.run([[2], [2, 3, 2, 3, 4, 4, 4]])[0]
 
     np.testing.assert_array_equal(padded, alone)
-
-
-PIECES = [
-    "good",
-    "bad ",
-    " ",
-    "a" * 50,
-    "<br />",
-    "<br",
-    " " * 70,
-    "\u0301",
-    "\ufdfa",
-    "電影",
-    ">",
-    "!",
-]
-
-
-@pytest.mark.parametrize("with_offsets", [False, True])
-def test_a_cut_text_gives_what_the_whole_text_gives(tiny_classifier, with_offsets):
-    name = "encode_texts_with_offsets" if with_offsets else "encode_texts"
-    chance = random.Random(7)
-    texts = ["".join(chance.choices(PIECES, k=chance.randrange(1, 60))) for _ in range(2000)]
-    whole = tiny_classifier._tokenizer.encode_batch(texts)
-
-    encodings = getattr(tiny_classifier, name)(texts)
-
-    assert sum(len(text) > 8 * 8 for text in texts) > 1000
-    assert [encoding.ids for encoding in encodings] == [encoding.ids for encoding in whole]
-    assert [bool(e.overflowing) for e in encodings] == [bool(e.overflowing) for e in whole]
-    if with_offsets:
-        assert [encoding.offsets for encoding in encodings] == [e.offsets for e in whole]
