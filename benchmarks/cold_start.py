@@ -34,7 +34,7 @@ from typing import Any
 
 from moto.server import ThreadedMotoServer
 
-from handler.inference.tokenizer_file import unpack_tokenizer
+from handler.inference.bundle import read_bundle
 from tests.helpers.http_events import make_event as make_http_event
 
 ROOT = Path(__file__).parents[1]
@@ -151,11 +151,10 @@ def build_contestants(out: Path, bundle: Path) -> dict[str, Path]:
 
 
 def copy_plain_bundle(bundle: Path, out: Path) -> Path:
-    """Copy the bundle, with the `tokenizer.json` that everybody else's function would load."""
+    """Copy the bundle, with the words in JSON, which everybody else's function would load."""
     shutil.copytree(bundle, out)
-    document, vocab = unpack_tokenizer((bundle / "tokenizer.json.gz").read_bytes())
-    document["model"]["vocab"] = vocab
-    (out / "tokenizer.json").write_text(json.dumps(document, ensure_ascii=False), "utf-8")
+    word_ids = read_bundle(bundle).tokenizer.word_ids
+    (out / "words.json").write_text(json.dumps(word_ids, ensure_ascii=False), "utf-8")
     return out
 
 

@@ -6,7 +6,7 @@
 Both run by the Lambda entry point, in turns, against a queue of `moto_server` in another process:
 wall time holds that server's work, CPU time is the function's alone.
 
-    floor          numpy, onnxruntime, tokenizers, and a session over the bundle
+    floor          numpy, onnxruntime, the words in JSON, and a session over the bundle
     entry point    the import of `handler.function`: bundle checked, golden text scored
     first batch    and the first SQS event answered, but for boto3 and its client
     with boto3     and its result sent
@@ -48,9 +48,8 @@ ENVIRONMENT = {
 FLOOR = """
 import os, sys
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-import numpy, onnxruntime
-from tokenizers import Tokenizer
-Tokenizer.from_file(sys.argv[1] + "/tokenizer.json")
+import json, numpy, onnxruntime
+json.load(open(sys.argv[1] + "/words.json"))
 options = onnxruntime.SessionOptions()
 options.intra_op_num_threads = 1
 onnxruntime.InferenceSession(sys.argv[1] + "/model.onnx", options)
@@ -163,7 +162,7 @@ def report_batches(texts: list[str], rounds: int) -> None:
 
 
 def report_starts(plain: Path, text: str, starts: int) -> None:
-    """Print the table of starts; `plain` is the bundle with a `tokenizer.json` for the floor."""
+    """Print the table of starts; `plain` is the bundle with a `words.json` for the floor."""
     event = json.dumps({"Records": [make_record(0, text)]})
     # Byte code is written at the first start, which is not counted.
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}

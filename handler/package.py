@@ -34,10 +34,10 @@ PT_LOAD = 1
 EARLIEST = 315_532_800  # 1980-01-01, the first day that a zip file can name
 
 # What a host does without; each goes with whatever only it needs, as the lock file says.
-# Imported by nothing that serves, as `tests/sam` shows, which calls every operation: the Hugging
-# Face Hub client, which tokenizers names, onnxruntime's conversion tools, and idna (anyio resolves
-# no name here). Event sources read no Parquet: pyarrow is over half of what Lambda unzips.
-NOT_SERVED = frozenset("flatbuffers huggingface-hub idna packaging protobuf pyarrow".split())
+# Imported by nothing that serves, as `tests/sam` shows, which calls every operation: onnxruntime's
+# conversion tools, and idna (anyio resolves no name here). Event sources read no Parquet: pyarrow
+# is over half of what Lambda unzips.
+NOT_SERVED = frozenset("flatbuffers idna packaging protobuf pyarrow".split())
 NOT_IN_FUNCTION = frozenset(
     "h11 httptools uvicorn uvloop "  # Lambda is the server
     "boto3 jmespath urllib3".split()  # in Lambda's runtime
@@ -90,7 +90,6 @@ TRIMMED_FOLDERS = (
     "onnxruntime/tools",
     "onnxruntime/transformers",
     "pydantic/v1",
-    "tokenizers/tools",
 )
 TRIMMED_FILES = (
     "**/*.pyi",

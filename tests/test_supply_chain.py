@@ -55,7 +55,7 @@ def test_the_gpu_image_has_the_versions_of_the_others():
     )
 
     shared = other.keys() & gpu.keys()
-    assert {"fastapi", "tokenizers", "uvicorn", "numpy"} <= shared
+    assert {"fastapi", "uvicorn", "numpy"} <= shared
     assert {name: gpu[name] for name in shared} == {name: other[name] for name in shared}
     assert "onnxruntime-gpu" in gpu
     assert "onnxruntime" not in gpu
@@ -92,7 +92,7 @@ def test_the_container_gets_the_functions_packages_and_a_server():
         names(served_requirements(lock, HOSTS[host])) for host in ("function", "container")
     )
 
-    assert {"fastapi", "numpy", "onnxruntime", "tokenizers"} <= function & container
+    assert {"fastapi", "numpy", "onnxruntime"} <= function & container
     assert {"uvicorn", "h11"} <= container - function
     assert function - container == {"aws-lambda-powertools", "mangum", "zstandard"}
 

@@ -21,8 +21,10 @@ from scipy import sparse
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
+from handler.inference.manifest import MAX_LENGTH
+from handler.inference.tokenizer import PAD, UNKNOWN
 from training.blocks.phrases import log_count_ratios
-from training.tokenizer import train_tokenizer
+from training.tokenizer import make_tokenizer
 
 INVERSE_PENALTIES = (1.0, 4.0, 16.0, 64.0)
 # Epochs, learning rate.
@@ -53,13 +55,8 @@ Fit = Callable[[TrainingRows, Any, int], Baseline]
 
 def split_words(texts: Sequence[str]) -> list[str]:
     """Return each text as Minnow's tokenizer splits it: lower case, CJK characters one by one."""
-    tokenizer = train_tokenizer(["a"], 3, 1)
-    found = []
-    for text in texts:
-        normalized = tokenizer.normalizer.normalize_str(text)
-        words = tokenizer.pre_tokenizer.pre_tokenize_str(normalized)
-        found.append(" ".join(word for word, _ in words))
-    return found
+    tokenizer = make_tokenizer([PAD, UNKNOWN], MAX_LENGTH)
+    return [" ".join(tokenizer.split(text)[0]) for text in texts]
 
 
 class Majority:

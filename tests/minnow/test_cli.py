@@ -15,7 +15,7 @@ from minnow.group import COMMANDS, load_command
 from tests.helpers.fresh_python import run_python
 from tests.helpers.paths import ROOT
 
-HEAVY = "boto3 fastapi keras numpy onnx onnxruntime pyarrow rich sklearn tensorflow tokenizers"
+HEAVY = "boto3 fastapi keras numpy onnx onnxruntime pyarrow rich sklearn tensorflow"
 PRIVATE_WORDS = r"\b(rooms?|handler|workshop|lanes?|skins?|trust|None)\b"
 
 

@@ -4,7 +4,7 @@ import minnow
 from handler.errors import ArtefactError, InvalidInput
 from tests.helpers.fresh_python import run_python
 
-HEAVY = {"numpy", "onnxruntime", "tokenizers", "typer", "handler"}
+HEAVY = {"numpy", "onnxruntime", "typer", "handler"}
 
 
 def test_predictions_are_those_of_the_http_service(tiny_bundle):

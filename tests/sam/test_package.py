@@ -62,7 +62,7 @@ def test_function_is_small_and_so_is_its_zip(built_function, tmp_path):
 def test_function_holds_what_serves_and_nothing_else(built_function):
     parts = {path.name.split("-")[0] for path in built_function.iterdir()}
 
-    assert {"handler", "numpy", "onnxruntime", "tokenizers", "fastapi", "mangum"} <= parts
+    assert {"handler", "numpy", "onnxruntime", "fastapi", "mangum"} <= parts
     assert not parts & {
         "tensorflow",
         "keras",

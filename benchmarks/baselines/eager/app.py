@@ -1,5 +1,7 @@
 """Baseline: FastAPI + Mangum + ONNX Runtime as everybody writes it, everything imported at once."""
 
+import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -7,10 +9,10 @@ import onnxruntime as ort
 from fastapi import FastAPI
 from mangum import Mangum
 from pydantic import BaseModel
-from tokenizers import Tokenizer
 
 MODEL = Path(__file__).parent / "model"
-tokenizer = Tokenizer.from_file(str(MODEL / "tokenizer.json"))
+WORD_IDS = json.loads((MODEL / "words.json").read_text("utf-8"))
+TOKEN = re.compile(r"\w+|[^\w\s]")
 session = ort.InferenceSession(str(MODEL / "model.onnx"))
 app = FastAPI()
 
@@ -26,7 +28,8 @@ class PredictResponse(BaseModel):
 
 @app.post("/predict", response_model=PredictResponse)
 def predict(request: PredictRequest):
-    ids = np.array([tokenizer.encode(request.text).ids], dtype=np.int32)
+    tokens = TOKEN.findall(request.text.lower())
+    ids = np.array([[WORD_IDS.get(token, 1) for token in tokens]], dtype=np.int32)
     probabilities = session.run(None, {"token_ids": ids})[0][0]
     label = int(probabilities.argmax())
     return PredictResponse(label=label, probability=float(probabilities[label]))

@@ -3,16 +3,17 @@
 import functools
 import json
 import os
+import re
 from pathlib import Path
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 import numpy as np  # noqa: E402
 import onnxruntime as ort  # noqa: E402
-from tokenizers import Tokenizer  # noqa: E402
 
 MODEL = Path(__file__).parent / "model"
-tokenizer = Tokenizer.from_file(str(MODEL / "tokenizer.json"))
+WORD_IDS = json.loads((MODEL / "words.json").read_text("utf-8"))
+TOKEN = re.compile(r"\w+|[^\w\s]")
 options = ort.SessionOptions()
 options.intra_op_num_threads = 1
 session = ort.InferenceSession(str(MODEL / "model.onnx"), options)
@@ -21,7 +22,7 @@ session = ort.InferenceSession(str(MODEL / "model.onnx"), options)
 def handler(event, context):
     records = event.get("Records") or [event]
     texts = [json.loads(record["body"])["text"] for record in records]
-    ids = [encoding.ids for encoding in tokenizer.encode_batch(texts)]
+    ids = [[WORD_IDS.get(token, 1) for token in TOKEN.findall(text.lower())] for text in texts]
     probabilities = session.run(None, {"token_ids": np.array(ids, dtype=np.int32)})[0].tolist()
     if "Records" not in event:
         return {"statusCode": 200, "body": json.dumps({"probabilities": probabilities})}
