@@ -107,6 +107,10 @@ serve: env ## serve the bundle that ships with the repository
 fuzz-http: env ## generate over 20,000 requests from the OpenAPI document, in process and by events
 	MINNOW_FUZZ_EXAMPLES=2000 $(BIN)/pytest -q tests/handler/http/test_openapi.py
 
+.PHONY: test-unicode
+test-unicode: env ## the tokenizer against Unicode's own test data: UNICODE_DATA=/usr/share/unicode
+	$(BIN)/pytest -q -m unicode tests/handler/inference/test_unicode.py
+
 .PHONY: test-events-long
 test-events-long: env ## 10,000 messages, 20 kills, failing sinks: nothing lost, nothing doubled
 	MINNOW_TEST_LONG=1 $(BIN)/pytest -q -s tests/handler/events/test_nothing_lost.py

@@ -33,7 +33,8 @@ from handler.inference.characters import (
 VERSION = (14, 0)
 PATH = Path(__file__).with_suffix(".json")
 ZERO_WIDTH_SPACE, ZERO_WIDTH_JOINER, APOSTROPHE = 0x200B, 0x200D, ord("'")
-VOICED_MARKS = (0x3099, 0x309A)  # of Kana; kept apart only where a text was decomposed
+# Marks that make one sign with what stands before them: Kana's voiced sounds, the stroke of "≠".
+COMPOSED_MARKS = (0x3099, 0x309A, 0x0338)
 SKIN_TONES = range(0x1F3FB, 0x1F400)
 # Line break classes (Unicode annex 14) of scripts that set no spaces between words: South East
 # Asian, ideographs, small Kana and what must not begin a line.
@@ -77,7 +78,7 @@ class Database:
         if category in ("Cn", "Co", "Cs") or self._is_newer(code):
             return UNASSIGNED
         is_unspaced = self.line_breaks.get(code) in NO_SPACES and self.scripts.get(code) != "Hangul"
-        if category == "Me" or code in VOICED_MARKS or (is_unspaced and category[0] == "M"):
+        if category == "Me" or code in COMPOSED_MARKS or (is_unspaced and category[0] == "M"):
             return MARK
         if category[0] in "LMN":
             return SINGLE if is_unspaced else WORD
