@@ -69,7 +69,7 @@ class Characters(dict[int, str]):
                 PIECES[self.kind(ord(character))].format(character)
                 for character in self._fold(code)
             )
-            if self.kind(code) == SYMBOL:  # "5㎏" -> 5, kg
+            if self.kind(code) == SYMBOL and code not in QUOTES:  # "5㎏" -> 5, kg
                 piece = f"{EDGE}{piece.strip(EDGE)}{EDGE}"
         self[code] = piece
         return piece
