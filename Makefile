@@ -95,6 +95,10 @@ bench-accuracy: env ## both recipes beside fastText, TF-IDF and NBSVM: SETS="imd
 bench-latency: env ## one text at a time, Keras against ONNX: RUN=, BUNDLE=, DATA=
 	$(BIN)/python -m benchmarks.latency "$(RUN)" "$(BUNDLE)" "$(DATA)"
 
+.PHONY: bench-before
+bench-before: env ## tokenizer, predictions and `score` beside another checkout's: OTHER=, DATA=, CHINESE=
+	$(BIN)/python -m benchmarks.before "$(OTHER)" "$(DATA)" $(if $(CHINESE),--chinese "$(CHINESE)")
+
 .PHONY: bench-compression
 bench-compression: env ## size, accuracy and speed of bundles beside their run: RUN=, BUNDLES=, DATA=
 	$(BIN)/python -m benchmarks.compression "$(RUN)" $(BUNDLES) --data "$(DATA)"

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.benchmarks import run_benchmark
+from tests.helpers.paths import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +29,7 @@ RUNS = {
         ["times the records/s, CPU time: ", "with boto3"],
     ),
     "http": ("--bundle {tiny_bundle} --rounds=10", ["mangum_http_v2"]),
+    "before": ("{root} {tiny_data} --rounds=1 --rows=20", ["predict, 64 at once", "score"]),
     "http_memory": (
         "--bundle {tiny_bundle} --requests=6000",
         ["growth after the first 5000: "],
@@ -46,6 +48,7 @@ RUNS = {
 @pytest.mark.parametrize("name", RUNS)
 def test_benchmark_prints_its_table(name, tiny_bundle, tiny_data, tiny_run, tiny_run_bundle):
     paths = {
+        "root": ROOT,
         "tiny_bundle": tiny_bundle,
         "tiny_data": tiny_data,
         "tiny_run": tiny_run,

@@ -13,9 +13,10 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
+from functools import partial
 from multiprocessing import active_children, get_context, parent_process
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
@@ -32,6 +33,8 @@ from handler.rows.score import Block, predict_each
 from handler.settings import Limits
 
 T = TypeVar("T")
+# Of one process: the model runs beside the interpreter, which reads, splits and writes.
+THREADS = 2
 LOOK_S = 1.0  # between two looks at the workers, while a result is awaited
 
 
@@ -115,7 +118,7 @@ def name_outputs(names: Sequence[str], out: str) -> list[str]:
 def open_predictor(classifier: Classifier, bundle: Path, workers: int) -> Iterator[Predictor]:
     """Yield a function that predicts blocks in order, in this process or in `workers` others."""
     if workers == 1:
-        yield lambda blocks: ((block, predict_each(classifier, block.texts)) for block in blocks)
+        yield partial(_predict_in_threads, classifier)
         return
     others = set(active_children())
     started: set[BaseProcess] = set()
@@ -152,6 +155,24 @@ def open_predictor(classifier: Classifier, bundle: Path, workers: int) -> Iterat
             ) from error
         raise
     pool.shutdown()
+
+
+def _predict_in_threads(
+    classifier: Classifier, blocks: Iterator[Block]
+) -> Iterator[tuple[Block, list[Prediction | None]]]:
+    """Predict a block while others are read and written: only the model's runs are at a time."""
+    with ThreadPoolExecutor(THREADS, "minnow-score") as pool:
+        waiting: deque[tuple[Block, Future[list[Prediction | None]]]] = deque()
+        try:
+            for block in blocks:
+                waiting.append((block, pool.submit(predict_each, classifier, block.texts)))
+                if len(waiting) > THREADS:
+                    first, future = waiting.popleft()
+                    yield first, future.result()
+            for first, future in waiting:
+                yield first, future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _wait(future: Future[T], workers: set[BaseProcess]) -> T:
