@@ -87,17 +87,28 @@ class Server(uvicorn.Server):
     """uvicorn's server, which tells when it answers, and finishes what it has accepted."""
 
     def __init__(
-        self, config: uvicorn.Config, announce: Callable[[], None], drain: Callable[[], None]
+        self,
+        config: uvicorn.Config,
+        announce: Callable[[], None],
+        drain: Callable[[], None],
+        life: int | None,
     ) -> None:
         super().__init__(config)
         self._announce = announce
         self._drain = drain
+        self._life = life
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         for listening in sockets or []:
             listening.listen(QUEUE)  # asyncio accepts as many in a turn as it was told may wait
+        if self._life is not None:
+            asyncio.get_running_loop().add_reader(self._life, self._end_alone, self._life)
         self._announce()
+
+    def _end_alone(self, life: int) -> None:
+        asyncio.get_running_loop().remove_reader(life)
+        self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._drain()
@@ -111,14 +122,19 @@ def make_server(
     app: ASGIApp,
     announce: Callable[[], None] = lambda: None,
     drain: Callable[[], None] = lambda: None,
+    life: int | None = None,
+    note: Callable[[int], None] = lambda count: None,
 ) -> Server:
     """Return the server of `app`.
 
     Args:
         announce: Called once requests are answered.
         drain: Called when a signal asks for the end, before the last requests.
+        life: A file that can be read once the process that started this one is gone; None: none
+            started it.
+        note: Told how many connections there are.
     """
-    connections = Connections(count_connections())
+    connections = Connections(count_connections(), note)
     config = uvicorn.Config(
         app,
         http=functools.partial(Connection, connections),  # type: ignore[arg-type]  # makes one
@@ -128,10 +144,11 @@ def make_server(
         access_log=False,  # the service writes a line for each request itself
         server_header=False,
         lifespan="off",
+        proxy_headers=False,  # nobody asks who the client is
         backlog=BACKLOG,
         timeout_graceful_shutdown=GRACE_S,
     )
-    return Server(config, announce, drain)
+    return Server(config, announce, drain, life)
 
 
 def count_connections() -> int:
