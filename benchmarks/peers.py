@@ -27,7 +27,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +74,7 @@ def choose_texts(texts: Sequence[str], number: int = 200) -> list[str]:
 
 def make_commands(peers: Path | None) -> dict[str, list[str]]:
     """Return name -> the command of each server, its port still to come."""
-    python = str(peers / "bin" / "python") if peers else sys.executable
+    python = str(peers.absolute() / "bin" / "python") if peers else sys.executable
     cores = str(len(os.sched_getaffinity(0)))
     fastapi = [python, "-m", "uvicorn", f"{PEERS}.fastapi_app:app", "--log-level", "warning"]
     fastapi += ["--no-access-log", "--port", "{port}"]
@@ -122,12 +122,12 @@ def run_server(
     """Yield the process of a server, in a group of its own, and its port, once it answers."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    root = str(Path(__file__).parents[1])
+    root, bundle = str(Path(__file__).parents[1]), bundle.resolve()
     with log.open("wb") as file:
         process = subprocess.Popen(
             [word.format(port=port, bundle=bundle) for word in command],
             cwd=log.parent,
-            env={**os.environ, "PYTHONPATH": root, "MINNOW_BUNDLE": str(bundle.resolve())},
+            env={**os.environ, "PYTHONPATH": root, "MINNOW_BUNDLE": str(bundle)},
             stdout=file,
             stderr=file,
             start_new_session=True,
@@ -136,7 +136,8 @@ def run_server(
         wait_until_answered(process, port, log)
         yield process, port
     finally:
-        os.killpg(process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it has ended by itself
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 

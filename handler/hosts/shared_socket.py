@@ -7,6 +7,7 @@ moment, but no longer: the other may be at work.
 
 from __future__ import annotations
 
+import math
 import mmap
 import socket
 import time
@@ -61,7 +62,7 @@ class SharedSocket(socket.socket):
         self._loads = loads
         self._own = own
         self._clock = clock
-        self._left = self._looked = -FORGOTTEN_S  # when the first and the last were left
+        self._left = self._looked = -math.inf  # when the first and the last were left
         loads.set(own, 0)
 
     def accept(self) -> tuple[socket.socket, object]:
@@ -73,7 +74,7 @@ class SharedSocket(socket.socket):
             self._looked = now
             if now - self._left < PATIENCE_S:
                 raise BlockingIOError
-            self._looked = -FORGOTTEN_S
+            self._looked = -math.inf
         accepted = super().accept()
         self._loads.add(self._own)
         return accepted
