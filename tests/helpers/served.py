@@ -40,14 +40,15 @@ class Served:
         return [int(number) for number in children.split()]
 
     def memory_bytes(self):
-        """Return what is resident in all of its processes, what they share counted once."""
-        lines = [
-            line
-            for process in (self.process.pid, *self.workers())
-            for line in Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
-            if line.startswith("Pss:")
-        ]
-        return sum(int(line.split()[1]) * 1024 for line in lines)
+        """Return what is resident in the first process, and in its workers beside it."""
+        resident = read_sizes(self.process.pid, "Rss")
+        return resident + sum(read_sizes(each, "Private_") for each in self.workers())
+
+
+def read_sizes(process, field):
+    """Return the bytes of a process's memory, of all kinds whose name begins so."""
+    lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(field))
 
 
 @contextmanager
