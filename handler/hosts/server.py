@@ -50,10 +50,10 @@ def serve(
         SettingsError: Nothing can listen at `host` and `port`.
         InternalError: A worker did not start.
     """
-    from handler.hosts.listener import make_server
+    from handler.hosts.listener import Worker, make_server
     from handler.hosts.memory import fix_mmap_threshold
     from handler.hosts.shared_counts import SharedCounts, make_regions
-    from handler.hosts.shared_socket import Loads, SharedSocket
+    from handler.hosts.shared_socket import Loads, Share
     from handler.hosts.workers import Workers
     from handler.http.app import create_app
 
@@ -80,8 +80,8 @@ def serve(
 
         def work(index: int, life: int, tell: Callable[[], None]) -> None:
             prometheus.counts = SharedCounts(regions, index)
-            shared = SharedSocket(listening, loads, index)
-            make_server(app, tell, app.drain, life, shared.note).run([shared])
+            worker = Worker(Share(loads, index), life)
+            make_server(app, tell, app.drain, worker).run([listening])
 
         with suppress(KeyboardInterrupt):  # the usual way to end it
             if workers == 1:

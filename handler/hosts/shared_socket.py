@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import math
 import mmap
-import socket
 import time
 from collections.abc import Callable
 
-PATIENCE_S = 0.005
-FORGOTTEN_S = 0.05  # a connection that was left so long ago has been taken by another
+PAUSE_S = 0.001
+PATIENCE_S = 0.03  # beyond what a worker computes at a time
+FORGOTTEN_S = 0.06  # a connection that was left so long ago has been taken by another
 # Of the fewest connections, that one may have more: a burst need not be dealt out one by one.
 SLACK = 0.25
 ABSENT = 2**40  # connections of a worker that is not there: nothing is left to it
@@ -41,43 +41,38 @@ class Loads:
         return self._counts[index] > (1 + SLACK) * min(self._counts)
 
 
-class SharedSocket(socket.socket):
-    """A listening socket that leaves connections to workers that have fewer.
+class Share:
+    """Says when a worker shall take a connection that waits, and when leave it to another.
 
     Args:
-        listening: The socket; it is this one from now on.
         loads: Of all workers.
         own: Index of this worker.
         clock: In seconds.
     """
 
-    def __init__(
-        self,
-        listening: socket.socket,
-        loads: Loads,
-        own: int,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        super().__init__(fileno=listening.detach())
+    def __init__(self, loads: Loads, own: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._loads = loads
         self._own = own
         self._clock = clock
         self._left = self._looked = -math.inf  # when the first and the last were left
         loads.set(own, 0)
 
-    def accept(self) -> tuple[socket.socket, object]:
-        """Return the next connection; raise BlockingIOError where another shall take it."""
-        if self._loads.has_many(self._own):
-            now = self._clock()
-            if now - self._looked > FORGOTTEN_S:
-                self._left = now
-            self._looked = now
-            if now - self._left < PATIENCE_S:
-                raise BlockingIOError
-            self._looked = -math.inf
-        accepted = super().accept()
+    def may_accept(self) -> bool:
+        """Say whether to take the next connection now, or to look again in PAUSE_S."""
+        if not self._loads.has_many(self._own):
+            return True
+        now = self._clock()
+        if now - self._looked > FORGOTTEN_S:
+            self._left = now
+        self._looked = now
+        if now - self._left < PATIENCE_S:
+            return False
+        self._looked = -math.inf
+        return True
+
+    def take(self) -> None:
+        """Count a connection that was accepted, until it is noted with the others."""
         self._loads.add(self._own)
-        return accepted
 
     def note(self, count: int) -> None:
         """Tell the others how many connections this worker has."""

@@ -22,7 +22,7 @@ from handler.errors import SettingsError
 from handler.hosts.cores import count_cores, count_workers
 from handler.hosts.server import choose_workers, read_workers
 from handler.hosts.shared_counts import SharedCounts, make_regions
-from handler.hosts.shared_socket import ABSENT, PATIENCE_S, Loads, SharedSocket
+from handler.hosts.shared_socket import ABSENT, PATIENCE_S, Loads, Share
 from tests.helpers.raw_http import WAIT_S, connect, read_all, read_statuses
 from tests.helpers.served import serve_bundle
 
@@ -275,24 +275,19 @@ def test_counts_of_every_label_have_room():
 def test_a_worker_with_more_connections_leaves_the_next_for_a_moment():
     now = [0.0]
     loads = Loads(3)
-    with socket.create_server(("127.0.0.1", 0)) as listening, contextlib.ExitStack() as stack:
-        shared = stack.enter_context(SharedSocket(listening, loads, 0, clock=lambda: now[0]))
-        loads.set(1, 4)  # the third is not there
-        shared.note(6)
-        for _ in range(2):
-            stack.enter_context(socket.create_connection(shared.getsockname(), timeout=WAIT_S))
+    share = Share(loads, 0, clock=lambda: now[0])
+    loads.set(1, 4)  # the third is not there
+    may = []
 
-        with pytest.raises(BlockingIOError):
-            shared.accept()
-        now[0] = PATIENCE_S
-        stack.enter_context(shared.accept()[0])
-        with pytest.raises(BlockingIOError):
-            shared.accept()
-        shared.note(5)
-        stack.enter_context(shared.accept()[0])
+    for seconds, count in ((0, 6), (PATIENCE_S, 6), (PATIENCE_S, 7), (PATIENCE_S, 5)):
+        now[0] = seconds
+        share.note(count)
+        may.append(share.may_accept())
+    share.take()
 
-    assert not loads.has_many(1)
+    assert may == [False, True, False, True]
     assert loads.has_many(0)
+    assert not loads.has_many(1)
     loads.set(1, ABSENT)
     assert not loads.has_many(0)
 
