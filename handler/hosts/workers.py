@@ -77,8 +77,14 @@ class Workers:
 
     def _start_all(self, mask: set[int]) -> None:
         answering, told = os.pipe()
-        for index in range(self._number):
-            self._start(index, mask, told)
+        try:
+            for index in range(self._number):
+                self._start(index, mask, told)
+        except OSError as error:
+            raise InternalError(
+                f"{self._number} workers cannot be started ({error.strerror}): fewer need less "
+                "(--workers, MINNOW_WORKERS)"
+            ) from error
         os.close(told)
         told_bytes = b""
         while len(told_bytes) < self._number:
@@ -119,10 +125,16 @@ class Workers:
             self._missing += self._reap()
             for index in list(self._missing):
                 if self._started[index] + RESTART_S <= time.monotonic():
-                    self._missing.remove(index)
-                    self._start(index, mask)
+                    self._start_again(index, mask)
             if self._missing:
                 signal.alarm(1)
+
+    def _start_again(self, index: int, mask: set[int]) -> None:
+        try:
+            self._start(index, mask)
+            self._missing.remove(index)
+        except OSError as error:  # memory or processes are short: tried again
+            self._log(f"a worker cannot be started ({error.strerror})")
 
     def _reap(self, is_ending: bool = False) -> list[int]:
         """Return the indices of the workers that have ended."""

@@ -177,6 +177,25 @@ def test_workers_end_when_the_first_process_is_killed(served):
 
 
 @pytest.mark.slow
+def test_workers_that_cannot_be_started_end_the_start_with_one_line(tiny_bundle):
+    fork = "import os; real, calls = os.fork, []\n"
+    fork += "def few():\n    calls.append(1)\n    if len(calls) > 2:\n"
+    fork += "        raise BlockingIOError(11, 'Resource temporarily unavailable')\n"
+    fork += "    return real()\nos.fork = few\nfrom minnow.cli import main\nmain()"
+
+    done = subprocess.run(
+        [sys.executable, "-c", fork, "serve", str(tiny_bundle), "--port", "0", "--workers", "3"],
+        capture_output=True,
+        text=True,
+        timeout=WAIT_S,
+    )
+
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.splitlines()[-1].startswith("minnow: 3 workers cannot be started (Resource")
+
+
+@pytest.mark.slow
 def test_workers_serve_on_a_port_that_is_found_and_refuse_one_that_is_taken(tiny_bundle, served):
     command = [sys.executable, "-m", "minnow", "serve", str(tiny_bundle), "--workers", "2"]
 
