@@ -147,6 +147,16 @@ bench-http-attack: env ## what a probe sees while clients send the worst request
 bench-http-memory: env ## resident memory over 100,000 requests of random lengths
 	$(BIN)/python -m benchmarks.http_memory --bundle $(BUNDLE)
 
+PEERS_VENV := .venv-peers
+$(PEERS_VENV)/.installed: requirements/peers.txt
+	$(call make_venv,$(PEERS_VENV),$<)
+	touch $@
+
+.PHONY: bench-peers
+bench-peers: env $(PEERS_VENV)/.installed ## `minnow serve` beside FastAPI, LitServe and BentoML, and other models: DATA=reviews.csv, ROUNDS=
+	@command -v wrk >/dev/null || { echo "bench-peers needs wrk, which makes the load (Debian: apt install wrk)" >&2; exit 1; }
+	$(BIN)/python -m benchmarks.peers "$(DATA)" --bundle $(BUNDLE) --peers $(PEERS_VENV) $(if $(ROUNDS),--rounds $(ROUNDS))
+
 .PHONY: tour
 tour: env ## write docs/tour.md anew: what a terminal shows, from texts to an answer
 	$(BIN)/python docs/tour.py
@@ -171,6 +181,8 @@ LAMBDA_TOOLS := awslambdaric boto3
 CHECKOV_TOOLS := checkov
 SUPPLY_TOOLS := pip-audit cyclonedx-python-lib[json-validation]
 UV_TOOLS := uv
+# Servers that `make bench-peers` measures beside this one, and what they need to run its bundle.
+PEERS := litserve bentoml fastapi uvicorn httptools onnxruntime numpy
 # UPGRADE=--upgrade takes the newest releases; without it what a lock file names stays where it may.
 UPGRADE ?=
 compile := uv pip compile -q --universal --generate-hashes --no-emit-index-url $(UPGRADE) --python-version
@@ -184,6 +196,7 @@ lock: ## pin every dependency and tool again, with hashes; UPGRADE=--upgrade: th
 		-c handler/requirements.txt pyproject.toml -o requirements/handler-test.txt
 	$(compile) 3.12 $(COMMAND_LINE:%=--no-emit-package %) --extra gpu --extra handler \
 		-c handler/requirements.txt pyproject.toml -o requirements/gpu.txt
+	$(call lock_tools,3.11,$(PEERS),requirements/peers.txt)
 	$(call lock_tools,3.11,$(SAM_TOOLS),requirements/sam.txt)
 	$(call lock_tools,3.12 -c handler/requirements.txt,$(LAMBDA_TOOLS),requirements/lambda.txt)
 	$(call lock_tools,3.11,$(CHECKOV_TOOLS),requirements/checkov.txt)

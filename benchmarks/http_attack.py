@@ -156,6 +156,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--bundle", type=Path, default=Path("handler/model"))
     parser.add_argument("--seconds", type=float, default=30)
+    parser.add_argument("--workers", type=int, default=1)
     arguments = parser.parse_args()
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, IDLE_SOCKETS + 500), hard))
@@ -163,7 +164,9 @@ def main() -> None:
     few_files = ("prlimit", "--nofile=1024:1024")
     print("attack   probes failed  p50 ms  p99 ms     MB  ratio")
     for name in ("none", "worst", "small", "idle", "greedy", "keyless"):
-        with serve_bundle(arguments.bundle, few_files, MINNOW_API_KEYS=setting) as served:
+        with serve_bundle(
+            arguments.bundle, few_files, arguments.workers, MINNOW_API_KEYS=setting
+        ) as served:
             _, _, idle = probe(served, 2)
             latencies, num_failed, memory = attack(name, served, arguments.seconds)
             p50, p99 = np.percentile(latencies, [50, 99])

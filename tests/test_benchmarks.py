@@ -5,6 +5,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -34,6 +38,10 @@ RUNS = {
         "--bundle {tiny_bundle} --requests=6000",
         ["growth after the first 5000: "],
     ),
+    "peers": (
+        "{tiny_data} --bundle {tiny_run_bundle} --rounds=1 --only=models",
+        ["\nfastText ", "\nTF-IDF + regression ", "\nDistilBERT's size "],
+    ),
     "score": (
         "{tiny_data} --bundle {tiny_run_bundle} --run {tiny_run} --rounds=1",
         ["two workers, times one, wall: ", "\nKeras ", "\nfastText "],
@@ -60,6 +68,35 @@ def test_benchmark_prints_its_table(name, tiny_bundle, tiny_data, tiny_run, tiny
 
     for text in expected:
         assert text in output
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("wrk") is None, reason="needs wrk")
+def test_peers_are_driven_by_the_same_load(tiny_bundle, tiny_data):
+    options = ("--rounds=1", "--seconds=1", "--only=serve")
+
+    output = run_benchmark("peers", tiny_data, "--bundle", tiny_bundle, *options)
+
+    for connections in (1, 16, 64):
+        assert f"\n{connections} connections, 1 rounds of 1 s\n" in output
+    served = [line.split()[2:] for line in output.splitlines() if line.startswith("minnow serve")]
+    assert all(float(rate) > 1 and failed == "0" for rate, _, _, _, failed in served[:3])
+    assert all(float(number) >= 1 for number in served[3])
+
+
+@pytest.mark.slow
+def test_peers_say_how_wrk_is_installed(tiny_data):
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.peers", str(tiny_data)],
+        cwd=ROOT,
+        env=os.environ | {"PATH": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "wrk is not installed (Debian: apt install wrk)\n"
 
 
 @pytest.mark.slow

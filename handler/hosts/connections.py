@@ -6,6 +6,7 @@ import array
 import asyncio
 import fcntl
 import termios
+from collections.abc import Callable
 from typing import Protocol
 
 # That are read on after their answer, unkept: clients that upload without a key would take all of
@@ -26,10 +27,12 @@ class Connections:
 
     Args:
         limit: Of connections.
+        note: Told how many there are.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, note: Callable[[int], None] = lambda count: None) -> None:
         self.limit = limit
+        self._note = note
         self._busy: set[Closable] = set()
         self._idle: dict[Closable, None] = {}  # in the order in which they became it
         self._lingering: set[Closable] = set()
@@ -44,6 +47,7 @@ class Connections:
             self.remove(longest)
             longest.give_way()
         self._idle[connection] = None
+        self._note(len(self._busy) + len(self._idle))
         return True
 
     def set_busy(self, connection: Closable) -> None:
@@ -83,6 +87,7 @@ class Connections:
         self._lingering.discard(connection)
         self._busy.discard(connection)
         self._idle.pop(connection, None)
+        self._note(len(self._busy) + len(self._idle))
 
 
 def count_unread(transport: asyncio.Transport) -> int:

@@ -10,12 +10,14 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from handler.hosts.connection import Connection
 from handler.hosts.connections import Connections
+from handler.hosts.shared_socket import PAUSE_S, Share
 from handler.inference.monitor import dump_line
 
 # Each takes some 10 KB, and one that is idle gives its place to one that is not.
@@ -24,6 +26,7 @@ MAX_CONNECTIONS = 512
 # connections are counted (BACKLOG of them in a turn of the loop, twice).
 SPARE_FILES = 256
 BACKLOG = 64  # connections that one turn of the loop accepts
+RETRY_S = 1.0  # after a connection that could not be accepted
 QUEUE = 1024  # that wait to be accepted
 # After a signal. Connections that wait to be accepted and requests on their way come in meanwhile;
 # containers are killed 10 s after it, and all of it takes at most 7.
@@ -83,27 +86,97 @@ LOG_CONFIG = {
 }
 
 
+@dataclass(frozen=True)
+class Worker:
+    """What a server knows that shares its listening socket with others.
+
+    Args:
+        share: Says which connections are its own.
+        life: A file that can be read once the process that started this one is gone.
+    """
+
+    share: Share
+    life: int
+
+
 class Server(uvicorn.Server):
     """uvicorn's server, which tells when it answers, and finishes what it has accepted."""
 
     def __init__(
-        self, config: uvicorn.Config, announce: Callable[[], None], drain: Callable[[], None]
+        self,
+        config: uvicorn.Config,
+        announce: Callable[[], None],
+        drain: Callable[[], None],
+        worker: Worker | None,
     ) -> None:
         super().__init__(config)
         self._announce = announce
         self._drain = drain
+        self._worker = worker
+        self._accepting: set[asyncio.Task[object]] = set()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        # A worker accepts by itself: asyncio would take all that come.
+        await super().startup(sockets if self._worker is None else [])
         for listening in sockets or []:
             listening.listen(QUEUE)  # asyncio accepts as many in a turn as it was told may wait
+            if self._worker is not None:
+                listening.setblocking(False)
+                self._heed(listening, self._worker.share)
+        if self._worker is not None:
+            life = self._worker.life
+            asyncio.get_running_loop().add_reader(life, self._end_alone, life)
         self._announce()
+
+    def _heed(self, listening: socket.socket, share: Share) -> None:
+        if listening.fileno() >= 0:  # not closed meanwhile
+            loop = asyncio.get_running_loop()
+            loop.add_reader(listening, self._accept, listening, share)
+
+    def _accept(self, listening: socket.socket, share: Share) -> None:
+        """Accept what this worker shall have of the connections that wait."""
+        loop = asyncio.get_running_loop()
+        for _ in range(BACKLOG):
+            pause_s = 0.0
+            if not share.may_accept():
+                pause_s = PAUSE_S
+            else:
+                try:
+                    accepted, _ = listening.accept()
+                except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                    return
+                except OSError as error:  # files or memory are short
+                    logging.getLogger("uvicorn.error").error("no connection (%s)", error.strerror)
+                    pause_s = RETRY_S
+            if pause_s:
+                loop.remove_reader(listening)
+                loop.call_later(pause_s, self._heed, listening, share)
+                return
+            share.take()
+            accepted.setblocking(False)
+            making = loop.connect_accepted_socket(self._make_connection, accepted)
+            task = loop.create_task(making)
+            self._accepting.add(task)
+            task.add_done_callback(self._accepting.discard)
+
+    def _make_connection(self) -> asyncio.Protocol:
+        make: Callable[..., asyncio.Protocol] = self.config.http_protocol_class
+        return make(
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+
+    def _end_alone(self, life: int) -> None:
+        asyncio.get_running_loop().remove_reader(life)
+        self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._drain()
         await asyncio.sleep(ACCEPT_S)
         for _ in range(QUEUE // BACKLOG + 1):  # turns of the loop, in which it accepts and reads
             await asyncio.sleep(0)
+        if self._worker is not None:
+            for listening in sockets or []:
+                asyncio.get_running_loop().remove_reader(listening)
         await super().shutdown(sockets)
 
 
@@ -111,14 +184,17 @@ def make_server(
     app: ASGIApp,
     announce: Callable[[], None] = lambda: None,
     drain: Callable[[], None] = lambda: None,
+    worker: Worker | None = None,
 ) -> Server:
     """Return the server of `app`.
 
     Args:
         announce: Called once requests are answered.
         drain: Called when a signal asks for the end, before the last requests.
+        worker: For one of several that share a listening socket; None: this is the only one.
     """
-    connections = Connections(count_connections())
+    limit = count_connections()
+    connections = Connections(limit) if worker is None else Connections(limit, worker.share.note)
     config = uvicorn.Config(
         app,
         http=functools.partial(Connection, connections),  # type: ignore[arg-type]  # makes one
@@ -128,10 +204,11 @@ def make_server(
         access_log=False,  # the service writes a line for each request itself
         server_header=False,
         lifespan="off",
+        proxy_headers=False,  # nobody asks who the client is
         backlog=BACKLOG,
         timeout_graceful_shutdown=GRACE_S,
     )
-    return Server(config, announce, drain)
+    return Server(config, announce, drain, worker)
 
 
 def count_connections() -> int:

@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from handler.errors import ArtefactError, HandlerError, SettingsError
+from handler.hosts.cores import count_workers
 from handler.hosts.health import PORT_VARIABLES
 from handler.http.service import Service
 from handler.inference.classifier import CPU
@@ -26,6 +27,7 @@ from handler.settings import Settings, read_settings
 
 SAGEMAKER_MODEL = Path("/opt/ml/model")
 CUDA = ("CUDAExecutionProvider", "CPUExecutionProvider")
+MAX_WORKERS = 256
 DEVICES = {"cpu": CPU, "cuda": CUDA}
 
 
@@ -35,24 +37,32 @@ def serve(
     port: int,
     device: str = "cpu",
     announce: Callable[[str, Models], None] | None = None,
+    workers: int | None = None,
 ) -> None:
     """Answer HTTP requests until a signal ends the process.
 
     Args:
+        workers: Processes that answer; 1 is this one; None: as many as `choose_workers` says.
         announce: Called with the address and the models once requests are answered.
 
     Raises:
         ArtefactError: The bundle must not serve, or does not run on `device`.
         SettingsError: Nothing can listen at `host` and `port`.
+        InternalError: A worker did not start.
     """
-    from handler.hosts.listener import make_server
+    from handler.hosts.listener import Worker, make_server
     from handler.hosts.memory import fix_mmap_threshold
+    from handler.hosts.shared_counts import SharedCounts, make_regions
+    from handler.hosts.shared_socket import Loads, Share
+    from handler.hosts.workers import Workers
     from handler.http.app import create_app
 
+    workers = choose_workers(workers, device, settings.threads)
     fix_mmap_threshold()
 
     with bind_socket(host, port) as listening:
-        models = load_on(device, settings, Monitor(sys.stderr.write, prometheus=Prometheus()))
+        prometheus = Prometheus()
+        models = load_on(device, settings, Monitor(sys.stderr.write, prometheus=prometheus))
         app = create_app(Service(models, settings))
 
         def say_ready() -> None:
@@ -60,8 +70,47 @@ def serve(
                 name = f"[{host}]" if ":" in host else host
                 announce(f"http://{name}:{listening.getsockname()[1]}", models)
 
+        loads = Loads(workers)
+        regions = make_regions(
+            workers, {model.name: model.describe_task().get("labels", ()) for model in models}
+        )
+
+        def log_error(message: str) -> None:
+            models.monitor.log({"level": "error", "message": message})
+
+        def work(index: int, life: int, tell: Callable[[], None]) -> None:
+            prometheus.counts = SharedCounts(regions, index)
+            worker = Worker(Share(loads, index), life)
+            make_server(app, tell, app.drain, worker).run([listening])
+
         with suppress(KeyboardInterrupt):  # the usual way to end it
-            make_server(app, say_ready, app.drain).run([listening])
+            if workers == 1:
+                make_server(app, say_ready, app.drain).run([listening])
+            else:
+                Workers(workers, listening, loads, work, log_error).run(say_ready)
+
+
+def choose_workers(asked: int | None, device: str, threads: int) -> int:
+    """Return how many processes shall answer.
+
+    Args:
+        asked: How many were asked for; None: one for each core, or one alone where a run of the
+            model has several threads or a GPU.
+        device: "cpu" or "cuda".
+        threads: Of one run of a model.
+
+    Raises:
+        SettingsError: Several were asked for, which a GPU or threads rule out.
+    """
+    if device == "cpu" and threads == 1:
+        return asked or count_workers()
+    if asked is not None and asked > 1:
+        reason = f"MINNOW_THREADS is {threads}" if device == "cpu" else f"the device is {device!r}"
+        raise SettingsError(
+            f"{asked} workers were asked for (--workers, MINNOW_WORKERS), but {reason}, for which "
+            "there can be 1. Each worker runs the model on one core"
+        )
+    return 1
 
 
 def bind_socket(host: str, port: int) -> socket.socket:
@@ -127,7 +176,9 @@ def main(environment: Mapping[str, str] = os.environ) -> int:
         settings = read_settings(environment)
         if "MINNOW_BUNDLE" not in environment and (SAGEMAKER_MODEL / "manifest.json").is_file():
             settings = dataclasses.replace(settings, bundle=SAGEMAKER_MODEL)
-        serve(settings, "0.0.0.0", read_port(environment), read_device(environment))
+        workers = read_workers(environment)
+        device = read_device(environment)
+        serve(settings, "0.0.0.0", read_port(environment), device, workers=workers)
     except HandlerError as error:
         print(dump_line({"level": "error", "message": str(error)}), file=sys.stderr)
         return 1
@@ -145,6 +196,20 @@ def read_port(environment: Mapping[str, str]) -> int:
                 raise SettingsError(f"{name} is {value!r}, wanted a port, 1 to 65535")
             return int(value)
     return 8080
+
+
+def read_workers(environment: Mapping[str, str]) -> int | None:
+    """Return how many workers MINNOW_WORKERS asks for; None where it is not set."""
+    value = environment.get("MINNOW_WORKERS", "")
+    if not value:
+        return None
+    is_number = value.isascii() and value.isdigit() and len(value) <= len(str(MAX_WORKERS))
+    if not is_number or not 1 <= int(value) <= MAX_WORKERS:
+        shown = value if len(value) <= 20 else f"{value[:20]}…"
+        raise SettingsError(
+            f"MINNOW_WORKERS is {shown!r}, wanted a whole number from 1 to {MAX_WORKERS}"
+        )
+    return int(value)
 
 
 def read_device(environment: Mapping[str, str]) -> str:

@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from handler.http.messages import JSON, Request, dump_json
-from handler.http.operation import Note, Operation
+from handler.http.operation import Note, Operation, answer_alone
 from handler.http.operations import FORMATS, OPERATIONS
 from handler.http.problems import PROBLEM_JSON, TITLES, native_error
 from handler.http.schemas import Schema, make_shared_schemas, refer
@@ -115,7 +115,8 @@ def _answer(operation: Operation, note: Note, model: Model) -> dict[str, Any]:
             "content": {note.kind: {"schema": {"type": "string"}}},
         }
     body = dump_json(note.example(model.manifest.golden.text)) if note.reads else b""
-    answered = operation.answer(model, Request(operation.method, operation.path, {}, body))
+    request = Request(operation.method, operation.path, {}, body)
+    answered = answer_alone(operation.answer, model, request)
     example = json.loads(answered.body)
     content: dict[str, Any] = {JSON: {"schema": refer(note.writes), "example": example}}
     content |= {kind: {"schema": schema} for kind, schema in note.more_writes.items()}

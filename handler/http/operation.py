@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,10 @@ from handler.inference.models import Model
 from handler.inference.requests import Source
 from handler.inference.tasks import DEFAULT_OPTIONS, Options
 
-Answer = Callable[[Model, Request], Response]
+# Yields texts that were checked, is sent the prediction of each, returns the response: the texts
+# of several requests may be predicted together.
+Asking = Generator[list[str], list[Prediction], Response]
+Answer = Callable[[Model, Request], Response | Asking]
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,8 @@ class Operation:
         method: `GET` also answers HEAD.
         path: `{name}` and `{version}` are those of a model that is here, any other is a 404.
         name: In the OpenAPI document, the logs and the metrics.
-        answer: What computes the response; raises InvalidInput to refuse.
+        answer: What computes the response, or asks for predictions first; raises InvalidInput to
+            refuse.
         note: What the OpenAPI document says; None: it says nothing.
         shape_error: How this protocol writes a refusal.
         is_open: Answers without a key too: probes, and pages that hold no secret.
@@ -78,14 +82,33 @@ def predict(
     texts: Sequence[str],
     source: Source,
     options: Options = DEFAULT_OPTIONS,
-) -> list[Prediction]:
-    """Return the predictions, limits checked; they are counted as this request's.
+) -> Generator[list[str], list[Prediction], list[Prediction]]:
+    """Ask for the predictions, limits checked, and return them; they are counted as this request's.
 
     Args:
         texts: As they were read, unchecked.
         source: What the sender calls them.
         options: What the answer shall hold.
     """
-    predictions = model.predict(texts, source, options)
+    predictions = yield model.check_request(texts, source, options)
     request.exchange.count(model.task, predictions)
     return predictions
+
+
+def answer_alone(answer: Answer, model: Model, request: Request) -> Response:
+    """Return an operation's response, predicting what it asks for."""
+    asking = answer(model, request)
+    if isinstance(asking, Response):
+        return asking
+    predictions = model.classifier.predict(next(asking))
+    return finish_asking(asking, predictions)
+
+
+def finish_asking(asking: Asking, predictions: list[Prediction]) -> Response:
+    """Return the response of what asked for these predictions."""
+    try:
+        asking.send(predictions)
+    except StopIteration as end:
+        response: Response = end.value
+        return response
+    raise RuntimeError("an operation asked for predictions twice")

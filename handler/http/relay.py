@@ -35,6 +35,9 @@ DRAIN_WORK_S = 4.5
 QUICK_BYTES = 4096
 QUICK_WIDE_BYTES = 1024
 QUICK_MARKS = 64
+# Requests that are answered in one run: of 230 words, 8 take 0.7 of their time alone, and more
+# gain nothing. A probe waits for one run at most.
+MAX_GATHERED = 8
 # All bodies that are read, wait or are answered: with the work on one of them, less than an idle
 # process takes. The largest that are legal may be seven at a time.
 MAX_HELD_BYTES = 32_000_000
@@ -51,6 +54,9 @@ class Relay:
         self._held_bytes = 0
         self._reading: set[asyncio.Timeout] = set()
         self._working: set[asyncio.Timeout] = set()
+        self._gathered: list[
+            tuple[tuple[messages.Request, Operation, Model], asyncio.Future[Response]]
+        ] = []
         self._lane = ThreadPoolExecutor(1, "minnow-large")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -92,7 +98,7 @@ class Relay:
         try:
             request.body = await self._read_body(request, receive, held)
             if _is_quick(request):
-                return self._service.answer(request, *admitted), True
+                return await self._answer_quick(request, admitted), True
             return await self._answer_costly(request, admitted), True
         except InvalidInput as error:
             request.body_error = error.with_traceback(None)  # whose frames hold what was read
@@ -100,6 +106,38 @@ class Relay:
         finally:
             self._num_open -= 1
             held.set(0)
+
+    async def _answer_quick(
+        self, request: messages.Request, admitted: tuple[Operation, Model]
+    ) -> Response:
+        """Answer with all requests that came in the same turns of the event loop.
+
+        While the model is busy the loop stands still, and what comes piles up in the sockets: no
+        timer gathers it, and a request that is alone waits for nothing.
+        """
+        loop = asyncio.get_running_loop()
+        answered: asyncio.Future[Response] = loop.create_future()
+        if not self._gathered:
+            # After one more look at the sockets, which takes 0.01 ms: at 16 connections, whose next
+            # requests come while the last answers go out, a tenth less of CPU time.
+            loop.call_soon(loop.call_soon, self._answer_gathered)
+        self._gathered.append(((request, *admitted), answered))
+        return await answered
+
+    def _answer_gathered(self) -> None:
+        gathered, self._gathered = self._gathered[:MAX_GATHERED], self._gathered[MAX_GATHERED:]
+        if self._gathered:  # after a turn for probes
+            asyncio.get_running_loop().call_soon(self._answer_gathered)
+        try:
+            responses = self._service.answer_together([asked for asked, _ in gathered])
+        except Exception as error:
+            for _, answered in gathered:  # which nobody would answer
+                if not answered.done():
+                    answered.set_exception(error)
+            return
+        for (_, answered), response in zip(gathered, responses, strict=True):
+            if not answered.cancelled():
+                answered.set_result(response)
 
     async def _answer_costly(
         self, request: messages.Request, admitted: tuple[Operation, Model]

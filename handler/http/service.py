@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Sequence
 
-from handler.errors import InvalidInput, name_failure
+from handler.errors import InvalidInput
 from handler.http.auth import RateLimit, find_caller
 from handler.http.compression import check_length, deflate_response, inflate_body
 from handler.http.messages import Refusal, Request, Response, require_utf8
 from handler.http.operation import Operation
 from handler.http.operations import Router, shape_unrouted
+from handler.http.work import Work, predict_together, refuse
 from handler.inference.models import Model, Models
 from handler.settings import Settings
 
@@ -91,28 +92,33 @@ class Service:
                 exchange.latency_ms = (time.perf_counter() - started) * 1000
                 return operation, model
         except InvalidInput as error:
-            response = _refuse(request, error, shape_error)
+            response = refuse(request, error, shape_error)
         return self._finish(request, response, started)
 
     def answer(self, request: Request, operation: Operation, model: Model) -> Response:
         """Return the answer to a request that was admitted; may run in another thread."""
-        started = time.perf_counter()
-        try:
-            if operation.method == "POST":
-                if request.body_error is not None:
-                    raise request.body_error
-                inflate_body(request, self.limits.max_body_bytes)
-            if operation.asks_all:
-                for other in self.models:
-                    operation.answer(other, request)
-            response = operation.answer(model, request)
-        except InvalidInput as error:
-            response = _refuse(request, error, operation.shape_error)
-        except Exception as error:
-            request.exchange.problem = name_failure(error)
-            failure = InvalidInput("see the log, by x-request-id", status=500)
-            response = operation.shape_error(failure)
-        return self._finish(request, response, started)
+        work = Work(request, operation, model)
+        work.begin(self._read)
+        return self._finish(request, work.finish(), work.started)
+
+    def answer_together(
+        self, admitted: Sequence[tuple[Request, Operation, Model]]
+    ) -> list[Response]:
+        """Return the answer to each request; the texts of all are predicted in one run."""
+        works = [Work(*each) for each in admitted]
+        for work in works:
+            work.begin(self._read)
+        predict_together(works)
+        return [self._finish(work.request, work.finish(), work.started) for work in works]
+
+    def _read(self, request: Request, operation: Operation) -> None:
+        if operation.method == "POST":
+            if request.body_error is not None:
+                raise request.body_error
+            inflate_body(request, self.limits.max_body_bytes)
+        if operation.asks_all:
+            for model in self.models:
+                operation.answer(model, request)
 
     def observe(self, request: Request, response: Response) -> None:
         """Count an answer and log it; always in the same thread."""
@@ -170,12 +176,3 @@ class Service:
     def _choose_id(self, request: Request) -> str:
         given = request.headers.get("x-request-id", "")
         return given if REQUEST_ID.fullmatch(given) else request.trace_id or str(uuid.uuid4())
-
-
-def _refuse(
-    request: Request, error: InvalidInput, shape_error: Callable[[InvalidInput], Response]
-) -> Response:
-    response = shape_error(error)
-    response.headers.update(getattr(error, "headers", {}))
-    request.exchange.problem = error.detail
-    return response

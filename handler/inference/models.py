@@ -79,12 +79,21 @@ class Model:
             InvalidInput: No text, too many, one too long, one that is not Unicode text, or more
                 tokens than can be explained where that is asked for.
         """
+        return self.classifier.predict(self.check_request(texts, source, options))
+
+    def check_request(
+        self,
+        texts: Sequence[str],
+        source: Source = TEXTS,
+        options: Options = DEFAULT_OPTIONS,
+    ) -> list[str]:
+        """Return the texts of one request if `predict` takes them; raises what it raises."""
         checked = self.check_texts(texts, source)
         if options.explain:
             from handler.inference.explain import check_num_tokens  # rare, so not at start
 
             check_num_tokens(self.classifier, checked, self.limits, options.explain_field)
-        return self.classifier.predict(checked)
+        return checked
 
     def check_texts(self, texts: Sequence[object], source: Source = TEXTS) -> list[str]:
         """Return the texts of one request if they can be scored.

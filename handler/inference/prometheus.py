@@ -6,65 +6,96 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from handler.inference.exchange import Exchange
 
 # Upper bounds in milliseconds; a batch of 256 long texts takes about the last one.
 BUCKETS_MS = (0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+BOUNDS = (*(f"{bound / 1000:g}" for bound in BUCKETS_MS), "+Inf")
+TOTALS = ("truncated_texts", "tokens", "unknown_tokens")
+
+Key = tuple[str, ...]  # the counter's name, then the values of its labels
+
+
+class Counts(Protocol):
+    """Numbers by key, of this process or of all processes of a server."""
+
+    def add(self, key: Key, amount: float) -> None: ...
+
+    def read(self) -> Mapping[Key, float]: ...
+
+
+class OwnCounts:
+    """The numbers of this process alone."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[Key] = Counter()
+
+    def add(self, key: Key, amount: float) -> None:
+        """Add to one number."""
+        self._counts[key] += amount  # type: ignore[assignment]  # sums of seconds are floats
+
+    def read(self) -> Mapping[Key, float]:
+        """Return all numbers."""
+        return self._counts
 
 
 @dataclass
 class Prometheus:
-    """Counters since the start of this process, in Prometheus' text format."""
+    """Counters since the start of the server, in Prometheus' text format."""
 
     models: list[Mapping[str, str]] = field(default_factory=list)
-    requests: Counter[tuple[str, int]] = field(default_factory=Counter)
-    latencies: dict[str, list[int]] = field(default_factory=dict)
-    latency_sums: Counter[str] = field(default_factory=Counter)
-    labels: Counter[tuple[str, str]] = field(default_factory=Counter)
-    totals: Counter[str] = field(default_factory=Counter)
+    counts: Counts = field(default_factory=OwnCounts)
 
     def count(self, exchange: Exchange) -> None:
         """Count one exchange."""
-        name = exchange.operation
-        self.requests[name, exchange.status] += 1
-        buckets = self.latencies.setdefault(name, [0] * (len(BUCKETS_MS) + 1))
-        buckets[bisect_left(BUCKETS_MS, exchange.latency_ms)] += 1
-        self.latency_sums[name] += exchange.latency_ms  # type: ignore[assignment]  # a float sum
+        add, name = self.counts.add, exchange.operation
+        add(("requests", name, str(exchange.status)), 1)
+        add(("latency", name, BOUNDS[bisect_left(BUCKETS_MS, exchange.latency_ms)]), 1)
+        add(("seconds", name), exchange.latency_ms / 1000)
         for label, count in exchange.labels.items():
-            self.labels[exchange.model, label] += count
-        self.totals["truncated_texts"] += exchange.truncated
-        self.totals["tokens"] += exchange.tokens
-        self.totals["unknown_tokens"] += exchange.unknown_tokens
+            add(("labels", exchange.model, label), count)
+        if exchange.texts:
+            add(("truncated_texts",), exchange.truncated)
+            add(("tokens",), exchange.tokens)
+            add(("unknown_tokens",), exchange.unknown_tokens)
 
     def render(self) -> bytes:
         """Return the page that `GET /metrics` answers."""
+        counts = self.counts.read()
         lines = ["# TYPE minnow_model_info gauge"]
         lines += [f"minnow_model_info{_labels(**model)} 1" for model in self.models]
         lines.append("# TYPE minnow_requests_total counter")
-        for (name, status), count in self.requests.items():
+        for _, name, status in _select(counts, "requests"):
+            count = int(counts["requests", name, status])
             lines.append(f"minnow_requests_total{_labels(operation=name, status=status)} {count}")
         lines.append("# TYPE minnow_request_duration_seconds histogram")
-        for name in self.latencies:
-            lines += self._render_latency(name)
+        for _, name in _select(counts, "seconds"):
+            lines += _render_latency(counts, name)
         lines.append("# TYPE minnow_predictions_total counter")
-        for (model, label), count in self.labels.items():
+        for _, model, label in _select(counts, "labels"):
+            count = int(counts["labels", model, label])
             lines.append(f"minnow_predictions_total{_labels(model=model, label=label)} {count}")
-        for name in ("truncated_texts", "tokens", "unknown_tokens"):
+        for name in TOTALS:
             lines += [f"# TYPE minnow_{name}_total counter"]
-            lines += [f"minnow_{name}_total {self.totals[name]}"]
+            lines += [f"minnow_{name}_total {int(counts.get((name,), 0))}"]
         return ("\n".join(lines) + "\n").encode()
 
-    def _render_latency(self, name: str) -> list[str]:
-        metric = "minnow_request_duration_seconds"
-        lines = []
-        count = 0
-        bounds = [*(f"{bound / 1000:g}" for bound in BUCKETS_MS), "+Inf"]
-        for bound, in_bucket in zip(bounds, self.latencies[name], strict=True):
-            count += in_bucket
-            lines.append(f"{metric}_bucket{_labels(operation=name, le=bound)} {count}")
-        lines.append(f"{metric}_sum{_labels(operation=name)} {self.latency_sums[name] / 1000:.6f}")
-        return [*lines, f"{metric}_count{_labels(operation=name)} {count}"]
+
+def _select(counts: Mapping[Key, float], name: str) -> list[Key]:
+    return [key for key in counts if key[0] == name]
+
+
+def _render_latency(counts: Mapping[Key, float], name: str) -> list[str]:
+    metric = "minnow_request_duration_seconds"
+    lines = []
+    count = 0
+    for bound in BOUNDS:
+        count += int(counts.get(("latency", name, bound), 0))
+        lines.append(f"{metric}_bucket{_labels(operation=name, le=bound)} {count}")
+    lines.append(f"{metric}_sum{_labels(operation=name)} {counts['seconds', name]:.6f}")
+    return [*lines, f"{metric}_count{_labels(operation=name)} {count}"]
 
 
 def _labels(**pairs: object) -> str:

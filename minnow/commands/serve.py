@@ -21,6 +21,17 @@ Port = Annotated[int, option("--port", "PORT", "Port to listen on.", min=0, max=
 Device = Annotated[
     Literal["cpu", "cuda"], typer.Option("--device", help="Processor that the model runs on.")
 ]
+Workers = Annotated[
+    int | None,
+    option(
+        "--workers",
+        "N",
+        "Processes that answer, each on one core.",
+        "MINNOW_WORKERS, or one for each core",
+        min=1,
+        max=256,
+    ),
+]
 
 
 def serve(
@@ -28,13 +39,16 @@ def serve(
     host: Host = "127.0.0.1",
     port: Port = 8000,
     device: Device = "cpu",
+    workers: Workers = None,
 ) -> None:
     """Answer HTTP requests.
 
     A page for people is at /, the documentation of the API at /docs.
     """
     import dataclasses
+    import os
 
+    from handler.hosts.server import read_workers
     from handler.hosts.server import serve as run_server
     from handler.settings import read_settings
 
@@ -42,7 +56,9 @@ def serve(
     settings = read_settings()
     if bundle is not None:
         settings = dataclasses.replace(settings, bundle=bundle)
-    run_server(settings, host, port, device, announce)
+    if workers is None:
+        workers = read_workers(os.environ)
+    run_server(settings, host, port, device, announce, workers)
 
 
 def announce(address: str, models: Models) -> None:

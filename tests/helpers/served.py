@@ -34,18 +34,30 @@ class Served:
         self.log = [json.loads(line) for line in self._log]
         return passed
 
-    def memory_bytes(self, field="VmRSS"):
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        line = next(line for line in status.splitlines() if line.startswith(f"{field}:"))
-        return int(line.split()[1]) * 1024
+    def workers(self):
+        """Return the processes that answer beside the first."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
+        return [int(number) for number in children.split()]
+
+    def memory_bytes(self):
+        """Return what is resident in the first process, and in its workers beside it."""
+        resident = read_sizes(self.process.pid, "Rss")
+        return resident + sum(read_sizes(each, "Private_") for each in self.workers())
+
+
+def read_sizes(process, field):
+    """Return the bytes of a process's memory, of all kinds whose name begins so."""
+    lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(field))
 
 
 @contextmanager
-def serve_bundle(bundle, prefix=(), **environment):
+def serve_bundle(bundle, prefix=(), workers=1, **environment):
     """Serve `bundle`; at the end its log must be our own lines, none of them an error."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = [*prefix, sys.executable, "-m", "minnow", "serve", str(bundle), "--port", str(port)]
+    command += ["--workers", str(workers)]
     with tempfile.TemporaryFile("w+") as log:  # a pipe that nobody reads would fill up
         process = subprocess.Popen(
             command,

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from handler.errors import InvalidInput
-from handler.http.messages import Request, Response, json_response, parse_json, require_json
-from handler.http.operation import Note, Operation, predict
+from handler.http.messages import Request, json_response, parse_json, require_json
+from handler.http.operation import Asking, Note, Operation, predict
 from handler.http.problems import protocol_error
 from handler.http.schemas import PARAMETERS, Schema, make_array, make_object, refer
 from handler.inference.models import Model
@@ -27,7 +27,7 @@ from handler.inference.requests import (
 FUNCTIONS = ("softmax", "sigmoid", "none")
 
 
-def classify(model: Model, request: Request) -> Response:
+def classify(model: Model, request: Request) -> Asking:
     require_json(request)
     texts, source, parameters = _read(parse_json(request.body))
     top_k = read_options({"top_k": parameters.get("top_k")}, "parameters.").top_k
@@ -39,12 +39,13 @@ def classify(model: Model, request: Request) -> Response:
             field="parameters.function_to_apply",
         )
     is_raw = function == "none"  # of which `sigmoid` gives the probability back
+    predictions = yield from predict(model, request, texts, source)
     answer = [
         [
             {"label": label, "score": model.task.raw_score(score) if is_raw else score}
             for label, score in model.task.rank(prediction.outputs)[:top_k]
         ]
-        for prediction in predict(model, request, texts, source)
+        for prediction in predictions
     ]
     return json_response(answer)
 

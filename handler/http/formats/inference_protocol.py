@@ -19,7 +19,7 @@ from handler.http.messages import (
     dump_json,
     json_response,
 )
-from handler.http.operation import Answer, Note, Operation, predict
+from handler.http.operation import Answer, Asking, Note, Operation, predict
 from handler.http.problems import protocol_error
 from handler.http.schemas import PARAMETERS, STRING, Schema, make_array, make_object, refer
 from handler.http.tensors import HEADER_LENGTH, OCTETS, move_out, read_texts, split_body
@@ -75,7 +75,7 @@ def model_metadata(model: Model, request: Request) -> Response:
     )
 
 
-def infer(model: Model, request: Request) -> Response:
+def infer(model: Model, request: Request) -> Asking:
     document, tail = split_body(request)
     texts, source = read_texts(document.get("inputs"), tail)
     request_id = document.get("id")
@@ -83,7 +83,7 @@ def infer(model: Model, request: Request) -> Response:
     if not isinstance(request_id, str) or not _is_unicode(request_id):
         raise InvalidInput("id: wanted a string of Unicode text", field="id")
     requested = _read_outputs(document, model.task.tensors, request.allows_binary)
-    predictions = predict(model, request, texts, source)
+    predictions = yield from predict(model, request, texts, source)
     tensors = [_make_output(model, tensor, predictions) for tensor, _ in requested]
     answer: dict[str, Any] = {
         "model_name": model.name,

@@ -12,7 +12,7 @@ from handler.http.messages import (
     parse_json,
     require_json,
 )
-from handler.http.operation import Note, Operation, predict
+from handler.http.operation import Asking, Note, Operation, predict
 from handler.http.schemas import (
     COUNT,
     STRING,
@@ -32,11 +32,11 @@ LIMIT_FIELDS = tuple(field.name for field in dataclasses.fields(Limits))
 CARD_FIELDS = Card._fields
 
 
-def classify(model: Model, request: Request) -> Response:
+def classify(model: Model, request: Request) -> Asking:
     require_json(request)
     document = parse_json(request.body)
     texts, options = read_request(document)
-    predictions = predict(model, request, texts, name_texts(document), options)
+    predictions = yield from predict(model, request, texts, name_texts(document), options)
     return json_response(model.answer(texts, predictions, options))
 
 

@@ -30,7 +30,7 @@ from handler.http.messages import (
     parse_json,
 )
 from handler.http.negotiation import choose_type
-from handler.http.operation import Note, Operation, predict
+from handler.http.operation import Asking, Note, Operation, predict
 from handler.http.schemas import STRING, Schema, make_object
 from handler.inference.classifier import Prediction
 from handler.inference.models import Model
@@ -57,13 +57,13 @@ def ping(model: Model, request: Request) -> Response:
     return json_response({"status": "ok"})
 
 
-def invoke(model: Model, request: Request) -> Response:
+def invoke(model: Model, request: Request) -> Asking:
     given = OTHER_NAMES.get(request.content_type, request.content_type)
     if given not in READERS:
         raise Refusal(415, f"content-type: wanted one of {', '.join(READERS)}")
     wanted = choose_answer(request.headers.get("accept", ""), given)
     texts, options, source = READERS[given](request.body, model.limits.max_texts)
-    predictions = predict(model, request, texts, source, options)
+    predictions = yield from predict(model, request, texts, source, options)
     if wanted in CELL_WRITERS:
         body = CELL_WRITERS[wanted](model, predictions)
         return Response(200, body, f"{wanted}; charset=utf-8")

@@ -11,7 +11,7 @@ from typing import Any
 
 from handler.errors import InvalidInput
 from handler.http.messages import Request, Response, json_response, parse_json, require_json
-from handler.http.operation import Note, Operation, predict
+from handler.http.operation import Asking, Note, Operation, predict
 from handler.http.problems import protocol_error
 from handler.http.schemas import PARAMETERS, STRING, Schema, make_array, make_object, refer
 from handler.inference.models import Model
@@ -24,14 +24,14 @@ from handler.inference.requests import (
 )
 
 
-def classify(model: Model, request: Request) -> Response:
+def classify(model: Model, request: Request) -> Asking:
     require_json(request)
     document = parse_json(request.body)
     if not isinstance(document, dict):
         raise InvalidInput(f"the request is {name_type(document)}, wanted a JSON object")
     texts, source = read_instances(document.get("instances"))
     options = read_options(read_parameters(document), "parameters.")
-    predictions = predict(model, request, texts, source, options)
+    predictions = yield from predict(model, request, texts, source, options)
     answer = model.answer(texts, predictions, options)
     return json_response({"predictions": answer["predictions"]})
 

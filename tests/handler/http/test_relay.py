@@ -1,17 +1,24 @@
 """What only a server meets: bodies that come slowly, too many at a time, its environment."""
 
+import contextlib
+import json
 import re
 import socket
 import time
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 
 from handler.errors import SettingsError
 from handler.hosts.server import main, read_device, read_port
-from handler.settings import HttpSettings, Limits, read_settings
-from tests.helpers.http_service import Server
+from handler.http.relay import MAX_GATHERED
+from handler.http.service import Service
+from handler.inference.monitor import Monitor
+from handler.settings import HttpSettings, Limits, Settings, read_settings
+from tests.helpers.http_service import Server, make_models
+from tests.helpers.raw_http import connect
 
 ROOT = Path(__file__).parents[3]
 HEAD = b"POST /predict HTTP/1.1\r\nhost: a\r\ncontent-length: 100\r\n\r\n{"
@@ -40,6 +47,68 @@ def test_a_body_too_many_gets_503_and_probes_still_answer(make_service):
     assert probe.status_code == 200
     problems = [line.get("problem") for line in server.service.lines]
     assert "the client left before the body ended" in problems
+
+
+class Watched:
+    """A classifier that notes what is predicted together, and fails on a text, alone or not."""
+
+    def __init__(self, classifier, bad_text=None):
+        self._classifier = classifier
+        self._bad_text = bad_text
+        self.runs = []
+
+    def __getattr__(self, name):
+        return getattr(self._classifier, name)
+
+    def predict(self, texts):
+        self.runs.append(len(texts))
+        if self._bad_text in texts:
+            raise RuntimeError("a text that no model reads")
+        return self._classifier.predict(texts)
+
+
+def ask_together(service, bodies):
+    """Send every body on a connection of its own before the server reads one; return answers."""
+    with Server(service) as server, contextlib.ExitStack() as stack:
+        port = int(server.address.split(":")[1])
+        clients = [stack.enter_context(connect(port)) for _ in bodies]
+        for _ in range(3):  # rounds, since the first may come before all have connected
+            for client, body in zip(clients, bodies, strict=True):
+                head = b"POST /predict HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n"
+                client.sendall(head + b"content-length: %d\r\n\r\n" % len(body) + body)
+            answers = [client.recv(65536) for client in clients]
+    return [(int(each[9:12]), json.loads(each.partition(b"\r\n\r\n")[2])) for each in answers]
+
+
+def test_requests_that_come_together_are_predicted_together_and_each_gets_its_own(
+    tiny_classifier,
+):
+    watched = Watched(tiny_classifier)
+    texts = [["good"], ["bad"], ["good film", "bad thing"], ["bad"], ["thing"], ["good", "bad"]]
+
+    answers = ask_together(
+        Service(make_models(watched, Limits(), Monitor()), Settings()),
+        [json.dumps({"texts": each}).encode() for each in texts * 4],
+    )
+
+    assert [status for status, _ in answers] == [200] * 24
+    for (_, answer), each in zip(answers, texts * 4, strict=True):
+        alone = [tiny_classifier.predict([text])[0].outputs for text in each]
+        scores = [list(one["scores"].values()) for one in answer["predictions"]]
+        np.testing.assert_allclose(scores, alone, rtol=0, atol=2e-2)  # int8 of another batch
+    assert max(watched.runs) > 2
+    assert max(watched.runs) <= 2 * MAX_GATHERED
+
+
+def test_a_request_that_fails_harms_none_that_came_with_it(tiny_classifier):
+    watched = Watched(tiny_classifier, bad_text="film")
+    bodies = [b'{"text":"good"}', b'{"text":"film"}', b'{"text":1}', b"{", b'{"text":"bad"}'] * 3
+
+    answers = ask_together(Service(make_models(watched, Limits(), Monitor()), Settings()), bodies)
+
+    assert [status for status, _ in answers] == [200, 500, 422, 400, 200] * 3
+    labels = [answer["predictions"][0]["label"] for status, answer in answers if status == 200]
+    assert labels == ["pos", "neg"] * 3
 
 
 def test_a_body_that_stops_coming_gets_408(make_service, monkeypatch):
@@ -125,9 +194,9 @@ def test_the_environment_sets_everything_of_the_service():
 def test_every_variable_stands_in_the_documentation_with_its_default():
     code = "".join(path.read_text() for path in (ROOT / "handler").rglob("*.py"))
     text = (ROOT / "docs" / "http.md").read_text()
-    names = set(re.findall(r'"(MINNOW_(?:MAX|API|CORS|RATE|DEVICE|BASE)[A-Z_]*)"', code))
+    names = set(re.findall(r'"(MINNOW_(?:MAX|API|CORS|RATE|DEVICE|BASE|WORKERS)[A-Z_]*)"', code))
 
-    assert len(names) == 10
+    assert len(names) == 11
     assert {name for name in names if f"`{name}" not in text} == set()
     for name, value in (("TEXTS", Limits.max_texts), ("CHARACTERS", Limits.max_characters)):
         assert f"| `MINNOW_MAX_{name}` | {value} |" in text

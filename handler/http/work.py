@@ -1,0 +1,111 @@
+"""A request at work: begun, its texts predicted alone or with those of others, then answered.
+
+Whatever goes wrong with one is its own answer: the others do not know of it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import cast
+
+from handler.errors import InvalidInput, name_failure
+from handler.http.messages import Request, Response
+from handler.http.operation import Asking, Operation, finish_asking
+from handler.inference.classifier import Prediction
+from handler.inference.models import Model
+
+
+class Work:
+    """One admitted request on its way to its response.
+
+    Args:
+        request: Its body read.
+        operation: What it asks for.
+        model: That it asks.
+
+    Attributes:
+        response: None until there is one.
+        texts: That are to be predicted, once it has begun and has no response.
+    """
+
+    def __init__(self, request: Request, operation: Operation, model: Model) -> None:
+        self.request = request
+        self.operation = operation
+        self.model = model
+        self.response: Response | None = None
+        self.texts: list[str] = []
+        self.started = time.perf_counter()
+        self._asking: Asking | None = None
+        self._predictions: list[Prediction] | None = None
+
+    def begin(self, read: Callable[[Request, Operation], None]) -> None:
+        """Compute the response, or read which texts it needs predicted.
+
+        Args:
+            read: Makes the request's body readable, and asks models that are asked beside `model`.
+        """
+        self._attempt(lambda: self._open(read))
+
+    def finish(self) -> Response:
+        """Return the response; texts that were not predicted together are so now."""
+        if self.response is None:
+            self._attempt(self._close)
+        return cast(Response, self.response)
+
+    def take(self, predictions: list[Prediction]) -> None:
+        """Keep the predictions of `texts`."""
+        self._predictions = predictions
+
+    def _open(self, read: Callable[[Request, Operation], None]) -> Response | None:
+        read(self.request, self.operation)
+        found = self.operation.answer(self.model, self.request)
+        if isinstance(found, Response):
+            return found
+        self.texts = next(found)
+        self._asking = found
+        return None
+
+    def _close(self) -> Response:
+        if self._predictions is None:
+            self._predictions = self.model.classifier.predict(self.texts)
+        return finish_asking(cast(Asking, self._asking), self._predictions)
+
+    def _attempt(self, step: Callable[[], Response | None]) -> None:
+        try:
+            self.response = step()
+        except InvalidInput as error:
+            self.response = refuse(self.request, error, self.operation.shape_error)
+        except Exception as error:
+            self.request.exchange.problem = name_failure(error)
+            failure = InvalidInput("see the log, by x-request-id", status=500)
+            self.response = self.operation.shape_error(failure)
+
+
+def predict_together(works: Sequence[Work]) -> None:
+    """Predict the texts of several requests in one run of their model; where that fails, of none,
+    and each is then predicted alone."""
+    waiting = [work for work in works if work.response is None]
+    for model in {id(work.model): work.model for work in waiting}.values():
+        same = [work for work in waiting if work.model is model]
+        if len(same) > 1:
+            _predict(model, same)
+
+
+def _predict(model: Model, works: Iterable[Work]) -> None:
+    try:
+        predictions = iter(model.classifier.predict([text for w in works for text in w.texts]))
+    except Exception:  # whose fault it is shows when each is predicted alone
+        return
+    for work in works:
+        work.take([next(predictions) for _ in work.texts])
+
+
+def refuse(
+    request: Request, error: InvalidInput, shape_error: Callable[[InvalidInput], Response]
+) -> Response:
+    """Return the refusal of a request."""
+    response = shape_error(error)
+    response.headers.update(getattr(error, "headers", {}))
+    request.exchange.problem = error.detail
+    return response
