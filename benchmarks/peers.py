@@ -119,7 +119,7 @@ def measure_servers(
 def run_server(
     command: Sequence[str], bundle: Path, log: Path
 ) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-    """Yield the process of a server and its port, once it answers; it ends with all its children."""
+    """Yield the process of a server and its port, once it answers; its children end with it."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     root, bundle = str(Path(__file__).parents[1]), bundle.resolve()
