@@ -241,7 +241,11 @@ class Connection(HttpToolsProtocol):
             self._close_or_abort()
             return
         self._num_discarded = 0
-        self._socket.write_eof()
+        try:
+            self._socket.write_eof()
+        except OSError:  # the client has reset it: there is nobody to read an answer
+            self._socket.abort()
+            return
         self.flow.resume_reading()
         self._timer = self.loop.call_later(LINGER_S, self._socket.abort)
 

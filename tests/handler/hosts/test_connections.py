@@ -3,8 +3,10 @@
 import contextlib
 import gc
 import json
+import logging
 import signal
 import socket
+import struct
 import threading
 import time
 
@@ -13,6 +15,7 @@ import pytest
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from handler.hosts import connections, listener
+from handler.hosts.connection import Connection
 from handler.hosts.connections import Connections
 from handler.http.formats.pages import SCRIPT
 from handler.http.service import Service
@@ -42,6 +45,34 @@ def is_answered(port):
     with connect(port) as connection:
         connection.sendall(NEXT)
         return read_statuses(read_all(connection)) == [200]
+
+
+def test_a_client_that_resets_while_it_is_refused_makes_no_error(make_service, monkeypatch):
+    errors = []
+    drop_body = Connection._drop_body
+    with Server(make_service(limits=Limits(max_body_bytes=100))) as server:
+        client = connect(int(server.address.split(":")[1]))
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+        def reset_first(connection):
+            client.close()
+            connection.loop.set_exception_handler(lambda loop, context: errors.append(context))
+            drop_body(connection)
+
+        monkeypatch.setattr(Connection, "_drop_body", reset_first)
+        monkeypatch.setattr(
+            logging.getLogger("uvicorn.error"), "error", lambda *args, **kwargs: errors.append(args)
+        )
+
+        client.sendall(HEAD + b"content-length: 100000\r\n\r\n" + b"x" * 1000)
+
+        deadline = time.monotonic() + 5
+        while client.fileno() >= 0 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        monkeypatch.undo()
+        assert client.fileno() < 0
+        assert is_answered(int(server.address.split(":")[1]))
+    assert errors == []
 
 
 @pytest.mark.parametrize("piece", [b"GET /health HTTP/1.1\r\n", b"G", b"\r\n"], ids=ascii)
