@@ -110,10 +110,12 @@ def quantize(graph: Graph, node: NodeProto, quantization: Quantization) -> None:
         found = graph.add_node("Gather", [graph.add_constant(values, "embedding"), ids], "rows")
     else:
         found = _look_up_nibbles(graph, values, ids)
-    floats = graph.add_node("Cast", [found], "row_values", to=TensorProto.FLOAT)
-    if bits == 4:
-        middle = graph.add_constant(np.array(MIDDLE, np.float32), "middle")
-        floats = graph.add_node("Sub", [floats, middle], "centred")
+    if bits == 8:
+        floats = graph.add_node("Cast", [found], "row_values", to=TensorProto.FLOAT)
+    else:
+        one = graph.add_constant(np.array(1, np.float32), "one")
+        middle = graph.add_constant(np.array(MIDDLE, np.uint8), "middle")
+        floats = graph.add_node("DequantizeLinear", [found, one, middle], "centred")
     steps = graph.add_constant(scales, "embedding_scales")
     if len(scales) == len(table):
         halves = graph.add_node("Gather", [steps, ids], "half_steps")

@@ -12,9 +12,10 @@ from keras import layers, ops
 from training.encoders import Encoder
 from training.settings import Settings
 
-SEGMENT_TOKENS = 50
-STRIDE = 2
-KERNEL = 4
+SEGMENT_TOKENS = 48
+STRIDE = 4
+KERNEL = 6
+FILTERS = 3  # for each column of the word vectors
 CONSTANTS = {"segment_tokens": SEGMENT_TOKENS, "segment_stride": STRIDE, "segment_kernel": KERNEL}
 EMBEDDING = "embedding"  # name of the layer of word vectors
 
@@ -45,7 +46,7 @@ def read_segments(
     # Whole words are dropped, not their parts.
     hidden = layers.Dropout(settings.token_dropout_rate, noise_shape=(None, None, 1))(hidden)
     hidden = layers.Conv1D(
-        2 * settings.embedding_dim,
+        FILTERS * settings.embedding_dim,
         KERNEL,
         strides=STRIDE,
         padding="same",
