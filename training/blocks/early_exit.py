@@ -76,7 +76,12 @@ def closed_gate(model: keras.Model) -> Iterator[None]:
 
 
 def fit_exit(
-    model: keras.Model, early: Floats, full: Floats, targets: Floats, objective: Objective
+    model: keras.Model,
+    early: Floats,
+    bias: Floats,
+    full: Floats,
+    targets: Floats,
+    objective: Objective,
 ) -> None:
     """Calibrate the exit logits and set the threshold in place; closed where too little is known.
 
@@ -84,14 +89,13 @@ def fit_exit(
     the whole model says.
 
     Args:
-        early, full: Of development rows, shape (rows, num_logits); of `early`, what the layer EXIT
-            reads.
+        early: What the layer EXIT reads of development rows, shape (rows, num_logits).
+        bias: What it lacks to be that half's logits, shape (num_logits,).
+        full: Logits of the whole model, shape (rows, num_logits).
         targets: Shape (rows, num_outputs).
     """
-    bias = np.zeros(objective.num_logits)
-    scale, shift = _calibrate(early, full, objective)
-    if objective.num_logits == 1:
-        bias += shift
+    scale, shift = _calibrate(early + bias, full, objective)
+    bias = scale * bias + (shift if objective.num_logits == 1 else 0.0)
     model.get_layer(EXIT).set_weights([scale * np.eye(len(bias)), bias])
     threshold = choose_threshold(scale * early + bias, full, targets, objective)
     if threshold is None:

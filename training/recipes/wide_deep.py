@@ -125,9 +125,8 @@ def fine_tune_model(
     _fit_mixture(model, logits, dev.targets, wide_bias, objective)
     if early_exit.has_exit(model):
         kernel, bias = model.get_layer(MIXTURE).get_weights()
-        wide = logits[:, : objective.num_logits] + wide_bias
-        full = logits @ kernel + bias
-        early_exit.fit_exit(model, wide, full, dev.targets, objective)
+        wide, full = logits[:, : objective.num_logits], logits @ kernel + bias
+        early_exit.fit_exit(model, wide, wide_bias, full, dev.targets, objective)
     return history
 
 
