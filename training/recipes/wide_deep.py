@@ -5,9 +5,9 @@ Wide and deep (Cheng et al. 2016), fitted one after the other: the phrases
 weight of each in their mixture. Fitted together, the LSTM learns only what is left of texts that
 the phrases know by heart.
 
-    token_ids ─┬─ phrases: look up, sum ──────────────────────────────── wide ─┬─ exit ───┐
-               │                                                               │        where ─ outputs
-               └─ embedding ─ segments ─ Conv1D ─ LSTM both ways ─ max ─ deep ─┴─ mixture ┘
+    token_ids ─┬─ phrases: look up, sum ───────────────────────── wide ─┬─ exit ───┐
+               │                                                        │        where ─ outputs
+               └─ embedding ─ segments ─ Conv1D ─ LSTM ─ max ─── deep ──┴─ mixture ┘
 
 Where the phrases are certain, the outputs are theirs (`training/blocks/early_exit.py`).
 """
