@@ -135,6 +135,6 @@ def _describe_exit(found: Mapping[str, Any] | None) -> list[str]:
     if found["threshold"] is None:
         return ["- early exit: none; the development rows do not show that answers would stay"]
     return [
-        f"- early exit: {found['dev_share']:.1%} of the development rows, where the phrases' answer "
-        f"leads by a logit of {found['threshold']:.2f} or more"
+        f"- early exit: {found['dev_share']:.1%} of the development rows, where the phrases' "
+        f"answer leads by a logit of {found['threshold']:.2f} or more"
     ]

@@ -186,6 +186,8 @@ class Trials:
         token_ids, _ = self.run.reference()
         vocab_size = len(read_vocab(json.loads(tokenizer)))
         changes = {"compression": dict(compression), "vocab_size": vocab_size}
+        dev = map_ids(self.distillation.dev, id_map)
+        changes["early_exit"] = measure_exit(model, dev.token_ids)
         write_run(folder, model, tokenizer, id_map[token_ids], {**self.run.metadata, **changes})
 
     def _try_run(self, run: Run, trial: str) -> None:
