@@ -28,7 +28,7 @@ EXIT, GATE = "exit_logits", "exit_gate"
 # Share of all rows that may get another label, counted on development rows and expected of them.
 MAX_CHANGED = 1 / 2000
 # Of the standard error of the log loss; it may move by so much.
-MAX_MOVED = 0.25
+MAX_MOVED = 0.5
 MIN_EXITS = 100  # rows that must be certain: fewer do not tell how far the halves differ
 NUM_CUTS = 500  # shares of rows that are tried
 CONSTANTS = {
@@ -195,8 +195,10 @@ def _margins(exits: Floats, full: Floats) -> tuple[Floats, Floats]:
 def _expect_changed(margins: Floats, remaining: Floats) -> float:
     """Return how many rows are expected to change, were the halves' differences normal.
 
-    A count of none among a thousand rows says only that it is under three.
+    A count of none among a thousand rows says only that it is under three. What remains of a margin
+    in the whole model is taken to be a line through all rows, and the differences as wide along it.
     """
-    differences = remaining - margins
-    spread = max(float(differences.std(ddof=1)), 1e-9)
-    return float(ndtr(-(margins + differences.mean()) / spread).sum())
+    slope, start = np.polyfit(margins, remaining, 1)
+    line = start + slope * margins
+    spread = max(float((remaining - line).std(ddof=2)), 1e-9)
+    return float(ndtr(-line / spread).sum())
