@@ -201,7 +201,7 @@ def round_weights(weights: NDArray[np.float32]) -> NDArray[np.float32]:
     """
     largest = np.abs(weights).max(axis=0)
     steps = np.where(largest > 0, largest / WEIGHT_STEPS, 1).astype(np.float32)
-    return np.rint(weights / steps) * steps
+    return np.asarray(np.rint(weights / steps) * steps, np.float32)
 
 
 class _Problem:
