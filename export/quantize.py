@@ -42,8 +42,8 @@ def quantize_model(
         kind = kind_of_node(node.op_type)
         if kind is not None:
             kind.quantize(graph, node, quantization)
-    scale_late(graph)
     graph.model.opset_import.append(helper.make_opsetid(MICROSOFT, 1))
+    scale_late(graph)
     graph.tidy()
     return graph.model
 

@@ -34,5 +34,13 @@ def scale_late(graph: Graph) -> None:
         product = graph.add_node("MatMul", [found["weights"], found["values"]], "sums")
         return graph.add_node("Mul", [product, found["scales"]], "scaled")
 
+    def add_first(found: dict[str, str]) -> str | None:
+        if not is_by_column(found):
+            return None
+        total = graph.add_node("Add", [found["first"], found["second"]], "sums")
+        return graph.add_node("Mul", [total, found["scales"]], "scaled")
+
     graph.rewrite(("ReduceSum", scaled, "axes", {"keepdims": 0}), sum_first)
     graph.rewrite(("MatMul", "weights", scaled), multiply_first)
+    both = ("Mul", "first", "scales"), ("Mul", "second", "scales")
+    graph.rewrite(("Add", *both), add_first)

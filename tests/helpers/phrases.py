@@ -50,9 +50,9 @@ def logits_of(table: Phrases, texts: list[list[int]], vocab_size: int) -> np.nda
                     if fingerprint == 0 or table.fingerprints[place] != fingerprint:
                         continue
                     row = vocab_size + place
-                features.append(row)
-                if len(ids) - start <= TAIL_TOKENS:
-                    tail.append(row)
+                is_new = size > 1 or row not in ids[start + 1 :]  # of a word the last one counts
+                features += [row] * is_new
+                tail += [row] * (is_new and len(ids) - start <= TAIL_TOKENS)
         logits = table.bias.astype(np.float64)
         for found, length, part in (
             (features, len(ids), slice(0, num_logits)),

@@ -163,13 +163,18 @@ def place_phrases(
     return table
 
 
-def count_occurrences(features: Features, num_texts: int, num_features: int) -> sparse.csr_matrix:
-    """Return how often each text has what; float32, shape (num_texts, num_features)."""
+def count_features(
+    features: Features, num_texts: int, num_features: int, num_words: int
+) -> sparse.csr_matrix:
+    """Return how often each text has what, 1 at most of words, which are the first `num_words`.
+
+    float32, shape (num_texts, num_features).
+    """
     ones = np.ones(len(features.text_ids), np.float32)
-    counts = sparse.csr_matrix(
-        (ones, (features.text_ids, features.feature_ids)), (num_texts, num_features)
-    )
+    cells = features.text_ids, features.feature_ids
+    counts = sparse.csr_matrix((ones, cells), (num_texts, num_features))
     counts.sum_duplicates()
+    counts.data[counts.indices < num_words] = 1
     return counts
 
 
