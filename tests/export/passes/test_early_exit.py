@@ -39,8 +39,9 @@ def make_model(num_labels: int, share: float | None) -> tuple[keras.Model, list[
         model.get_layer(name).set_weights([3 * kernel, bias + 0.1])
     if share is not None:
         model.get_layer(GATE).set_weights([np.ones((1, 1)), np.zeros(1)])
-        margins = read_gate(model, texts)
-        threshold = np.quantile(margins, 1 - share) if 0 < share < 1 else (1 - share) * 1e6 - 1
+        margins = [-1, *np.sort(read_gate(model, texts)), 1e6]
+        num_below = round((1 - share) * len(texts))
+        threshold = np.mean(margins[num_below : num_below + 2])  # on neither side by a rounding
         model.get_layer(GATE).set_weights([np.ones((1, 1)), np.array([-threshold])])
     return model, texts
 
