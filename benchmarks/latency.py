@@ -3,6 +3,11 @@
 All in one process, in turns, on the same token ids, so that a slow minute slows all of them.
 
 Run: python -m benchmarks.latency RUN BUNDLE DATA [--rounds 200]
+
+Or a bundle's graph beside another's, one thread: one text of about 230 words that does not exit
+early, the mean over all texts, and texts of one length 64 a batch.
+
+Run: python -m benchmarks.latency --before OTHER BUNDLE DATA [--rounds 200]
 """
 
 from __future__ import annotations
@@ -19,15 +24,23 @@ from typing import Any
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 WARM_UP_ROUNDS = 20
+COMPARED_TEXTS = 500  # at least, of which lengths are chosen
+NEAR_TEXTS = 30  # of about the wanted length, of which one is chosen
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("run", type=Path)
+    parser.add_argument("run", type=Path, nargs="?")
     parser.add_argument("bundle", type=Path)
     parser.add_argument("data", type=Path)
     parser.add_argument("--rounds", type=int, default=200)
+    parser.add_argument("--before", type=Path, metavar="OTHER", help="bundle to compare with")
     options = parser.parse_args()
+    if options.before is not None:
+        compare(options.before, options.bundle, options.data, options.rounds)
+        return
+    if options.run is None:
+        parser.error("RUN or --before is wanted")
 
     import keras
     import tensorflow as tf
@@ -66,6 +79,43 @@ def main() -> None:
     print("one thread for ONNX Runtime, TensorFlow with its own defaults")
     for name, classifier in (("bundle", bundle), ("float32", float_classifier)):
         print(f"{name:8} {classifier.size_bytes / 1e6:.2f} MB")
+
+
+def compare(before: Path, after: Path, data: Path, rounds: int) -> None:
+    """Print how long the graphs of two bundles take for the same texts, each by its own ids."""
+    from handler.inference.classifier import load_classifier
+    from training.readers import read_dataset
+
+    texts = read_dataset(data).texts[: max(COMPARED_TEXTS, rounds)]
+    classifiers = {"before": load_classifier(before), "after": load_classifier(after)}
+    ids = {name: [e.ids for e in c.encode_texts(texts)] for name, c in classifiers.items()}
+    lengths = [len(row) for row in ids["after"]]
+    by_length = sorted(range(len(texts)), key=lambda row: abs(len(texts[row].split()) - 230))
+    times = {name: [measure_run(c, [row]) for row in ids[name]] for name, c in classifiers.items()}
+    # Those that exit early take half the time of others of their length.
+    near = by_length[:NEAR_TEXTS]
+    one = max(near, key=lambda row: times["after"][row])
+    cases: dict[str, Sequence[Sequence[int]]] = {
+        f"one text of {lengths[one]} tokens that is read": [[one]] * rounds,
+        f"one of {rounds} texts, mean": [[row] for row in range(rounds)],
+        "64 of about that length, all": [by_length[:64]] * (rounds // 20 + 1),
+    }
+    print(f"{'ms, median (mean where it says so)':45} before   after   ratio")
+    for case, batches in cases.items():
+        found: dict[str, list[float]] = {name: [] for name in classifiers}
+        for rows in batches:
+            for name, classifier in classifiers.items():
+                found[name].append(measure_run(classifier, [ids[name][row] for row in rows]))
+        summary = statistics.mean if case.endswith("mean") else statistics.median
+        first, second = (summary(found[name]) for name in ("before", "after"))
+        print(f"{case:45}{first:7.3f} {second:7.3f} {second / first:7.2f}")
+
+
+def measure_run(classifier: Any, token_ids: Sequence[Sequence[int]]) -> float:
+    """Return milliseconds of one `Classifier.run`."""
+    started = time.perf_counter()
+    classifier.run(token_ids)
+    return (time.perf_counter() - started) * 1000
 
 
 def measure(

@@ -230,6 +230,7 @@ def describe_run(run: Run, settings: ExportSettings, census: dict[str, int]) -> 
             "embedding_bits": settings.embedding_bits if settings.precision == "int8" else None,
             "sparsity": settings.sparsity,
             "compression": metadata.get("compression"),
+            "early_exit": metadata.get("early_exit"),
             "nodes": census,
         },
     }

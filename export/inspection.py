@@ -149,7 +149,7 @@ def format_inspection(found: dict[str, Any]) -> str:
     lines += ["opsets: " + ", ".join(f"{name} {n}" for name, n in found["opsets"].items())]
     lines += [
         f"{name}: {json.dumps(provenance[name], ensure_ascii=False)}"
-        for name in ("command", "recipe", "data", "compression")
+        for name in ("command", "recipe", "data", "compression", "early_exit")
         if provenance.get(name)
     ]
     return "\n".join(lines)

@@ -12,6 +12,7 @@ from export.graph import Graph
 from export.layers import kind_of_node
 from export.layers.integers import FULL_RANGE, MICROSOFT, REDUCED_RANGE
 from export.layers.kind import Quantization
+from export.passes.scales import scale_late
 
 MIN_SPARSE_WEIGHTS = 1024  # of a tensor; the biases of an LSTM are smaller, and matter more
 
@@ -42,6 +43,7 @@ def quantize_model(
         if kind is not None:
             kind.quantize(graph, node, quantization)
     graph.model.opset_import.append(helper.make_opsetid(MICROSOFT, 1))
+    scale_late(graph)
     graph.tidy()
     return graph.model
 

@@ -119,9 +119,22 @@ def _describe_run(metadata: Mapping[str, Any], history: Sequence[Mapping[str, fl
         f"at most {metadata['max_length']} tokens of a text are read",
         f"- epochs: {len(history)}, kept: {kept['epoch']:.0f}, {why}; "
         f"{sum(row['seconds'] for row in history):.0f} s",
+        *_describe_exit(metadata.get("early_exit")),
         "",
         "The epochs are those of what gradient descent trains; the figures below are the finished "
         "model's.",
         "",
     ]
     return lines
+
+
+def _describe_exit(found: Mapping[str, Any] | None) -> list[str]:
+    """Return what the report says of an early exit, nothing of a model without one."""
+    if found is None:
+        return []
+    if found["threshold"] is None:
+        return ["- early exit: none; the development rows do not show that answers would stay"]
+    return [
+        f"- early exit: {found['dev_share']:.1%} of the development rows, where the phrases' "
+        f"answer leads by a logit of {found['threshold']:.2f} or more"
+    ]

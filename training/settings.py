@@ -41,6 +41,7 @@ class Settings:
         min_steps: More epochs, where they would be fewer steps than this; 0: never.
         patience: Epochs without a better development log loss before training ends, with the
             weights of the best epoch; 0 trains all epochs and keeps the last.
+        early_exit: Rows of which one half of the model is certain need not be read by the other.
 
     Raises:
         SettingsError: A value that nothing can be trained with.
@@ -64,6 +65,7 @@ class Settings:
     epochs: int = 5
     min_steps: int = 0
     patience: int = 2
+    early_exit: bool = False
 
     def __post_init__(self) -> None:
         check_given(vars(self))

@@ -83,6 +83,20 @@ class Objective(Protocol):
         """Return the outputs, (batch, num_outputs), of a model that computed the logits, (batch,
         num_logits); by a layer named `outputs`."""
 
+    def add_margin(self, logits: keras.KerasTensor) -> keras.KerasTensor:
+        """Return by how much the answer's logit leads the next one's, (batch, 1), 0 or more.
+
+        Args:
+            logits: (batch, num_logits).
+        """
+
+    def output_logits(self, logits: Floats) -> Floats:
+        """Return a logit for each output, floats, shape (rows, num_outputs).
+
+        Args:
+            logits: Floats, shape (rows, num_logits).
+        """
+
     def logit_targets(self, targets: Floats) -> NDArray[np.bool_]:
         """Return bool, shape (rows, num_logits): which side of each logit a row is on.
 

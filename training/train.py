@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from handler.files import check_room, empty_folder, holding, naming, replacing, write_json
 from handler.inference.tokenizer import Tokenizer
 from training.batches import pad
+from training.blocks.early_exit import measure_exit
 from training.data import Data, Part, Sources, encode_part, read_sources, whole_part
 from training.errors import RunError
 from training.fit import CONSTANTS as FIT_CONSTANTS
@@ -152,6 +153,7 @@ def _train(
     metadata = _describe(data, settings, recipe, tokenizer) | {
         "command": command,
         "metrics": metrics,
+        "early_exit": measure_exit(model, dev.token_ids),
         "mistakes": [mistake.row for mistake in mistakes],
         "seconds": round(time.monotonic() - started, 1),
     }

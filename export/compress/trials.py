@@ -43,6 +43,7 @@ from export.export import Converted, ExportSettings, convert_run, export_run
 from export.tokenizer_file import keep_words, map_words, read_words
 from handler.files import write_json
 from handler.inference.classifier import Classifier, load_classifier
+from training.blocks.early_exit import closed_gate, measure_exit
 from training.data import map_ids
 from training.recipe import Stages
 from training.run_folder import Run, read_run, write_run
@@ -185,6 +186,8 @@ class Trials:
         token_ids, _ = self.run.reference()
         vocab_size = len(read_words(tokenizer))
         changes = {"compression": dict(compression), "vocab_size": vocab_size}
+        dev = map_ids(self.distillation.dev, id_map)
+        changes["early_exit"] = measure_exit(model, dev.token_ids)
         write_run(folder, model, tokenizer, id_map[token_ids], {**self.run.metadata, **changes})
 
     def _try_run(self, run: Run, trial: str) -> None:
@@ -249,7 +252,8 @@ class Trials:
             say("measuring the importance of units and words")
             batches = importance_batches(self.distillation)
             loss = mean_loss(self.distillation.objective)
-            channels, words = measure_importance(self._model, batches, loss)
+            with closed_gate(self._model):  # of training rows the phrases are certain
+                channels, words = measure_importance(self._model, batches, loss)
             named = {f"of {owner}": values for owner, values in channels.items()}
             return named | {"words": words}
 

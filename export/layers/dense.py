@@ -17,8 +17,8 @@ NAME = "Dense"
 NODE_TYPES: tuple[str, ...] = ("MatMul", "DynamicQuantizeMatMul")
 READS_IDS = False
 IS_RECURRENT = False
-# A layer of fewer weights stays float32: the nodes that would quantize its input take longer than
-# the multiplication, and the whole layer is under 16 KB.
+# A layer of fewer weights other than 0 stays float32: the nodes that would quantize its input take
+# longer than the multiplication, and the whole layer is under 16 KB, once zeros are packed.
 MIN_WEIGHTS = 4096
 
 
@@ -58,6 +58,8 @@ def quantize(graph: Graph, node: NodeProto, quantization: Quantization) -> None:
     """Replace MatMul by ONNX Runtime's DynamicQuantizeMatMul, a scale for each output."""
     weights = graph.constant(node.input[1])
     if weights is None or not _is_quantized(weights.shape):
+        return
+    if np.count_nonzero(weights) < MIN_WEIGHTS:
         return
     values, scales = quantize_rows(weights, quantization.highest, axis=0)
     inputs = [

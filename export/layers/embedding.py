@@ -107,14 +107,16 @@ def quantize(graph: Graph, node: NodeProto, quantization: Quantization) -> None:
     bits = 8 if columns % 2 or not is_vectors else quantization.embedding_bits
     values, scales = quantize_table(table, bits, is_vectors)
     if bits == 8:
-        found = graph.add_node("Gather", [graph.add_constant(values, "embedding"), ids], "rows")
+        found = graph.add_node("Gather", [_share(graph, values, "embedding"), ids], "rows")
     else:
         found = _look_up_nibbles(graph, values, ids)
-    floats = graph.add_node("Cast", [found], "row_values", to=TensorProto.FLOAT)
-    if bits == 4:
-        middle = graph.add_constant(np.array(MIDDLE, np.float32), "middle")
-        floats = graph.add_node("Sub", [floats, middle], "centred")
-    steps = graph.add_constant(scales, "embedding_scales")
+    if bits == 8:
+        floats = graph.add_node("Cast", [found], "row_values", to=TensorProto.FLOAT)
+    else:
+        one = graph.add_constant(np.array(1, np.float32), "one")
+        middle = graph.add_constant(np.array(MIDDLE, np.uint8), "middle")
+        floats = graph.add_node("DequantizeLinear", [found, one, middle], "centred")
+    steps = _share(graph, scales, "embedding_scales")
     if len(scales) == len(table):
         halves = graph.add_node("Gather", [steps, ids], "half_steps")
         steps = graph.add_node("Cast", [halves], "steps", to=TensorProto.FLOAT)
@@ -172,6 +174,11 @@ def table_name(layer: str) -> str:
     return f"{layer}/table"
 
 
+def _share(graph: Graph, values: NDArray[Any], hint: str) -> str:
+    """Return the name of a constant that all calls of a layer read."""
+    return graph.add_constant(values, hint, is_shared=True)
+
+
 def _is_table(value: NDArray[Any] | None) -> bool:
     return value is not None and value.ndim == 2 and value.dtype == np.float32
 
@@ -187,7 +194,7 @@ def _look_up_nibbles(graph: Graph, values: NDArray[np.int8], ids: str) -> str:
     columns; int8: 27), and every ONNX runtime has these operators.
     """
     low, high = np.hsplit((values + MIDDLE).astype(np.uint8), 2)
-    packed = graph.add_constant(low | high << 4, "embedding")
+    packed = _share(graph, low | high << 4, "embedding")
     both = graph.add_node("Gather", [packed, ids], "packed_rows")
     halves = [_low_nibble(graph, both), _high_nibble(graph, both)]
     return graph.add_node("Concat", halves, "rows", axis=-1)

@@ -19,6 +19,8 @@ PASSING = {
     "GlobalAveragePooling1D",
     "GlobalMaxPooling1D",
     "MaxPooling1D",
+    "ReLU",
+    "Relu",
     "SpatialDropout1D",
 }
 # So it does through these, if the other side is as wide as one channel: it is spread over all.

@@ -11,9 +11,10 @@ from export.graph import Graph
 from export.passes.arithmetic import use_mod, use_where
 from export.passes.comparisons import compare_integers
 from export.passes.convolution import convolve_by_gemm
+from export.passes.early_exit import skip_certain_rows
 from export.passes.frames import frame_directly, unfold_directly
-from export.passes.gathering import gather_directly, sort_directly
-from export.passes.recurrent import join_directions
+from export.passes.gathering import gather_column, gather_directly, sort_directly
+from export.passes.recurrent import join_directions, pool_directly
 
 
 def simplify(graph: Graph) -> None:
@@ -22,9 +23,11 @@ def simplify(graph: Graph) -> None:
     Every result stays what it was; only `convolve_by_gemm` sums in another order, and rounds
     otherwise.
 
-    Two passes build on others: `gather_directly` looks for the comparison that `compare_integers`
+    Some passes build on others: `gather_directly` looks for the comparison that `compare_integers`
     leaves inside the Where that `use_where` leaves, and `unfold_directly` for the Gather that
-    `gather_directly` leaves. The others may stand anywhere.
+    `gather_directly` leaves; `gather_column` looks for that too, `pool_directly` for what
+    `join_directions` leaves, and `skip_certain_rows` for all of them. The others may stand
+    anywhere.
     """
     compare_integers(graph)
     use_where(graph)
@@ -35,3 +38,6 @@ def simplify(graph: Graph) -> None:
     unfold_directly(graph)
     convolve_by_gemm(graph)
     join_directions(graph)
+    pool_directly(graph)
+    gather_column(graph)
+    skip_certain_rows(graph)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from export.graph import Graph, Pattern, attribute
 
 
@@ -25,6 +27,24 @@ def _is_height(graph: Graph, name: str, data: str) -> bool:
         return table is not None and rows.tolist() == len(table)
     found = graph.match(name, ("Squeeze", _dimension("data", [0], [1]), [0]))
     return found is not None and found["data"] == data
+
+
+def gather_column(graph: Graph) -> None:
+    """Look up single numbers in a row of them, in place of columns of one that are squeezed."""
+
+    def replace(found: dict[str, str]) -> str | None:
+        table, axes = graph.constant(found["table"]), graph.constant(found["axes"])
+        _, shape = types.get(found["rows"], (0, []))
+        is_column = table is not None and table.ndim == 2 and table.shape[1] == 1
+        if table is None or not is_column or axes is None or not shape:
+            return None
+        if [axis % (len(shape) + 1) for axis in axes.tolist()] != [len(shape)]:
+            return None
+        row = graph.add_constant(np.ravel(table), found["table"])
+        return graph.add_node("Gather", [row, found["rows"]], "numbers")
+
+    types = graph.infer_types()
+    graph.rewrite(("Squeeze", ("Gather", "table", "rows"), "axes"), replace)
 
 
 def sort_directly(graph: Graph) -> None:

@@ -119,3 +119,20 @@ def join_directions(graph: Graph) -> None:
         ("Transpose", joined, {"perm": [1, 0, 2]}), lambda found: join(found, [2, 0, 1, 3])
     )
     graph.rewrite(joined, lambda found: join(found, [0, 2, 1, 3]))
+
+
+def pool_directly(graph: Graph) -> None:
+    """Take the maximum over steps where a recurrent layer wrote them, before they are moved."""
+    moved = ("Transpose", "states", {"perm": [2, 0, 1, 3]})
+
+    def replace(found: dict[str, str]) -> str | None:
+        node, shape = graph.producer(found["states"]), graph.constant(found["shape"])
+        if node is None or node.op_type not in RECURRENT_NODE_TYPES or shape is None:
+            return None
+        axis = graph.add_constant(np.array([0], np.int64), "step_axis")
+        highest = graph.add_node("ReduceMax", [found["states"], axis], "highest", keepdims=0)
+        by_row = graph.add_node("Transpose", [highest], "by_row", perm=[1, 0, 2])
+        width = graph.add_constant(np.array([0, shape[-1]], np.int64), "joined_shape")
+        return graph.add_node("Reshape", [by_row, width], "joined")
+
+    graph.rewrite(("ReduceMax", ("Reshape", moved, "shape"), [1], {"keepdims": 0}), replace)

@@ -26,8 +26,8 @@ OPERATORS = frozenset(
     "Elu Gelu HardSigmoid HardSwish LayerNormalization LeakyRelu LogSoftmax PRelu Relu Selu "
     "Sigmoid Softmax Softplus Softsign Tanh "
     # shapes and places
-    "Concat Constant CumSum Flatten Gather GatherElements GatherND Pad Reshape Shape Slice Split "
-    "Squeeze TopK Transpose Trilu Unsqueeze ArgMax ArgMin "
+    "Concat Constant CumSum Flatten Gather GatherElements GatherND Pad Reshape ScatterND Shape "
+    "Slice Split Squeeze TopK Transpose Trilu Unsqueeze ArgMax ArgMin "
     # sums, products, layers
     "AveragePool BatchNormalization Conv GlobalAveragePool GlobalMaxPool GRU Gemm LSTM MatMul "
     "MaxPool ReduceL2 ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum RNN "

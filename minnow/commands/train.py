@@ -177,6 +177,15 @@ Patience = Annotated[
         min=0,
     ),
 ]
+EarlyExit = Annotated[
+    bool | None,
+    typer.Option(
+        "--early-exit/--no-early-exit",
+        help="Whether texts whose phrases are certain skip the LSTM.",
+        show_default="the recipe's",
+        rich_help_panel=SETTINGS,
+    ),
+]
 
 
 def train(
@@ -211,6 +220,7 @@ def train(
     epochs: Epochs = None,
     min_steps: MinSteps = None,
     patience: Patience = None,
+    early_exit: EarlyExit = None,
 ) -> None:
     """Train a classifier on labelled texts.
 

@@ -2,14 +2,19 @@
 
 import numpy as np
 
-from training.blocks.ngrams import FIRST_WORD_ID, MULTIPLIERS, NUM_FINGERPRINTS, PRIME, TAIL_TOKENS
+from training.blocks.ngrams import FIRST_WORD_ID, MULTIPLIERS, NUM_FINGERPRINTS, TAIL_TOKENS
 from training.blocks.phrases import Phrases
 
 
 def hash_of(*ids: int) -> int:
     """Return the hash of a phrase by Python's own integers, which no sum overflows."""
-    multipliers = MULTIPLIERS[len(ids) - 2]
-    return sum(m * id_ for m, id_ in zip(multipliers, ids, strict=True)) % PRIME
+    multipliers = MULTIPLIERS[: len(ids), len(ids) - 2].tolist()
+    return sum(m * id_ for m, id_ in zip(multipliers, ids, strict=True))
+
+
+def place_of(*ids: int, num_buckets: int) -> tuple[int, int]:
+    """Return place and fingerprint of a phrase in a table of `num_buckets` places."""
+    return divmod(hash_of(*ids) % (num_buckets * NUM_FINGERPRINTS), NUM_FINGERPRINTS)
 
 
 def make_rows(num_labels: int, num_rows: int = 400) -> tuple[list[list[int]], np.ndarray]:
@@ -33,7 +38,7 @@ def logits_of(table: Phrases, texts: list[list[int]], vocab_size: int) -> np.nda
     num_logits = len(table.bias)
     rows = []
     for ids in texts:
-        features: dict[int, int] = {}  # row -> start of its last occurrence
+        features, tail = [], []
         for start in range(len(ids)):
             for size in (1, 2, 3):
                 window = ids[start : start + size]
@@ -41,18 +46,19 @@ def logits_of(table: Phrases, texts: list[list[int]], vocab_size: int) -> np.nda
                     continue
                 row = window[0]
                 if size > 1:
-                    place = hash_of(*window) % len(table.fingerprints)
-                    if table.fingerprints[place] != hash_of(*window) % NUM_FINGERPRINTS + 1:
+                    place, fingerprint = place_of(*window, num_buckets=len(table.fingerprints))
+                    if fingerprint == 0 or table.fingerprints[place] != fingerprint:
                         continue
                     row = vocab_size + place
-                features[row] = start
-        tail = [row for row, start in features.items() if len(ids) - start <= TAIL_TOKENS]
+                is_new = size > 1 or row not in ids[start + 1 :]  # of a word the last one counts
+                features += [row] * is_new
+                tail += [row] * (is_new and len(ids) - start <= TAIL_TOKENS)
         logits = table.bias.astype(np.float64)
-        for found, part in (
-            (list(features), slice(0, num_logits)),
-            (tail, slice(num_logits, None)),
+        for found, length, part in (
+            (features, len(ids), slice(0, num_logits)),
+            (tail, min(len(ids), TAIL_TOKENS), slice(num_logits, None)),
         ):
             if found:
-                logits = logits + table.weights[found, part].sum(axis=0) / np.sqrt(len(found))
+                logits = logits + table.weights[found, part].sum(axis=0) / np.sqrt(length)
         rows.append(logits)
     return np.array(rows)

@@ -14,16 +14,22 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 FIRST_WORD_ID = 2  # below are padding and the unknown word
-# Multilinear hashing modulo a prime (Carter & Wegman 1979): the multiplier of each word of a pair,
-# of a triple. With ids under 2**20 the sums stay under 2**63.
-MULTIPLIERS = (
-    (637_839_641_827, 913_204_785_251),
-    (415_116_720_899, 775_820_115_773, 98_764_321_261),
+# Multilinear hashing (Carter & Wegman 1979): the multiplier of each word of a pair, of a triple.
+# All are from 2**30 to 2**31, so that with ids under 2**20 the sums stay under 2**53.
+MULTIPLIERS = np.array(
+    [
+        [1_640_531_527, 1_371_742_211],
+        [2_097_192_037, 1_921_275_983],
+        [0, 1_198_765_433],
+    ]
 )
-PRIME = 2**31 - 1
-# A fingerprint is 1 to 251, 0 marks an empty place. 251 is prime, so that fingerprint and place
-# together tell 251 times as many hashes apart as there are places.
-NUM_FINGERPRINTS = 251
+LONGEST = len(MULTIPLIERS)
+# In place of padding and the unknown word: it brings every sum to 2**54 or more.
+NO_WORD = 2**24
+SUM_LIMIT = 2**53
+# A place and a fingerprint are one remainder of the sum: `place * NUM_FINGERPRINTS + fingerprint`.
+# A fingerprint is a byte; 0 marks an empty place, so that a phrase whose own is 0 is none.
+NUM_FINGERPRINTS = 256
 # A phrase that one text has says nothing about the next.
 MIN_TEXTS = 2
 # How a text ends says more of its verdict than its middle: the last 100 tokens have weights of
@@ -54,35 +60,37 @@ def find_words(token_ids: Sequence[Sequence[int]]) -> Features:
 
 
 def find_phrases(token_ids: Sequence[Sequence[int]]) -> Features:
-    """Return every pair and triple of known words; the feature id is its hash, under `PRIME`."""
+    """Return every pair and triple of known words; the feature id is its hash."""
     flat, text_ids, remaining = _flatten(token_ids)
     parts = []
-    for multipliers in MULTIPLIERS:
+    for size, multipliers in zip((2, 3), MULTIPLIERS.T, strict=True):
+        multipliers = multipliers[:size]
         starts = np.flatnonzero(remaining >= len(multipliers))
         windows = [flat[starts + offset] for offset in range(len(multipliers))]
         known = np.logical_and.reduce([window >= FIRST_WORD_ID for window in windows])
         products = [m * window for m, window in zip(multipliers, windows, strict=True)]
-        hashes = np.sum(products, axis=0) % PRIME
+        hashes = np.sum(products, axis=0)
         starts = starts[known]
         parts.append((hashes[known], text_ids[starts], remaining[starts] <= TAIL_TOKENS))
     return Features(*map(np.concatenate, zip(*parts, strict=True)))
 
 
-def look_up(phrases: Features, fingerprints: NDArray[np.int32]) -> Features:
+def look_up(phrases: Features, fingerprints: NDArray[np.uint8]) -> Features:
     """Return the phrases that the table holds; the feature id is the place.
 
     Args:
-        fingerprints: int32, shape (num_buckets,), of the phrase in each place, 0 for none.
+        fingerprints: uint8, shape (num_buckets,), of the phrase in each place, 0 for none.
     """
     buckets, wanted = split_hash(phrases.feature_ids, len(fingerprints))
-    return select(phrases, fingerprints[buckets] == wanted, buckets)
+    return select(phrases, (fingerprints[buckets] == wanted) & (wanted != 0), buckets)
 
 
 def split_hash(
     hashes: NDArray[np.int64], num_buckets: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return (place, fingerprint) of each hash; all int64, shape (hashes,)."""
-    return hashes % num_buckets, hashes % NUM_FINGERPRINTS + 1
+) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    """Return (place, int64; fingerprint, uint8) of each hash, shape (hashes,)."""
+    remainders = hashes % (num_buckets * NUM_FINGERPRINTS)
+    return remainders // NUM_FINGERPRINTS, remainders.astype(np.uint8)
 
 
 def _flatten(
@@ -124,20 +132,19 @@ def number_frequent(phrases: Features) -> tuple[Features, NDArray[np.int64]]:
 
     The hashes are int64, shape (frequent phrases,), in the order of the numbers.
     """
-    pairs = np.unique(phrases.text_ids * PRIME + phrases.feature_ids)
-    hashes, num_texts = np.unique(pairs % PRIME, return_counts=True)
-    hashes = hashes[num_texts >= MIN_TEXTS]
-    numbers = np.searchsorted(hashes, phrases.feature_ids)
-    numbers = np.minimum(numbers, max(0, len(hashes) - 1))
-    frequent = (
-        hashes[numbers] == phrases.feature_ids if len(hashes) else np.zeros(len(numbers), np.bool_)
-    )
-    return select(phrases, frequent, numbers), hashes
+    all_hashes, numbers = np.unique(phrases.feature_ids, return_inverse=True)
+    num_texts = int(phrases.text_ids.max(initial=0)) + 1
+    pairs = np.unique(numbers * num_texts + phrases.text_ids)
+    counts = np.bincount(pairs // num_texts, minlength=len(all_hashes))
+    is_frequent = counts >= MIN_TEXTS
+    new_numbers = np.cumsum(is_frequent) - 1
+    chosen = is_frequent[numbers]
+    return select(phrases, chosen, new_numbers[numbers]), all_hashes[is_frequent]
 
 
 def place_phrases(
     hashes: NDArray[np.int64], importance: NDArray[np.floating], num_buckets: int
-) -> NDArray[np.int32]:
+) -> NDArray[np.uint8]:
     """Return the table in which each place goes to the most important phrase.
 
     Args:
@@ -145,30 +152,37 @@ def place_phrases(
         importance: Floats, shape (phrases,).
 
     Returns:
-        int32, shape (num_buckets,): the fingerprint of the phrase in each place, 0 for none.
+        uint8, shape (num_buckets,): the fingerprint of the phrase in each place, 0 for none.
     """
     order = np.argsort(-importance, kind="stable")
     buckets, fingerprints = split_hash(hashes[order], num_buckets)
+    buckets, fingerprints = buckets[fingerprints != 0], fingerprints[fingerprints != 0]
     places, first = np.unique(buckets, return_index=True)
-    table = np.zeros(num_buckets, np.int32)
+    table = np.zeros(num_buckets, np.uint8)
     table[places] = fingerprints[first]
     return table
 
 
-def mark_presence(features: Features, num_texts: int, num_features: int) -> sparse.csr_matrix:
-    """Return what each text has, however often.
+def count_features(
+    features: Features, num_texts: int, num_features: int, num_words: int
+) -> sparse.csr_matrix:
+    """Return how often each text has what, 1 at most of words, which are the first `num_words`.
 
-    float32, shape (num_texts, num_features), 1 where it has the feature.
+    float32, shape (num_texts, num_features).
     """
-    cells = np.unique(features.text_ids * num_features + features.feature_ids)
-    ones = np.ones(len(cells), np.float32)
-    return sparse.csr_matrix(
-        (ones, (cells // num_features, cells % num_features)), (num_texts, num_features)
-    )
+    ones = np.ones(len(features.text_ids), np.float32)
+    cells = features.text_ids, features.feature_ids
+    counts = sparse.csr_matrix((ones, cells), (num_texts, num_features))
+    counts.sum_duplicates()
+    counts.data[counts.indices < num_words] = 1
+    return counts
 
 
-def scale_rows(presence: sparse.csr_matrix) -> sparse.csr_matrix:
-    """Return each row over the root of its number of ones: of length 1; the shape stays."""
-    counts = np.asarray(presence.sum(axis=1)).ravel()
-    scales = sparse.diags_array((1 / np.sqrt(np.maximum(counts, 1))).astype(np.float32))
-    return sparse.csr_matrix(scales @ presence)
+def scale_rows(counts: sparse.csr_matrix, lengths: NDArray[np.int64]) -> sparse.csr_matrix:
+    """Return each row over the root of its text's length; the shape stays.
+
+    Args:
+        lengths: int64, shape (rows,), in tokens.
+    """
+    scales = sparse.diags_array((1 / np.sqrt(np.maximum(lengths, 1))).astype(np.float32))
+    return sparse.csr_matrix(scales @ counts)

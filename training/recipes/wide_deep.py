@@ -5,8 +5,11 @@ Wide and deep (Cheng et al. 2016), fitted one after the other: the phrases
 weight of each in their mixture. Fitted together, the LSTM learns only what is left of texts that
 the phrases know by heart.
 
-    token_ids ─┬─ phrases: look up, sum ──────────────────────────────── wide ─┐
-               └─ embedding ─ segments ─ Conv1D ─ LSTM both ways ─ max ─ deep ─┴─ mixture ─ outputs
+    token_ids ─┬─ phrases: look up, sum ───────────────────────── wide ─┬─ exit ───┐
+               │                                                        │        where ─ outputs
+               └─ embedding ─ segments ─ Conv1D ─ LSTM ─ max ─── deep ──┴─ mixture ┘
+
+Where the phrases are certain, the outputs are theirs (`training/blocks/early_exit.py`).
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from training import word_vectors
-from training.blocks import phrases, segments
+from training.blocks import early_exit, phrases, segments
 from training.data import Encoded
 from training.encoders import read_both_ways
 from training.fit import fit, make_predictor
@@ -47,6 +50,7 @@ SETTINGS = Settings(
     epochs=8,
     min_steps=1500,
     patience=0,
+    early_exit=True,
 )
 QUICK = dataclasses.replace(SETTINGS, epochs=2, min_steps=600)
 VECTOR_SCALE = 0.5  # standard deviation of the first word vectors
@@ -54,6 +58,7 @@ EQUAL_WEIGHTS = np.array([0.5, 0.5, 0.0])  # of the wide logits, of the deep one
 CONSTANTS: Mapping[str, Any] = (
     phrases.CONSTANTS
     | segments.CONSTANTS
+    | early_exit.CONSTANTS
     | word_vectors.CONSTANTS
     | {"word_vector_scale": VECTOR_SCALE}
 )
@@ -72,8 +77,10 @@ def build_model(settings: Settings, vocab_size: int, objective: Objective) -> ke
     deep = layers.Dropout(settings.dropout_rate)(deep)
     deep = layers.Dense(num_logits, name=DEEP)(deep)
     both = layers.Concatenate(name=BOTH)([wide, deep])
-    mixture = layers.Dense(num_logits, name=MIXTURE)(both)
-    return keras.Model(token_ids, objective.add_head(mixture), name="wide_deep")
+    logits = layers.Dense(num_logits, name=MIXTURE)(both)
+    if settings.early_exit:
+        logits = early_exit.exit_early(wide, logits, objective)
+    return keras.Model(token_ids, objective.add_head(logits), name="wide_deep")
 
 
 def fit_model(
@@ -108,7 +115,7 @@ def fine_tune_model(
     objective: Objective,
     stages: Stages,
 ) -> History:
-    """Fit the deep half in place and the weight of each half; the phrases stay as they are."""
+    """Fit the deep half in place, the weight of each half and the exit; the phrases stay."""
     kernel, bias = model.get_layer(MIXTURE).get_weights()
     teacher = make_teacher(model, objective)
     history = fit(teacher, train, dev, settings, objective, stages.checkpoint, "the LSTM alone")
@@ -116,6 +123,10 @@ def fine_tune_model(
     logits = make_predictor(both)(dev.token_ids)
     wide_bias = bias / kernel[0, 0] if kernel[0, 0] else np.zeros_like(bias)
     _fit_mixture(model, logits, dev.targets, wide_bias, objective)
+    if early_exit.has_exit(model):
+        kernel, bias = model.get_layer(MIXTURE).get_weights()
+        wide, full = logits[:, : objective.num_logits], logits @ kernel + bias
+        early_exit.fit_exit(model, wide, wide_bias, full, dev.targets, objective)
     return history
 
 
@@ -152,6 +163,7 @@ def shrink_vocabulary(
             weights = model.get_layer(layer.name).get_weights()
             is_table = layer.name == segments.EMBEDDING
             layer.set_weights([weights[0][kept_ids]] if is_table else weights)
+    early_exit.close_gate(small)  # until it is fitted anew
     _fit_wide(small, train, settings, objective, stages)
     return small
 

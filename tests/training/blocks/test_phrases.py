@@ -3,17 +3,27 @@
 import numpy as np
 import pytest
 
-from tests.helpers.phrases import hash_of, logits_of, make_rows
+from export.layers.embedding import quantize_table
+from tests.helpers.phrases import hash_of, logits_of, make_rows, place_of
 from training.blocks.ngrams import (
     FIRST_WORD_ID,
-    NUM_FINGERPRINTS,
+    NO_WORD,
+    SUM_LIMIT,
     TAIL_TOKENS,
+    Features,
     find_phrases,
     find_words,
     look_up,
+    place_phrases,
     split_hash,
 )
-from training.blocks.phrases import count_buckets, count_bytes, fit_phrases, log_count_ratios
+from training.blocks.phrases import (
+    count_buckets,
+    count_bytes,
+    fit_phrases,
+    log_count_ratios,
+    round_weights,
+)
 
 UNKNOWN = FIRST_WORD_ID - 1
 
@@ -37,12 +47,14 @@ def test_phrases_do_not_reach_into_the_next_text():
     assert together.feature_ids.tolist() == [hash_of(2, 3), hash_of(4, 5)]
 
 
-def test_hash_of_the_largest_ids_does_not_overflow():
+def test_hash_of_the_largest_ids_is_told_from_one_with_an_unknown_word():
     largest = 2**20 - 1
 
     phrases = find_phrases([[largest] * 3])
 
     assert set(phrases.feature_ids.tolist()) == {hash_of(largest, largest), hash_of(*[largest] * 3)}
+    assert phrases.feature_ids.max() < SUM_LIMIT - 256 * 2**20 < 2**30 * NO_WORD
+    assert hash_of(*[NO_WORD] * 3) < 2**63
 
 
 def test_last_tokens_are_the_tail():
@@ -59,10 +71,10 @@ def test_last_tokens_are_the_tail():
 def test_log_count_ratios_follow_the_paper():
     from scipy import sparse
 
-    presence = sparse.csr_matrix([[1, 0, 1], [1, 1, 0], [0, 1, 0]])
+    counts = sparse.csr_matrix([[1, 0, 1], [1, 1, 0], [0, 1, 0]])
     target = np.array([True, False, False])
 
-    ratios = log_count_ratios(presence, target)
+    ratios = log_count_ratios(counts, target)
 
     p, q = np.array([1 + 1, 1 + 0, 1 + 1]), np.array([1 + 1, 1 + 2, 1 + 0])
     np.testing.assert_allclose(ratios, np.log((p / p.sum()) / (q / q.sum())), rtol=1e-6)
@@ -90,15 +102,36 @@ def test_full_table_keeps_the_phrases_that_weigh_most():
     table = fit_phrases(texts, label_ids[:, None] == 1, 40, 7, seed=0)
 
     for pair in ((2, 3), (3, 2)):
-        place, fingerprint = split_hash(np.array([hash_of(*pair)]), 7)
+        place, fingerprint = place_of(*pair, num_buckets=7)
         assert table.fingerprints[place] == fingerprint
     kept = look_up(find_phrases(texts), table.fingerprints)
     found = find_phrases(texts)
     # Each of the seven places is taken by one phrase, and no other is read as it.
-    hashes = {int(h) for h in found.feature_ids}
-    mine = [h for h in hashes if table.fingerprints[h % 7] == h % NUM_FINGERPRINTS + 1]
-    assert len(kept.feature_ids) == sum(int(h) in mine for h in found.feature_ids)
-    assert len(mine) < len(hashes) / 20
+    places, fingerprints = split_hash(np.unique(found.feature_ids), 7)
+    mine = np.unique(found.feature_ids)[table.fingerprints[places] == fingerprints]
+    assert len(kept.feature_ids) == np.isin(found.feature_ids, mine).sum()
+    assert len(mine) < len(places) / 20
+
+
+def test_phrase_whose_fingerprint_marks_empty_places_is_none():
+    hashes = np.array([3 * 256, 4 * 256 + 9])
+
+    table = place_phrases(hashes, np.ones(2), 10)
+
+    assert np.flatnonzero(table).tolist() == [4]
+    phrases = Features(hashes, np.zeros(2, np.int64), np.zeros(2, np.bool_))
+    assert look_up(phrases, table).feature_ids.tolist() == [4]
+
+
+def test_weights_are_whole_steps_that_int8_keeps():
+    weights = np.random.default_rng(0).normal(size=(50, 2)).astype(np.float32)
+    weights[:, 1] = 0
+
+    rounded = round_weights(weights)
+
+    values, scales = quantize_table(rounded, 8, is_vectors=False)
+    np.testing.assert_allclose(values * scales, rounded, rtol=1e-6, atol=0)
+    np.testing.assert_allclose(rounded, weights, rtol=0, atol=np.abs(weights).max() / 254)
 
 
 def test_texts_without_phrases_are_fitted():
@@ -129,8 +162,6 @@ def test_table_has_the_bytes_that_it_may_have(num_logits):
 
     size = count_bytes(num_buckets, num_logits)
     assert 2**15 - 2 * count_bytes(1, num_logits) <= size <= 2**15
-    # Place and fingerprint tell more hashes apart where neither is a multiple of the other.
-    assert num_buckets % NUM_FINGERPRINTS
 
 
 def test_table_has_one_place_at_least():

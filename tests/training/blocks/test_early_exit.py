@@ -1,0 +1,158 @@
+"""Early exit: which threshold development rows allow, and that the model keeps to it."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from tests.helpers.objectives import single_label
+from training.blocks.early_exit import (
+    EXIT,
+    GATE,
+    MAX_CHANGED,
+    MIN_EXITS,
+    choose_threshold,
+    close_gate,
+    closed_gate,
+    exit_early,
+    fit_exit,
+    has_exit,
+    measure_exit,
+)
+
+NUM_ROWS = 4000
+
+
+def make_logits(num_labels: int, noise: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return early and full logits, (rows, num_logits), and targets, (rows, num_labels).
+
+    The full ones are what the targets were drawn by, the early ones add `noise`.
+    """
+    random = np.random.default_rng(0)
+    objective = single_label(num_labels)
+    full = random.normal(0, 3, (NUM_ROWS, objective.num_logits))
+    powers = np.exp(objective.output_logits(full))
+    odds = (powers / powers.sum(axis=1, keepdims=True)).cumsum(axis=1)
+    label_ids = (random.random((NUM_ROWS, 1)) > odds).sum(axis=1).clip(0, num_labels - 1)
+    targets = np.eye(num_labels, dtype=np.float32)[label_ids]
+    return full + random.normal(0, noise, full.shape), full, targets
+
+
+def exits_of(early: np.ndarray, threshold: float, num_labels: int) -> np.ndarray:
+    highest = np.sort(single_label(num_labels).output_logits(early), axis=1)
+    return highest[:, -1] - highest[:, -2] > threshold
+
+
+@pytest.mark.parametrize("num_labels", [2, 4])
+def test_threshold_lets_many_rows_exit_and_changes_hardly_a_label(num_labels):
+    early, full, targets = make_logits(num_labels, noise=0.4)
+    objective = single_label(num_labels)
+
+    threshold = choose_threshold(early, full, targets, objective)
+
+    assert threshold is not None
+    exits = exits_of(early, threshold, num_labels)
+    answers = [objective.output_logits(logits).argmax(axis=1) for logits in (early, full)]
+    assert exits.mean() > 0.4
+    assert (answers[0] != answers[1])[exits].sum() <= MAX_CHANGED * NUM_ROWS
+
+
+def test_threshold_rises_with_the_difference_of_the_halves():
+    thresholds = [
+        choose_threshold(*make_logits(2, noise), single_label(2)) for noise in (0.2, 0.5, 1.0)
+    ]
+
+    assert thresholds == sorted(thresholds)
+    assert thresholds[0] < thresholds[2] / 2
+
+
+def test_no_row_exits_where_the_early_half_knows_nothing():
+    early, full, targets = make_logits(2, noise=0.4)
+    noise = np.random.default_rng(1).permutation(early)
+
+    assert choose_threshold(noise, full, targets, single_label(2)) is None
+
+
+def test_no_row_exits_where_development_rows_are_few():
+    logits = make_logits(2, noise=0.01)
+    few = [part[: MIN_EXITS - 1] for part in logits]
+
+    assert choose_threshold(*few, single_label(2)) is None
+    assert choose_threshold(*logits, single_label(2)) is not None
+
+
+def test_loss_moves_by_less_than_its_standard_error():
+    early, full, targets = make_logits(2, noise=0.1)
+    certain = 3 * early  # no label changes, probabilities do
+    objective = single_label(2)
+
+    threshold = choose_threshold(certain, full, targets, objective)
+
+    exits = exits_of(certain, threshold, 2) if threshold else np.zeros(NUM_ROWS, bool)
+    losses = [
+        objective.logits_loss(logits, targets) / NUM_ROWS
+        for logits in (full, np.where(exits[:, None], certain, full))
+    ]
+    assert exits.mean() < 0.9 * (np.abs(full) > 0.2).mean()
+    assert abs(losses[1] - losses[0]) < 0.01
+
+
+@pytest.mark.parametrize("num_labels", [2, 4])
+def test_model_gives_the_exit_logits_over_the_threshold_alone(num_labels):
+    objective = single_label(num_labels)
+    num_logits = objective.num_logits
+    early, full, targets = make_logits(num_labels, noise=0.4)
+    inputs = [keras.Input((num_logits,)) for _ in range(2)]
+    model = keras.Model(inputs, exit_early(*inputs, objective))
+    raw = np.float32(2 * early - 1)  # the early half's, before its scale and bias
+
+    fit_exit(model, raw, np.ones(num_logits), full, targets, objective)
+
+    found = model([raw, np.float32(full)]).numpy()
+    ((scale, *_), *_), bias = model.get_layer(EXIT).get_weights()
+    threshold = -model.get_layer(GATE).get_weights()[1][0]
+    exits = exits_of(scale * raw + bias, threshold, num_labels)
+    assert 0.3 < exits.mean() < 1
+    np.testing.assert_allclose(found[exits], (scale * raw + bias)[exits], rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(found[~exits], full[~exits], rtol=1e-5, atol=1e-5)
+    assert scale == pytest.approx(0.5, abs=0.06)
+
+
+def test_gate_is_closed_for_a_while():
+    inputs = [keras.Input((1,)) for _ in range(2)]
+    model = keras.Model(inputs, exit_early(*inputs, single_label(2)))
+    before = [np.ones((1, 1), np.float32), np.array([-2], np.float32)]
+    model.get_layer(GATE).set_weights(before)
+    model.get_layer(EXIT).set_weights([np.ones((1, 1)), np.zeros(1)])
+    rows = [np.full((1, 1), 9.0, np.float32), np.zeros((1, 1), np.float32)]
+
+    with closed_gate(model):
+        inside = model(rows).numpy().item()
+
+    assert (inside, model(rows).numpy().item()) == (0, 9)
+
+
+def test_share_of_rows_that_exit_is_measured():
+    ids = keras.Input((None,), dtype="int32")
+    early = layers.Embedding(5, 1)(ids[:, 0])
+    model = keras.Model(ids, exit_early(early, 0 * early, single_label(2)))
+    model.get_layer(EXIT).set_weights([np.ones((1, 1)), np.zeros(1)])
+    table = next(layer for layer in model.layers if isinstance(layer, layers.Embedding))
+    table.set_weights([np.arange(5.0)[:, None]])
+    rows = [[1], [2], [3], [4]]
+
+    closed = measure_exit(model, rows)
+    model.get_layer(GATE).set_weights([np.ones((1, 1)), np.array([-2.5])])
+
+    assert closed == {"threshold": None, "dev_share": 0.0}
+    assert measure_exit(model, rows) == {"threshold": 2.5, "dev_share": 0.5}
+
+
+def test_model_without_an_exit_has_none():
+    ids = keras.Input((None,), dtype="int32")
+    model = keras.Model(ids, layers.Embedding(5, 1)(ids[:, 0]))
+
+    close_gate(model)
+
+    assert not has_exit(model)
+    assert measure_exit(model, [[1]]) is None

@@ -1,0 +1,204 @@
+"""Early exit: where one half of a model is certain, its answer stands, and the other is not asked.
+
+The model itself computes the exit: `where(certain, exit logits, all logits)`. So figures, reference
+outputs and every wire format see what is served; `export/passes/early_exit.py` then makes a graph
+in which the other half does not run for those rows.
+
+A row is certain if the margin of its exit logits, the likeliest answer's over the next one's, is
+over a threshold, which is chosen on development rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import keras
+import numpy as np
+from keras import layers, ops
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.special import ndtr
+
+from training.fit import make_predictor
+from training.tasks import Floats, Objective
+
+# Names of the layers: the exit logits, and how far their margin is over the threshold.
+EXIT, GATE = "exit_logits", "exit_gate"
+# Share of all rows that may get another label, counted on development rows and expected of them.
+MAX_CHANGED = 1 / 2000
+# Of the standard error of the log loss; it may move by so much.
+MAX_MOVED = 0.5
+MIN_EXITS = 100  # rows that must be certain: fewer do not tell how far the halves differ
+NUM_CUTS = 500  # shares of rows that are tried
+CONSTANTS = {
+    "exit_max_changed": MAX_CHANGED,
+    "exit_max_moved": MAX_MOVED,
+    "exit_min_rows": MIN_EXITS,
+}
+
+
+def exit_early(
+    early: keras.KerasTensor, full: keras.KerasTensor, objective: Objective
+) -> keras.KerasTensor:
+    """Return the exit logits where they are certain, else `full`; the gate is closed at first.
+
+    Args:
+        early: Logits of the half that is always asked, shape (batch, num_logits).
+        full: Logits of the whole model, of the same shape.
+    """
+    exits = layers.Dense(objective.num_logits, name=EXIT)(early)
+    closed = {"kernel_initializer": "zeros", "bias_initializer": keras.initializers.Constant(-1.0)}
+    over = layers.Dense(1, name=GATE, **closed)(objective.add_margin(exits))
+    return ops.where(over > 0, exits, full)
+
+
+def has_exit(model: keras.Model) -> bool:
+    """Say whether `exit_early` made a part of the model."""
+    return any(layer.name == GATE for layer in model.layers)
+
+
+def close_gate(model: keras.Model) -> None:
+    """Let no row exit, if any could."""
+    if has_exit(model):
+        model.get_layer(GATE).set_weights([np.zeros((1, 1)), -np.ones(1)])
+
+
+@contextmanager
+def closed_gate(model: keras.Model) -> Iterator[None]:
+    """Let no row exit for a while: all that is known of a row then comes from the whole model."""
+    weights = model.get_layer(GATE).get_weights() if has_exit(model) else []
+    close_gate(model)
+    yield
+    if weights:
+        model.get_layer(GATE).set_weights(weights)
+
+
+def fit_exit(
+    model: keras.Model,
+    early: Floats,
+    bias: Floats,
+    full: Floats,
+    targets: Floats,
+    objective: Objective,
+) -> None:
+    """Calibrate the exit logits and set the threshold in place; closed where too little is known.
+
+    The exit logits get the scale, and a single one the shift, by which they say most nearly what
+    the whole model says.
+
+    Args:
+        early: What the layer EXIT reads of development rows, shape (rows, num_logits).
+        bias: What it lacks to be that half's logits, shape (num_logits,).
+        full: Logits of the whole model, shape (rows, num_logits).
+        targets: Shape (rows, num_outputs).
+    """
+    scale, shift = _calibrate(early + bias, full, objective)
+    bias = scale * bias + (shift if objective.num_logits == 1 else 0.0)
+    model.get_layer(EXIT).set_weights([scale * np.eye(len(bias)), bias])
+    threshold = choose_threshold(scale * early + bias, full, targets, objective)
+    if threshold is None:
+        close_gate(model)
+    else:
+        model.get_layer(GATE).set_weights([np.ones((1, 1)), np.array([-threshold])])
+
+
+def choose_threshold(
+    exits: Floats, full: Floats, targets: Floats, objective: Objective
+) -> float | None:
+    """Return the margin over which most rows exit and the model stays what it is; None for none.
+
+    Args:
+        exits, full: Logits of development rows, shape (rows, num_logits).
+        targets: Shape (rows, num_outputs).
+    """
+    losses = [
+        np.array(
+            [
+                objective.logits_loss(row[None], target[None])
+                for row, target in zip(logits, targets, strict=True)
+            ]
+        )
+        for logits in (exits, full)
+    ]
+    margins, remaining = _margins(objective.output_logits(exits), objective.output_logits(full))
+    order = np.argsort(-margins, kind="stable")
+    margins, remaining = margins[order], remaining[order]
+    num_rows = len(order)
+    moved = np.abs(np.cumsum((losses[0] - losses[1])[order])) / num_rows
+    is_good = moved <= MAX_MOVED * losses[1].std() / num_rows**0.5
+    is_good &= np.cumsum(remaining < 0) <= MAX_CHANGED * num_rows
+    cuts = np.unique(np.linspace(MIN_EXITS, num_rows, NUM_CUTS).astype(int))
+    for cut in reversed(cuts[cuts <= num_rows]):
+        if is_good[cut - 1] and _expect_changed(margins[:cut], remaining[:cut]) <= (
+            MAX_CHANGED * num_rows
+        ):
+            below = margins[cut] if cut < num_rows else 0.0
+            return float(margins[cut - 1] + below) / 2
+    return None
+
+
+def measure_exit(
+    model: keras.Model, token_ids: Sequence[Sequence[int]]
+) -> dict[str, float | None] | None:
+    """Return `threshold`, None where the gate is closed, and `dev_share`, the share of rows that
+    exit; None of a model without an early exit."""
+    if not has_exit(model):
+        return None
+    (kernel, bias) = model.get_layer(GATE).get_weights()
+    over = make_predictor(keras.Model(model.input, model.get_layer(GATE).output))(token_ids)
+    threshold = float(-bias[0] / kernel[0, 0]) if kernel[0, 0] else None
+    return {"threshold": threshold, "dev_share": float((over > 0).mean())}
+
+
+def _calibrate(early: Floats, full: Floats, objective: Objective) -> tuple[float, float]:
+    """Return scale and shift of the early logits at which the loss to the whole model is least.
+
+    A prior as heavy as one row keeps them finite.
+    """
+    wanted = _softmax(objective.output_logits(full))
+
+    def cost(weights: NDArray[np.float64]) -> float:
+        scale, shift = weights
+        logits = scale * early + (shift if objective.num_logits == 1 else 0)
+        prior = ((weights - [1.0, 0.0]) ** 2).sum() / 2
+        return float(objective.logits_loss(logits, wanted) + prior)
+
+    scale, shift = minimize(cost, [1.0, 0.0], bounds=[(0.0, None), (None, None)]).x
+    return float(scale), float(shift)
+
+
+def _softmax(logits: Floats) -> Floats:
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+
+def _margins(exits: Floats, full: Floats) -> tuple[Floats, Floats]:
+    """Return by how much the exit's answer leads there, and by how much in the whole model.
+
+    Both floats, shape (rows,); the second is under 0 where the label changes.
+
+    Args:
+        exits, full: A logit for each output, shape (rows, num_outputs).
+    """
+    answers = exits.argmax(axis=1)[:, None]
+
+    def lead(logits: Floats) -> Floats:
+        others = logits.astype(np.float64)
+        own = np.take_along_axis(others, answers, axis=1)[:, 0]
+        np.put_along_axis(others, answers, -np.inf, axis=1)
+        return np.asarray(own - others.max(axis=1))
+
+    return lead(exits), lead(full)
+
+
+def _expect_changed(margins: Floats, remaining: Floats) -> float:
+    """Return how many rows are expected to change, were the halves' differences normal.
+
+    A count of none among a thousand rows says only that it is under three. What remains of a margin
+    in the whole model is taken to be a line through all rows, and the differences as wide along it.
+    """
+    slope, start = np.polyfit(margins, remaining, 1)
+    line = start + slope * margins
+    spread = max(float((remaining - line).std(ddof=2)), 1e-9)
+    return float(ndtr(-line / spread).sum())
