@@ -49,6 +49,7 @@ def split(text: str) -> list[str]:
         ("don't can’t it's I'M", ["do", "n't", "ca", "n't", "it", "'s", "i", "'m"]),
         ("they'd've we'll you're", ["they", "'d", "'ve", "we", "'ll", "you", "'re"]),
         ("l'amour rock'n'roll", ["l", "'", "amour", "rock", "'", "n", "'", "roll"]),
+        ("it's' they'd's", ["it", "'s", "'", "they", "'d", "'s"]),
         ("dogs' ''x''", ["dogs", "'", "'", "'", "x", "'", "'"]),
         # Emoji.
         ("👩\u200d👩\u200d👧x👍🏽👍", ["👩\u200d👩\u200d👧", "x", "👍", "👍"]),
