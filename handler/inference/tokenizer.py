@@ -27,12 +27,14 @@ from handler.inference.characters import (
 RULES = "words-1"  # their name in artefacts; other tokens of any text need another one
 PAD, UNKNOWN = "[PAD]", "[UNK]"  # words that no text has
 MAX_WORD_LETTERS = 64  # a longer one is unknown: nobody's language has it
+MAX_DECOMPOSED = 4 * MAX_WORD_LETTERS  # characters of such a word: no letter has more parts
 # A text is first read so far as so many characters for each token that the model takes, and four
 # times further where that is too little: words and what is between them have six on average.
 CUT_CHARACTERS = 8
-# Where a text is cut, its last tokens may not be those of the whole text: half a word, or an HTML
-# break that did not end, which is three.
-SPARE_TOKENS = 8
+# Where a text is cut, its last tokens may not be those of the whole text: half a word, an HTML break
+# that did not end, which is three, or a word with all seven contractions, of which each waits for
+# the next: fifteen.
+SPARE_TOKENS = 16
 FURTHER = 4
 LINE_BREAK, LINE_BREAK_FLAGS = r"<br\s{0,8}/?>", re.ASCII | re.IGNORECASE
 FLAG = f"[{chr(FLAGS)}-{chr(FLAGS + NUM_FLAG_LETTERS - 1)}]{{2}}"
@@ -186,7 +188,7 @@ def _compose(words: list[str], text: str) -> list[str]:
     if len(text) < MAX_WORD_LETTERS * len(words) and is_normalized("NFC", text):
         return words
     return [
-        word if word.isascii() or len(word) > MAX_WORD_LETTERS else normalize("NFC", word)
+        word if word.isascii() or len(word) > MAX_DECOMPOSED else normalize("NFC", word)
         for word in words
     ]
 

@@ -200,11 +200,26 @@ def test_text_is_truncated_past_max_length(num_words, kept, is_cut, word):
     assert encoding.is_truncated is bool(is_cut)
 
 
-def test_a_word_of_too_many_letters_is_unknown_however_its_accents_stand():
-    word = "é" * (MAX_WORD_LETTERS + 1)
+def test_contractions_that_wait_for_each_other_are_found_at_a_cut():
+    tokenizer = make_tokenizer([PAD, UNKNOWN], max_length=8)
+    chain = "a n't'd'll've're'm's "
+
+    for num_spaces in range(250):
+        for num_words in range(9):
+            text = " " * num_spaces + "b " * num_words + chain + "c " * 200
+
+            assert tokenizer.split(text)[0] == tokenizer._split(text, 1000)[:8]
+
+
+@pytest.mark.parametrize("letter", ["é", "각", "ΐ"])
+def test_the_longest_word_is_known_however_its_letters_stand(letter):
+    word = letter * MAX_WORD_LETTERS
     tokenizer = make_tokenizer([PAD, UNKNOWN, word], max_length=8)
 
-    assert tokenizer.encode(unicodedata.normalize("NFD", word)).ids == [1]
+    for form in ("NFC", "NFD"):
+        text = unicodedata.normalize(form, word)
+
+        assert tokenizer.encode(text).ids == tokenizer.locate(text).ids == [2]
 
 
 ENDLESS = {
