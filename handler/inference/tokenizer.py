@@ -31,9 +31,9 @@ MAX_DECOMPOSED = 4 * MAX_WORD_LETTERS  # characters of such a word: no letter ha
 # A text is first read so far as so many characters for each token that the model takes, and four
 # times further where that is too little: words and what is between them have six on average.
 CUT_CHARACTERS = 8
-# Where a text is cut, its last tokens may not be those of the whole text: half a word, an HTML break
-# that did not end, which is three, or a word with all seven contractions, of which each waits for
-# the next: fifteen.
+# Where a text is cut, its last tokens may not be those of the whole text: half a word, an HTML
+# break that did not end, which is three, or a word with all seven contractions, of which each waits
+# for the next: fifteen.
 SPARE_TOKENS = 16
 FURTHER = 4
 LINE_BREAK, LINE_BREAK_FLAGS = r"<br\s{0,8}/?>", re.ASCII | re.IGNORECASE
