@@ -88,13 +88,14 @@ class Run:
         """The bytes of `tokenizer.json`, which can be read."""
         content = self.tokenizer_path.read_bytes()
         with self._reading(self.tokenizer_path):
-            parse_document(content)
+            num_words, wanted = len(parse_document(content)["words"]), self.metadata["vocab_size"]
+            if num_words != wanted:
+                raise ArtefactError(f"{num_words} words, where the model was trained with {wanted}")
         return content
 
     def load_tokenizer(self) -> Tokenizer:
         """Return the tokenizer; raises RunError if the file is damaged."""
-        with self._reading(self.tokenizer_path):
-            return parse_tokenizer(self.tokenizer_path.read_bytes(), self.metadata["max_length"])
+        return parse_tokenizer(self.tokenizer, self.metadata["max_length"])
 
     def load_model(self) -> keras.Model:
         """Return the model; raises RunError if the file is damaged."""

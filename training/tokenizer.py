@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from handler.errors import ArtefactError
-from handler.inference.checks import show
+from handler.inference.checks import array, one_of, parse_json, record
+from handler.inference.manifest import MAX_WORDS
 from handler.inference.tokenizer import MAX_WORD_LETTERS, PAD, RULES, UNKNOWN, Tokenizer
 from handler.inference.tokenizer_file import read_characters
 from training.unicode_kinds import read_kinds
@@ -80,15 +81,10 @@ def parse_document(content: bytes) -> dict[str, Any]:
     Raises:
         ArtefactError: It has rules that this build does not know, or is not what it should be.
     """
-    document: dict[str, Any] = json.loads(content)
-    if document["rules"] != RULES:
-        raise ArtefactError(f"rules is {show(document['rules'])}, this build knows {RULES}")
+    document: dict[str, Any] = _read_document(parse_json(content), "")
     words = document["words"]
-    read_characters(document["characters"], "characters")
     if words[:2] != [PAD, UNKNOWN] or len(set(words)) < len(words):
         raise ArtefactError(f"words do not begin with {PAD} and {UNKNOWN}, or hold one twice")
-    if any(" " in word for word in words):
-        raise ArtefactError("words hold one with a space in it")
     return document
 
 
@@ -100,3 +96,23 @@ def parse_tokenizer(content: bytes, max_length: int) -> Tokenizer:
     """
     document = parse_document(content)
     return make_tokenizer(document["words"], max_length, document["characters"])
+
+
+def _check_characters(value: Any, field: str) -> Any:
+    read_characters(value, field)
+    return value
+
+
+def _check_word(value: Any, field: str) -> str:
+    if not isinstance(value, str) or value.split() != [value]:
+        raise ArtefactError(f"{field} is no text, empty, or has white space in it")
+    return value
+
+
+_read_document = record(
+    {
+        "rules": one_of(RULES),
+        "characters": _check_characters,
+        "words": array(_check_word, MAX_WORDS, 2),
+    }
+)

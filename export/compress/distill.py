@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from training.batches import pad, shuffled_batches
 from training.data import Encoded, encode_part, map_ids, read_again
-from training.errors import DataError, SettingsError
+from training.errors import DataError, RunError, SettingsError
 from training.fit import make_predictor
 from training.recipe import Recipe, Stages, load_recipe
-from training.run_folder import Run
+from training.run_folder import Run, advise_training
 from training.settings import Settings, override
 from training.tasks import Objective, make_objective
 from training.tokenizer import UNKNOWN_ID
@@ -52,16 +52,32 @@ def prepare_distillation(run: Run, epochs: int) -> Distillation:
 
     Raises:
         DataError: A file is gone or not what the run was trained on.
+        RunError: The recipe makes other models now than when the run was trained.
         SettingsError: No epochs.
     """
     objective = make_objective(run.task)
     settings = fine_tune_settings(run, epochs)
+    recipe = load_recipe(settings.recipe)
+    _check_constants(run, recipe)
     data = read_again(run.metadata, objective, run.folder)
     tokenizer = run.load_tokenizer()
     train_part, dev_part = data.split(settings.dev_fraction, settings.seed)
     train, dev = (encode_part(part, tokenizer, objective) for part in (train_part, dev_part))
-    recipe = load_recipe(settings.recipe)
     return Distillation(recipe, objective, settings, train, dev, dev_part.texts)
+
+
+def _check_constants(run: Run, recipe: Recipe) -> None:
+    trained = run.metadata["constants"]
+    changed = [
+        f"{name} {trained.get(name)}, now {value}"
+        for name, value in recipe.CONSTANTS.items()
+        if trained.get(name) != value
+    ]
+    if changed:
+        raise RunError(
+            f"{run.folder}: made with other constants of the recipe ({'; '.join(changed)}), so "
+            f"that no smaller model can be made of it. {advise_training(run.metadata)}"
+        )
 
 
 def fine_tune_settings(run: Run, epochs: int) -> Settings:

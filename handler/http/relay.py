@@ -224,8 +224,8 @@ def _is_quick(request: messages.Request) -> bool:
         return False
     if "content-encoding" in headers or "inference-header-content-length" in headers:
         return False  # neither tells by its bytes how many texts there are
-    is_short = body.count(b'"') + body.count(b"\n") <= QUICK_MARKS
-    return is_short and not any(word in body for word in EXPLAINING)
+    num_marks = sum(body.count(mark) for mark in (b'"', b"\n", b"\r"))
+    return num_marks <= QUICK_MARKS and not any(word in body for word in EXPLAINING)
 
 
 def _announces_body(headers: Mapping[str, str]) -> bool:

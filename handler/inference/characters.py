@@ -22,20 +22,21 @@ IGNORED = "i"  # what does not show: variation selectors, soft hyphens, skin ton
 KINDS = WORD + SINGLE + MARK + SYMBOL + UNASSIGNED + BREAK + JOINER + IGNORED
 NUM_CODES = 0x110000
 # Set by the table into the text, in which control characters are breaks.
-EDGE = "\x1f"  # between two tokens
+EDGE = "\x1f"  # around a sign: two that a joiner stands between are one
+BORDER = "\x1d"  # around a letter that is a token; joiners there do not show
 CLOSING = "\x1e"  # before a mark that joins what stands before it
 PIECES = {
     WORD: "{}",
-    SINGLE: EDGE + "{}" + EDGE,
-    MARK: CLOSING + "{}" + EDGE,
+    SINGLE: BORDER + "{}" + BORDER,
+    MARK: CLOSING + "{}" + BORDER,
     SYMBOL: EDGE + "{}" + EDGE,
     UNASSIGNED: EDGE + "{}" + EDGE,
     BREAK: " ",
     JOINER: "{}",
     IGNORED: "",
 }
-# The typographer's quotation marks are the typewriter's.
-QUOTES = {0x2018: "'", 0x2019: "'", 0x201C: '"', 0x201D: '"', 0x201E: '"', 0x201F: '"'}
+# The typographer's quotation marks are the typewriter's, and so is the apostrophe of full width.
+QUOTES = {0x2018: "'", 0x2019: "'", 0xFF07: "'", 0x201C: '"', 0x201D: '"', 0x201E: '"', 0x201F: '"'}
 FLAGS, NUM_FLAG_LETTERS = 0x1F1E6, 26
 SURROGATES = 0xD800  # no text has them: a pair of a flag's letters is looked up as one of them
 MAX_CACHED = 16_384  # characters, of which each takes 150 bytes; a text in Chinese has some hundred
@@ -70,7 +71,7 @@ class Characters(dict[int, str]):
                 for character in self._fold(code)
             )
             if self.kind(code) == SYMBOL and code not in QUOTES:  # "5㎏" -> 5, kg
-                piece = f"{EDGE}{piece.strip(EDGE)}{EDGE}"
+                piece = f"{EDGE}{piece.strip(EDGE + BORDER)}{EDGE}"
         self[code] = piece
         return piece
 

@@ -116,14 +116,13 @@ def part_text(text: str, offsets: Sequence[tuple[int, int]]) -> list[Part]:
     """
     parts: list[Part] = []
     for position, (start, end) in enumerate(offsets):
-        while end < len(text) and end > start and _continues(text[end]):
-            end += 1
-        before = parts[-1] if parts else None
-        if before is not None and start < before.end:
-            before.end = max(before.end, end)
-            before.positions.append(position)
-        else:
-            parts.append(Part(start, end, [position]))
+        if not parts or start >= parts[-1].end:
+            parts.append(Part(start, end, []))
+        part = parts[-1]
+        part.positions.append(position)
+        part.end = max(part.end, end)
+        while part.end < len(text) and _continues(text[part.end]):  # no character twice
+            part.end += 1
     return parts
 
 

@@ -18,6 +18,7 @@ METADATA = {
     "command": "minnow train rows.csv --out runs/a",
     "task": {"kind": "single-label", "labels": ["neg", "pos"]},
     "weight_tables": ["words"],
+    "vocab_size": 3,
 }
 
 
@@ -131,6 +132,15 @@ def test_task_that_this_build_does_not_know_is_refused(folder, task):
 
     with pytest.raises(RunError, match="metadata.json: cannot be read .* Train again: minnow"):
         read_run(folder)
+
+
+def test_tokenizer_of_other_words_than_the_model_is_refused(folder):
+    change_metadata(folder, vocab_size=4, max_length=8)
+    run = read_run(folder)
+
+    for read in (run.load_tokenizer, lambda: run.tokenizer):
+        with pytest.raises(RunError, match="3 words, where the model was trained with 4"):
+            read()
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive"])

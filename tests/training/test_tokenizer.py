@@ -92,10 +92,22 @@ def test_a_run_keeps_the_whole_tokenizer(tokenizer):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"rules": "words-0"}, "rules is 'words-0', this build knows words-1"),
+        ({"rules": "words-0"}, "rules is 'words-0', wanted 'words-1'"),
         ({"words": ["a", PAD, UNKNOWN]}, r"words do not begin with \[PAD\] and \[UNK\]"),
         ({"words": [PAD, UNKNOWN, "a", "a"]}, "or hold one twice"),
-        ({"words": [PAD, UNKNOWN, "a b"]}, "words hold one with a space in it"),
+        (
+            {"words": [PAD, UNKNOWN, "a b"]},
+            r"words\[2\] is no text, empty, or has white space in it",
+        ),
+        ({"words": [PAD, UNKNOWN, "a\t"]}, r"words\[2\] is no text"),
+        ({"words": [PAD, UNKNOWN, ""]}, r"words\[2\] is no text"),
+        ({"words": [PAD, UNKNOWN, 5]}, r"words\[2\] is no text"),
+        ({"words": [PAD, UNKNOWN, "\ud800"]}, "holds half a surrogate pair, wanted Unicode text"),
+        (
+            {"words": {PAD: 0, UNKNOWN: 1}},
+            "words is an object of 2 fields, wanted an array of 2 to",
+        ),
+        ({"other": 1}, "it has the field 'other', wanted rules, characters, words"),
         (
             {"characters": {"unicode": "14.0", "kinds": "w", "lengths": "1"}},
             "characters.lengths are 1 numbers with a sum of 1, wanted 1, as there are kinds, and "

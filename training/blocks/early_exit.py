@@ -198,7 +198,8 @@ def _expect_changed(margins: Floats, remaining: Floats) -> float:
     A count of none among a thousand rows says only that it is under three. What remains of a margin
     in the whole model is taken to be a line through all rows, and the differences as wide along it.
     """
-    slope, start = np.polyfit(margins, remaining, 1)
-    line = start + slope * margins
+    around = margins - margins.mean()
+    slope = (around @ remaining) / max(float(around @ around), 1e-9)  # 0 of margins all alike
+    line = remaining.mean() + slope * around
     spread = max(float((remaining - line).std(ddof=2)), 1e-9)
     return float(ndtr(-line / spread).sum())

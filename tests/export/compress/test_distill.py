@@ -1,5 +1,7 @@
 """A finished run's rows again, and what a smaller model learns of them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -11,7 +13,7 @@ from export.compress.distill import (
     prepare_distillation,
 )
 from tests.helpers.tiny_run import SETTINGS
-from training.errors import SettingsError
+from training.errors import RunError, SettingsError
 from training.run_folder import read_run
 
 
@@ -39,6 +41,17 @@ def test_rows_are_split_as_in_training(tiny_run):
     assert accuracy == run.metadata["metrics"]["dev"]["accuracy"]
     assert len(distillation.train.token_ids) + len(distillation.dev.token_ids) == 300
     assert distillation.train.targets.shape == (len(distillation.train.token_ids), 2)
+
+
+@pytest.mark.slow
+def test_run_of_a_recipe_that_has_changed_is_refused(tiny_run):
+    run = read_run(tiny_run)
+    constants = run.metadata["constants"] | {"segment_kernel": 2}
+    recipe = {"settings": run.metadata["settings"] | {"recipe": "wide_deep"}}
+    old = replace(run, metadata={**run.metadata, **recipe, "constants": constants})
+
+    with pytest.raises(RunError, match=r"segment_kernel 2, now \d.*Train again: minnow train"):
+        prepare_distillation(old, 1)
 
 
 @pytest.mark.slow

@@ -280,6 +280,26 @@ def test_counts_are_summed_over_processes_and_outlive_them():
     assert first.read() == replaced.read() == wanted
 
 
+@pytest.mark.slow
+def test_no_process_sees_a_number_half_written():
+    regions = make_regions(2, {})
+    reading = SharedCounts(regions, 0)
+    SharedCounts(regions, 1).add(("tokens",), 1)
+    writer = os.fork()
+    if not writer:
+        counts = SharedCounts(regions, 1)
+        while True:
+            counts.add(("tokens",), 1)
+    try:
+        seen = [reading.read()["tokens",] for _ in range(100_000)]
+    finally:
+        os.kill(writer, signal.SIGKILL)
+        os.waitpid(writer, 0)
+
+    assert seen == sorted(seen)
+    assert seen[0] < seen[-1]
+
+
 def test_counts_of_every_label_have_room():
     labels = [f"{number:05}" + "é" * 251 for number in range(10_000)]
     (region,) = make_regions(1, {"model": labels})

@@ -4,6 +4,7 @@ import contextlib
 import json
 import re
 import socket
+import threading
 import time
 from pathlib import Path
 
@@ -56,12 +57,14 @@ class Watched:
         self._classifier = classifier
         self._bad_text = bad_text
         self.runs = []
+        self.threads = []
 
     def __getattr__(self, name):
         return getattr(self._classifier, name)
 
     def predict(self, texts):
         self.runs.append(len(texts))
+        self.threads.append(threading.current_thread().name)
         if self._bad_text in texts:
             raise RuntimeError("a text that no model reads")
         return self._classifier.predict(texts)
@@ -109,6 +112,19 @@ def test_a_request_that_fails_harms_none_that_came_with_it(tiny_classifier):
     assert [status for status, _ in answers] == [200, 500, 422, 400, 200] * 3
     labels = [answer["predictions"][0]["label"] for status, answer in answers if status == 200]
     assert labels == ["pos", "neg"] * 3
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r", "\r\n"])
+def test_many_short_texts_keep_no_probe_waiting(tiny_classifier, line_end):
+    watched = Watched(tiny_classifier)
+
+    with Server(Service(make_models(watched, Limits(), Monitor()), Settings())) as server:
+        url, headers = f"{server.url}/invocations", {"content-type": "text/csv"}
+        answer = httpx.post(url, content=f"good{line_end}" * 200, headers=headers)
+
+    assert answer.status_code == 200
+    assert watched.runs == [200]
+    assert watched.threads == ["minnow-large_0"]
 
 
 def test_a_body_that_stops_coming_gets_408(make_service, monkeypatch):

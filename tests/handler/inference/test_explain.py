@@ -4,12 +4,15 @@ import unicodedata
 import pytest
 
 from handler.errors import InvalidInput
+from handler.inference import explain as explain_module
 from handler.inference.classifier import load_classifier
 from handler.inference.explain import check_num_tokens, explain_predictions, part_text
 from handler.inference.models import Model
 from handler.inference.tasks import Options
+from handler.inference.tokenizer import PAD, UNKNOWN
 from handler.settings import Limits
 from tests.helpers.paths import ROOT
+from training.tokenizer import make_tokenizer
 
 WINNING = 1 / (1 + math.exp(-2))
 LOST = pytest.approx(WINNING - 0.5, abs=1e-6)  # without its one word, the tiny model says 0.5
@@ -139,3 +142,20 @@ def test_parts_go_on_to_the_end_of_a_character(offsets, spans):
 
     assert [(part.start, part.end) for part in parts] == spans
     assert [place for part in parts for place in part.positions] == list(range(len(offsets)))
+
+
+def test_marks_that_many_tokens_share_are_looked_at_once(monkeypatch):
+    # A stroke ends a token: of 250 tokens each went on to the end of all 20,000 marks, for 3 s.
+    looked_at = []
+    continues = explain_module._continues
+    monkeypatch.setattr(
+        explain_module, "_continues", lambda each: looked_at.append(each) or continues(each)
+    )
+    text = "a" + "\u0338\u0301" * 250 + "\u0301" * 5000
+    tokenizer = make_tokenizer([PAD, UNKNOWN], max_length=1024)
+
+    (part,) = part_text(text, tokenizer.locate(text).offsets)
+
+    assert (part.start, part.end) == (0, len(text))
+    assert len(part.positions) > 200
+    assert len(looked_at) < len(text)

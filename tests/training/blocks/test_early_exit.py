@@ -81,6 +81,17 @@ def test_no_row_exits_where_development_rows_are_few():
     assert choose_threshold(*logits, single_label(2)) is not None
 
 
+@pytest.mark.parametrize("certainty", [0.0, 2.0])
+def test_rows_that_are_all_alike_say_nothing_odd(certainty):
+    # Of texts of unknown words alone; NumPy's polyfit warns of them, which is an error here.
+    alike = np.full((NUM_ROWS, 1), certainty)
+    targets = np.eye(2, dtype=np.float32)[np.arange(NUM_ROWS) % 2]
+
+    threshold = choose_threshold(alike, alike, targets, single_label(2))
+
+    assert threshold == (certainty / 2 or None)
+
+
 def test_loss_moves_by_less_than_its_standard_error():
     early, full, targets = make_logits(2, noise=0.1)
     certain = 3 * early  # no label changes, probabilities do
