@@ -41,7 +41,7 @@ LINE_BREAK, LINE_BREAK_FLAGS = r"<br\s{0,8}/?>", re.ASCII | re.IGNORECASE
 FLAG = f"[{chr(FLAGS)}-{chr(FLAGS + NUM_FLAG_LETTERS - 1)}]{{2}}"
 JOINER, GLUE = "\u200d", "\x1c"  # glue stands for what must not be replaced yet
 # Replacements behind the table, each made where its first character is found.
-JOIN_MARKS = ((EDGE + CLOSING, ""), (BORDER + CLOSING, ""), (CLOSING, ""))
+JOIN_MARKS = ((EDGE + CLOSING, ""), (CLOSING, ""))
 JOIN_EMOJI = ((EDGE + JOINER + EDGE, GLUE), (JOINER, ""), (GLUE, JOINER))
 SPACES = ((EDGE, " "), (BORDER, " "))
 # Other apostrophes are tokens: what they join in French or Italian are two words. Phrases alone, by
