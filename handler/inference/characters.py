@@ -22,13 +22,13 @@ IGNORED = "i"  # what does not show: variation selectors, soft hyphens, skin ton
 KINDS = WORD + SINGLE + MARK + SYMBOL + UNASSIGNED + BREAK + JOINER + IGNORED
 NUM_CODES = 0x110000
 # Set by the table into the text, in which control characters are breaks.
-EDGE = "\x1f"  # around a sign: two that a joiner stands between are one
-BORDER = "\x1d"  # around a letter that is a token; joiners there do not show
+EDGE = "\x1f"  # between two tokens, which a joiner in the midst of two makes one
+BORDER = "\x1d"  # before a letter that is a token: no joiner makes it part of another
 CLOSING = "\x1e"  # before a mark that joins what stands before it
 PIECES = {
     WORD: "{}",
-    SINGLE: BORDER + "{}" + BORDER,
-    MARK: CLOSING + "{}" + BORDER,
+    SINGLE: BORDER + "{}" + EDGE,
+    MARK: CLOSING + "{}" + EDGE,
     SYMBOL: EDGE + "{}" + EDGE,
     UNASSIGNED: EDGE + "{}" + EDGE,
     BREAK: " ",

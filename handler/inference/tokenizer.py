@@ -39,7 +39,7 @@ SPARE_TOKENS = 8
 FURTHER = 4
 JOINER, GLUE = "\u200d", "\x1c"  # glue stands for a joiner that stays
 # Replacements behind the table, each made where its first character is found.
-JOIN_MARKS = ((EDGE + CLOSING, ""), (BORDER + CLOSING, ""), (CLOSING, ""))
+JOIN_MARKS = ((EDGE + CLOSING, ""), (CLOSING, ""))
 JOIN_EMOJI = ((EDGE + JOINER + EDGE, GLUE), (JOINER, ""), (GLUE, JOINER))
 SPACES = ((EDGE, " "), (BORDER, " "))
 # What stands behind the apostrophe of an English contraction, beside the "t" of "n't". Any other
