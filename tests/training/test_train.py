@@ -100,6 +100,7 @@ def test_every_setting_that_shaped_the_model_is_in_the_metadata(tmp_path):
     assert run.weight_tables == ("wide_weights",)
     assert run.metadata["constants"] == {
         "word_min_frequency": 2,
+        "tokenizer_rules": "words-1",
         "gradient_clip_norm": 1.0,
         "warm_up_share": 0.05,
         "longest_phrase": 3,
@@ -110,9 +111,12 @@ def test_every_setting_that_shaped_the_model_is_in_the_metadata(tmp_path):
         "phrase_tail_scale": 0.4,
         "phrase_tolerance": 1e-3,
         "phrase_max_passes": 300,
-        "segment_tokens": 50,
+        "segment_tokens": 48,
         "segment_stride": 2,
         "segment_kernel": 4,
+        "exit_max_changed": 0.0005,
+        "exit_max_moved": 0.5,
+        "exit_min_rows": 100,
         "word_vector_window": 5,
         "word_vector_smoothing": 0.75,
         "word_vector_scale": 0.5,

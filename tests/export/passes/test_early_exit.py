@@ -17,6 +17,7 @@ from tests.helpers.wide_deep import LENGTHS, SETTINGS, VOCAB_SIZE, random_phrase
 from training.batches import pad
 from training.blocks.early_exit import EXIT, GATE
 from training.blocks.phrases import set_phrases
+from training.blocks.segments import SEGMENT_TOKENS, STRIDE
 from training.recipes import wide_deep
 
 pytestmark = pytest.mark.slow
@@ -89,8 +90,8 @@ def test_what_exits_is_not_read():
 
     certain = [text for text, is_out in zip(texts, exits, strict=True) if is_out]
     others = [text for text, is_out in zip(texts, exits, strict=True) if not is_out]
-    num_segments = sum(-(-len(text) // 48) for text in others)
-    assert count_read(texts) == count_read(others) == (12, num_segments)
+    num_segments = sum(-(-len(text) // SEGMENT_TOKENS) for text in others)
+    assert count_read(texts) == count_read(others) == (SEGMENT_TOKENS // STRIDE, num_segments)
     assert count_read(certain) == count_read(certain[:1]) == (1, 1)
 
 
