@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
@@ -29,8 +28,7 @@ class Target(NamedTuple):
     options: Mapping[str, str]
 
 
-@dataclass(frozen=True)
-class EventSettings:
+class EventSettings(NamedTuple):
     """Where results of events go, and how objects are read.
 
     Args:
@@ -80,9 +78,9 @@ def read_event_settings(environment: Mapping[str, str]) -> EventSettings:
         object_results=objects,
         object_source=source,
         continuation_queue=_target(environment, "MINNOW_CONTINUATION_QUEUE", ("sqs",)),
-        text_column=environment.get("MINNOW_TEXT_COLUMN") or EventSettings.text_column,
-        reserve_ms=_milliseconds(environment, "MINNOW_RESERVE_MS", EventSettings.reserve_ms),
-        timeout_ms=_milliseconds(environment, "MINNOW_TIMEOUT_MS", EventSettings.timeout_ms),
+        text_column=environment.get("MINNOW_TEXT_COLUMN") or EventSettings().text_column,
+        reserve_ms=_milliseconds(environment, "MINNOW_RESERVE_MS", EventSettings().reserve_ms),
+        timeout_ms=_milliseconds(environment, "MINNOW_TIMEOUT_MS", EventSettings().timeout_ms),
         idempotency_table=environment.get("MINNOW_IDEMPOTENCY_TABLE", ""),
     )
 

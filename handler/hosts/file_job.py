@@ -127,7 +127,7 @@ class FileJob:
         return self._name_job(size, version)
 
     def _name_job(self, size: int, version: str) -> list[Any]:
-        how = [asdict(self.limits), self.column, asdict(self.options)]
+        how = [self.limits._asdict(), self.column, asdict(self.options)]
         return [self.name, size, version, self.model_sha256, *how]
 
     def _score(self, identity: list[Any]) -> int:

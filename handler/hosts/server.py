@@ -6,7 +6,6 @@ word `serve` and mounts a model at /opt/ml/model; Vertex AI sets `AIP_HTTP_PORT`
 
 from __future__ import annotations
 
-import dataclasses
 import errno
 import os
 import socket
@@ -175,7 +174,7 @@ def main(environment: Mapping[str, str] = os.environ) -> int:
     try:
         settings = read_settings(environment)
         if "MINNOW_BUNDLE" not in environment and (SAGEMAKER_MODEL / "manifest.json").is_file():
-            settings = dataclasses.replace(settings, bundle=SAGEMAKER_MODEL)
+            settings = settings._replace(bundle=SAGEMAKER_MODEL)
         workers = read_workers(environment)
         device = read_device(environment)
         serve(settings, "0.0.0.0", read_port(environment), device, workers=workers)

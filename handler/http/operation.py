@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from handler.errors import InvalidInput
 from handler.http.messages import Request, Response
@@ -20,8 +20,7 @@ Asking = Generator[list[str], list[Prediction], Response]
 Answer = Callable[[Model, Request], Response | Asking]
 
 
-@dataclass(frozen=True)
-class Note:
+class Note(NamedTuple):
     """What `/openapi.json` says of one operation.
 
     Args:
@@ -42,13 +41,12 @@ class Note:
     reads: str = ""
     example: Callable[[str], Any] = str
     kind: str = "text/plain"
-    more_reads: Mapping[str, Callable[[str], str]] = field(default_factory=dict)
-    more_writes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    more_reads: Mapping[str, Callable[[str], str]] = MappingProxyType({})
+    more_writes: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
     statuses: Sequence[int] = ()
 
 
-@dataclass(frozen=True)
-class Operation:
+class Operation(NamedTuple):
     """One method of one path.
 
     Args:

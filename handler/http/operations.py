@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from types import ModuleType
 
 from handler.errors import InvalidInput
@@ -106,9 +105,9 @@ class Router:
 def vertex_operations(settings: HttpSettings) -> Iterator[Operation]:
     """Yield the operations at the paths that Vertex asked for in the environment."""
     if settings.health_route:
-        yield replace(native.HEALTH, path=settings.health_route, tells_readiness=True)
+        yield native.HEALTH._replace(path=settings.health_route, tells_readiness=True)
     if settings.predict_route:
-        yield replace(vertex.PREDICT, path=settings.predict_route)
+        yield vertex.PREDICT._replace(path=settings.predict_route)
 
 
 def shape_unrouted(path: str) -> Callable[[InvalidInput], Response]:

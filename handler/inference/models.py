@@ -3,7 +3,6 @@ by name and version, and one of them is the default."""
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import os
 from collections.abc import Collection, Iterator, Sequence
@@ -150,7 +149,7 @@ class Model:
         return {"task": fields.pop("kind"), **fields}
 
     def describe_limits(self) -> dict[str, int]:
-        return dataclasses.asdict(self.limits)
+        return self.limits._asdict()
 
     def result_id(self, *source: str) -> str:
         """Return 32 hex digits: the same for the same source and model, on any machine."""

@@ -45,7 +45,6 @@ def serve(
 
     A page for people is at /, the documentation of the API at /docs.
     """
-    import dataclasses
     import os
 
     from handler.hosts.server import read_workers
@@ -55,7 +54,7 @@ def serve(
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # its usual end, which the server sees to
     settings = read_settings()
     if bundle is not None:
-        settings = dataclasses.replace(settings, bundle=bundle)
+        settings = settings._replace(bundle=bundle)
     if workers is None:
         workers = read_workers(os.environ)
     run_server(settings, host, port, device, announce, workers)

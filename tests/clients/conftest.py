@@ -1,5 +1,3 @@
-import dataclasses
-
 import pytest
 
 from tests.helpers.http_service import LIMITS, Server, make_service
@@ -7,6 +5,6 @@ from tests.helpers.http_service import LIMITS, Server, make_service
 
 @pytest.fixture
 def server(tiny_classifier):
-    limits = dataclasses.replace(LIMITS, max_body_bytes=100_000)
+    limits = LIMITS._replace(max_body_bytes=100_000)
     with Server(make_service(tiny_classifier, limits=limits)) as server:
         yield server

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 from handler.http.messages import (
     Refusal,
     Request,
@@ -28,7 +26,7 @@ from handler.inference.requests import name_texts, read_request
 from handler.settings import Limits
 
 TAG = "Minnow"
-LIMIT_FIELDS = tuple(field.name for field in dataclasses.fields(Limits))
+LIMIT_FIELDS = Limits._fields
 CARD_FIELDS = Card._fields
 
 

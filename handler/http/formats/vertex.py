@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from handler.errors import InvalidInput
@@ -131,5 +130,5 @@ OPERATIONS = (
     Operation("GET", MODEL, "vertex_model", model_status, STATUS_NOTE, protocol_error),
     Operation("GET", VERSION, "vertex_version", model_status, STATUS_NOTE, protocol_error),
     PREDICT,
-    replace(PREDICT, path=VERSION + ":predict", name="vertex_version_predict"),
+    PREDICT._replace(path=VERSION + ":predict", name="vertex_version_predict"),
 )

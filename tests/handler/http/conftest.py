@@ -1,5 +1,3 @@
-import dataclasses
-
 import pytest
 
 from handler.http.lambda_http import LambdaHttp
@@ -25,5 +23,5 @@ def call(service):
 
 @pytest.fixture
 def server(make_service):
-    with Server(make_service(limits=dataclasses.replace(LIMITS, max_body_bytes=100_000))) as server:
+    with Server(make_service(limits=LIMITS._replace(max_body_bytes=100_000))) as server:
         yield server

@@ -214,5 +214,5 @@ def test_every_variable_stands_in_the_documentation_with_its_default():
 
     assert len(names) == 11
     assert {name for name in names if f"`{name}" not in text} == set()
-    for name, value in (("TEXTS", Limits.max_texts), ("CHARACTERS", Limits.max_characters)):
+    for name, value in (("TEXTS", Limits().max_texts), ("CHARACTERS", Limits().max_characters)):
         assert f"| `MINNOW_MAX_{name}` | {value} |" in text
