@@ -5,9 +5,10 @@ import tracemalloc
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from handler.inference.characters import MARK
 from handler.inference.tokenizer import MAX_WORD_LETTERS, PAD, UNKNOWN
 from training.tokenizer import make_tokenizer
 from training.unicode_kinds import read_kinds
@@ -127,6 +128,8 @@ def test_white_space_is_always_a_border(left, right):
 
 @given(ANYTHING)
 def test_canonically_equal_texts_have_the_same_tokens(text):
+    # A mark that ends its character may change places with marks of other scripts, which go on.
+    assume(all(TOKENIZER._characters.kind(ord(character)) != MARK for character in text))
     decomposed = unicodedata.normalize("NFD", text)
 
     assert split(unicodedata.normalize("NFC", decomposed)) == split(decomposed)

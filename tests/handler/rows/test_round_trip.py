@@ -75,10 +75,9 @@ def write_delimited(table: Table, delimiter: str, end: str, quoting: int) -> str
 
 def may_be_rows(table: Table, delimiter: str) -> bool:
     """Say whether a text of several lines looks like rows itself: docs/reading.md tells of it."""
+    lines = [f"{text}\t{label}".splitlines() for text, label in table]
     return delimiter == "\t" and any(
-        all(line.count("\t") == 1 for line in f"{text}\t{label}".splitlines())
-        and len(f"{text}".splitlines()) > 1
-        for text, label in table
+        len(of_row) > 1 and all(line.count("\t") == 1 for line in of_row) for of_row in lines
     )
 
 
