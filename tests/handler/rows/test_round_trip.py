@@ -160,6 +160,7 @@ def test_parquet(table: Table, kind: str) -> None:
 @given(table=st.lists(st.tuples(TEXTS, st.sampled_from(["pos", "neg"])), min_size=1, max_size=8))
 def test_lines_of_fasttext(table: Table) -> None:
     written = [(text.replace("\n", " ").replace("\r", " "), label) for text, label in table]
+    assume(not any(text.lstrip().startswith("__label__") for text, _ in written))  # a second one
     content = "".join(f"__label__{label} {text}\n" for text, label in written)
 
     assert read_back(content.encode(), "a.txt") == written
