@@ -73,7 +73,7 @@ endif
 
 .PHONY: test
 test: env .venv-handler/.installed ## every test, but for those of the built function
-	.venv-handler/bin/python -m pytest -q -m "not slow" tests/handler
+	.venv-handler/bin/python -m pytest -q -m "not slow and not unicode" tests/handler
 	.venv-handler/bin/python -m pytest -q -m slow tests/handler/http tests/handler/hosts
 	@command -v chromedriver >/dev/null || echo "No browser: the tests of the pages are skipped (Debian: apt install chromium chromium-driver)."
 	$(BIN)/pytest -q
