@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from handler.inference.characters import UNASSIGNED
+from handler.inference.characters import NUM_CODES, UNASSIGNED
 from handler.inference.tokenizer import PAD, UNKNOWN
+from handler.inference.tokenizer_file import read_characters
 from training.tokenizer import make_tokenizer
 from training.unicode_kinds import Database, describe_kinds, read_kinds
 
@@ -53,7 +54,16 @@ def read_emoji() -> Iterator[str]:
 
 
 def test_kinds_are_those_of_the_database():
-    assert describe_kinds(Database(FOLDER)) == read_kinds()
+    described, kept = (
+        read_characters(document, "characters")
+        for document in (describe_kinds(Database(FOLDER)), read_kinds())
+    )
+
+    other = [code for code in range(NUM_CODES) if described.kind(code) != kept.kind(code)]
+
+    # Made of Unicode 15.0; a later one has changed a property of some characters.
+    version = (FOLDER / "DerivedAge.txt").read_text("utf-8").splitlines()[0]
+    assert len(other) <= (0 if "-15.0.0" in version else 200)
 
 
 def test_every_emoji_is_one_token_glued_to_words_and_to_another():
