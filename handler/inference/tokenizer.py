@@ -108,15 +108,13 @@ class Tokenizer:
 
     def split(self, text: str) -> tuple[list[str], bool]:
         """Return the tokens that are read of a text, and whether it has more."""
-        cut, limit = self._cut(text), self.max_length
-        if len(cut) < len(text):
-            return self._split(cut, limit + SPARE_TOKENS)[:limit], True
-        words = self._split(text, limit)
-        return words[:limit], len(words) > limit
+        _, words = self._read(text)
+        return words[: self.max_length], len(words) > self.max_length
 
     def locate(self, text: str) -> Located:
         """Return the ids of a text and their places, at ten times the price of `encode`."""
-        cut = _line_break().sub(lambda found: " " * len(found[0]), self._cut(text))
+        cut, _ = self._read(text)
+        cut = _line_break().sub(lambda found: " " * len(found[0]), cut)
         places = _Places(_pair_flags(cut), self._characters)
         places.replace(JOIN_MARKS)
         places.replace(JOIN_EMOJI)
@@ -129,15 +127,17 @@ class Tokenizer:
             [find(word, unknown_id) for word in words], [offsets for _, offsets in located]
         )
 
-    def _cut(self, text: str) -> str:
-        """Return so much of the text as has all tokens that are read, and some to spare."""
+    def _read(self, text: str) -> tuple[str, list[str]]:
+        """Return so much of the text as has all tokens that are read and some to spare, and those
+        tokens; of more the rest is one more."""
         wanted = self.max_length + SPARE_TOKENS
         room = CUT_CHARACTERS * wanted
         while room < len(text):
-            if len(self._split(text[:room], wanted)) > wanted:
-                return text[:room]
+            words = self._split(text[:room], wanted)
+            if len(words) > wanted:
+                return text[:room], words
             room *= FURTHER
-        return text
+        return text, self._split(text, wanted)
 
     def _split(self, text: str, limit: int) -> list[str]:
         """Return the tokens of a text; of more than `limit` the rest is one more."""
