@@ -2,7 +2,7 @@
 
 Every way of asking takes its turn in each round, so that a busy machine disturbs all of them alike.
 
-    bare            tokenizer.encode_batch_fast + session.run on one text, nothing else
+    bare            tokenizer.encode + session.run on one text, nothing else
     http_v2 ...     the Lambda entry point on that sender's event, answered from the table
     mangum_http_v2  the same event through Mangum and FastAPI
     64 requests     one text each; `batch of 64`: the same texts in one request
@@ -96,8 +96,8 @@ def make_bare(classifier: Classifier, texts: Sequence[str]) -> Callable[[int], A
     pad_id = classifier.manifest.pad_id
 
     def run(i: int) -> Any:
-        (encoding,) = tokenizer.encode_batch_fast([texts[i % len(texts)]])
-        return session.run(None, {"token_ids": pad([encoding.ids], pad_id)})
+        ids, _ = tokenizer.encode(texts[i % len(texts)])
+        return session.run(None, {"token_ids": pad([ids], pad_id)})
 
     return run
 
