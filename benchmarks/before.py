@@ -15,7 +15,6 @@ import argparse
 import csv
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -135,6 +134,7 @@ def work() -> None:
     """Answer the questions of a `Worker` on standard input."""
     given = json.loads(sys.stdin.readline())
 
+    from benchmarks.score import cpu_seconds
     from handler.hosts.bulk import score_files
     from handler.inference.classifier import load_classifier
 
@@ -143,9 +143,9 @@ def work() -> None:
 
     def call(name: str, number: int) -> float:
         if name == "score":
-            started = _cpu_seconds()
+            started = cpu_seconds()
             score_files(bundle, [given["rows"]], f"{given['rows']}.{os.getpid()}.csv", force=True)
-            return 1000 * (_cpu_seconds() - started)
+            return 1000 * (cpu_seconds() - started)
         return _time_calls(classifier, name, given["samples"][name], number)
 
     print("{}", flush=True)
@@ -168,11 +168,6 @@ def _time_calls(classifier: Any, name: str, texts: list[str], number: int) -> fl
     for part in parts:
         act(part)
     return 1000 * (time.perf_counter() - started) / len(parts)
-
-
-def _cpu_seconds() -> float:
-    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.other_models import measure_models
+from tests.helpers.served import read_sizes
 from training.readers import read_dataset
 
 NUM_WORDS = 230
@@ -194,13 +195,10 @@ def read_memory(root: int) -> tuple[int, int, int]:
     """Return how many processes a tree has, and the bytes that are resident in them: as each
     counts them, and with a share of what several have."""
     found = list_processes(root)
-    sums = {"Rss": 0, "Pss": 0}
-    for process in found:
-        for line in Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()[1:]:
-            name, _, value = line.partition(":")
-            if name in sums:
-                sums[name] += 1024 * int(value.split()[0])
-    return len(found), sums["Rss"], sums["Pss"]
+    resident, shared = (
+        sum(read_sizes(process, field) for process in found) for field in ("Rss:", "Pss:")
+    )
+    return len(found), resident, shared
 
 
 def list_processes(root: int) -> list[int]:

@@ -15,6 +15,7 @@ import pytest
 
 from tests.helpers.benchmarks import run_benchmark
 from tests.helpers.paths import ROOT
+from tests.helpers.tools import skip_or_fail
 
 
 @pytest.fixture(scope="module")
@@ -71,8 +72,9 @@ def test_benchmark_prints_its_table(name, tiny_bundle, tiny_data, tiny_run, tiny
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("wrk") is None, reason="needs wrk")
 def test_peers_are_driven_by_the_same_load(tiny_bundle, tiny_data):
+    if shutil.which("wrk") is None:
+        skip_or_fail("the peers were not measured: wrk is missing. On Debian: apt install wrk")
     options = ("--rounds=1", "--seconds=1", "--only=serve")
 
     output = run_benchmark("peers", tiny_data, "--bundle", tiny_bundle, *options)

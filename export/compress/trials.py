@@ -146,7 +146,9 @@ class Trials:
             "parameters": model.count_params(),
             "seconds": round(time.monotonic() - started, 1),
         }
-        self._write(folder, model, tokenizer, id_map, compression)
+        early_exit = measure_exit(model, map_ids(distillation.dev, id_map).token_ids)
+        changes = {"compression": compression, "early_exit": early_exit}
+        self._write(folder, model, tokenizer, id_map, changes)
         stages.remove()
         folder.rename(self.folder / plan.name)
 
@@ -180,15 +182,16 @@ class Trials:
         model: keras.Model,
         tokenizer: bytes,
         id_map: NDArray[np.int32],
-        compression: Mapping[str, Any],
+        changes: Mapping[str, Any],
     ) -> None:
-        """Write `model` as a run folder, so that it is exported as any other run."""
+        """Write `model` as a run folder, so that it is exported as any other run.
+
+        Args:
+            changes: What its metadata tell beside, or in place of, those of the whole run.
+        """
         token_ids, _ = self.run.reference()
-        vocab_size = len(read_words(tokenizer))
-        changes = {"compression": dict(compression), "vocab_size": vocab_size}
-        dev = map_ids(self.distillation.dev, id_map)
-        changes["early_exit"] = measure_exit(model, dev.token_ids)
-        write_run(folder, model, tokenizer, id_map[token_ids], {**self.run.metadata, **changes})
+        metadata = {**self.run.metadata, "vocab_size": len(read_words(tokenizer)), **changes}
+        write_run(folder, model, tokenizer, id_map[token_ids], metadata)
 
     def _try_run(self, run: Run, trial: str) -> None:
         converted: Converted | None = None

@@ -108,11 +108,9 @@ def quantize(graph: Graph, node: NodeProto, quantization: Quantization) -> None:
     values, scales = quantize_table(table, bits, is_vectors)
     if bits == 8:
         found = graph.add_node("Gather", [_share(graph, values, "embedding"), ids], "rows")
-    else:
-        found = _look_up_nibbles(graph, values, ids)
-    if bits == 8:
         floats = graph.add_node("Cast", [found], "row_values", to=TensorProto.FLOAT)
     else:
+        found = _look_up_nibbles(graph, values, ids)
         one = graph.add_constant(np.array(1, np.float32), "one")
         middle = graph.add_constant(np.array(MIDDLE, np.uint8), "middle")
         floats = graph.add_node("DequantizeLinear", [found, one, middle], "centred")

@@ -12,7 +12,7 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
@@ -33,6 +33,7 @@ from handler.rows.score import Block, predict_each
 from handler.settings import Limits
 
 T = TypeVar("T")
+Predicting = Future[list[Prediction | None]]
 # Of one process: the model runs beside the interpreter, which reads, splits and writes.
 THREADS = 2
 LOOK_S = 1.0  # between two looks at the workers, while a result is awaited
@@ -124,18 +125,15 @@ def open_predictor(classifier: Classifier, bundle: Path, workers: int) -> Iterat
     started: set[BaseProcess] = set()
     pool = ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, (bundle,))
 
+    def submit(texts: list[str]) -> Predicting:
+        with _interrupt_blocked():
+            future = pool.submit(_predict_in_worker, texts)
+        started.update(set(active_children()) - others)
+        return future
+
     def predict(blocks: Iterator[Block]) -> Iterator[tuple[Block, list[Prediction | None]]]:
-        waiting: deque[tuple[Block, Future[list[Prediction | None]]]] = deque()
-        for block in blocks:
-            with _interrupt_blocked():
-                future = pool.submit(_predict_in_worker, block.texts)
-            started.update(set(active_children()) - others)
-            waiting.append((block, future))
-            if len(waiting) > 2 * workers:  # one at work and one at hand for each
-                first, future = waiting.popleft()
-                yield first, _wait(future, started)
-        for first, future in waiting:
-            yield first, _wait(future, started)
+        # One at work and one at hand for each.
+        return _in_order(blocks, submit, lambda future: _wait(future, started), 2 * workers)
 
     try:
         yield predict
@@ -161,18 +159,33 @@ def _predict_in_threads(
     classifier: Classifier, blocks: Iterator[Block]
 ) -> Iterator[tuple[Block, list[Prediction | None]]]:
     """Predict a block while others are read and written: only the model's runs are at a time."""
-    with ThreadPoolExecutor(THREADS, "minnow-score") as pool:
-        waiting: deque[tuple[Block, Future[list[Prediction | None]]]] = deque()
-        try:
-            for block in blocks:
-                waiting.append((block, pool.submit(predict_each, classifier, block.texts)))
-                if len(waiting) > THREADS:
-                    first, future = waiting.popleft()
-                    yield first, future.result()
-            for first, future in waiting:
-                yield first, future.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+    pool = ThreadPoolExecutor(THREADS, "minnow-score")
+    try:
+        yield from _in_order(
+            blocks,
+            lambda texts: pool.submit(predict_each, classifier, texts),
+            lambda future: future.result(),
+            THREADS,
+        )
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _in_order(
+    blocks: Iterator[Block],
+    submit: Callable[[list[str]], Predicting],
+    wait: Callable[[Predicting], list[Prediction | None]],
+    num_ahead: int,
+) -> Iterator[tuple[Block, list[Prediction | None]]]:
+    """Yield each block with its predictions, while so many that follow are predicted."""
+    waiting: deque[tuple[Block, Predicting]] = deque()
+    for block in blocks:
+        waiting.append((block, submit(block.texts)))
+        if len(waiting) > num_ahead:
+            first, future = waiting.popleft()
+            yield first, wait(future)
+    for first, future in waiting:
+        yield first, wait(future)
 
 
 def _wait(future: Future[T], workers: set[BaseProcess]) -> T:

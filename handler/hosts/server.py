@@ -26,7 +26,7 @@ from handler.settings import Settings, read_settings
 
 SAGEMAKER_MODEL = Path("/opt/ml/model")
 CUDA = ("CUDAExecutionProvider", "CPUExecutionProvider")
-MAX_WORKERS = 256
+MAX_PORT, MAX_WORKERS = 65535, 256
 DEVICES = {"cpu": CPU, "cuda": CUDA}
 
 
@@ -189,10 +189,8 @@ def read_port(environment: Mapping[str, str]) -> int:
     for name in PORT_VARIABLES:
         value = environment.get(name, "")
         if value:
-            if not (
-                value.isascii() and value.isdigit() and len(value) < 6 and 0 < int(value) < 65536
-            ):
-                raise SettingsError(f"{name} is {value!r}, wanted a port, 1 to 65535")
+            if not _is_count(value, MAX_PORT):
+                raise SettingsError(f"{name} is {value!r}, wanted a port, 1 to {MAX_PORT}")
             return int(value)
     return 8080
 
@@ -202,13 +200,18 @@ def read_workers(environment: Mapping[str, str]) -> int | None:
     value = environment.get("MINNOW_WORKERS", "")
     if not value:
         return None
-    is_number = value.isascii() and value.isdigit() and len(value) <= len(str(MAX_WORKERS))
-    if not is_number or not 1 <= int(value) <= MAX_WORKERS:
+    if not _is_count(value, MAX_WORKERS):
         shown = value if len(value) <= 20 else f"{value[:20]}…"
         raise SettingsError(
             f"MINNOW_WORKERS is {shown!r}, wanted a whole number from 1 to {MAX_WORKERS}"
         )
     return int(value)
+
+
+def _is_count(value: str, most: int) -> bool:
+    """Say whether `value` is a whole number from 1 to `most`."""
+    is_number = value.isascii() and value.isdigit() and len(value) <= len(str(most))
+    return is_number and 1 <= int(value) <= most
 
 
 def read_device(environment: Mapping[str, str]) -> str:
