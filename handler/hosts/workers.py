@@ -66,7 +66,8 @@ class Workers:
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, watched)
         try:
             self._start_all(mask)
-            announce()
+            if not _is_asked_to_end():
+                announce()
             received = self._watch(watched, mask)
         finally:
             self._end()
@@ -89,6 +90,8 @@ class Workers:
         told_bytes = b""
         while len(told_bytes) < self._number:
             piece = os.read(answering, self._number)
+            if not piece and _is_asked_to_end():  # as the workers were, by Ctrl-C
+                break
             if not piece:
                 raise InternalError("a worker ended before it answered; its reason stands above")
             told_bytes += piece
@@ -162,6 +165,10 @@ class Workers:
                 time.sleep(0.02)
         os.close(self._life)
         os.close(self._own_life)
+
+
+def _is_asked_to_end() -> bool:
+    return not signal.sigpending().isdisjoint(HEEDED)
 
 
 def _tell(told: int | None) -> None:

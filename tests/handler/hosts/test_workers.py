@@ -23,6 +23,7 @@ from handler.hosts.cores import count_cores, count_workers
 from handler.hosts.server import choose_workers, read_workers
 from handler.hosts.shared_counts import SharedCounts, make_regions
 from handler.hosts.shared_socket import ABSENT, PATIENCE_S, Loads, Share
+from tests.helpers.paths import ROOT
 from tests.helpers.raw_http import WAIT_S, connect, read_all, read_statuses
 from tests.helpers.served import serve_bundle
 
@@ -165,6 +166,36 @@ def test_a_signal_to_all_of_them_ends_all_of_them(tiny_bundle, number):
         assert served.process.returncode == (0 if number == signal.SIGINT else -number)
         assert len(workers) == 2
         assert not any(os.path.exists(f"/proc/{worker}") for worker in workers)
+
+
+STOPPED_AT_START = """
+import os, signal, socket, time
+from handler.hosts.shared_socket import Loads
+from handler.hosts.workers import Workers
+
+def work(index, life, tell):
+    if index:
+        os.killpg(0, signal.SIGINT)
+    time.sleep(10)
+
+try:
+    Workers(2, socket.socket(), Loads(2), work, print).run(lambda: print("ready"))
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def test_ctrl_c_before_all_of_them_answer_is_no_failure():
+    done = subprocess.run(
+        [sys.executable, "-c", STOPPED_AT_START],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=WAIT_S,
+        start_new_session=True,
+    )
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "interrupted\n", "")
 
 
 @pytest.mark.slow
