@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -25,7 +26,8 @@ OPSET = 18
 def convert_model(model: keras.Model) -> onnx.ModelProto:
     """Return the float32 graph of `model`, by way of a twin without masks.
 
-    token_ids int32 (batch, length), right-padded with 0 -> outputs float32 (batch, num_outputs).
+    token_ids int32 (batch, length), right-padded with 0, and where unknown words are read letters
+    int32 (batch, letters) -> outputs float32 (batch, num_outputs).
 
     A mask makes tf2onnx write each recurrent layer as a Loop, five times slower and closed to
     quantization. The twin has none; `sequence_lens` then does in the graph what the mask did in
@@ -76,11 +78,17 @@ def trace(model: keras.Model) -> onnx.ModelProto:
     import tf2onnx
 
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
-    signature = [tf.TensorSpec((None, None), tf.int32, name="token_ids")]
-    call = tf.function(lambda token_ids: model(token_ids, training=False), signature)
+    names = [tensor.name for tensor in model.inputs]
+    signature = [tf.TensorSpec((None, None), tf.int32, name=name) for name in names]
+    call = tf.function(lambda *arrays: model(name_arrays(names, arrays), training=False), signature)
     graph: onnx.ModelProto
     graph, _ = tf2onnx.convert.from_function(call, signature, opset=OPSET)
     return graph
+
+
+def name_arrays(names: Sequence[str], arrays: Sequence[Any]) -> Any:
+    """Return what a model with inputs of these names is called with."""
+    return dict(zip(names, arrays, strict=True)) if len(names) > 1 else arrays[0]
 
 
 def _without_masks(config: Any) -> Any:

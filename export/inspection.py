@@ -22,9 +22,12 @@ from onnx import TensorProto, numpy_helper  # noqa: E402
 
 from handler.inference.bundle import Bundle  # noqa: E402
 from handler.inference.classifier import session_options  # noqa: E402
+from handler.inference.padding import feed  # noqa: E402
+from handler.inference.tokenizer import join_row  # noqa: E402
 
 WARM_UP_RUNS = 10
 RUNS = 100
+UNKNOWN_SHARE = 20  # one word in so many, where their letters are read
 SHOWN = 20  # rows of a table for people
 
 
@@ -77,8 +80,12 @@ def profile(bundle: Bundle) -> tuple[list[dict[str, Any]], float]:
     vocab_size = len(bundle.tokenizer.word_ids)
     # Any words will do: a model's time depends on their number only.
     ids = np.random.default_rng(0).integers(
-        bundle.manifest.unknown_id, vocab_size, (1, bundle.manifest.max_length), np.int32
+        bundle.manifest.unknown_id + 1, vocab_size, bundle.manifest.max_length, np.int32
     )
+    tokenizer = bundle.tokenizer
+    unknown = ["unknown"] * (len(ids) // UNKNOWN_SHARE) if tokenizer.reads_letters else []
+    rows = [join_row(ids.tolist(), unknown)]
+    feeds = feed(rows, bundle.manifest.pad_id, tokenizer.reads_letters)
     durations: dict[str, list[float]] = defaultdict(list)
     operators: dict[str, str] = {}
     runs: list[float] = []
@@ -90,7 +97,7 @@ def profile(bundle: Bundle) -> tuple[list[dict[str, Any]], float]:
             bundle.model, options, providers=["CPUExecutionProvider"]
         )
         for _ in range(WARM_UP_RUNS + RUNS):
-            session.run(None, {"token_ids": ids})
+            session.run(None, feeds)
         events = json.loads(Path(session.end_profiling()).read_text("utf-8"))
     for event in events:
         if event["cat"] == "Node" and event["name"].endswith("_kernel_time"):

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 
 from export.errors import ExportError, ToleranceError
 from export.layers import RECURRENT_KINDS
@@ -83,12 +82,10 @@ def verify_outputs(classifier: Classifier, run: Run, tolerance: Tolerance) -> di
     Raises:
         ToleranceError: Over `tolerance`; names the worst row and its difference.
     """
-    token_ids, expected = run.reference()  # (rows, longest), (rows, num_outputs)
-    pad_id = run.metadata["pad_id"]
-    rows = [ids[: int((ids != pad_id).sum())].tolist() for ids in token_ids]
+    rows, expected = run.reference()
     results = {
-        "one row": np.vstack([classifier.run([ids]) for ids in rows]),
-        "all rows": _run_padded(classifier, token_ids),
+        "one row": np.vstack([classifier.run([row]) for row in rows]),
+        "all rows": classifier.run_batch(rows),  # padding and all
     }
     max_gap = tolerance.max_gap * run.task.output_scale
     is_decided = run.task.margins(expected) > max_gap
@@ -109,10 +106,3 @@ def verify_outputs(classifier: Classifier, run: Run, tolerance: Tolerance) -> di
         figures["max_gap"] = max(figures["max_gap"], float(gaps[worst]))
         figures["answers_changed"] = max(figures["answers_changed"], float(is_changed.mean()))
     return figures
-
-
-def _run_padded(classifier: Classifier, token_ids: NDArray[np.int32]) -> NDArray[np.float32]:
-    """Run all rows as one batch, padding and all, past the classifier's sorting by length."""
-    (outputs,) = classifier.session.run(None, {"token_ids": token_ids})
-    result: NDArray[np.float32] = outputs
-    return result

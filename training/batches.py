@@ -1,15 +1,19 @@
-"""Batches of similar length, padded on the right with id 0."""
+"""Batches of similar length, padded on the right with 0."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from handler.inference import padding
 from training.tokenizer import PAD_ID
+
+if TYPE_CHECKING:
+    import keras
 
 # Batches are cut from pools of this many batches, sorted by length: little padding, and still
 # another mix of texts in each epoch.
@@ -19,6 +23,22 @@ POOL_BATCHES = 50
 def pad(token_ids: Sequence[Sequence[int]]) -> NDArray[np.int32]:
     """Return int32, shape (len(token_ids), longest), filled with PAD_ID on the right."""
     return padding.pad(token_ids, PAD_ID)
+
+
+def feed(model: keras.Model, rows: Sequence[Sequence[int]]) -> Any:
+    """Return what `model` is called with: one array, or one for each of its inputs by name.
+
+    Args:
+        rows: `Encoded.rows`, or some of them.
+    """
+    reads_letters = len(model.inputs) > 1
+    arrays = padding.feed(rows if reads_letters else list(map(strip, rows)), PAD_ID, reads_letters)
+    return arrays if reads_letters else arrays["token_ids"]
+
+
+def strip(row: Sequence[int]) -> Sequence[int]:
+    """Return the token ids of a row, without letters."""
+    return padding.split_row(row)[0]
 
 
 def shuffled_batches(lengths: Sequence[int], batch_size: int, seed: int) -> list[list[int]]:

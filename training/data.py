@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from handler.inference.tokenizer import Tokenizer
+from handler.inference.tokenizer import Tokenizer, join_row
 from training.errors import DataError
 from training.readers import Columns, Dataset, read_dataset
 from training.split import split_rows
 from training.tasks import Objective, find_task, make_objective
-from training.tokenizer import encode_texts
+from training.tokenizer import UNKNOWN_ID
 
 
 @dataclass(frozen=True)
@@ -97,10 +97,54 @@ class Encoded:
     Args:
         token_ids: Of each text, without padding.
         targets: float32, shape (rows, num_outputs).
+        unknown: Of each text the words that have no id; none: no text has any.
+        words: The vocabulary, in the order of ids.
+        groups: int64, shape (rows,): rows of one group are never on both sides of a split; None:
+            each is alone.
+        is_apart: They stand in a file of their own, and must not be learned from.
     """
 
     token_ids: Sequence[Sequence[int]]
     targets: NDArray[np.float32]
+    unknown: Sequence[Sequence[str]] = ()
+    words: Sequence[str] = ()
+    groups: NDArray[np.int64] | None = None
+    is_apart: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.unknown:
+            object.__setattr__(self, "unknown", [()] * len(self.token_ids))
+
+    @property
+    def rows(self) -> list[list[int]]:
+        """What a model reads of each text: token ids, and the letters of unknown words."""
+        pairs = zip(self.token_ids, self.unknown, strict=True)
+        return [join_row(list(ids), unknown) for ids, unknown in pairs]
+
+    def select(self, chosen: NDArray[np.int64]) -> Encoded:
+        """Return some of the rows; int64, shape (rows that stay,)."""
+        groups = None if self.groups is None else self.groups[chosen]
+        return dataclasses.replace(
+            self,
+            token_ids=[self.token_ids[row] for row in chosen],
+            targets=self.targets[chosen],
+            unknown=[self.unknown[row] for row in chosen],
+            groups=groups,
+        )
+
+
+def join_encoded(first: Encoded, second: Encoded) -> Encoded:
+    """Return the rows of both, in that order."""
+    groups = None
+    if first.groups is not None and second.groups is not None:
+        groups = np.concatenate([first.groups, second.groups])
+    return dataclasses.replace(
+        first,
+        token_ids=[*first.token_ids, *second.token_ids],
+        targets=np.concatenate([first.targets, second.targets]),
+        unknown=[*first.unknown, *second.unknown],
+        groups=groups,
+    )
 
 
 def read_sources(sources: Sources) -> Data:
@@ -134,18 +178,57 @@ def read_again(metadata: Mapping[str, Any], objective: Objective, folder: Path) 
 
 
 def encode_part(part: Part, tokenizer: Tokenizer, objective: Objective) -> Encoded:
-    """Return the token ids and targets of the rows."""
-    return Encoded(encode_texts(tokenizer, part.texts), objective.encode(part.labels))
+    """Return what a model reads of the rows, their targets and all that is learned from."""
+    encodings = [tokenizer.encode(text) for text in part.texts]
+    return Encoded(
+        [encoding.ids for encoding in encodings],
+        objective.encode(part.labels),
+        [encoding.unknown for encoding in encodings],
+        list(tokenizer.word_ids),
+    )
 
 
 def map_ids(encoded: Encoded, id_map: NDArray[np.int32]) -> Encoded:
-    """Return the rows in other token ids.
+    """Return the rows in the ids of fewer words.
 
     Args:
-        id_map: int32, shape (vocab_size,): token id -> new token id.
+        id_map: int32, shape (vocab_size,): token id -> new token id, the unknown word's of one that
+            is gone.
     """
-    token_ids = [id_map[list(ids)].tolist() for ids in encoded.token_ids]
-    return dataclasses.replace(encoded, token_ids=token_ids)
+    words, unknown_id = encoded.words, UNKNOWN_ID
+    is_gone = id_map == unknown_id
+    token_ids, unknown = [], []
+    for ids, spelled in zip(encoded.token_ids, encoded.unknown, strict=True):
+        row = np.asarray(ids, np.int64)
+        token_ids.append(id_map[row].tolist())
+        if not words or not is_gone[row].any():
+            unknown.append(spelled)
+            continue
+        rest = iter(spelled)
+        names = [
+            next(rest, "") if id_ == unknown_id else words[int(id_)]
+            for id_ in row.tolist()
+            if is_gone[id_]
+        ]
+        unknown.append([name for name in names if name])
+    kept = (
+        [words[old] for old in np.flatnonzero(~is_gone | (np.arange(len(id_map)) == unknown_id))]
+        if words
+        else ()
+    )
+    return dataclasses.replace(encoded, token_ids=token_ids, unknown=unknown, words=kept)
+
+
+def join_parts(first: Part, second: Part, chosen: NDArray[np.int64]) -> Part:
+    """Return some of the rows of two parts of one file, numbered from 0 through both."""
+    texts, labels = [*first.texts, *second.texts], [*first.labels, *second.labels]
+    rows = [*first.rows, *second.rows]
+    chosen_rows = chosen.tolist()
+    return Part(
+        [texts[row] for row in chosen_rows],
+        [labels[row] for row in chosen_rows],
+        [rows[row] for row in chosen_rows],
+    )
 
 
 def whole_part(dataset: Dataset) -> Part:

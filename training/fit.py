@@ -15,7 +15,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from training.batches import pad, shuffled_batches, sorted_batches
+from training.batches import feed, shuffled_batches, sorted_batches
 from training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from training.data import Encoded
 from training.progress import is_quiet
@@ -33,7 +33,7 @@ Predictor = Callable[[Sequence[Sequence[int]]], NDArray[np.float32]]
 def fit(
     model: keras.Model,
     train: Encoded,
-    dev: Encoded,
+    dev: Encoded | None,
     settings: Settings,
     objective: Objective,
     checkpoint: Path,
@@ -46,11 +46,12 @@ def fit(
     every minute and after each epoch.
 
     Args:
+        dev: Development rows; None: all are trained on, and nothing is measured.
         trained: What people call what is fitted here, if it is a part of what the run keeps.
     """
     lengths = [len(ids) for ids in train.token_ids]
     num_batches = -(-len(lengths) // settings.batch_size)
-    epochs = max(settings.epochs, -(-settings.min_steps // num_batches))
+    epochs = count_epochs(settings, num_batches)
     model.compile(
         make_optimizer(settings, num_batches * epochs),
         loss=objective.loss,
@@ -58,6 +59,8 @@ def fit(
     )
     model.optimizer.build(model.trainable_variables)
     progress = load_checkpoint(checkpoint, model)
+    train_rows = train.rows
+    dev_rows = [] if dev is None else dev.rows
     predict = make_predictor(model)
     is_barless = is_quiet() or not sys.stderr.isatty()
     with tqdm(total=epochs * num_batches, unit="batch", mininterval=1.0, disable=is_barless) as bar:
@@ -66,13 +69,14 @@ def fit(
             bar.set_description(f"epoch {progress.epoch + 1}/{epochs}")
             seed = settings.seed * 1000 + progress.epoch
             batches = shuffled_batches(lengths, settings.batch_size, seed)
-            _train_epoch(model, batches, train, progress, checkpoint, bar)
+            _train_epoch(model, batches, train_rows, train.targets, progress, checkpoint, bar)
             with averaged_weights(model):
-                _end_epoch(
-                    model, predict(dev.token_ids), dev.targets, progress, settings, objective
-                )
+                figures = {}
+                if dev is not None:
+                    figures = _measure(predict(dev_rows), dev.targets, objective)
+                _end_epoch(model, figures, progress, settings)
             save_checkpoint(checkpoint, model, progress)
-            if not is_quiet():
+            if figures and not is_quiet():
                 line = _describe(progress.history[-1], objective.score_name, trained)
                 tqdm.write(line, file=sys.stderr)
     model.set_weights(progress.best_weights)
@@ -112,27 +116,38 @@ def averaged_weights(model: keras.Model) -> Iterator[None]:
 
 
 def make_predictor(model: keras.Model, batch_size: int = 128) -> Predictor:
-    """Return a function from unpadded token ids to what Keras computes of them.
+    """Return a function from rows, as `Encoded.rows` has them, to what Keras computes of them.
 
     Its result is float32, shape (number of texts, the model's output columns).
     """
-    signature = tf.TensorSpec((None, None), tf.int32)  # one trace for all lengths
-    call = tf.function(lambda batch: model(batch, training=False), input_signature=[signature])
+    call = tf.function(
+        lambda batch: model(batch, training=False), input_signature=[signature(model)]
+    )
     columns = model.output_shape[-1]
 
     def predict(token_ids: Sequence[Sequence[int]]) -> NDArray[np.float32]:
         outputs = np.empty((len(token_ids), columns), np.float32)
         for rows in sorted_batches([len(ids) for ids in token_ids], batch_size):
-            outputs[rows] = call(pad([token_ids[row] for row in rows])).numpy()
+            outputs[rows] = call(feed(model, [token_ids[row] for row in rows])).numpy()
         return outputs
 
     return predict
 
 
+def signature(model: keras.Model) -> Any:
+    """Return the signature of what `feed` gives: one trace for all lengths."""
+    specs = {
+        tensor.name: tf.TensorSpec((None, None), tf.int32, name=tensor.name)
+        for tensor in model.inputs
+    }
+    return specs if len(specs) > 1 else next(iter(specs.values()))
+
+
 def _train_epoch(
     model: keras.Model,
     batches: Sequence[list[int]],
-    train: Encoded,
+    train_rows: Sequence[Sequence[int]],
+    targets: NDArray[np.float32],
     progress: Progress,
     checkpoint: Path,
     bar: Any,
@@ -141,9 +156,8 @@ def _train_epoch(
     started = saved = time.monotonic()
     while progress.batch < len(batches):
         rows = batches[progress.batch]
-        loss = model.train_on_batch(
-            pad([train.token_ids[row] for row in rows]), train.targets[rows]
-        )
+        batch = feed(model, [train_rows[row] for row in rows])
+        loss = model.train_on_batch(batch, targets[rows])
         progress.loss_sum += float(loss)
         progress.batch += 1
         _update(bar)
@@ -166,24 +180,32 @@ def _update(bar: Any) -> None:
     bar.update()
 
 
+def count_epochs(settings: Settings, num_batches: int) -> int:
+    """Return the passes over so many batches: more where they are few, `max_epochs` at most."""
+    wanted = -(-settings.min_steps // num_batches)
+    return max(settings.epochs, min(wanted, settings.max_epochs))
+
+
+def _measure(
+    outputs: NDArray[np.float32], targets: NDArray[np.float32], objective: Objective
+) -> dict[str, float]:
+    return {
+        "dev_loss": objective.log_loss(outputs, targets),
+        f"dev_{objective.score_name}": float(objective.row_scores(outputs, targets).mean()),
+    }
+
+
 def _end_epoch(
-    model: keras.Model,
-    outputs: NDArray[np.float32],
-    targets: NDArray[np.float32],
-    progress: Progress,
-    settings: Settings,
-    objective: Objective,
+    model: keras.Model, figures: dict[str, float], progress: Progress, settings: Settings
 ) -> None:
     """Add the epoch to the history, keep the weights if they are the best, begin the next."""
-    dev_loss = objective.log_loss(outputs, targets)
-    is_best = all(dev_loss < row["dev_loss"] for row in progress.history)
+    is_best = not figures or all(figures["dev_loss"] < row["dev_loss"] for row in progress.history)
     if is_best or not settings.patience:
         progress.best_weights = model.get_weights()
     row = {
         "epoch": progress.epoch + 1,
         "loss": progress.loss_sum / progress.batch,
-        "dev_loss": dev_loss,
-        f"dev_{objective.score_name}": float(objective.row_scores(outputs, targets).mean()),
+        **figures,
         "seconds": round(progress.seconds, 1),
     }
     progress.history.append(row)
@@ -194,7 +216,7 @@ def _end_epoch(
 
 
 def _is_over(progress: Progress, settings: Settings) -> bool:
-    losses = [row["dev_loss"] for row in progress.history]
+    losses = [row["dev_loss"] for row in progress.history if "dev_loss" in row]
     return (
         bool(losses and settings.patience)
         and len(losses) - 1 - int(np.argmin(losses)) >= settings.patience

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from pkgutil import iter_modules
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,22 @@ if TYPE_CHECKING:
     import keras
 
 History = list[dict[str, float]]
+
+
+class Fitted(NamedTuple):
+    """What a recipe tells of a fit.
+
+    Args:
+        history: One row an epoch.
+        rows: int64, shape (rows,): numbers of the rows, of those to train on and behind them the
+            development rows, that were told by models that were not fitted to them; None: the
+            development rows were not learned from.
+        outputs: float32, shape (rows, num_outputs): what those models said, as this one weighs it.
+    """
+
+    history: History
+    rows: NDArray[np.int64] | None = None
+    outputs: NDArray[np.float32] | None = None
 
 
 class Stages:
@@ -105,9 +121,23 @@ class Recipe(Protocol):
     WEIGHT_TABLES: Sequence[str]
     SMALLER_VOCABULARY: SmallerVocabulary | None
 
+    def plan_model(
+        self,
+        train: Encoded,
+        dev: Encoded,
+        settings: Settings,
+        objective: Objective,
+        stages: Stages,
+    ) -> Settings:
+        """Return the settings of the model that suits the rows; what it does not need is left
+        out."""
+
     def build_model(self, settings: Settings, vocab_size: int, objective: Objective) -> keras.Model:
         """Return the untrained model: `token_ids` int32 (batch, length), padded on the right with
-        0 -> `outputs` float32 (batch, num_outputs)."""
+        0 -> `outputs` float32 (batch, num_outputs).
+
+        A model that reads unknown words has a second input `letters`: int32 (batch, letters),
+        codes of their letters with a border before and behind each, padded likewise."""
 
     def fit_model(
         self,
@@ -117,8 +147,10 @@ class Recipe(Protocol):
         settings: Settings,
         objective: Objective,
         stages: Stages,
-    ) -> History:
-        """Fit the model in place, from where the stages stand; return one row an epoch."""
+    ) -> Fitted:
+        """Fit the model in place, from where the stages stand.
+
+        The development rows may be learned from too, unless they are apart."""
 
     def fine_tune_model(
         self,
@@ -129,7 +161,8 @@ class Recipe(Protocol):
         objective: Objective,
         stages: Stages,
     ) -> History:
-        """Fit a model that is fitted already and was made smaller; as `fit_model`."""
+        """Fit a model that is fitted already and was made smaller, to the training rows alone;
+        return one row an epoch."""
 
     def make_teacher(self, model: keras.Model, objective: Objective) -> keras.Model:
         """Return the model whose outputs a smaller model learns from, (batch, num_outputs)."""

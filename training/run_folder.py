@@ -3,7 +3,7 @@
 model.keras      stock Keras layers only, so that `keras.saving.load_model` needs no code of ours
 tokenizer.json   the words of the tokenizer, what each character is, the name of its rules
 metadata.json    format version, task, settings, data hashes, library versions, metrics
-reference.npz    token_ids int32 (rows, longest), outputs float32 (rows, num_outputs) of Keras
+reference.npz    what the model reads of texts, and outputs float32 (rows, num_outputs) of Keras
 history.csv, report.md, learning_curves.png and other plots    for people, of a trained run only
 """
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,6 +26,7 @@ from handler.errors import ArtefactError
 from handler.files import replacing, write_json
 from handler.inference.tasks import Task, read_task
 from handler.inference.tokenizer import Tokenizer
+from training.batches import feed
 from training.errors import RunError
 from training.output_folders import INNER_WORK, Kind, find_obstacle
 from training.tokenizer import parse_document, parse_tokenizer
@@ -33,7 +34,7 @@ from training.tokenizer import parse_document, parse_tokenizer
 if TYPE_CHECKING:
     import keras
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 METADATA, MODEL, TOKENIZER, REFERENCE = (
     "metadata.json",
     "model.keras",
@@ -115,12 +116,12 @@ class Run:
                 f"{advise_training(self.metadata)}"
             ) from error
 
-    def reference(self) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        """Return a batch that every later stage is compared on.
+    def reference(self) -> tuple[list[list[int]], NDArray[np.float32]]:
+        """Return texts that every later stage is compared on.
 
         Returns:
-            Token ids, int32, shape (rows, longest), padded on the right; and what Keras gives for
-            them, float32, shape (rows, num_outputs).
+            What the model reads of each, as `Encoded.rows` has it; and what Keras gives for them,
+            float32, shape (rows, num_outputs).
 
         Raises:
             RunError: The file cannot be read.
@@ -132,7 +133,9 @@ class Run:
             path.open("rb") as file,
             np.load(file, allow_pickle=False) as arrays,
         ):
-            return arrays["token_ids"], arrays["outputs"]
+            ends = np.cumsum(arrays["lengths"])[:-1]
+            rows = [row.tolist() for row in np.split(arrays["rows"], ends)]
+            return rows, arrays["outputs"]
 
 
 def is_run(folder: Path) -> bool:
@@ -213,7 +216,7 @@ def write_run(
     folder: Path,
     model: keras.Model,
     tokenizer: bytes,
-    reference_ids: NDArray[np.int32],
+    rows: Sequence[Sequence[int]],
     metadata: Mapping[str, Any],
 ) -> None:
     """Write a run into `folder`, which exists; `metadata.json` last, so that it is a run only then.
@@ -221,16 +224,18 @@ def write_run(
     Args:
         model: Of stock Keras layers, token ids -> outputs.
         tokenizer: Content of `tokenizer.json`.
-        reference_ids: int32, shape (rows, longest), padded on the right.
+        rows: What the model reads of texts, as `Encoded.rows` has them.
         metadata: All of `metadata.json` but its format version.
     """
     with replacing(folder / MODEL) as temporary:
         model.save(temporary)
     with replacing(folder / TOKENIZER) as temporary:
         temporary.write_bytes(tokenizer)
-    outputs = np.asarray(model(reference_ids, training=False))
+    outputs = np.asarray(model(feed(model, rows), training=False))
+    flat = np.array([number for row in rows for number in row], np.int32)
+    lengths = np.array([len(row) for row in rows], np.int64)
     with replacing(folder / REFERENCE) as temporary:
-        np.savez_compressed(temporary, token_ids=reference_ids, outputs=outputs)
+        np.savez_compressed(temporary, rows=flat, lengths=lengths, outputs=outputs)
     write_json(folder / METADATA, {"format_version": FORMAT_VERSION, **metadata})
 
 

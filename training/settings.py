@@ -27,7 +27,11 @@ class Settings:
         max_length: Tokens that the model reads.
         embedding_dim: Width of the word vectors.
         units: Hidden units of each recurrent layer, first to last.
-        table_bytes: Of the table of phrases beside the recurrent layers, once it is int8.
+        table_bytes: Of each table of features beside the recurrent layers, once it is int8.
+        phrase_places: Places of the table of phrases; 0: as many as its bytes allow.
+        run_places: Places of the table of runs of letters, which unknown words are read by; 0: they
+            are not read.
+        reads_tail: What stands at the end of a text weighs something of its own.
         dropout_rate: Share of activations zeroed between layers while training.
         token_dropout_rate: Share of whole tokens zeroed while training.
         learning_rate: Of AdamW, its highest.
@@ -39,6 +43,7 @@ class Settings:
         batch_size: Texts in one step.
         epochs: Passes over the training rows at most, 1 or more.
         min_steps: More epochs, where they would be fewer steps than this; 0: never.
+        max_epochs: But not more than so many.
         patience: Epochs without a better development log loss before training ends, with the
             weights of the best epoch; 0 trains all epochs and keeps the last.
         early_exit: Rows of which one half of the model is certain need not be read by the other.
@@ -55,6 +60,9 @@ class Settings:
     embedding_dim: int = 128
     units: tuple[int, ...] = (128, 128)
     table_bytes: int = 0
+    phrase_places: int = 0
+    run_places: int = 0
+    reads_tail: bool = True
     dropout_rate: float = 0.0
     token_dropout_rate: float = 0.0
     learning_rate: float = 1e-3
@@ -64,6 +72,7 @@ class Settings:
     batch_size: int = 64
     epochs: int = 5
     min_steps: int = 0
+    max_epochs: int = 30
     patience: int = 2
     early_exit: bool = False
 

@@ -16,8 +16,7 @@ from training.unicode_kinds import read_kinds
 
 PAD_ID = 0
 UNKNOWN_ID = 1
-MIN_FREQUENCY = 2  # the vector of a word seen once could not be learned
-CONSTANTS = {"word_min_frequency": MIN_FREQUENCY, "tokenizer_rules": RULES}
+CONSTANTS = {"tokenizer_rules": RULES}
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int, max_length: int) -> Tokenizer:
@@ -29,46 +28,46 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int, max_length: int) -> T
     (39 KB instead of 69 KB for 20,000 words of IMDB).
 
     Args:
-        vocab_size: Words at most, [PAD] (id 0) and [UNK] (id 1) included. A word seen once is
-            left out.
+        vocab_size: Words at most, [PAD] (id 0) and [UNK] (id 1) included.
         max_length: Tokens that are read of a text, and counted.
     """
     splitter = make_tokenizer([PAD, UNKNOWN], max_length)
     counts: Counter[str] = Counter()
     for text in texts:
         counts.update(splitter.split(text)[0])
-    frequent = [
-        word
-        for word, count in counts.items()
-        if count >= MIN_FREQUENCY and len(word) <= MAX_WORD_LETTERS
-    ]
+    frequent = [word for word in counts if len(word) <= MAX_WORD_LETTERS]
     frequent.sort(key=lambda word: (-counts[word], word))
     return make_tokenizer([PAD, UNKNOWN, *sorted(frequent[: vocab_size - 2])], max_length)
 
 
 def make_tokenizer(
-    words: Sequence[str], max_length: int, characters: dict[str, str] | None = None
+    words: Sequence[str],
+    max_length: int,
+    characters: dict[str, str] | None = None,
+    reads_letters: bool = False,
 ) -> Tokenizer:
     """Return the tokenizer of these words, whose ids are their places.
 
     Args:
         words: [PAD] and [UNK] first.
         characters: What each character is, as an artefact tells; None: as this build has it.
+        reads_letters: Unknown words are spelled for the model.
     """
     ids = {word: word_id for word_id, word in enumerate(words)}
     kinds = read_characters(characters or read_kinds(), "characters")
-    return Tokenizer(kinds, ids, UNKNOWN_ID, max_length)
+    return Tokenizer(kinds, ids, UNKNOWN_ID, max_length, reads_letters)
 
 
 def encode_texts(tokenizer: Tokenizer, texts: Iterable[str]) -> list[list[int]]:
-    """Return the ids of each text, without padding."""
-    return [tokenizer.encode(text).ids for text in texts]
+    """Return what a model reads of each text: ids, and the letters of unknown words."""
+    return [tokenizer.encode(text).row for text in texts]
 
 
 def format_tokenizer(tokenizer: Tokenizer) -> bytes:
     """Return the content of a run's `tokenizer.json`, of a tokenizer that was made here."""
     document = {
         "rules": RULES,
+        "letters": tokenizer.reads_letters,
         "characters": read_kinds(),
         "words": list(tokenizer.word_ids),
     }
@@ -95,7 +94,9 @@ def parse_tokenizer(content: bytes, max_length: int) -> Tokenizer:
         max_length: Tokens that are read of a text.
     """
     document = parse_document(content)
-    return make_tokenizer(document["words"], max_length, document["characters"])
+    return make_tokenizer(
+        document["words"], max_length, document["characters"], document["letters"]
+    )
 
 
 def _check_characters(value: Any, field: str) -> Any:
@@ -112,6 +113,7 @@ def _check_word(value: Any, field: str) -> str:
 _read_document = record(
     {
         "rules": one_of(RULES),
+        "letters": one_of(True, False),
         "characters": _check_characters,
         "words": array(_check_word, MAX_WORDS, 2),
     }

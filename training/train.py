@@ -19,9 +19,17 @@ from numpy.typing import NDArray
 
 from handler.files import check_room, empty_folder, holding, naming, replacing, write_json
 from handler.inference.tokenizer import Tokenizer
-from training.batches import pad
+from training.batches import strip
 from training.blocks.early_exit import measure_exit
-from training.data import Data, Part, Sources, encode_part, read_sources, whole_part
+from training.data import (
+    Data,
+    Part,
+    Sources,
+    encode_part,
+    join_parts,
+    read_sources,
+    whole_part,
+)
 from training.errors import RunError
 from training.fit import CONSTANTS as FIT_CONSTANTS
 from training.fit import make_predictor
@@ -142,25 +150,33 @@ def _train(
         train, dev = interruptible(
             lambda: [encode_part(part, tokenizer, objective) for part in (train_part, dev_part)]
         )
+        dev = dataclasses.replace(dev, is_apart=data.dev is not None)
     recipe = load_recipe(settings.recipe)
-    model = recipe.build_model(settings, len(tokenizer.word_ids), objective)
     stages = Stages(partial / "stages")
-    history = recipe.fit_model(model, train, dev, settings, objective, stages)
+    settings = recipe.plan_model(train, dev, settings, objective, stages)
+    tokenizer.reads_letters = settings.run_places > 0
+    model = recipe.build_model(settings, len(tokenizer.word_ids), objective)
+    fitted = recipe.fit_model(model, train, dev, settings, objective, stages)
 
+    told = None
+    if fitted.rows is not None:
+        dev_part = join_parts(train_part, dev_part, fitted.rows)
+        told = fitted.outputs
     parts = {"dev": dev_part} | ({} if data.test is None else {"test": whole_part(data.test)})
     with step("evaluation"):
-        metrics, mistakes = _measure(model, tokenizer, data.objective, parts)
+        metrics, mistakes = _measure(model, tokenizer, data.objective, parts, {"dev": told})
     metadata = _describe(data, settings, recipe, tokenizer) | {
         "command": command,
         "metrics": metrics,
-        "early_exit": measure_exit(model, dev.token_ids),
+        "cross_validated": told is not None,
+        "early_exit": measure_exit(model, dev.rows),
         "mistakes": [mistake.row for mistake in mistakes],
         "seconds": round(time.monotonic() - started, 1),
     }
     findings = Findings(survey, {"train": train_part, **parts}, mistakes)
-    metadata["files"] = write_report(new, metadata, history, objective, findings)
-    reference_ids = pad(reference_rows(dev.token_ids, settings.max_length))
-    write_run(new, model, (new / TOKENIZER).read_bytes(), reference_ids, metadata)
+    metadata["files"] = write_report(new, metadata, fitted.history, objective, findings)
+    rows = reference_rows(dev.rows, tokenizer)
+    write_run(new, model, format_tokenizer(tokenizer), rows, metadata)
 
 
 def load_predictor(run: Run) -> Callable[[list[str]], NDArray[np.float32]]:
@@ -173,21 +189,23 @@ def load_predictor(run: Run) -> Callable[[list[str]], NDArray[np.float32]]:
     return lambda texts: predict(encode_texts(tokenizer, texts))
 
 
-def reference_rows(token_ids: Sequence[Sequence[int]], max_length: int) -> list[list[int]]:
+def reference_rows(rows: Sequence[Sequence[int]], tokenizer: Tokenizer) -> list[list[int]]:
     """Return rows that a conversion must get right: every length, and the ends.
 
     An empty text, one token, one unknown token, exactly `max_length` tokens, and development
     texts spread evenly over their sorted lengths.
     """
-    longest = max(token_ids, key=len)
-    full = (list(longest) or [UNKNOWN_ID]) * max_length
+    rows = rows if tokenizer.reads_letters else list(map(strip, rows))
+    max_length = tokenizer.max_length
+    longest = list(strip(max(rows, key=len)))
+    full = (longest or [UNKNOWN_ID]) * max_length
     edges: list[list[int]] = [
         [],
-        list(longest[:1]) or [UNKNOWN_ID],
+        longest[:1] or [UNKNOWN_ID],
         [UNKNOWN_ID],
         full[:max_length],
     ]
-    by_length = sorted(token_ids, key=len)
+    by_length = sorted(rows, key=len)
     num_spread = REFERENCE_ROWS - len(edges)
     spread = np.linspace(0, len(by_length) - 1, num_spread).round().astype(int)
     return edges + [list(by_length[row]) for row in spread]
@@ -253,13 +271,24 @@ def _train_tokenizer(path: Path, texts: list[str], settings: Settings) -> Tokeni
 
 
 def _measure(
-    model: keras.Model, tokenizer: Tokenizer, objective: Objective, parts: Mapping[str, Part]
+    model: keras.Model,
+    tokenizer: Tokenizer,
+    objective: Objective,
+    parts: Mapping[str, Part],
+    told: Mapping[str, NDArray[np.float32] | None],
 ) -> tuple[dict[str, Any], list[Mistake]]:
-    """Return the figures on each part by name, and the mistakes on the last one."""
+    """Return the figures on each part by name, and the mistakes on the last one.
+
+    Args:
+        told: Name of a part -> outputs of models that were not fitted to its rows, where the model
+            was; float32, shape (rows, num_outputs).
+    """
     predict = make_predictor(model)
     metrics, mistakes = {}, []
     for name, part in parts.items():
-        outputs = predict(encode_texts(tokenizer, part.texts))
+        outputs = told.get(name)
+        if outputs is None:
+            outputs = predict(encode_texts(tokenizer, part.texts))
         metrics[name] = objective.evaluate(part.labels, outputs)
         mistakes = find_mistakes(objective, part, outputs)
     return metrics, mistakes

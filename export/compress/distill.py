@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from training.batches import pad, shuffled_batches
+from training.batches import feed, shuffled_batches
 from training.data import Encoded, encode_part, map_ids, read_again
 from training.errors import DataError, RunError, SettingsError
 from training.fit import make_predictor
@@ -107,18 +107,18 @@ def check_teacher(run: Run, distillation: Distillation) -> None:
 
 
 def importance_batches(
-    distillation: Distillation,
-) -> Iterator[tuple[NDArray[np.int32], NDArray[np.float32]]]:
+    model: keras.Model, distillation: Distillation
+) -> Iterator[tuple[Any, NDArray[np.float32]]]:
     """Yield training rows, always the same.
 
-    Token ids, int32, shape (rows, length), padded on the right, and targets, float32, shape (rows,
-    num_outputs).
+    What `model` is called with, and targets, float32, shape (rows, num_outputs).
     """
     train = distillation.train
+    rows = train.rows
     lengths = [len(ids) for ids in train.token_ids]
     batches = shuffled_batches(lengths, IMPORTANCE_BATCH_SIZE, seed=0)
     for batch in batches[:IMPORTANCE_BATCHES]:
-        yield pad([train.token_ids[row] for row in batch]), train.targets[batch]
+        yield feed(model, [rows[row] for row in batch]), train.targets[batch]
 
 
 def mean_loss(objective: Objective) -> Callable[[Any, Any], Any]:
@@ -153,7 +153,7 @@ def ask_teacher(
 
     def ask() -> dict[str, NDArray[np.float32]]:
         teacher = distillation.recipe.make_teacher(model, distillation.objective)
-        return {"outputs": make_predictor(teacher)(distillation.train.token_ids)}
+        return {"outputs": make_predictor(teacher)(distillation.train.rows)}
 
     return stages.make("teacher", ask)["outputs"]
 

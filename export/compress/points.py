@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handler.inference.classifier import Classifier
-from handler.inference.padding import pad
 from training.tasks import Objective
 
 WHOLE = "whole"  # name of the trial that prunes nothing
@@ -170,13 +169,12 @@ def measure_latency(
     times: list[list[tuple[float, float]]] = [[] for _ in classifiers]
     rounds = [texts[index % len(texts)] for index in range(WARM_UP_ROUNDS + LATENCY_ROUNDS)]
     batches = [
-        [pad([encoding.ids], one.manifest.pad_id) for encoding in one.encode_texts(rounds)]
-        for one in classifiers
+        [one.feed([encoding.row]) for encoding in one.encode_texts(rounds)] for one in classifiers
     ]
     for index in range(len(rounds)):
         for number, classifier in enumerate(classifiers):
             wall, cpu = time.perf_counter(), time.thread_time()
-            classifier.session.run(None, {"token_ids": batches[number][index]})
+            classifier.session.run(None, batches[number][index])
             elapsed = (time.perf_counter() - wall, time.thread_time() - cpu)
             if index >= WARM_UP_ROUNDS:
                 times[number].append((1000 * elapsed[0], 1000 * elapsed[1]))

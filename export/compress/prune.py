@@ -20,6 +20,7 @@ from export.errors import ExportError
 from export.layers import kind_of, kind_of_config
 from export.layers.kind import Changes, Cut, Wiring
 from export.layers.wiring import trace_channels
+from training.fit import signature
 
 Indices = NDArray[np.int64]
 NUM_FIRST_IDS = 2  # padding and unknown keep their ids
@@ -63,7 +64,7 @@ def prune_model(
 
 def measure_importance(
     model: keras.Model,
-    batches: Iterable[tuple[NDArray[np.int32], NDArray[np.float32]]],
+    batches: Iterable[tuple[Any, NDArray[np.float32]]],
     loss: Loss,
 ) -> tuple[dict[str, NDArray[np.float64]], NDArray[np.float64]]:
     """Return importance of each channel by owner, and of each token id.
@@ -75,7 +76,7 @@ def measure_importance(
     is the change if its vector were the unknown word's. Mean over the batches.
 
     Args:
-        batches: (token_ids int32 (rows, length), targets float32 (rows, num_outputs)).
+        batches: What the model is called with, and targets float32 (rows, num_outputs).
         loss: What the targets mean: the task's loss, mean over rows.
 
     Returns:
@@ -87,8 +88,8 @@ def measure_importance(
     words = np.zeros(_vocab_size(model, wiring))
     num_batches = 0
     differentiate = _make_gradients(model, loss)
-    for token_ids, targets in batches:
-        gradients = differentiate(tf.constant(token_ids), tf.constant(targets))
+    for batch, targets in batches:
+        gradients = differentiate(batch, tf.constant(targets))
         changes = Changes(np.zeros(len(channels)), np.zeros(len(words)))
         for layer in model.layers:
             kind = kind_of(layer)
@@ -168,19 +169,19 @@ def _without_shapes(config: Any) -> Any:
 
 def _make_gradients(model: keras.Model, loss: Loss) -> Any:
     """Return a function from a batch to weight's path -> gradient of the loss."""
-    signature = [tf.TensorSpec((None, None), tf.int32), tf.TensorSpec((None, None), tf.float32)]
+    wanted = [signature(model), tf.TensorSpec((None, None), tf.float32)]
     variables = [weight.value for weight in model.trainable_weights]
 
-    def gradients(token_ids: tf.Tensor, targets: tf.Tensor) -> list[tf.Tensor]:
+    def gradients(batch: Any, targets: tf.Tensor) -> list[tf.Tensor]:
         with tf.GradientTape() as tape:
-            value = loss(model(token_ids, training=False), targets)
+            value = loss(model(batch, training=False), targets)
         slopes = tape.gradient(value, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         return [tf.convert_to_tensor(slope) for slope in slopes]  # an embedding's are sparse
 
-    traced = tf.function(gradients, signature)
+    traced = tf.function(gradients, wanted)
 
-    def by_weight(token_ids: tf.Tensor, targets: tf.Tensor) -> dict[str, NDArray[np.float32]]:
-        slopes = traced(token_ids, targets)
+    def by_weight(batch: Any, targets: tf.Tensor) -> dict[str, NDArray[np.float32]]:
+        slopes = traced(batch, targets)
         return {
             weight.path: slope.numpy()
             for weight, slope in zip(model.trainable_weights, slopes, strict=True)

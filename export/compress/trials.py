@@ -146,7 +146,7 @@ class Trials:
             "parameters": model.count_params(),
             "seconds": round(time.monotonic() - started, 1),
         }
-        early_exit = measure_exit(model, map_ids(distillation.dev, id_map).token_ids)
+        early_exit = measure_exit(model, map_ids(distillation.dev, id_map).rows)
         changes = {"compression": compression, "early_exit": early_exit}
         self._write(folder, model, tokenizer, id_map, changes)
         stages.remove()
@@ -189,9 +189,10 @@ class Trials:
         Args:
             changes: What its metadata tell beside, or in place of, those of the whole run.
         """
-        token_ids, _ = self.run.reference()
+        rows, _ = self.run.reference()
+        rows = [[int(id_map[id_]) if id_ > 0 else id_ for id_ in row] for row in rows]
         metadata = {**self.run.metadata, "vocab_size": len(read_words(tokenizer)), **changes}
-        write_run(folder, model, tokenizer, id_map[token_ids], metadata)
+        write_run(folder, model, tokenizer, rows, metadata)
 
     def _try_run(self, run: Run, trial: str) -> None:
         converted: Converted | None = None
@@ -253,7 +254,7 @@ class Trials:
     def _find_importance(self) -> Importance:
         def measure() -> dict[str, NDArray[np.float64]]:
             say("measuring the importance of units and words")
-            batches = importance_batches(self.distillation)
+            batches = importance_batches(self._model, self.distillation)
             loss = mean_loss(self.distillation.objective)
             with closed_gate(self._model):  # of training rows the phrases are certain
                 channels, words = measure_importance(self._model, batches, loss)

@@ -25,7 +25,7 @@ from handler.inference.bounds import Stops, bounds  # noqa: E402
 from handler.inference.bundle import EXPORT_AGAIN, Bundle, naming, read_bundle  # noqa: E402
 from handler.inference.golden import check_golden, check_interface  # noqa: E402
 from handler.inference.manifest import MANIFEST, MODEL  # noqa: E402
-from handler.inference.padding import pad  # noqa: E402
+from handler.inference.padding import feed  # noqa: E402
 from handler.inference.tokenizer import Encoding, Located  # noqa: E402
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ class Classifier:
                 enable_fallback=int(not is_cpu),  # to the CPU; it would only print and try again
             )
         with naming(bundle.folder / MODEL):
-            check_interface(self.session, self.manifest)
+            check_interface(self.session, self.manifest, self._tokenizer.reads_letters)
 
     def encode_texts(self, texts: Sequence[str]) -> list[Encoding]:
         """Return what the model reads of each text."""
@@ -123,29 +123,39 @@ class Classifier:
     def predict(self, texts: Sequence[str]) -> list[Prediction]:
         """Return one prediction per text, in the order of `texts`."""
         encodings = self.encode_texts(texts)
-        outputs = self.run([encoding.ids for encoding in encodings]).tolist()
+        outputs = self.run([encoding.row for encoding in encodings]).tolist()
         return [
             Prediction(row, is_truncated, self.count_known(ids), len(ids))
-            for row, (ids, is_truncated) in zip(outputs, encodings, strict=True)
+            for row, (ids, is_truncated, _) in zip(outputs, encodings, strict=True)
         ]
 
     def predict_outputs(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return the model's outputs, float32, shape (len(texts), columns of the task)."""
-        return self.run([encoding.ids for encoding in self.encode_texts(texts)])
+        return self.run([encoding.row for encoding in self.encode_texts(texts)])
 
-    def run(self, token_ids: Sequence[Sequence[int]]) -> NDArray[np.float32]:
-        """Return the outputs of unpadded id lists, float32, shape (len(token_ids), columns).
+    def run(self, rows: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+        """Return the outputs of texts, float32, shape (len(rows), columns).
 
-        Rows are run in batches of similar length, so that padding costs little.
+        They are run in batches of similar length, so that padding costs little.
+
+        Args:
+            rows: `Encoding.row` of each.
         """
-        if len(token_ids) == 1:
-            (alone,) = self.session.run(None, {"token_ids": pad(token_ids, self.manifest.pad_id)})
-            return cast("NDArray[np.float32]", alone)
-        outputs = np.empty((len(token_ids), self.task.num_outputs), np.float32)
-        for rows in _batches([len(ids) for ids in token_ids], self._max_spread):
-            batch = pad([token_ids[row] for row in rows], self.manifest.pad_id)
-            (outputs[rows],) = self.session.run(None, {"token_ids": batch})
+        if len(rows) == 1:
+            return self.run_batch(rows)
+        outputs = np.empty((len(rows), self.task.num_outputs), np.float32)
+        for batch in _batches([len(row) for row in rows], self._max_spread):
+            outputs[batch] = self.run_batch([rows[index] for index in batch])
         return outputs
+
+    def run_batch(self, rows: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+        """Return the outputs of texts that are run as one batch, as `run` does."""
+        (outputs,) = self.session.run(None, self.feed(rows))
+        return cast("NDArray[np.float32]", outputs)
+
+    def feed(self, rows: Sequence[Sequence[int]]) -> dict[str, NDArray[np.int32]]:
+        """Return the arrays that the session reads of texts, by the names of its inputs."""
+        return feed(rows, self.manifest.pad_id, self._tokenizer.reads_letters)
 
     def count_known(self, ids: Sequence[int]) -> int:
         """Return how many of `ids` are neither padding nor the unknown token."""
@@ -158,8 +168,9 @@ class Classifier:
         options = onnxruntime.RunOptions()
         if stops is not None:
             stops.append(partial(setattr, options, "terminate", True))  # at the next node
+        reads_letters = self._tokenizer.reads_letters
         with naming(self.folder / MANIFEST):
-            check_golden(self.session, self.manifest, encoding.ids, last_id, options)
+            check_golden(self.session, self.manifest, encoding.row, last_id, reads_letters, options)
 
 
 def load_classifier(

@@ -15,6 +15,7 @@ from typing import Any
 
 from handler.errors import InvalidInput
 from handler.inference.classifier import Classifier, Prediction
+from handler.inference.tokenizer import Located, join_row
 from handler.settings import Limits
 
 # What continues the character before it, beside combining marks (Unicode's annex 29): joiners, skin
@@ -82,7 +83,7 @@ def explain_predictions(
         part_text(text, encoding.offsets) for text, encoding in zip(texts, encodings, strict=True)
     ]
     variants = [
-        _occlude(encoding.ids, part.positions, unknown_id)
+        _occlude(encoding, part.positions, unknown_id)
         for encoding, of_text in zip(encodings, parts, strict=True)
         for part in of_text
     ]
@@ -133,8 +134,11 @@ def _continues(character: str) -> bool:
     return is_mark or any(first <= character <= last for first, last in CONTINUING)
 
 
-def _occlude(ids: Sequence[int], positions: Sequence[int], unknown_id: int) -> list[int]:
-    variant = list(ids)
-    for position in positions:
+def _occlude(encoding: Located, positions: Sequence[int], unknown_id: int) -> list[int]:
+    """Return the row of a text with unknown words, which have no letters, at the positions."""
+    variant, unknown = list(encoding.ids), list(encoding.unknown)
+    for position in sorted(positions, reverse=True):
+        if unknown and variant[position] == unknown_id:
+            del unknown[variant[:position].count(unknown_id)]
         variant[position] = unknown_id
-    return variant
+    return join_row(variant, unknown)

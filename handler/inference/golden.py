@@ -10,7 +10,7 @@ import onnxruntime
 
 from handler.errors import ArtefactError
 from handler.inference.manifest import Manifest
-from handler.inference.padding import pad
+from handler.inference.padding import feed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,8 +20,11 @@ if TYPE_CHECKING:
 BATCH_ATOL = 0.12
 
 
-def check_interface(session: onnxruntime.InferenceSession, manifest: Manifest) -> None:
-    """Raise ArtefactError unless the graph has the input and the output of its task."""
+def check_interface(
+    session: onnxruntime.InferenceSession, manifest: Manifest, reads_letters: bool
+) -> None:
+    """Raise ArtefactError unless the graph has the inputs of its tokenizer and the output of its
+    task."""
     try:
         found = [_describe(arg) for arg in (*session.get_inputs(), *session.get_outputs())]
     except UnicodeDecodeError as error:
@@ -29,33 +32,37 @@ def check_interface(session: onnxruntime.InferenceSession, manifest: Manifest) -
     columns = manifest.task.num_outputs
     wanted = [
         "token_ids tensor(int32) [*, *]",
+        *["letters tensor(int32) [*, *]"] * reads_letters,
         f"outputs tensor(float) [*, {columns}]",
     ]
     if found != wanted:
+        also = " and letters" if reads_letters else ""
         shown = ascii("; ".join(found))[1:-1][:200]
         raise ArtefactError(
-            f"the graph has {shown}, wanted token_ids int32 (batch, length) and outputs float32 "
-            f"(batch, {columns}), as the task has {columns} outputs."
+            f"the graph has {shown}, wanted token_ids int32 (batch, length){also} and "
+            f"outputs float32 (batch, {columns}), as the task has {columns} outputs."
         )
 
 
 def check_golden(
     session: onnxruntime.InferenceSession,
     manifest: Manifest,
-    token_ids: Sequence[int],
+    row: Sequence[int],
     last_id: int,
+    reads_letters: bool,
     options: onnxruntime.RunOptions,
 ) -> None:
     """Raise ArtefactError unless the golden text gets its outputs, alone and beside another one.
 
     Args:
-        token_ids: Of the golden text.
+        row: `Encoding.row` of the golden text.
         last_id: The last word's, which the graph must have a row for as for all before.
+        reads_letters: Unknown words are spelled for the graph.
         options: Of the runs.
     """
-    beside = [last_id] * (2 if len(token_ids) == 1 else 1)  # of another length
-    for rows in ([token_ids], [token_ids, beside]):
-        batch = {"token_ids": pad(rows, manifest.pad_id)}
+    beside = [last_id] * (2 if len(row) == 1 else 1)  # of another length
+    for rows in ([row], [row, beside]):
+        batch = feed(rows, manifest.pad_id, reads_letters)
         try:
             (outputs,) = session.run(None, batch, options)
         except Exception as error:  # ONNX Runtime has bare subclasses of its own

@@ -20,7 +20,7 @@ from handler.inference.checks import (
 )
 from handler.inference.tasks import MAX_LABELS, Task, read_task
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 MANIFEST = "manifest.json"
 MODEL = "model.onnx"
 TOKENIZER = "tokenizer.json.gz"

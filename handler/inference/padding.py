@@ -1,4 +1,4 @@
-"""Token ids of several texts as one array; training and serving pad alike."""
+"""What a model reads of several texts, as arrays; training and serving pad alike."""
 
 from __future__ import annotations
 
@@ -9,6 +9,31 @@ import numpy as np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+
+def feed(
+    rows: Sequence[Sequence[int]], pad_id: int, reads_letters: bool
+) -> dict[str, NDArray[np.int32]]:
+    """Return the arrays that a model is run with, by the names of its inputs.
+
+    `token_ids`, and of a model that reads the letters of unknown words `letters`; both as `pad`
+    gives them.
+
+    Args:
+        rows: `Encoding.row` of each text.
+    """
+    if not reads_letters:
+        return {"token_ids": pad(rows, pad_id)}
+    ids, letters = zip(*map(split_row, rows), strict=True)
+    return {"token_ids": pad(ids, pad_id), "letters": pad(letters, 0)}
+
+
+def split_row(row: Sequence[int]) -> tuple[Sequence[int], list[int]]:
+    """Return the token ids and the codes of the letters of a row."""
+    if not row or row[-1] >= 0:
+        return row, []
+    letters = [-code for code in row if code < 0]
+    return row[: -len(letters)], letters
 
 
 def pad(token_ids: Sequence[Sequence[int]], pad_id: int) -> NDArray[np.int32]:

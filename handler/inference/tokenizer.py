@@ -54,16 +54,26 @@ ASCII = {code: " " for code in (*range(33), 127)} | {
 SIGNS = tuple((sign, f" {sign} ") for sign in '!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~')
 
 
+BORDER_CODE = 1  # of a word, a control character that no word has
+
+
 class Encoding(NamedTuple):
     """What the model reads of a text.
 
     Args:
         ids: Of the tokens, at most as many as the model reads.
         is_truncated: The text has more tokens.
+        unknown: The words that have no id, in order, where the model reads their letters.
     """
 
     ids: list[int]
     is_truncated: bool
+    unknown: Sequence[str] = ()
+
+    @property
+    def row(self) -> list[int]:
+        """What the model reads: the ids, and behind them the letters of unknown words."""
+        return join_row(self.ids, self.unknown)
 
 
 class Located(NamedTuple):
@@ -72,10 +82,12 @@ class Located(NamedTuple):
     Args:
         ids: As in the encoding.
         offsets: (start, end) of each token in the text, in characters.
+        unknown: As in the encoding.
     """
 
     ids: list[int]
     offsets: list[tuple[int, int]]
+    unknown: Sequence[str] = ()
 
 
 class Tokenizer:
@@ -86,6 +98,7 @@ class Tokenizer:
         word_ids: Word -> id.
         unknown_id: Of a word that has none.
         max_length: Tokens that are read of a text.
+        reads_letters: Unknown words are spelled for the model.
     """
 
     def __init__(
@@ -94,9 +107,11 @@ class Tokenizer:
         word_ids: Mapping[str, int],
         unknown_id: int,
         max_length: int,
+        reads_letters: bool = False,
     ) -> None:
         self.word_ids = word_ids
         self.max_length = max_length
+        self.reads_letters = reads_letters
         self._characters = characters
         self._unknown_id = unknown_id
 
@@ -104,7 +119,8 @@ class Tokenizer:
         """Return the ids of a text; what the model does not read of it costs nothing."""
         words, is_truncated = self.split(text)
         find, unknown_id = self.word_ids.get, self._unknown_id
-        return Encoding([find(word, unknown_id) for word in words], is_truncated)
+        ids = [find(word, unknown_id) for word in words]
+        return Encoding(ids, is_truncated, self._find_unknown(words, ids))
 
     def split(self, text: str) -> tuple[list[str], bool]:
         """Return the tokens that are read of a text, and whether it has more."""
@@ -123,9 +139,15 @@ class Tokenizer:
         find, unknown_id = self.word_ids.get, self._unknown_id
         located = places.find_words()[: self.max_length]
         words = _compose([word for word, _ in located], places.text)
-        return Located(
-            [find(word, unknown_id) for word in words], [offsets for _, offsets in located]
-        )
+        ids = [find(word, unknown_id) for word in words]
+        offsets = [offsets for _, offsets in located]
+        return Located(ids, offsets, self._find_unknown(words, ids))
+
+    def _find_unknown(self, words: Sequence[str], ids: Sequence[int]) -> Sequence[str]:
+        unknown_id = self._unknown_id
+        if not self.reads_letters or unknown_id not in ids:
+            return ()
+        return [word for word, id_ in zip(words, ids, strict=True) if id_ == unknown_id]
 
     def _read(self, text: str) -> tuple[str, list[str]]:
         """Return so much of the text as has all tokens that are read and some to spare, and those
@@ -161,6 +183,23 @@ class Tokenizer:
         if "'" in text:
             text = _cut_contractions(_replace(text, SPACES))
         return _compose(text.split(None, limit), text)  # edges are white space
+
+
+def spell(words: Sequence[str]) -> list[int]:
+    """Return the codes of the letters of words, with a border before and behind each.
+
+    Of a long word the first `MAX_WORD_LETTERS`: "be", "we" -> [1, 98, 101, 1, 119, 101, 1]
+    """
+    if not words:
+        return []
+    border = chr(BORDER_CODE)
+    spelled = border.join(word[:MAX_WORD_LETTERS] for word in words)
+    return list(map(ord, f"{border}{spelled}{border}"))
+
+
+def join_row(ids: list[int], unknown: Sequence[str]) -> list[int]:
+    """Return ids and behind them the letters of unknown words, as negative numbers."""
+    return [*ids, *[-code for code in spell(unknown)]] if unknown else ids
 
 
 # Compiled at their first use: that takes longer than anything else that importing this does.

@@ -1,6 +1,7 @@
 """The tokenizer's file in a bundle: the name of its rules, the kinds of characters, its words.
 
 {"rules": "words-1",
+ "letters": true where the model reads the letters of unknown words,
  "characters": {"unicode": "14.0", "kinds": "bsw…", "lengths": "21 1 1 …"},
  "words": {"shared": …, "endings": …}}
 
@@ -46,7 +47,9 @@ def unpack_tokenizer(content: bytes, manifest: Manifest) -> Tokenizer:
             raise ArtefactError(
                 f"has {len(ids)} words, and the manifest's {name} is {getattr(manifest, name)}."
             )
-    return Tokenizer(fields["characters"], ids, manifest.unknown_id, manifest.max_length)
+    return Tokenizer(
+        fields["characters"], ids, manifest.unknown_id, manifest.max_length, fields["letters"]
+    )
 
 
 def read_characters(value: Any, field: str) -> Characters:
@@ -122,6 +125,7 @@ def _read_string(value: Any, field: str) -> str:
 _read_document = record(
     {
         "rules": one_of(RULES),
+        "letters": one_of(True, False),
         "characters": read_characters,
         "words": record({"shared": _read_string, "endings": _read_string}),
     }

@@ -26,19 +26,13 @@ MULTIPLIERS = np.array(
 LONGEST = len(MULTIPLIERS)
 # In place of padding and the unknown word: it brings every sum to 2**54 or more.
 NO_WORD = 2**24
-SUM_LIMIT = 2**53
-# A place and a fingerprint are one remainder of the sum: `place * NUM_FINGERPRINTS + fingerprint`.
-# A fingerprint is a byte; 0 marks an empty place, so that a phrase whose own is 0 is none.
-NUM_FINGERPRINTS = 256
-# A phrase that one text has says nothing about the next.
-MIN_TEXTS = 2
 # How a text ends says more of its verdict than its middle: the last 100 tokens have weights of
 # their own. IMDB, films apart: +0.25 points over none, as good as 60.
 TAIL_TOKENS = 100
 
 
 @dataclass(frozen=True)
-class Features:
+class Occurrences:
     """Which text has which feature: one entry for each occurrence.
 
     Args:
@@ -52,14 +46,14 @@ class Features:
     in_tail: NDArray[np.bool_]
 
 
-def find_words(token_ids: Sequence[Sequence[int]]) -> Features:
+def find_words(token_ids: Sequence[Sequence[int]]) -> Occurrences:
     """Return every known word; its feature id is its token id."""
     flat, text_ids, remaining = _flatten(token_ids)
     known = flat >= FIRST_WORD_ID
-    return Features(flat[known], text_ids[known], (remaining <= TAIL_TOKENS)[known])
+    return Occurrences(flat[known], text_ids[known], (remaining <= TAIL_TOKENS)[known])
 
 
-def find_phrases(token_ids: Sequence[Sequence[int]]) -> Features:
+def find_phrases(token_ids: Sequence[Sequence[int]]) -> Occurrences:
     """Return every pair and triple of known words; the feature id is its hash."""
     flat, text_ids, remaining = _flatten(token_ids)
     parts = []
@@ -72,25 +66,7 @@ def find_phrases(token_ids: Sequence[Sequence[int]]) -> Features:
         hashes = np.sum(products, axis=0)
         starts = starts[known]
         parts.append((hashes[known], text_ids[starts], remaining[starts] <= TAIL_TOKENS))
-    return Features(*map(np.concatenate, zip(*parts, strict=True)))
-
-
-def look_up(phrases: Features, fingerprints: NDArray[np.uint8]) -> Features:
-    """Return the phrases that the table holds; the feature id is the place.
-
-    Args:
-        fingerprints: uint8, shape (num_buckets,), of the phrase in each place, 0 for none.
-    """
-    buckets, wanted = split_hash(phrases.feature_ids, len(fingerprints))
-    return select(phrases, (fingerprints[buckets] == wanted) & (wanted != 0), buckets)
-
-
-def split_hash(
-    hashes: NDArray[np.int64], num_buckets: int
-) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
-    """Return (place, int64; fingerprint, uint8) of each hash, shape (hashes,)."""
-    remainders = hashes % (num_buckets * NUM_FINGERPRINTS)
-    return remainders // NUM_FINGERPRINTS, remainders.astype(np.uint8)
+    return Occurrences(*map(np.concatenate, zip(*parts, strict=True)))
 
 
 def _flatten(
@@ -107,28 +83,19 @@ def _flatten(
 
 
 def select(
-    features: Features, chosen: NDArray[np.bool_], feature_ids: NDArray[np.int64]
-) -> Features:
+    features: Occurrences, chosen: NDArray[np.bool_], feature_ids: NDArray[np.int64]
+) -> Occurrences:
     """Return the chosen occurrences by other feature ids.
 
     Args:
         chosen: bool, shape (occurrences,).
         feature_ids: int64, shape (occurrences,).
     """
-    return Features(feature_ids[chosen], features.text_ids[chosen], features.in_tail[chosen])
+    return Occurrences(feature_ids[chosen], features.text_ids[chosen], features.in_tail[chosen])
 
 
-def join(words: Features, phrases: Features, vocab_size: int) -> Features:
-    """Return both; the feature ids of phrases stand behind those of words."""
-    return Features(
-        np.concatenate([words.feature_ids, phrases.feature_ids + vocab_size]),
-        np.concatenate([words.text_ids, phrases.text_ids]),
-        np.concatenate([words.in_tail, phrases.in_tail]),
-    )
-
-
-def number_frequent(phrases: Features) -> tuple[Features, NDArray[np.int64]]:
-    """Return the phrases of `MIN_TEXTS` texts or more, numbered from 0, and their hashes.
+def number_frequent(phrases: Occurrences, min_texts: int) -> tuple[Occurrences, NDArray[np.int64]]:
+    """Return the phrases of `min_texts` texts or more, numbered from 0, and their hashes.
 
     The hashes are int64, shape (frequent phrases,), in the order of the numbers.
     """
@@ -136,45 +103,26 @@ def number_frequent(phrases: Features) -> tuple[Features, NDArray[np.int64]]:
     num_texts = int(phrases.text_ids.max(initial=0)) + 1
     pairs = np.unique(numbers * num_texts + phrases.text_ids)
     counts = np.bincount(pairs // num_texts, minlength=len(all_hashes))
-    is_frequent = counts >= MIN_TEXTS
+    is_frequent = counts >= min_texts
     new_numbers = np.cumsum(is_frequent) - 1
     chosen = is_frequent[numbers]
     return select(phrases, chosen, new_numbers[numbers]), all_hashes[is_frequent]
 
 
-def place_phrases(
-    hashes: NDArray[np.int64], importance: NDArray[np.floating], num_buckets: int
-) -> NDArray[np.uint8]:
-    """Return the table in which each place goes to the most important phrase.
+def count_features(
+    features: Occurrences, num_texts: int, num_features: int, is_once: bool = False
+) -> sparse.csr_matrix:
+    """Return how often each text has what, float32, shape (num_texts, num_features).
 
     Args:
-        hashes: int64, shape (phrases,).
-        importance: Floats, shape (phrases,).
-
-    Returns:
-        uint8, shape (num_buckets,): the fingerprint of the phrase in each place, 0 for none.
-    """
-    order = np.argsort(-importance, kind="stable")
-    buckets, fingerprints = split_hash(hashes[order], num_buckets)
-    buckets, fingerprints = buckets[fingerprints != 0], fingerprints[fingerprints != 0]
-    places, first = np.unique(buckets, return_index=True)
-    table = np.zeros(num_buckets, np.uint8)
-    table[places] = fingerprints[first]
-    return table
-
-
-def count_features(
-    features: Features, num_texts: int, num_features: int, num_words: int
-) -> sparse.csr_matrix:
-    """Return how often each text has what, 1 at most of words, which are the first `num_words`.
-
-    float32, shape (num_texts, num_features).
+        is_once: 1 at most.
     """
     ones = np.ones(len(features.text_ids), np.float32)
     cells = features.text_ids, features.feature_ids
     counts = sparse.csr_matrix((ones, cells), (num_texts, num_features))
     counts.sum_duplicates()
-    counts.data[counts.indices < num_words] = 1
+    if is_once:
+        counts.data[:] = 1
     return counts
 
 

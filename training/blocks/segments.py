@@ -27,8 +27,8 @@ def read_segments(
 ) -> keras.KerasTensor:
     """Return convolution and `encode` over segments, the maximum of each channel over the text.
 
-    Padding is read as a word inside the segment in which a text ends. A segment of padding alone is
-    0, and nothing below 0 is kept: so a text gives the same in a batch of longer ones.
+    What padding gives is 0, and nothing below 0 is kept: so a text gives the same in a batch of
+    longer ones.
 
     The segments of all texts are one batch. `place` finds those of a text again: segment s of text
     b is row b * segments + s.
@@ -47,6 +47,7 @@ def read_segments(
     place = place + ops.cumsum(each, axis=1) - 1
     ids = ops.reshape(segments, (-1, SEGMENT_TOKENS))
     hidden = layers.Embedding(vocab_size, settings.embedding_dim, name=EMBEDDING)(ids)
+    hidden = hidden * ops.expand_dims(ops.cast(ids > 0, "float32"), -1)
     # Whole words are dropped, not their parts.
     hidden = layers.Dropout(settings.token_dropout_rate, noise_shape=(None, None, 1))(hidden)
     hidden = layers.Conv1D(
@@ -57,6 +58,7 @@ def read_segments(
         activation="relu",
         name="conv1d",
     )(hidden)
-    hidden = ops.max(encode(hidden, settings.units), axis=1)  # (segments of all texts, channels)
-    hidden = hidden * ops.cast(ids[:, :1] > 0, "float32")
+    is_step = ops.cast(ids[:, ::STRIDE] > 0, "float32")
+    hidden = encode(hidden, settings.units) * ops.expand_dims(is_step, -1)
+    hidden = ops.max(hidden, axis=1)  # (segments of all texts, channels)
     return ops.relu(ops.max(ops.take(hidden, place, axis=0), axis=1))  # (batch, channels)

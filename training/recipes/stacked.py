@@ -12,7 +12,7 @@ from keras import layers
 from training.data import Encoded
 from training.encoders import read_forward
 from training.fit import fit
-from training.recipe import History, SmallerVocabulary, Stages
+from training.recipe import Fitted, History, SmallerVocabulary, Stages
 from training.settings import Settings
 from training.tasks import Objective
 
@@ -21,6 +21,13 @@ QUICK = dataclasses.replace(SETTINGS, epochs=1)
 CONSTANTS: Mapping[str, Any] = {}
 WEIGHT_TABLES: Sequence[str] = ()
 SMALLER_VOCABULARY: SmallerVocabulary | None = None
+
+
+def plan_model(
+    train: Encoded, dev: Encoded, settings: Settings, objective: Objective, stages: Stages
+) -> Settings:
+    """Return the settings as they are: the layers are the same for all rows."""
+    return settings
 
 
 def build_model(settings: Settings, vocab_size: int, objective: Objective) -> keras.Model:
@@ -41,12 +48,21 @@ def fit_model(
     settings: Settings,
     objective: Objective,
     stages: Stages,
+) -> Fitted:
+    """Fit the model in place to the training rows."""
+    return Fitted(fine_tune_model(model, train, dev, settings, objective, stages))
+
+
+def fine_tune_model(
+    model: keras.Model,
+    train: Encoded,
+    dev: Encoded,
+    settings: Settings,
+    objective: Objective,
+    stages: Stages,
 ) -> History:
     """Fit the model in place; return one row an epoch."""
     return fit(model, train, dev, settings, objective, stages.checkpoint)
-
-
-fine_tune_model = fit_model
 
 
 def make_teacher(model: keras.Model, objective: Objective) -> keras.Model:

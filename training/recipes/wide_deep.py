@@ -1,15 +1,17 @@
-"""The default recipe: a wide linear model over phrases beside a deep LSTM over segments.
+"""The default recipe: a wide linear model over words and phrases beside a deep LSTM over segments.
 
-Wide and deep (Cheng et al. 2016), fitted one after the other: the phrases
-(`training/blocks/phrases.py`), the LSTM by gradient descent, and last, on the development rows, the
-weight of each in their mixture. Fitted together, the LSTM learns only what is left of texts that
-the phrases know by heart.
+Wide and deep (Cheng et al. 2016), fitted one after the other: the linear model
+(`training/linear.py`), the LSTM by gradient descent, and last, on rows that neither was fitted to,
+the weight of each in their mixture. Fitted together, the LSTM learns only what is left of texts
+that the linear model knows by heart.
 
-    token_ids ─┬─ phrases: look up, sum ───────────────────────── wide ─┬─ exit ───┐
-               │                                                        │        where ─ outputs
-               └─ embedding ─ segments ─ Conv1D ─ LSTM ─ max ─── deep ──┴─ mixture ┘
+    letters ────── runs of unknown words ─┐
+    token_ids ─┬─ words, phrases: look up, sum ───────────────────── wide ─┬─ exit ───┐
+               │                                                           │        where ─ outputs
+               └─ embedding ─ segments ─ Conv1D ─ LSTM ─ max ─────── deep ──┴─ mixture ┘
 
-Where the phrases are certain, the outputs are theirs (`training/blocks/early_exit.py`).
+Where the wide half is certain, the outputs are its own (`training/blocks/early_exit.py`). Which
+parts a model has is found by cross-validation (`plan_model`): what does not pay is left out.
 """
 
 from __future__ import annotations
@@ -25,13 +27,34 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from training import word_vectors
-from training.blocks import early_exit, phrases, segments
-from training.data import Encoded
+from training.blocks import early_exit, letters, segments, wide
+from training.data import Encoded, join_encoded
 from training.encoders import read_both_ways
+from training.features import (
+    MAX_LETTER_COUNTS,
+    Features,
+    estimate_letters,
+    find_features,
+    keep_features,
+)
 from training.fit import fit, make_predictor
+from training.linear import (
+    CHOOSING_ROWS,
+    NAIVE_BAYES,
+    Plan,
+    choose_places,
+    choose_plan,
+    cross_fit,
+    fit_linear,
+    select_rows,
+)
+from training.linear import (
+    CONSTANTS as LINEAR_CONSTANTS,
+)
 from training.progress import interruptible, step
-from training.recipe import History, SmallerVocabulary, Stages
+from training.recipe import Fitted, History, SmallerVocabulary, Stages
 from training.settings import Settings
+from training.split import fold_rows
 from training.tasks import Objective
 
 SETTINGS = Settings(
@@ -49,38 +72,102 @@ SETTINGS = Settings(
     ema_share=0.15,
     epochs=8,
     min_steps=1500,
+    max_epochs=30,
     patience=0,
     early_exit=True,
 )
 QUICK = dataclasses.replace(SETTINGS, epochs=2, min_steps=600)
 VECTOR_SCALE = 0.5  # standard deviation of the first word vectors
 EQUAL_WEIGHTS = np.array([0.5, 0.5, 0.0])  # of the wide logits, of the deep ones; the shift
+# So many development rows tell the mixture. Where there are fewer, they are learned from too, and
+# the mixture is told by rows out of their folds.
+ENOUGH_DEV_ROWS = 1_000
+NUM_FOLDS = 5
+MIN_DEEP_ROWS = 300  # of fewer rows the LSTM learns nothing
+MIN_PLACES = 8_192  # of a table, where its features are as many
+PLACES_PER_FEATURE = 8  # then one feature in 16 finds its place taken
+COMPARING_ROWS = 8_000
+# Logits are compared at the scale that suits them best.
+TEMPERATURES = np.geomspace(0.3, 6.0, 14)
+MIN_GAIN = 0.002  # of the log loss, for which the deep half is worth its bytes and its time
+TABLES = (wide.FINGERPRINTS, wide.WEIGHTS, letters.FINGERPRINTS, letters.WEIGHTS)
 CONSTANTS: Mapping[str, Any] = (
-    phrases.CONSTANTS
+    wide.CONSTANTS
+    | LINEAR_CONSTANTS
     | segments.CONSTANTS
     | early_exit.CONSTANTS
     | word_vectors.CONSTANTS
     | {"word_vector_scale": VECTOR_SCALE}
 )
-WEIGHT_TABLES: Sequence[str] = (phrases.WEIGHTS,)
+WEIGHT_TABLES: Sequence[str] = (wide.WEIGHTS, letters.WEIGHTS)
 # Layers of both halves' logits side by side, of the deep half's, and of the weight of each half.
 BOTH, DEEP, MIXTURE = "both_logits", "deep_logits", "mixture"
 
 
+def plan_model(
+    train: Encoded, dev: Encoded, settings: Settings, objective: Objective, stages: Stages
+) -> Settings:
+    """Return the settings with the parts that pay, and the sizes of their tables.
+
+    Where there are few development rows, all rows but those of a file of their own are told out of
+    their folds; `fit_model` finds that in the stages.
+    """
+    rows = learned_rows(train, dev)
+    plan = stages.make("plan", lambda: _choose_plan(rows, settings, objective))
+    features = _find_features(rows, _read_plan(plan))
+    num_columns = objective.num_logits * len(features.blocks.keys() & {"words", "tail"})
+    settings = dataclasses.replace(
+        settings,
+        phrase_places=_count_places(features, "phrases", num_columns, settings),
+        run_places=_count_places(features, "letters", objective.num_logits, settings),
+        reads_tail="tail" in features.blocks,
+    )
+    if rows is train:
+        return settings
+    held_out = stages.make(
+        "held_out", lambda: _tell_out_of_folds(rows, features, plan, settings, objective, stages)
+    )
+    return settings if held_out["deep"].any() else dataclasses.replace(settings, units=())
+
+
+def learned_rows(train: Encoded, dev: Encoded) -> Encoded:
+    """Return the rows that the model is fitted to: the development rows too, where they are few and
+    not of a file of their own."""
+    if dev.is_apart or len(dev.token_ids) >= ENOUGH_DEV_ROWS:
+        return train
+    return join_encoded(train, dev)
+
+
 def build_model(settings: Settings, vocab_size: int, objective: Objective) -> keras.Model:
-    """Return the model: `token_ids` (batch, length) -> `outputs` (batch, num_outputs)."""
+    """Return the model: `token_ids` (batch, length), and `letters` (batch, letters) of a model
+    that reads them -> `outputs` (batch, num_outputs)."""
     num_logits = objective.num_logits
     token_ids = keras.Input((None,), dtype="int32", name="token_ids")
-    num_buckets = phrases.count_buckets(num_logits, settings.table_bytes)
-    wide = phrases.phrase_logits(token_ids, vocab_size, num_buckets, num_logits)
-    deep = segments.read_segments(token_ids, settings, vocab_size, read_both_ways)
-    deep = layers.Dropout(settings.dropout_rate)(deep)
-    deep = layers.Dense(num_logits, name=DEEP)(deep)
-    both = layers.Concatenate(name=BOTH)([wide, deep])
+    spelled = None
+    if settings.run_places:
+        spelled = keras.Input((None,), dtype="int32", name="letters")
+    num_columns = num_logits * (1 + settings.reads_tail)
+    num_phrases = settings.phrase_places or wide.count_places(num_columns, settings.table_bytes)
+    wide_part = wide.wide_logits(
+        token_ids,
+        spelled,
+        vocab_size,
+        num_phrases,
+        settings.run_places,
+        num_logits,
+        settings.reads_tail,
+    )
+    both = wide_part
+    if settings.units:
+        deep = segments.read_segments(token_ids, settings, vocab_size, read_both_ways)
+        deep = layers.Dropout(settings.dropout_rate)(deep)
+        deep = layers.Dense(num_logits, name=DEEP)(deep)
+        both = layers.Concatenate(name=BOTH)([wide_part, deep])
     logits = layers.Dense(num_logits, name=MIXTURE)(both)
-    if settings.early_exit:
-        logits = early_exit.exit_early(wide, logits, objective)
-    return keras.Model(token_ids, objective.add_head(logits), name="wide_deep")
+    if settings.early_exit and settings.units:
+        logits = early_exit.exit_early(wide_part, logits, objective)
+    inputs = token_ids if spelled is None else {"token_ids": token_ids, "letters": spelled}
+    return keras.Model(inputs, objective.add_head(logits), name="wide_deep")
 
 
 def fit_model(
@@ -90,21 +177,33 @@ def fit_model(
     settings: Settings,
     objective: Objective,
     stages: Stages,
-) -> History:
-    """Fit the model in place, from where the stages stand; return one row an epoch."""
-    _fit_wide(model, train, settings, objective, stages)
-    embedding = model.get_layer(segments.EMBEDDING)
-    size, dim = embedding.input_dim, embedding.output_dim
-
-    def learn() -> dict[str, NDArray[np.float32]]:
-        with step("word vectors"):
-            learned = interruptible(
-                lambda: word_vectors.learn_word_vectors(train.token_ids, size, dim, settings.seed)
-            )
-        return {"vectors": learned}
-
-    embedding.set_weights([stages.make("word_vectors", learn)["vectors"] * VECTOR_SCALE])
-    return fine_tune_model(model, train, dev, settings, objective, stages)
+) -> Fitted:
+    """Fit the model in place, from where the stages stand."""
+    rows = learned_rows(train, dev)
+    plan = stages.make("plan", lambda: _choose_plan(rows, settings, objective))
+    _fit_wide(model, rows, plan, settings, objective, stages)
+    if settings.units:
+        _start_vectors(model, rows, settings, stages, "word_vectors")
+    if rows is train:
+        history = fine_tune_model(model, train, dev, settings, objective, stages)
+        return Fitted(history)
+    held_out = stages.make(
+        "held_out",
+        lambda: _tell_out_of_folds(
+            rows, _find_features(rows, _read_plan(plan)), plan, settings, objective, stages
+        ),
+    )
+    if settings.units:
+        teacher = make_teacher(model, objective)
+        fit(teacher, rows, None, settings, objective, stages.checkpoint)
+    _, bias = model.get_layer(MIXTURE).get_weights()
+    told = held_out["rows"] if settings.units else np.arange(len(rows.targets))
+    halves = [held_out["wide"][told] - bias] + [held_out["deep"]] * bool(settings.units)
+    logits = np.hstack(halves)
+    _mix(model, logits, rows.targets[told], bias, objective)
+    outputs = _finish(model, logits, objective)
+    history = [dict(zip(held_out["names"], row, strict=True)) for row in held_out["history"]]
+    return Fitted(history, told, outputs)
 
 
 def fine_tune_model(
@@ -115,27 +214,43 @@ def fine_tune_model(
     objective: Objective,
     stages: Stages,
 ) -> History:
-    """Fit the deep half in place, the weight of each half and the exit; the phrases stay."""
+    """Fit the deep half in place, the weight of each half and the exit; the wide half stays."""
     kernel, bias = model.get_layer(MIXTURE).get_weights()
-    teacher = make_teacher(model, objective)
-    history = fit(teacher, train, dev, settings, objective, stages.checkpoint, "the LSTM alone")
-    both = keras.Model(model.input, model.get_layer(BOTH).output)
-    logits = make_predictor(both)(dev.token_ids)
+    history: History = []
+    if has_deep(model):
+        teacher = make_teacher(model, objective)
+        history = fit(teacher, train, dev, settings, objective, stages.checkpoint, "the LSTM alone")
+    logits = make_predictor(read_halves(model))(dev.rows)
     wide_bias = bias / kernel[0, 0] if kernel[0, 0] else np.zeros_like(bias)
-    _fit_mixture(model, logits, dev.targets, wide_bias, objective)
-    if early_exit.has_exit(model):
-        kernel, bias = model.get_layer(MIXTURE).get_weights()
-        wide, full = logits[:, : objective.num_logits], logits @ kernel + bias
-        early_exit.fit_exit(model, wide, wide_bias, full, dev.targets, objective)
+    _mix(model, logits, dev.targets, wide_bias, objective)
     return history
 
 
 def make_teacher(model: keras.Model, objective: Objective) -> keras.Model:
-    """Return what a smaller model learns from: the deep half, whose weights it shares.
+    """Return what a smaller model learns from: the deep half, whose weights it shares; where there
+    is none, the model.
 
-    The phrases know the training rows by heart, and would teach no more than the labels do.
+    The wide half knows the training rows by heart, and would teach no more than the labels do.
     """
+    if not has_deep(model):
+        return model
     return keras.Model(model.input, objective.add_head(model.get_layer(DEEP).output))
+
+
+def has_deep(model: keras.Model) -> bool:
+    """Say whether the model has a deep half."""
+    return any(layer.name == DEEP for layer in model.layers)
+
+
+def read_halves(model: keras.Model) -> keras.Model:
+    """Return the model up to what the mixture reads: (batch, halves * num_logits)."""
+    return keras.Model(model.input, model.get_layer(MIXTURE).input)
+
+
+def count_words(model: keras.Model) -> int:
+    """Return the size of the vocabulary."""
+    rows: int = model.get_layer(wide.WEIGHTS).input_dim
+    return rows - _count_phrases(model)
 
 
 def shrink_vocabulary(
@@ -148,103 +263,295 @@ def shrink_vocabulary(
 ) -> keras.Model:
     """Return the model of fewer words and, in proportion, fewer phrases.
 
-    The deep half keeps what it learned; the phrases are fitted anew.
+    The deep half keeps what it learned; the wide half is fitted anew.
 
     Args:
         kept_ids: int64, shape (words,): token ids that stay, sorted; they are numbered anew in that
             order.
         train: Rows in the new ids.
     """
-    table_bytes = _shrink_table(model, len(kept_ids))
-    settings = dataclasses.replace(settings, table_bytes=table_bytes)
+    places = {
+        name: _shrink(layer.input_dim, len(kept_ids), count_words(model))
+        for layer in model.layers
+        for name in (layer.name,)
+        if name in (wide.FINGERPRINTS, letters.FINGERPRINTS)
+    }
+    settings = dataclasses.replace(
+        settings,
+        units=settings.units if has_deep(model) else (),
+        phrase_places=places[wide.FINGERPRINTS],
+        run_places=places.get(letters.FINGERPRINTS, 0),
+        reads_tail=_reads_tail(model),
+    )
     small = build_model(settings, len(kept_ids), objective)
     for layer in small.layers:
-        if layer.weights and layer.name not in (phrases.FINGERPRINTS, phrases.WEIGHTS):
+        if layer.weights and layer.name not in TABLES:
             weights = model.get_layer(layer.name).get_weights()
             is_table = layer.name == segments.EMBEDDING
             layer.set_weights([weights[0][kept_ids]] if is_table else weights)
     early_exit.close_gate(small)  # until it is fitted anew
-    _fit_wide(small, train, settings, objective, stages)
+    plan = stages.make("plan", lambda: _choose_plan(train, settings, objective))
+    _fit_wide(small, train, plan, settings, objective, stages)
     return small
 
 
 def count_rows(model: keras.Model, num_words: int) -> dict[str, int]:
     """Return the rows that each table of `shrink_vocabulary`'s model has."""
-    num_logits = model.get_layer(DEEP).units
-    num_buckets = phrases.count_buckets(num_logits, _shrink_table(model, num_words))
-    return {
-        segments.EMBEDDING: num_words,
-        phrases.FINGERPRINTS: num_buckets,
-        phrases.WEIGHTS: num_words + num_buckets,
-    }
+    size = count_words(model)
+    phrases = _shrink(_count_phrases(model), num_words, size)
+    rows = {wide.FINGERPRINTS: phrases, wide.WEIGHTS: num_words + phrases}
+    for layer in model.layers:
+        if layer.name == segments.EMBEDDING:
+            rows[layer.name] = num_words
+        if layer.name == letters.FINGERPRINTS:
+            runs = _shrink(layer.input_dim, num_words, size)
+            rows |= {layer.name: runs, letters.WEIGHTS: runs + 1}
+    return rows
 
 
 SMALLER_VOCABULARY: SmallerVocabulary | None = SmallerVocabulary(count_rows, shrink_vocabulary)
 
 
-def _shrink_table(model: keras.Model, num_words: int) -> int:
-    """Return the bytes of the table of phrases whose share stays that `num_words` are of all."""
-    num_buckets: int = model.get_layer(phrases.FINGERPRINTS).input_dim
-    table_bytes = phrases.count_bytes(num_buckets, model.get_layer(DEEP).units)
-    vocab_size: int = model.get_layer(segments.EMBEDDING).input_dim
-    return round(table_bytes * num_words / vocab_size)
+def _shrink(num_places: int, num_words: int, vocab_size: int) -> int:
+    """Return the places of a table whose share stays that `num_words` are of all."""
+    return max(1, round(num_places * num_words / vocab_size))
+
+
+def _count_phrases(model: keras.Model) -> int:
+    places: int = model.get_layer(wide.FINGERPRINTS).input_dim
+    return places
+
+
+def _reads_tail(model: keras.Model) -> bool:
+    columns: int = model.get_layer(wide.WEIGHTS).output_dim
+    return columns > int(model.get_layer(MIXTURE).units)
 
 
 def _fit_wide(
-    model: keras.Model, train: Encoded, settings: Settings, objective: Objective, stages: Stages
+    model: keras.Model,
+    rows: Encoded,
+    plan: Mapping[str, NDArray[Any]],
+    settings: Settings,
+    objective: Objective,
+    stages: Stages,
 ) -> None:
-    """Fit the phrases, or read what an earlier try left of them; put them in.
+    """Fit the wide half, or read what an earlier try left of it; put it in.
 
-    Both halves then have the same weight.
+    Fitted twice: over all features, to choose, and over what the tables keep. Both halves then have
+    the same weight.
     """
-    vocab_size = model.get_layer(segments.EMBEDDING).input_dim
-    num_buckets = model.get_layer(phrases.FINGERPRINTS).input_dim
+    num_places = {"phrases": _count_phrases(model), "letters": settings.run_places}
 
-    def fit_table() -> dict[str, NDArray[Any]]:
-        targets = objective.logit_targets(train.targets)
-        with step("phrases"):
-            table = interruptible(
-                lambda: phrases.fit_phrases(
-                    train.token_ids, targets, vocab_size, num_buckets, settings.seed
-                )
-            )
-        return vars(table)
+    def fit_tables() -> dict[str, NDArray[Any]]:
+        targets = objective.logit_targets(rows.targets).astype(np.float64)
+        chosen = _read_plan(plan)
+        features = _find_features(rows, chosen)
+        weights = fit_linear(features, targets, chosen, settings.seed)
+        tables = choose_places(features, weights, num_places)
+        kept = keep_features(features, rows.token_ids, rows.unknown, tables)
+        weights = fit_linear(kept, targets, chosen, settings.seed)
+        return wide.make_tables(weights, tables, kept.word_runs) | {"bias": weights.bias}
 
-    table = phrases.Phrases(**stages.make("phrases", fit_table))
-    phrases.set_phrases(model, table)
+    def fit_told() -> dict[str, NDArray[Any]]:
+        with step("words and phrases"):
+            return interruptible(fit_tables)
+
+    tables = stages.make("wide", fit_told)
+    bias = tables.pop("bias")
+    wide.set_tables(model, tables)
     identity = np.eye(objective.num_logits, dtype=np.float32)
-    model.get_layer(MIXTURE).set_weights([np.vstack([identity, identity]), table.bias])
+    kernel = np.vstack([identity] * (1 + has_deep(model)))
+    model.get_layer(MIXTURE).set_weights([kernel, bias])
 
 
-def _fit_mixture(
+def _start_vectors(
+    model: keras.Model, rows: Encoded, settings: Settings, stages: Stages, name: str
+) -> None:
+    embedding = model.get_layer(segments.EMBEDDING)
+    size, dim = embedding.input_dim, embedding.output_dim
+
+    def learn() -> dict[str, NDArray[np.float32]]:
+        with step("word vectors"):
+            learned = interruptible(
+                lambda: word_vectors.learn_word_vectors(rows.token_ids, size, dim, settings.seed)
+            )
+        return {"vectors": learned}
+
+    embedding.set_weights([stages.make(name, learn)["vectors"] * VECTOR_SCALE])
+
+
+def _choose_plan(
+    rows: Encoded, settings: Settings, objective: Objective
+) -> dict[str, NDArray[Any]]:
+    """Return the plan of features that tells rows out of their folds best, as arrays."""
+
+    def choose() -> Plan:
+        num_rows = len(rows.token_ids)
+        order = np.random.default_rng(settings.seed).permutation(num_rows)
+        sample = rows.select(np.sort(order[:CHOOSING_ROWS]))
+        plan = choose_plan(
+            _find_features(sample, Plan()), sample.targets, _fold(sample, settings, objective)
+        )
+        if num_rows <= CHOOSING_ROWS:
+            return plan
+        sample = rows.select(np.sort(order[:COMPARING_ROWS]))
+        tried = {plan, plan._replace(letters=0.0), Plan(NAIVE_BAYES, letters=0.0)}
+        if estimate_letters(rows.token_ids, rows.words) > MAX_LETTER_COUNTS:
+            tried -= {plan} if plan.letters else set()
+        inside = _fold(sample, settings, objective) != 0
+        return min(sorted(tried), key=lambda one: _measure_plan(one, sample, inside, objective))
+
+    with step("plan of features"):
+        plan = interruptible(choose)
+    return {name: np.array(value) for name, value in plan._asdict().items()}
+
+
+def _measure_plan(
+    plan: Plan, rows: Encoded, inside: NDArray[np.bool_], objective: Objective
+) -> float:
+    """Return the loss of the rows that are not `inside`, by weights fitted to those that are."""
+    features = _find_features(rows, plan)
+    targets = objective.logit_targets(rows.targets).astype(np.float64)
+    weights = fit_linear(select_rows(features, np.flatnonzero(inside)), targets[inside], plan, 0)
+    outside = np.flatnonzero(~inside)
+    logits = weights.logits(select_rows(features, outside))
+    losses = [
+        objective.logits_loss(scale * logits, rows.targets[outside]) for scale in TEMPERATURES
+    ]
+    return min(losses)
+
+
+def _tell_out_of_folds(
+    rows: Encoded,
+    features: Features,
+    plan: Mapping[str, NDArray[Any]],
+    settings: Settings,
+    objective: Objective,
+    stages: Stages,
+) -> dict[str, NDArray[Any]]:
+    """Return what models that were not fitted to a row say of it.
+
+    `wide`: logits of all rows, float32, (rows, num_logits); `deep`: those of one fold, 0 where the
+    deep half does not pay; `rows`: the numbers of that fold's rows; `history`: of the deep half,
+    one row an epoch, whose columns are `names`.
+    """
+    folds = _fold(rows, settings, objective)
+    targets = objective.logit_targets(rows.targets).astype(np.float64)
+    with step("cross-validation"):
+        told = interruptible(
+            lambda: cross_fit(features, targets, folds, _read_plan(plan), settings.seed)
+        )
+    held = np.flatnonzero(folds == 0)
+    found: dict[str, NDArray[Any]] = {
+        "wide": told,
+        "deep": np.zeros((len(held), objective.num_logits), np.float32),
+        "rows": held,
+        "history": np.zeros((0, 0)),
+        "names": np.array([], np.str_),
+    }
+    if not settings.units or len(folds) < MIN_DEEP_ROWS:
+        return found
+    inside, outside = rows.select(np.flatnonzero(folds != 0)), rows.select(held)
+    model = build_model(settings, len(rows.words), objective)
+    _start_vectors(model, inside, settings, stages, "word_vectors_of_folds")
+    checkpoint = stages.checkpoint.with_name("checkpoint_of_folds.npz")
+    teacher = make_teacher(model, objective)
+    history = fit(teacher, inside, outside, settings, objective, checkpoint, "the LSTM alone")
+    deep = make_predictor(keras.Model(model.input, model.get_layer(DEEP).output))(outside.rows)
+    both = np.hstack([told[held], deep])
+    alone = find_mixture(told[held], outside.targets, objective)[1]
+    mixed = find_mixture(both, outside.targets, objective)[1]
+    if mixed < alone - MIN_GAIN * len(held):
+        names = sorted(history[0])
+        found["history"] = np.array([[row[name] for name in names] for row in history])
+        found |= {"deep": deep, "names": np.array(names)}
+    return found
+
+
+def _fold(rows: Encoded, settings: Settings, objective: Objective) -> NDArray[np.int64]:
+    groups = np.arange(len(rows.targets)) if rows.groups is None else rows.groups
+    return fold_rows(
+        groups.tolist(), rows.targets.argmax(axis=1).tolist(), NUM_FOLDS, settings.seed
+    )
+
+
+def _find_features(rows: Encoded, plan: Plan) -> Features:
+    with_letters = plan.letters > 0 and any(len(word) > 1 for word in rows.words[2:])
+    return find_features(rows.token_ids, rows.unknown, rows.words, with_letters)
+
+
+def _read_plan(plan: Mapping[str, NDArray[Any]]) -> Plan:
+    return Plan(**{name: float(plan[name]) for name in Plan._fields})
+
+
+def _count_places(features: Features, kind: str, num_columns: int, settings: Settings) -> int:
+    """Return how many places the table of a kind has: as many as its bytes allow, fewer where it
+    has few features."""
+    if kind not in features.hashes:
+        return 0
+    most = max(wide.count_places(num_columns, settings.table_bytes), MIN_PLACES)
+    return max(1, min(most, PLACES_PER_FEATURE * len(features.hashes[kind])))
+
+
+def _mix(
     model: keras.Model,
     logits: NDArray[np.float32],
     targets: NDArray[np.float32],
     bias: NDArray[np.float32],
     objective: Objective,
 ) -> None:
-    """Give each half the weight in the mixture that makes the development loss least.
-
-    Two weights, and for a single logit a shift: this calibrates the outputs too. A prior as heavy
-    as one row keeps them finite where a half makes no mistake.
+    """Give each half the weight in the mixture that makes the loss least, and set the exit.
 
     Args:
-        logits: Of both halves, shape (rows, 2 * num_logits).
+        logits: Of the halves without bias, of rows that they were not fitted to.
         targets: Shape (rows, num_outputs).
         bias: Of the wide half, shape (num_logits,).
     """
-    num_logits = len(bias)
-    wide, deep = logits[:, :num_logits] + bias, logits[:, num_logits:]
+    num_logits = objective.num_logits
+    halves = logits + np.pad(bias, (0, logits.shape[1] - num_logits))
+    (*weights, shift), _ = find_mixture(halves, targets, objective)
+    identity = np.eye(num_logits, dtype=np.float32)
+    kernel = np.vstack([weight * identity for weight in weights])
+    shift = weights[0] * bias + (shift if num_logits == 1 else 0.0)
+    model.get_layer(MIXTURE).set_weights([kernel, shift])
+    if early_exit.has_exit(model):
+        full = logits @ kernel + shift
+        early_exit.fit_exit(model, logits[:, :num_logits], bias, full, targets, objective)
+
+
+def find_mixture(
+    halves: NDArray[np.float32], targets: NDArray[np.float32], objective: Objective
+) -> tuple[NDArray[np.float64], float]:
+    """Return the weight of each half and a shift, at which the loss is least, and the loss.
+
+    This calibrates the outputs too; only a single logit is shifted. A prior as heavy as one row
+    keeps them finite where a half makes no mistake.
+
+    Args:
+        halves: Logits of one half or two, shape (rows, halves * num_logits).
+        targets: Shape (rows, num_outputs).
+    """
+    num_logits = objective.num_logits
+    parts = np.split(halves, halves.shape[1] // num_logits, axis=1)
+    prior_means = np.array([1.0 / len(parts)] * len(parts) + [0.0])
 
     def cost(weights: NDArray[np.float64]) -> float:
-        wide_weight, deep_weight, shift = weights
-        mixed = wide_weight * wide + deep_weight * deep + (shift if num_logits == 1 else 0)
-        prior = ((weights - EQUAL_WEIGHTS) ** 2).sum() / 2
+        mixed = sum(weight * part for weight, part in zip(weights, parts, strict=False))
+        mixed = mixed + (weights[-1] if num_logits == 1 else 0)
+        prior = ((weights - prior_means) ** 2).sum() / 2
         return float(objective.logits_loss(mixed, targets) + prior)
 
-    bounds = [(0.0, None), (0.0, None), (None, None)]
-    wide_weight, deep_weight, shift = minimize(cost, EQUAL_WEIGHTS, bounds=bounds).x
-    identity = np.eye(num_logits, dtype=np.float32)
-    kernel = np.vstack([wide_weight * identity, deep_weight * identity])
-    shift = wide_weight * bias + (shift if num_logits == 1 else 0.0)
-    model.get_layer(MIXTURE).set_weights([kernel, shift])
+    bounds = [(0.0, None)] * len(parts) + [(None, None)]
+    found = minimize(cost, prior_means, bounds=bounds)
+    return np.asarray(found.x), float(found.fun)
+
+
+def _finish(
+    model: keras.Model, logits: NDArray[np.float32], objective: Objective
+) -> NDArray[np.float32]:
+    """Return the outputs of rows whose halves' logits are known; float32, (rows, num_outputs)."""
+    both = keras.Input((logits.shape[1],))
+    mixed = model.get_layer(MIXTURE)(both)
+    if early_exit.has_exit(model):
+        mixed = early_exit.exit_again(model, both[:, : objective.num_logits], mixed, objective)
+    return np.asarray(keras.Model(both, objective.add_head(mixed))(logits))
