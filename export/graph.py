@@ -141,6 +141,11 @@ class Graph:
         self.proto.initializer.append(tensor)
         return str(tensor.name)
 
+    def set_constant(self, name: str, value: NDArray[Any]) -> None:
+        """Give an initializer another value, which has any shape and dtype."""
+        (initializer,) = (tensor for tensor in self.proto.initializer if tensor.name == name)
+        initializer.CopyFrom(numpy_helper.from_array(value, name))
+
     def add_node(
         self,
         op_type: str,

@@ -13,7 +13,7 @@ from export.passes.comparisons import compare_integers
 from export.passes.convolution import convolve_by_gemm
 from export.passes.early_exit import skip_certain_rows
 from export.passes.frames import frame_directly, unfold_directly
-from export.passes.gathering import gather_column, gather_directly, sort_directly
+from export.passes.gathering import gather_column, gather_directly, mask_by_table, sort_directly
 from export.passes.recurrent import join_directions, pool_directly
 
 
@@ -33,6 +33,7 @@ def simplify(graph: Graph) -> None:
     use_where(graph)
     use_mod(graph)
     gather_directly(graph)
+    mask_by_table(graph)
     sort_directly(graph)
     frame_directly(graph)
     unfold_directly(graph)

@@ -1,8 +1,8 @@
 """Skipping what an early exit does not need (`training/blocks/early_exit.py`).
 
 Keras computes `where(margin > threshold, early, full)` of all rows. `full` reads texts by segments:
-rows of ids that a recurrent layer reads, and vectors that are 0 where a segment is padding. Each
-text has the highest of its own, 0 at least. In the graph only segments of uncertain texts are
+rows of ids that a recurrent layer reads, and a vector of each. Each text has the highest of its
+own, 0 at least. In the graph only segments of uncertain texts are
 gathered and read, and the highest are put in place of zeros.
 
 A batch without any reads one step of one segment: ONNX Runtime 1.30 ends the process where a
@@ -20,8 +20,7 @@ from export.passes.recurrent import recurrent_nodes
 
 GATE: Pattern = ("Greater", ("Add", ("MatMul", "margin", "kernel"), "bias"), 0.0)
 EXIT: Pattern = ("Where", GATE, "early", "full")
-IS_TEXT: Pattern = ("Cast", ("Greater", ("Slice", "ids", "start", "end", "axes"), 0))
-BY_TEXT: Pattern = ("Reshape", ("Mul", "vectors", IS_TEXT), "shape")
+BY_TEXT: Pattern = ("Reshape", "vectors", "shape")
 HIGHEST: Pattern = ("Relu", ("ReduceMax", BY_TEXT, [1], {"keepdims": 0}))
 ALL_STEPS = 2**20  # more than any segment has
 
@@ -58,12 +57,13 @@ def _skip_segments(graph: Graph, uncertain: str, margin: str, full: str) -> None
         found = graph.match(node.output[0], HIGHEST)
         if found is None or not _depends(graph, full, {node.output[0]}):
             continue
-        vectors, ids = found["vectors"], found["ids"]
-        frames = graph.match(ids, ("Reshape", "frames", "shape"))
+        vectors = found["vectors"]
         _, shape = types.get(vectors, (0, [0]))
-        if frames is None or not shape[-1] or _depends(graph, vectors, {INPUT}, {ids}):
+        framed = _find_segments(graph, vectors)
+        if framed is None or not shape or not shape[-1]:
             continue
-        texts, is_read, count = _choose_segments(graph, uncertain, frames["frames"], ids)
+        frames, ids = framed
+        texts, is_read, count = _choose_segments(graph, uncertain, frames, ids)
         _limit_steps(graph, vectors, count)
         vectors = graph.add_node("Mul", [vectors, is_read], "read_vectors")
         # As many zeros as there are texts; a margin is a number.
@@ -72,6 +72,23 @@ def _skip_segments(graph: Graph, uncertain: str, margin: str, full: str) -> None
         inputs = [zeros, texts, vectors]
         highest = graph.add_node("ScatterND", inputs, "highest", reduction="max")
         graph.redirect(node.output[0], highest)
+
+
+def _find_segments(graph: Graph, vectors: str) -> tuple[str, str] | None:
+    """Return the ids by texts, (batch, segments, tokens), and by segments, (all segments, tokens),
+    where `vectors` are computed of them alone; None where of anything else."""
+    types = graph.infer_types()
+    for node in graph.nodes:
+        if node.op_type != "Reshape":
+            continue
+        frames, ids = node.input[0], node.output[0]
+        shapes = [types.get(name, (0, []))[1] for name in (frames, ids)]
+        is_framed = [len(shape) for shape in shapes] == [3, 2] and shapes[0][2] == shapes[1][1]
+        is_source = is_framed and _depends(graph, frames, {INPUT})
+        is_source = is_source and types[ids][0] == TensorProto.INT32
+        if is_source and _depends(graph, vectors, {ids}):
+            return None if _depends(graph, vectors, {INPUT}, {ids}) else (frames, ids)
+    return None
 
 
 def _choose_segments(graph: Graph, uncertain: str, frames: str, ids: str) -> tuple[str, str, str]:

@@ -47,6 +47,20 @@ def gather_column(graph: Graph) -> None:
     graph.rewrite(("Squeeze", ("Gather", "table", "rows"), "axes"), replace)
 
 
+def mask_by_table(graph: Graph) -> None:
+    """Let a table's row of padding be zeros, in place of zeros times what it gives for padding."""
+
+    def replace(found: dict[str, str]) -> str | None:
+        table = graph.constant(found["table"])
+        if table is None or len(graph.consumers(found["table"])) > 1:
+            return None
+        graph.set_constant(found["table"], np.concatenate([np.zeros_like(table[:1]), table[1:]]))
+        return graph.add_node("Gather", [found["table"], found["ids"]], "looked_up")
+
+    mask = ("Unsqueeze", ("Cast", ("Greater", "ids", 0)), "axes")
+    graph.rewrite(("Mul", ("Gather", "table", "ids"), mask), replace)
+
+
 def sort_directly(graph: Graph) -> None:
     """Sort integers by one TopK of the smallest.
 

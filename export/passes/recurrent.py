@@ -122,7 +122,10 @@ def join_directions(graph: Graph) -> None:
 
 
 def pool_directly(graph: Graph) -> None:
-    """Take the maximum over steps where a recurrent layer wrote them, before they are moved."""
+    """Take the maximum over steps where a recurrent layer wrote them, before they are moved.
+
+    Steps may be masked before: `joined * mask`, mask (rows, steps, 1).
+    """
     moved = ("Transpose", "states", {"perm": [2, 0, 1, 3]})
 
     def replace(found: dict[str, str]) -> str | None:
@@ -130,9 +133,18 @@ def pool_directly(graph: Graph) -> None:
         if node is None or node.op_type not in RECURRENT_NODE_TYPES or shape is None:
             return None
         axis = graph.add_constant(np.array([0], np.int64), "step_axis")
-        highest = graph.add_node("ReduceMax", [found["states"], axis], "highest", keepdims=0)
+        states = found["states"]
+        if "mask" in found:
+            mask = graph.add_node("Transpose", [found["mask"]], "mask_by_step", perm=[1, 0])
+            axes = graph.add_constant(np.array([1, 3], np.int64), "mask_axes")
+            mask = graph.add_node("Unsqueeze", [mask, axes], "mask_by_step")
+            states = graph.add_node("Mul", [states, mask], "masked")
+        highest = graph.add_node("ReduceMax", [states, axis], "highest", keepdims=0)
         by_row = graph.add_node("Transpose", [highest], "by_row", perm=[1, 0, 2])
         width = graph.add_constant(np.array([0, shape[-1]], np.int64), "joined_shape")
         return graph.add_node("Reshape", [by_row, width], "joined")
 
-    graph.rewrite(("ReduceMax", ("Reshape", moved, "shape"), [1], {"keepdims": 0}), replace)
+    joined = ("Reshape", moved, "shape")
+    masked = ("Mul", joined, ("Unsqueeze", "mask", [2]))
+    for pooled in (joined, masked):
+        graph.rewrite(("ReduceMax", pooled, [1], {"keepdims": 0}), replace)

@@ -19,9 +19,8 @@ from export.verify import check_nodes
 from handler.inference.graph import check_graph
 from tests.helpers.objectives import single_label
 from tests.helpers.small_models import ROWS, build, open_session, run_keras, run_onnx
-from tests.helpers.wide_deep import LENGTHS, SETTINGS, VOCAB_SIZE, random_phrases
+from tests.helpers.wide_deep import LENGTHS, SETTINGS, VOCAB_SIZE, random_tables, set_known
 from training.batches import pad
-from training.blocks.phrases import set_phrases
 from training.recipes import wide_deep
 
 pytestmark = pytest.mark.slow
@@ -219,7 +218,7 @@ def test_default_recipe_becomes_few_nodes_and_equals_keras(num_labels):
     model = wide_deep.build_model(SETTINGS, VOCAB_SIZE, objective)
     random = np.random.default_rng(0)
     texts = [random.integers(1, 12, length).tolist() for length in (*LENGTHS, SETTINGS.max_length)]
-    set_phrases(model, random_phrases(objective.num_logits, texts))
+    set_known(model, random_tables(objective.num_logits, texts))
 
     graph = optimize_model(convert_model(model))
 

@@ -1,9 +1,10 @@
-"""Texts of token ids whose labels phrases say, and the phrases' logits computed the slow way."""
+"""Texts of token ids whose labels phrases say, and the wide half's logits computed the slow way."""
 
 import numpy as np
 
-from training.blocks.ngrams import FIRST_WORD_ID, MULTIPLIERS, NUM_FINGERPRINTS, TAIL_TOKENS
-from training.blocks.phrases import Phrases
+from training.blocks import letters, wide
+from training.blocks.ngrams import FIRST_WORD_ID, MULTIPLIERS, TAIL_TOKENS
+from training.blocks.table import NUM_FINGERPRINTS
 
 
 def hash_of(*ids: int) -> int:
@@ -12,9 +13,23 @@ def hash_of(*ids: int) -> int:
     return sum(m * id_ for m, id_ in zip(multipliers, ids, strict=True))
 
 
-def place_of(*ids: int, num_buckets: int) -> tuple[int, int]:
-    """Return place and fingerprint of a phrase in a table of `num_buckets` places."""
-    return divmod(hash_of(*ids) % (num_buckets * NUM_FINGERPRINTS), NUM_FINGERPRINTS)
+def hash_of_run(run: str) -> int:
+    """Return the hash of a run of letters, "<" and ">" its borders."""
+    multipliers = letters.MULTIPLIERS[: len(run), len(run) - 1].tolist()
+    codes = [1 if letter in "<>" else ord(letter) for letter in run]
+    return sum(m * code for m, code in zip(multipliers, codes, strict=True))
+
+
+def runs_of(word: str) -> list[str]:
+    """Return every run of letters of a word, as the docstring of the block says."""
+    bordered = f"<{word}>"
+    short = [word[i : i + n] for n in (1, 2) for i in range(len(word) - n + 1)]
+    return short + [bordered[i : i + n] for n in (3, 4, 5) for i in range(len(bordered) - n + 1)]
+
+
+def place_of(hash_: int, num_places: int) -> tuple[int, int]:
+    """Return place and fingerprint of a feature in a table of `num_places` places."""
+    return divmod(hash_ % (num_places * NUM_FINGERPRINTS), NUM_FINGERPRINTS)
 
 
 def make_rows(num_labels: int, num_rows: int = 400) -> tuple[list[list[int]], np.ndarray]:
@@ -33,11 +48,23 @@ def make_rows(num_labels: int, num_rows: int = 400) -> tuple[list[list[int]], np
     return texts, label_ids
 
 
-def logits_of(table: Phrases, texts: list[list[int]], vocab_size: int) -> np.ndarray:
-    """Return what the docstring of `Phrases` says, by sets and loops; (texts, num_logits)."""
-    num_logits = len(table.bias)
+def find_row(hash_: int, fingerprints: np.ndarray) -> int | None:
+    """Return the place of a feature, None where the table does not keep it."""
+    place, fingerprint = place_of(hash_, len(fingerprints))
+    return place if fingerprint and fingerprints[place] == fingerprint else None
+
+
+def logits_of(
+    tables: dict[str, np.ndarray],
+    texts: list[list[int]],
+    vocab_size: int,
+    unknown: list[list[str]] | None = None,
+) -> np.ndarray:
+    """Return what the docstring of `wide` says, by sets and loops; (texts, num_logits)."""
+    weights, fingerprints = tables[wide.WEIGHTS], tables[wide.FINGERPRINTS][:, 0]
+    num_logits = weights.shape[1] // 2
     rows = []
-    for ids in texts:
+    for number, ids in enumerate(texts):
         features, tail = [], []
         for start in range(len(ids)):
             for size in (1, 2, 3):
@@ -46,19 +73,24 @@ def logits_of(table: Phrases, texts: list[list[int]], vocab_size: int) -> np.nda
                     continue
                 row = window[0]
                 if size > 1:
-                    place, fingerprint = place_of(*window, num_buckets=len(table.fingerprints))
-                    if fingerprint == 0 or table.fingerprints[place] != fingerprint:
+                    place = find_row(hash_of(*window), fingerprints)
+                    if place is None:
                         continue
                     row = vocab_size + place
                 is_new = size > 1 or row not in ids[start + 1 :]  # of a word the last one counts
                 features += [row] * is_new
                 tail += [row] * (is_new and len(ids) - start <= TAIL_TOKENS)
-        logits = table.bias.astype(np.float64)
+        logits = np.zeros(num_logits)
         for found, length, part in (
             (features, len(ids), slice(0, num_logits)),
             (tail, min(len(ids), TAIL_TOKENS), slice(num_logits, None)),
         ):
             if found:
-                logits = logits + table.weights[found, part].sum(axis=0) / np.sqrt(length)
+                logits = logits + weights[found, part].sum(axis=0) / np.sqrt(length)
+        for word in unknown[number] if unknown else ():
+            for run in runs_of(word):
+                place = find_row(hash_of_run(run), tables[letters.FINGERPRINTS][:, 0])
+                if place is not None:
+                    logits = logits + tables[letters.WEIGHTS][place + 1] / np.sqrt(len(ids))
         rows.append(logits)
     return np.array(rows)

@@ -13,10 +13,9 @@ from export.quantize import quantize_model
 from handler.inference.graph import check_graph
 from tests.helpers.objectives import single_label
 from tests.helpers.small_models import open_session, run_keras, run_onnx
-from tests.helpers.wide_deep import LENGTHS, SETTINGS, VOCAB_SIZE, random_phrases
+from tests.helpers.wide_deep import LENGTHS, SETTINGS, VOCAB_SIZE, random_tables, set_known
 from training.batches import pad
 from training.blocks.early_exit import EXIT, GATE
-from training.blocks.phrases import set_phrases
 from training.blocks.segments import SEGMENT_TOKENS, STRIDE
 from training.recipes import wide_deep
 
@@ -32,7 +31,7 @@ def make_model(num_labels: int, share: float | None) -> tuple[keras.Model, list[
     model = wide_deep.build_model(SETTINGS, VOCAB_SIZE, objective)
     random = np.random.default_rng(0)
     texts = [random.integers(1, 12, length).tolist() for length in LENGTHS]
-    set_phrases(model, random_phrases(objective.num_logits, texts))
+    set_known(model, random_tables(objective.num_logits, texts))
     width = objective.num_logits
     model.get_layer(EXIT).set_weights([2 * np.eye(width), 0.1 * np.ones(width)])
     for name in ("conv1d", "deep_logits", "mixture"):

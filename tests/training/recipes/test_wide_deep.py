@@ -10,9 +10,8 @@ from tests.helpers.killed import Killed, kill_after_batches
 from tests.helpers.objectives import single_label
 from tests.helpers.phrases import logits_of, make_rows
 from tests.helpers.tiny_run import ATOL, weights_of
-from tests.helpers.wide_deep import LENGTHS, SETTINGS, VOCAB_SIZE, random_phrases
+from tests.helpers.wide_deep import LENGTHS, SETTINGS, VOCAB_SIZE, random_tables, set_known
 from training.batches import pad
-from training.blocks.phrases import set_phrases
 from training.data import Encoded, Sources
 from training.fit import make_predictor
 from training.recipe import Stages
@@ -56,8 +55,8 @@ def read(model: keras.Model, layer: str, rows: list[list[int]]) -> np.ndarray:
 
 def test_wide_half_sums_what_is_present(model, texts):
     num_logits = model.get_layer("deep_logits").units
-    table = random_phrases(num_logits, texts)
-    set_phrases(model, table)
+    table = random_tables(num_logits, texts)
+    set_known(model, table)
 
     found = read(model, "both_logits", texts)[:, :num_logits]
 
@@ -68,7 +67,7 @@ def test_wide_half_sums_what_is_present(model, texts):
 def test_two_labels_have_two_columns_of_one_logit(texts):
     keras.utils.set_random_seed(1)
     model = build_model(SETTINGS, VOCAB_SIZE, single_label(2))
-    set_phrases(model, random_phrases(1, texts))
+    set_known(model, random_tables(1, texts))
 
     outputs, logits = read(model, "outputs", texts), read(model, "mixture", texts)
 
