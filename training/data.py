@@ -211,11 +211,9 @@ def map_ids(encoded: Encoded, id_map: NDArray[np.int32]) -> Encoded:
             if is_gone[id_]
         ]
         unknown.append([name for name in names if name])
-    kept = (
-        [words[old] for old in np.flatnonzero(~is_gone | (np.arange(len(id_map)) == unknown_id))]
-        if words
-        else ()
-    )
+    stays = ~is_gone
+    stays[unknown_id] = True
+    kept = [word for word, is_kept in zip(words, stays, strict=False) if is_kept]
     return dataclasses.replace(encoded, token_ids=token_ids, unknown=unknown, words=kept)
 
 

@@ -1,7 +1,7 @@
 """The wide half: a table of what words, pairs, triples and runs of letters weigh.
 
 After NBSVM (Wang & Manning, "Baselines and Bigrams", ACL 2012) and fastText's subwords: what a text
-has is looked up, summed, and divided by the root of its tokens. `training/linear.py` fits what each
+has is looked up, summed, and divided by the root of its tokens. `training/linear/` fits what each
 weighs. What is kept are the features with the largest weights, in tables of a fixed size
 (`training/blocks/table.py`).
 
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from training.blocks import letters as letter_runs
 from training.blocks.ngrams import FIRST_WORD_ID, LONGEST, MULTIPLIERS, NO_WORD, TAIL_TOKENS
 from training.blocks.table import find_rows
-from training.linear import Weights
+from training.linear.weights import Weights
 
 # Names of the layers that hold the table.
 FINGERPRINTS = "wide_fingerprints"

@@ -24,37 +24,30 @@ import keras
 import numpy as np
 from keras import layers
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 
 from training import word_vectors
 from training.blocks import early_exit, letters, segments, wide
 from training.data import Encoded, join_encoded
 from training.encoders import read_both_ways
-from training.features import (
-    MAX_LETTER_COUNTS,
-    Features,
-    estimate_letters,
-    find_features,
-    keep_features,
-)
 from training.fit import fit, make_predictor
-from training.linear import (
-    CHOOSING_ROWS,
-    NAIVE_BAYES,
-    Plan,
-    choose_places,
-    choose_plan,
-    cross_fit,
-    fit_linear,
-    select_rows,
-)
-from training.linear import (
-    CONSTANTS as LINEAR_CONSTANTS,
+from training.linear import plan as planning
+from training.linear import weights as linear_weights
+from training.linear.features import Features
+from training.linear.plan import choose_plan, cross_fit, find_planned, fold
+from training.linear.weights import Plan, fit_tables
+from training.mixture import (
+    BOTH,
+    DEEP,
+    MIXTURE,
+    find_mixture,
+    has_deep,
+    mix_outputs,
+    read_halves,
+    set_mixture,
 )
 from training.progress import interruptible, step
 from training.recipe import Fitted, History, SmallerVocabulary, Stages
 from training.settings import Settings
-from training.split import fold_rows
 from training.tasks import Objective
 
 SETTINGS = Settings(
@@ -78,30 +71,24 @@ SETTINGS = Settings(
 )
 QUICK = dataclasses.replace(SETTINGS, epochs=2, min_steps=600)
 VECTOR_SCALE = 0.5  # standard deviation of the first word vectors
-EQUAL_WEIGHTS = np.array([0.5, 0.5, 0.0])  # of the wide logits, of the deep ones; the shift
 # So many development rows tell the mixture. Where there are fewer, they are learned from too, and
 # the mixture is told by rows out of their folds.
 ENOUGH_DEV_ROWS = 1_000
-NUM_FOLDS = 5
 MIN_DEEP_ROWS = 300  # of fewer rows the LSTM learns nothing
 MIN_PLACES = 8_192  # of a table, where its features are as many
 PLACES_PER_FEATURE = 8  # then one feature in 16 finds its place taken
-COMPARING_ROWS = 8_000
-# Logits are compared at the scale that suits them best.
-TEMPERATURES = np.geomspace(0.3, 6.0, 14)
 MIN_GAIN = 0.002  # of the log loss, for which the deep half is worth its bytes and its time
 TABLES = (wide.FINGERPRINTS, wide.WEIGHTS, letters.FINGERPRINTS, letters.WEIGHTS)
 CONSTANTS: Mapping[str, Any] = (
     wide.CONSTANTS
-    | LINEAR_CONSTANTS
+    | linear_weights.CONSTANTS
+    | planning.CONSTANTS
     | segments.CONSTANTS
     | early_exit.CONSTANTS
     | word_vectors.CONSTANTS
     | {"word_vector_scale": VECTOR_SCALE}
 )
 WEIGHT_TABLES: Sequence[str] = (wide.WEIGHTS, letters.WEIGHTS)
-# Layers of both halves' logits side by side, of the deep half's, and of the weight of each half.
-BOTH, DEEP, MIXTURE = "both_logits", "deep_logits", "mixture"
 
 
 def plan_model(
@@ -113,8 +100,8 @@ def plan_model(
     their folds; `fit_model` finds that in the stages.
     """
     rows = learned_rows(train, dev)
-    plan = stages.make("plan", lambda: _choose_plan(rows, settings, objective))
-    features = _find_features(rows, _read_plan(plan))
+    plan = make_plan(rows, settings, objective, stages)
+    features = find_planned(rows, plan)
     num_columns = objective.num_logits * len(features.blocks.keys() & {"words", "tail"})
     settings = dataclasses.replace(
         settings,
@@ -128,6 +115,18 @@ def plan_model(
         "held_out", lambda: _tell_out_of_folds(rows, features, plan, settings, objective, stages)
     )
     return settings if held_out["deep"].any() else dataclasses.replace(settings, units=())
+
+
+def make_plan(rows: Encoded, settings: Settings, objective: Objective, stages: Stages) -> Plan:
+    """Return how strongly each kind of feature counts, chosen once."""
+
+    def choose() -> dict[str, NDArray[Any]]:
+        with step("plan of features"):
+            plan = interruptible(lambda: choose_plan(rows, objective, settings.seed))
+        return {name: np.array(value) for name, value in plan._asdict().items()}
+
+    arrays = stages.make("plan", choose)
+    return Plan(**{name: float(arrays[name]) for name in Plan._fields})
 
 
 def learned_rows(train: Encoded, dev: Encoded) -> Encoded:
@@ -180,7 +179,7 @@ def fit_model(
 ) -> Fitted:
     """Fit the model in place, from where the stages stand."""
     rows = learned_rows(train, dev)
-    plan = stages.make("plan", lambda: _choose_plan(rows, settings, objective))
+    plan = make_plan(rows, settings, objective, stages)
     _fit_wide(model, rows, plan, settings, objective, stages)
     if settings.units:
         _start_vectors(model, rows, settings, stages, "word_vectors")
@@ -190,7 +189,7 @@ def fit_model(
     held_out = stages.make(
         "held_out",
         lambda: _tell_out_of_folds(
-            rows, _find_features(rows, _read_plan(plan)), plan, settings, objective, stages
+            rows, find_planned(rows, plan), plan, settings, objective, stages
         ),
     )
     if settings.units:
@@ -200,8 +199,8 @@ def fit_model(
     told = held_out["rows"] if settings.units else np.arange(len(rows.targets))
     halves = [held_out["wide"][told] - bias] + [held_out["deep"]] * bool(settings.units)
     logits = np.hstack(halves)
-    _mix(model, logits, rows.targets[told], bias, objective)
-    outputs = _finish(model, logits, objective)
+    set_mixture(model, logits, rows.targets[told], bias, objective)
+    outputs = mix_outputs(model, logits, objective)
     history = [dict(zip(held_out["names"], row, strict=True)) for row in held_out["history"]]
     return Fitted(history, told, outputs)
 
@@ -222,7 +221,7 @@ def fine_tune_model(
         history = fit(teacher, train, dev, settings, objective, stages.checkpoint, "the LSTM alone")
     logits = make_predictor(read_halves(model))(dev.rows)
     wide_bias = bias / kernel[0, 0] if kernel[0, 0] else np.zeros_like(bias)
-    _mix(model, logits, dev.targets, wide_bias, objective)
+    set_mixture(model, logits, dev.targets, wide_bias, objective)
     return history
 
 
@@ -235,16 +234,6 @@ def make_teacher(model: keras.Model, objective: Objective) -> keras.Model:
     if not has_deep(model):
         return model
     return keras.Model(model.input, objective.add_head(model.get_layer(DEEP).output))
-
-
-def has_deep(model: keras.Model) -> bool:
-    """Say whether the model has a deep half."""
-    return any(layer.name == DEEP for layer in model.layers)
-
-
-def read_halves(model: keras.Model) -> keras.Model:
-    """Return the model up to what the mixture reads: (batch, halves * num_logits)."""
-    return keras.Model(model.input, model.get_layer(MIXTURE).input)
 
 
 def count_words(model: keras.Model) -> int:
@@ -290,7 +279,7 @@ def shrink_vocabulary(
             is_table = layer.name == segments.EMBEDDING
             layer.set_weights([weights[0][kept_ids]] if is_table else weights)
     early_exit.close_gate(small)  # until it is fitted anew
-    plan = stages.make("plan", lambda: _choose_plan(train, settings, objective))
+    plan = make_plan(train, settings, objective, stages)
     _fit_wide(small, train, plan, settings, objective, stages)
     return small
 
@@ -330,31 +319,32 @@ def _reads_tail(model: keras.Model) -> bool:
 def _fit_wide(
     model: keras.Model,
     rows: Encoded,
-    plan: Mapping[str, NDArray[Any]],
+    plan: Plan,
     settings: Settings,
     objective: Objective,
     stages: Stages,
 ) -> None:
     """Fit the wide half, or read what an earlier try left of it; put it in.
 
-    Fitted twice: over all features, to choose, and over what the tables keep. Both halves then have
-    the same weight.
+    Both halves then have the same weight.
     """
     num_places = {"phrases": _count_phrases(model), "letters": settings.run_places}
 
-    def fit_tables() -> dict[str, NDArray[Any]]:
-        targets = objective.logit_targets(rows.targets).astype(np.float64)
-        chosen = _read_plan(plan)
-        features = _find_features(rows, chosen)
-        weights = fit_linear(features, targets, chosen, settings.seed)
-        tables = choose_places(features, weights, num_places)
-        kept = keep_features(features, rows.token_ids, rows.unknown, tables)
-        weights = fit_linear(kept, targets, chosen, settings.seed)
+    def fit_wide() -> dict[str, NDArray[Any]]:
+        kept, tables, weights = fit_tables(
+            find_planned(rows, plan),
+            rows.token_ids,
+            rows.unknown,
+            objective.logit_targets(rows.targets).astype(np.float64),
+            plan,
+            num_places,
+            settings.seed,
+        )
         return wide.make_tables(weights, tables, kept.word_runs) | {"bias": weights.bias}
 
     def fit_told() -> dict[str, NDArray[Any]]:
         with step("words and phrases"):
-            return interruptible(fit_tables)
+            return interruptible(fit_wide)
 
     tables = stages.make("wide", fit_told)
     bias = tables.pop("bias")
@@ -380,51 +370,10 @@ def _start_vectors(
     embedding.set_weights([stages.make(name, learn)["vectors"] * VECTOR_SCALE])
 
 
-def _choose_plan(
-    rows: Encoded, settings: Settings, objective: Objective
-) -> dict[str, NDArray[Any]]:
-    """Return the plan of features that tells rows out of their folds best, as arrays."""
-
-    def choose() -> Plan:
-        num_rows = len(rows.token_ids)
-        order = np.random.default_rng(settings.seed).permutation(num_rows)
-        sample = rows.select(np.sort(order[:CHOOSING_ROWS]))
-        plan = choose_plan(
-            _find_features(sample, Plan()), sample.targets, _fold(sample, settings, objective)
-        )
-        if num_rows <= CHOOSING_ROWS:
-            return plan
-        sample = rows.select(np.sort(order[:COMPARING_ROWS]))
-        tried = {plan, plan._replace(letters=0.0), Plan(NAIVE_BAYES, letters=0.0)}
-        if estimate_letters(rows.token_ids, rows.words) > MAX_LETTER_COUNTS:
-            tried -= {plan} if plan.letters else set()
-        inside = _fold(sample, settings, objective) != 0
-        return min(sorted(tried), key=lambda one: _measure_plan(one, sample, inside, objective))
-
-    with step("plan of features"):
-        plan = interruptible(choose)
-    return {name: np.array(value) for name, value in plan._asdict().items()}
-
-
-def _measure_plan(
-    plan: Plan, rows: Encoded, inside: NDArray[np.bool_], objective: Objective
-) -> float:
-    """Return the loss of the rows that are not `inside`, by weights fitted to those that are."""
-    features = _find_features(rows, plan)
-    targets = objective.logit_targets(rows.targets).astype(np.float64)
-    weights = fit_linear(select_rows(features, np.flatnonzero(inside)), targets[inside], plan, 0)
-    outside = np.flatnonzero(~inside)
-    logits = weights.logits(select_rows(features, outside))
-    losses = [
-        objective.logits_loss(scale * logits, rows.targets[outside]) for scale in TEMPERATURES
-    ]
-    return min(losses)
-
-
 def _tell_out_of_folds(
     rows: Encoded,
     features: Features,
-    plan: Mapping[str, NDArray[Any]],
+    plan: Plan,
     settings: Settings,
     objective: Objective,
     stages: Stages,
@@ -435,12 +384,10 @@ def _tell_out_of_folds(
     deep half does not pay; `rows`: the numbers of that fold's rows; `history`: of the deep half,
     one row an epoch, whose columns are `names`.
     """
-    folds = _fold(rows, settings, objective)
+    folds = fold(rows, settings.seed)
     targets = objective.logit_targets(rows.targets).astype(np.float64)
     with step("cross-validation"):
-        told = interruptible(
-            lambda: cross_fit(features, targets, folds, _read_plan(plan), settings.seed)
-        )
+        told = interruptible(lambda: cross_fit(features, targets, folds, plan, settings.seed))
     held = np.flatnonzero(folds == 0)
     found: dict[str, NDArray[Any]] = {
         "wide": told,
@@ -468,22 +415,6 @@ def _tell_out_of_folds(
     return found
 
 
-def _fold(rows: Encoded, settings: Settings, objective: Objective) -> NDArray[np.int64]:
-    groups = np.arange(len(rows.targets)) if rows.groups is None else rows.groups
-    return fold_rows(
-        groups.tolist(), rows.targets.argmax(axis=1).tolist(), NUM_FOLDS, settings.seed
-    )
-
-
-def _find_features(rows: Encoded, plan: Plan) -> Features:
-    with_letters = plan.letters > 0 and any(len(word) > 1 for word in rows.words[2:])
-    return find_features(rows.token_ids, rows.unknown, rows.words, with_letters)
-
-
-def _read_plan(plan: Mapping[str, NDArray[Any]]) -> Plan:
-    return Plan(**{name: float(plan[name]) for name in Plan._fields})
-
-
 def _count_places(features: Features, kind: str, num_columns: int, settings: Settings) -> int:
     """Return how many places the table of a kind has: as many as its bytes allow, fewer where it
     has few features."""
@@ -491,67 +422,3 @@ def _count_places(features: Features, kind: str, num_columns: int, settings: Set
         return 0
     most = max(wide.count_places(num_columns, settings.table_bytes), MIN_PLACES)
     return max(1, min(most, PLACES_PER_FEATURE * len(features.hashes[kind])))
-
-
-def _mix(
-    model: keras.Model,
-    logits: NDArray[np.float32],
-    targets: NDArray[np.float32],
-    bias: NDArray[np.float32],
-    objective: Objective,
-) -> None:
-    """Give each half the weight in the mixture that makes the loss least, and set the exit.
-
-    Args:
-        logits: Of the halves without bias, of rows that they were not fitted to.
-        targets: Shape (rows, num_outputs).
-        bias: Of the wide half, shape (num_logits,).
-    """
-    num_logits = objective.num_logits
-    halves = logits + np.pad(bias, (0, logits.shape[1] - num_logits))
-    (*weights, shift), _ = find_mixture(halves, targets, objective)
-    identity = np.eye(num_logits, dtype=np.float32)
-    kernel = np.vstack([weight * identity for weight in weights])
-    shift = weights[0] * bias + (shift if num_logits == 1 else 0.0)
-    model.get_layer(MIXTURE).set_weights([kernel, shift])
-    if early_exit.has_exit(model):
-        full = logits @ kernel + shift
-        early_exit.fit_exit(model, logits[:, :num_logits], bias, full, targets, objective)
-
-
-def find_mixture(
-    halves: NDArray[np.float32], targets: NDArray[np.float32], objective: Objective
-) -> tuple[NDArray[np.float64], float]:
-    """Return the weight of each half and a shift, at which the loss is least, and the loss.
-
-    This calibrates the outputs too; only a single logit is shifted. A prior as heavy as one row
-    keeps them finite where a half makes no mistake.
-
-    Args:
-        halves: Logits of one half or two, shape (rows, halves * num_logits).
-        targets: Shape (rows, num_outputs).
-    """
-    num_logits = objective.num_logits
-    parts = np.split(halves, halves.shape[1] // num_logits, axis=1)
-    prior_means = np.array([1.0 / len(parts)] * len(parts) + [0.0])
-
-    def cost(weights: NDArray[np.float64]) -> float:
-        mixed = sum(weight * part for weight, part in zip(weights, parts, strict=False))
-        mixed = mixed + (weights[-1] if num_logits == 1 else 0)
-        prior = ((weights - prior_means) ** 2).sum() / 2
-        return float(objective.logits_loss(mixed, targets) + prior)
-
-    bounds = [(0.0, None)] * len(parts) + [(None, None)]
-    found = minimize(cost, prior_means, bounds=bounds)
-    return np.asarray(found.x), float(found.fun)
-
-
-def _finish(
-    model: keras.Model, logits: NDArray[np.float32], objective: Objective
-) -> NDArray[np.float32]:
-    """Return the outputs of rows whose halves' logits are known; float32, (rows, num_outputs)."""
-    both = keras.Input((logits.shape[1],))
-    mixed = model.get_layer(MIXTURE)(both)
-    if early_exit.has_exit(model):
-        mixed = early_exit.exit_again(model, both[:, : objective.num_logits], mixed, objective)
-    return np.asarray(keras.Model(both, objective.add_head(mixed))(logits))

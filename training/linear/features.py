@@ -115,6 +115,12 @@ def keep_features(
     return Features(blocks, features.lengths, hashes, sparse.csr_matrix(features.word_runs @ onto))
 
 
+def select_rows(features: Features, rows: NDArray[np.int64]) -> Features:
+    """Return the features of some texts; int64, shape (texts that stay,)."""
+    blocks = {kind: block[rows] for kind, block in features.blocks.items()}
+    return Features(blocks, features.lengths[rows], features.hashes, features.word_runs)
+
+
 def _count(
     token_ids: Sequence[Sequence[int]],
     phrases: Occurrences,
