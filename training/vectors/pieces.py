@@ -38,11 +38,11 @@ def read_whole_words(path: Path) -> Iterator[tuple[int, bytes]]:
         if continues and piece.startswith(continues):
             continue
         if not begins:
-            yield piece_id, piece.encode(errors="replace")
+            yield piece_id, _encode(piece)
         elif piece.startswith(begins) or characters.kind(ord(piece[:1] or " ")) != WORD:
             # Signs, and letters of scripts without spaces, stand where they will.
             word = piece.removeprefix(begins)
-            yield piece_id, _decode_bytes(word) if begins == BYTE_BEGINS else word.encode()
+            yield piece_id, _decode_bytes(word) if begins == BYTE_BEGINS else _encode(word)
 
 
 def _read_pieces(path: Path) -> tuple[dict[str, int], str]:
@@ -78,6 +78,11 @@ def _find_beginning(pieces: dict[str, int]) -> str:
         if sum(piece.startswith(sign) for piece in pieces) > MARKED_SHARE * len(pieces):
             return sign
     return ""
+
+
+def _encode(piece: str) -> bytes:
+    """Return UTF-8; half a surrogate pair, which JSON can hold, makes it bytes that are none."""
+    return piece.encode(errors="surrogatepass")
 
 
 def _decode_bytes(piece: str) -> bytes:

@@ -73,20 +73,21 @@ class TensorFile:
         fields = self._tensors.get(name)
         fields = fields if isinstance(fields, dict) else {}
         shape, offsets = _read_counts(fields.get("shape")), _read_counts(fields.get("data_offsets"))
-        if fields.get("dtype") not in TYPES:
+        kind = fields.get("dtype")
+        if not isinstance(kind, str) or kind not in TYPES:
             raise self._fault(f"tensor {name!r} has no type of {', '.join(TYPES)}")
         if shape is None or offsets is None or len(offsets) != 2:
             raise self._fault(f"tensor {name!r} has no shape or data_offsets")
-        kind = np.dtype(TYPES[fields["dtype"]])
+        dtype = np.dtype(TYPES[kind])
         begin, end = (self._begin + offset for offset in offsets)
-        if end > self._size or end - begin != math.prod(shape) * kind.itemsize:
+        if end > self._size or end - begin != math.prod(shape) * dtype.itemsize:
             raise self._fault(
                 f"tensor {name!r} of shape {shape} does not fill bytes {begin:,} to {end:,} of "
                 f"{self._size:,}"
             )
         if begin == end:
             raise self._fault(f"tensor {name!r} of shape {shape} holds nothing")
-        return np.memmap(self.path, kind, "r", begin, shape)
+        return np.memmap(self.path, dtype, "r", begin, shape)
 
     def open_matrix(self, name: str) -> NDArray[Any]:
         """Return a tensor of two axes, as `open_tensor` does."""

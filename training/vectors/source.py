@@ -13,7 +13,7 @@ from handler.rows.formats import decompress, is_broken_stream
 from training.errors import DataError
 
 HEAD_BYTES = 64 << 10  # what the format is told by
-BLOCK_BYTES = 4 << 20
+BLOCK_BYTES = 1 << 20
 PACKED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 ZIP = b"PK\x03\x04"
 FETCH_AGAIN = "Fetch or make the file again."

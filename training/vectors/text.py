@@ -83,16 +83,17 @@ class _TextTable:
         if lines and not self._number:
             lines = self._begin(lines)
         kept = []
-        dim, take = self._dim, self._selection.take
+        dim, selection = self._dim, self._selection
         for number, line in enumerate(lines, self._number + 1):
             line = line.rstrip()
             if line.count(b" ") == dim:
                 end = line.find(b" ")
-                if take(line[:end]):
+                if selection.take(line[:end]):
                     kept.append((number, line[end + 1 :]))
-            elif row := self._split_row(line, number):
-                if take(row[0]):
-                    kept.append((number, row[1]))
+            elif (row := self._split_row(line, number)) and selection.take(row[0]):
+                kept.append((number, row[1]))
+            if selection.is_full:
+                break
         self._number += len(lines)
         return kept
 
