@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import tokenize
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,17 @@ from training.vectors.source import FETCH_AGAIN
 MAGIC = b"\x93NUMPY"
 VOCABULARY = "vocab.txt"
 MAX_LINE_BYTES = 64 << 10
+# NumPy reads the header as a literal of Python, and passes on what comes of broken ones.
+HEADER_ERRORS = (
+    ValueError,
+    KeyError,
+    TypeError,
+    EOFError,
+    SyntaxError,
+    RecursionError,
+    MemoryError,
+    tokenize.TokenError,
+)
 KINDS = "fi"  # floats, and whole numbers such as int8
 
 
@@ -61,9 +74,11 @@ def _open_table(path: Path) -> NDArray[Any]:
                 (1, 0): np.lib.format.read_array_header_1_0,
                 (2, 0): np.lib.format.read_array_header_2_0,
             }[version]
-            shape, is_fortran, kind = read_header(file)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)  # that Python 2 may have written it
+                shape, is_fortran, kind = read_header(file)
             begin = file.tell()
-    except (ValueError, KeyError, EOFError):
+    except HEADER_ERRORS:
         raise DataError(f"{path}: the header of .npy is damaged. {FETCH_AGAIN}") from None
     if len(shape) != 2 or kind.kind not in KINDS:
         raise DataError(

@@ -25,6 +25,8 @@ def read_head(path: Path) -> bytes:
     Raises:
         DataError: It is no file, or empty.
     """
+    if path.exists() and not path.is_file():  # a pipe could not be read from its beginning again
+        raise DataError(f"{path}: is no file of a disk. Write the word vectors to one first.")
     try:
         with path.open("rb") as file:
             head = file.read(HEAD_BYTES)
@@ -72,7 +74,8 @@ def _open_zip(path: Path, file: BinaryIO) -> BinaryIO:
         if not members:
             raise DataError(f"{path}: the zip holds no file, wanted word vectors. {FETCH_AGAIN}")
         return cast(BinaryIO, archive.open(max(members, key=lambda member: member.file_size)))
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, ValueError) as error:
+    # A place that cannot be is an OSError: the file is sought there.
+    except (zipfile.BadZipFile, NotImplementedError, EOFError, ValueError, OSError) as error:
         raise DataError(
             f"{path}: the zip is broken, cut off, or packed in a way that is not known. "
             f"{FETCH_AGAIN}"

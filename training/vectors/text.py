@@ -74,13 +74,14 @@ class _TextTable:
                     f"{self._path}: line {self._number + len(lines) + 1} has over "
                     f"{MAX_LINE_BYTES:,} bytes: it is no text of word vectors. {FETCH_AGAIN}"
                 )
-            yield lines
+            if lines:
+                yield lines
         if rest:
             yield [rest]
 
     def _take_lines(self, lines: list[bytes]) -> list[tuple[int, bytes]]:
         """Return line number and numbers of the rows that are kept."""
-        if lines and not self._number:
+        if not self._number:
             lines = self._begin(lines)
         kept = []
         dim, selection = self._dim, self._selection

@@ -3,6 +3,7 @@
 import gzip
 import io
 import os
+import random
 import tracemalloc
 import zipfile
 from pathlib import Path
@@ -161,6 +162,13 @@ def test_a_file_that_is_not_there_is_refused(tmp_path):
         read(tmp_path / "a.txt")
 
 
+def test_a_pipe_is_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+
+    with pytest.raises(DataError, match="is no file of a disk"):
+        read(tmp_path / "pipe")
+
+
 def test_a_folder_that_is_no_model_is_refused(tmp_path):
     with pytest.raises(DataError, match=r"holds no model\.safetensors"):
         read(tmp_path)
@@ -177,6 +185,7 @@ def test_a_file_of_tensors_and_its_folder_are_the_same(tmp_path):
         np.testing.assert_array_equal(read(path).vectors, VECTORS)
 
 
+@pytest.mark.slow
 def test_memory_is_taken_for_what_is_kept_alone(tmp_path):
     path = tmp_path / "large.gz"
     numbers = b" 0.125" * 300
@@ -191,3 +200,50 @@ def test_memory_is_taken_for_what_is_kept_alone(tmp_path):
 
     assert len(found.words) == 40
     assert peak < 32 << 20  # of 72 MB: what unpacks from 32 KiB, and blocks of 1 MiB
+
+
+def mutate(content: bytes, random: random.Random) -> bytes:
+    """Return the content with some bytes changed, cut out, or put in twice."""
+    damaged = bytearray(content)
+    for _ in range(random.randint(1, 4)):
+        begin = random.randrange(len(damaged) + 1)
+        end = min(len(damaged), begin + random.choice((0, 1, 1, 4, 40)))
+        if random.random() < 0.7:
+            put = random.choice(
+                (b"", random.randbytes(1), b" ", b"\n", b"9", damaged[begin:end] * 2)
+            )
+            damaged[begin:end] = put
+        else:
+            del damaged[begin:]
+    return bytes(damaged)
+
+
+@pytest.mark.parametrize("kind", ["text", "word2vec", "binary", "zip", "gzip", "npy", "tensors"])
+def test_whatever_is_damaged_is_read_or_refused_by_name(tmp_path, kind):
+    words = {word: row for row, word in enumerate(WORDS)}
+    folder = write_static_model(tmp_path, words, {"embeddings": ("F32", VECTORS)})
+    (tmp_path / "vocab.txt").write_text("\n".join(WORDS), "utf-8")
+    buffer = io.BytesIO()
+    np.save(buffer, VECTORS)
+    content = {
+        "text": format_text(),
+        "word2vec": format_text(header=HEADER),
+        "binary": format_binary(),
+        "zip": pack_zip(format_text()),
+        "gzip": gzip.compress(format_text(), mtime=0),
+        "npy": buffer.getvalue(),
+        "tensors": (folder / "model.safetensors").read_bytes(),
+    }[kind]
+    errors, seed = [], random.Random(0)
+    for _ in range(100):
+        path = write(tmp_path / "damaged", mutate(content, seed))
+        try:
+            found = read(path)
+        except DataError as error:
+            errors.append(str(error))
+        else:
+            assert np.isfinite(found.vectors).all()
+            assert len(found.vectors) == len(found.words) > 0
+
+    assert len(errors) > 10
+    assert [error for error in errors if not error.startswith(f"{tmp_path}/")] == []

@@ -95,6 +95,12 @@ def test_a_row_across_blocks_is_read(tmp_path):
     assert (found.vectors == VECTORS[0]).all()
 
 
+def test_a_first_row_longer_than_the_first_block_is_read(tmp_path):
+    row = "the" + " 0.25" * 16_000
+
+    assert read(tmp_path / "a", f"{row}\na{row[3:]}").vectors.shape == (2, 16_000)
+
+
 def test_a_header_of_a_file_that_is_read_in_part_is_not_held_against_it(tmp_path):
     path = tmp_path / "a"
     path.write_bytes(format_text(header="400000 4"))
