@@ -47,22 +47,16 @@ def read_whole_words(path: Path) -> Iterator[tuple[int, bytes]]:
 
 def _read_pieces(path: Path) -> tuple[dict[str, int], str]:
     """Return piece -> id, and what begins a piece that goes on with a word."""
+    content = _read_content(path)
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise DataError(f"{path}: has over {MAX_BYTES:,} bytes, so it is no tokenizer.json")
-        document = json.loads(path.read_bytes())
+        document = json.loads(content)
         model, vocabulary = document["model"], document["model"]["vocab"]
         if isinstance(vocabulary, list):
             pieces = {piece: piece_id for piece_id, (piece, _) in enumerate(vocabulary)}
         else:
             pieces = dict(vocabulary)
         added = {token["id"] for token in document.get("added_tokens") or () if token["special"]}
-    except OSError as error:
-        raise DataError(
-            f"{path}: cannot be read ({error.strerror}): the words of a static embedding model "
-            "stand in it. Fetch it too, into the same folder."
-        ) from None
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise _fault(path) from None
     if not all(isinstance(p, str) and type(i) is int and i >= 0 for p, i in pieces.items()):
         raise _fault(path)
@@ -70,6 +64,20 @@ def _read_pieces(path: Path) -> tuple[dict[str, int], str]:
     if not isinstance(continues, str):
         raise _fault(path)
     return {piece: i for piece, i in pieces.items() if i not in added}, continues
+
+
+def _read_content(path: Path) -> bytes:
+    try:
+        size = path.stat().st_size
+        content = path.read_bytes() if size <= MAX_BYTES else b""
+    except OSError as error:
+        raise DataError(
+            f"{path}: cannot be read ({error.strerror}): the words of a static embedding model "
+            "stand in it. Fetch it too, into the same folder."
+        ) from None
+    if size > MAX_BYTES:
+        raise DataError(f"{path}: has over {MAX_BYTES:,} bytes, so it is no tokenizer.json")
+    return content
 
 
 def _find_beginning(pieces: dict[str, int]) -> str:

@@ -11,6 +11,7 @@ from typing import BinaryIO, cast
 from handler.errors import InvalidInput
 from handler.rows.formats import decompress, is_broken_stream
 from training.errors import DataError
+from training.folders import HIDDEN_FOLDER
 
 HEAD_BYTES = 64 << 10  # what the format is told by
 BLOCK_BYTES = 1 << 20
@@ -64,16 +65,18 @@ def open_blocks(path: Path, head: bytes) -> Iterator[Iterator[bytes]]:
 
 
 def _open_zip(path: Path, file: BinaryIO) -> BinaryIO:
+    """Return the largest file of a zip."""
     try:
         archive = zipfile.ZipFile(file)
         members = [
             member
             for member in archive.infolist()
-            if not member.is_dir() and not member.filename.startswith("__MACOSX/")  # of a Mac
+            if not member.filename.endswith("/")
+            and not member.filename.startswith(f"{HIDDEN_FOLDER}/")
         ]
-        if not members:
-            raise DataError(f"{path}: the zip holds no file, wanted word vectors. {FETCH_AGAIN}")
-        return cast(BinaryIO, archive.open(max(members, key=lambda member: member.file_size)))
+        if members:
+            largest = max(members, key=lambda member: member.file_size)
+            return cast(BinaryIO, archive.open(largest))
     # A place that cannot be is an OSError: the file is sought there.
     except (zipfile.BadZipFile, NotImplementedError, EOFError, ValueError, OSError) as error:
         raise DataError(
@@ -82,6 +85,7 @@ def _open_zip(path: Path, file: BinaryIO) -> BinaryIO:
         ) from error
     except RuntimeError:  # so zipfile says that a password is wanted
         raise DataError(f"{path}: the zip has a password. Unpack it first.") from None
+    raise DataError(f"{path}: the zip holds no file, wanted word vectors. {FETCH_AGAIN}")
 
 
 def _read_blocks(path: Path, stream: BinaryIO) -> Iterator[bytes]:

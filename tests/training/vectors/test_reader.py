@@ -157,6 +157,27 @@ def test_a_broken_zip_member_is_refused(tmp_path):
         read(write(tmp_path / "a.zip", bytes(content)))
 
 
+def test_a_zip_without_names_or_with_folders_alone_is_refused_or_read(tmp_path):
+    content = pack_zip(format_text())
+    nameless = content.replace(b"small.txt", b"\0" * 9)
+    with zipfile.ZipFile(tmp_path / "b.zip", "w") as archive:
+        archive.mkdir("folder")
+
+    assert read(write(tmp_path / "a.zip", nameless)).words == list(WORDS)
+    with pytest.raises(DataError, match="holds no file"):
+        read(tmp_path / "b.zip")
+
+
+def test_a_zip_with_a_password_is_refused(tmp_path):
+    content = bytearray(pack_zip(format_text()))
+    places = [place for place in range(len(content)) if content.startswith(b"PK\x01\x02", place)]
+    for place in places:
+        content[place + 8] |= 1  # what the directory says of each file: it is encrypted
+
+    with pytest.raises(DataError, match="has a password|zip is broken"):
+        read(write(tmp_path / "a.zip", bytes(content)))
+
+
 def test_a_file_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(DataError, match="a.txt: cannot be read: No such file"):
         read(tmp_path / "a.txt")

@@ -8,6 +8,7 @@ import pytest
 
 from tests.helpers.vector_files import format_tensors, write_static_model
 from training.errors import DataError
+from training.vectors.pieces import MAX_BYTES
 from training.vectors.reader import read_word_vectors
 from training.vectors.selection import WordVectors
 
@@ -171,6 +172,15 @@ def test_a_damaged_vocabulary_is_refused(tmp_path, content):
     (folder / "tokenizer.json").write_bytes(content.encode(errors="surrogateescape"))
 
     with pytest.raises(DataError, match=r"tokenizer\.json: is no tokenizer\.json of Hugging Face"):
+        read(folder)
+
+
+def test_a_vocabulary_without_end_is_refused(tmp_path):
+    folder = write_static_model(tmp_path, {}, F32)
+    with (folder / "tokenizer.json").open("wb") as file:
+        file.truncate(MAX_BYTES + 1)
+
+    with pytest.raises(DataError, match="has over 268,435,456 bytes, so it is no tokenizer.json"):
         read(folder)
 
 
