@@ -11,7 +11,7 @@ EXTRAS = {
     "tensorflow": "training",
     "keras": "training",
     "matplotlib": "training",
-    "pooch": "training",
+    "requests": "training",
     "tqdm": "training",
     "sklearn": "training",
     "scipy": "training",

@@ -8,17 +8,19 @@ import io
 import tarfile
 from pathlib import Path
 
-import pooch
-
 from handler.files import holding, replacing
-from training.errors import DataError
+from training.downloads import Remote, download
 
-URL = "https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz"
-MD5 = "7c2ac02c03563afcf9b574c7e56c153a"
+TARBALL = Remote(
+    url="https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz",
+    algorithm="md5",
+    digest="7c2ac02c03563afcf9b574c7e56c153a",
+    size_bytes=84_125_825,
+)
 LABELS = ("neg", "pos")
 
 
-def download_imdb(out: Path, url: str = URL, md5: str = MD5) -> list[Path]:
+def download_imdb(out: Path, remote: Remote = TARBALL) -> list[Path]:
     """Download the official tarball once, check it, and return `train.csv.gz` and `test.csv.gz`.
 
     Columns: text, label (neg or pos), film (the film's id, for `--group-column film`: reviews of
@@ -29,21 +31,8 @@ def download_imdb(out: Path, url: str = URL, md5: str = MD5) -> list[Path]:
         OSError: Another process downloads into `out`, or the disk is full.
     """
     with holding(out / ".imdb.partial", out):
-        return _download(out, url, md5)
-
-
-def _download(out: Path, url: str, md5: str) -> list[Path]:
-    try:
-        tarball = pooch.retrieve(
-            url, f"md5:{md5}", fname="aclImdb_v1.tar.gz", path=out, progressbar=True
-        )
-    except (
-        OSError,
-        ValueError,
-    ) as error:  # requests' errors are OSErrors, a wrong hash a ValueError
-        raise DataError(f"{url}: {error}. Run the command again to retry.") from error
-    rows, films = _read_tarball(Path(tarball))
-    return [_write_split(out, split, rows, films) for split in ("train", "test")]
+        rows, films = _read_tarball(download(remote, out))
+        return [_write_split(out, split, rows, films) for split in ("train", "test")]
 
 
 def _read_tarball(

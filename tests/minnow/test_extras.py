@@ -18,7 +18,8 @@ CASES = [
     ("serve", "uvicorn", "cpu,handler"),
     ("serve", "onnxruntime", "cpu,handler"),
     ("inspect", "onnx", "cpu,export"),
-    ("data imdb --out imdb", "pooch", "training"),
+    ("data imdb --out imdb", "requests", "training"),
+    ("data glove", "requests", "training"),
 ]
 
 

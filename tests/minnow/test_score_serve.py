@@ -121,6 +121,14 @@ def test_synthetic_data_replace_no_file_without_force(tmp_path, capsys):
     assert path.read_text().startswith("text,label\n")
 
 
+def test_data_go_into_a_folder_of_their_name_unless_told_otherwise(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    assert main(["data", "synthetic", "--rows", "3"]) == 0
+
+    assert (tmp_path / "synthetic" / "synthetic_reviews.csv").exists()
+
+
 def test_a_disk_without_room_is_named_before_the_work(tmp_path):
     with pytest.raises(OSError, match="needs about 1,000,000,000.00 MB, the disk has") as caught:
         check_room(tmp_path / "new" / "out.csv", 10**15)

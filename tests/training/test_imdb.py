@@ -1,16 +1,16 @@
 """The download, from a tarball of the official layout on loopback."""
 
+import dataclasses
 import hashlib
-import http.server
 import io
 import tarfile
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
+from tests.helpers.publisher import Publisher, publishing
+from training.downloads import Remote
 from training.errors import DataError
 from training.imdb import download_imdb
 from training.readers import Columns, read_dataset
@@ -37,13 +37,6 @@ FILES = {
 }
 
 
-@dataclass
-class Site:
-    url: str
-    md5: str
-    requests: list[str] = field(default_factory=list)
-
-
 def make_tarball() -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
@@ -55,29 +48,13 @@ def make_tarball() -> bytes:
 
 
 @pytest.fixture
-def site() -> Iterator[Site]:
-    content = make_tarball()
+def site() -> Iterator[Publisher]:
+    with publishing(Publisher(make_tarball(), "aclImdb_v1.tar.gz")) as publisher:
+        yield publisher
 
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            site.requests.append(self.path)
-            is_there = self.path == "/aclImdb_v1.tar.gz"
-            self.send_response(200 if is_there else 404)
-            self.send_header("Content-Length", str(len(content) if is_there else 0))
-            self.end_headers()
-            self.wfile.write(content if is_there else b"")
 
-        def log_message(self, *_):
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        url = f"http://127.0.0.1:{server.server_port}/aclImdb_v1.tar.gz"
-        site = Site(url, hashlib.md5(content).hexdigest())
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield site
-        server.shutdown()
-        thread.join()
+def remote(site: Publisher) -> Remote:
+    return Remote(site.url, "md5", hashlib.md5(site.content).hexdigest(), len(site.content))
 
 
 def files_in(folder: Path) -> list[str]:
@@ -85,7 +62,7 @@ def files_in(folder: Path) -> list[str]:
 
 
 def test_rows_labels_and_films_are_those_of_the_tarball(tmp_path, site):
-    train_path, test_path = download_imdb(tmp_path / "imdb", site.url, site.md5)
+    train_path, test_path = download_imdb(tmp_path / "imdb", remote(site))
 
     train = read_dataset(train_path, Columns(group="film"))
     test = read_dataset(test_path, Columns(group="film"))
@@ -98,23 +75,25 @@ def test_rows_labels_and_films_are_those_of_the_tarball(tmp_path, site):
 
 
 def test_second_call_downloads_nothing_and_writes_the_same_bytes(tmp_path, site):
-    first = [path.read_bytes() for path in download_imdb(tmp_path, site.url, site.md5)]
+    first = [path.read_bytes() for path in download_imdb(tmp_path, remote(site))]
 
-    again = [path.read_bytes() for path in download_imdb(tmp_path, site.url, site.md5)]
+    again = [path.read_bytes() for path in download_imdb(tmp_path, remote(site))]
 
     assert again == first
     assert site.requests == ["/aclImdb_v1.tar.gz"]
 
 
 def test_wrong_md5_leaves_nothing(tmp_path, site):
-    with pytest.raises(DataError, match=r"(?s)aclImdb_v1\.tar\.gz: .*Run the command again"):
-        download_imdb(tmp_path, site.url, md5="0" * 32)
+    with pytest.raises(DataError, match=r"aclImdb_v1\.tar\.gz: .*another md5"):
+        download_imdb(tmp_path, dataclasses.replace(remote(site), digest="0" * 32))
 
     assert files_in(tmp_path) == []
 
 
 def test_failed_download_leaves_nothing(tmp_path, site):
-    with pytest.raises(DataError, match="/gone: 404 .* Run the command again to retry"):
-        download_imdb(tmp_path, site.url.replace("aclImdb_v1.tar.gz", "gone"), site.md5)
+    gone = dataclasses.replace(remote(site), url=f"{site.address}/gone")
+
+    with pytest.raises(DataError, match="/gone: the server answered 404 .* Run the command again"):
+        download_imdb(tmp_path, gone)
 
     assert files_in(tmp_path) == []
