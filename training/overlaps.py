@@ -62,7 +62,7 @@ def find_overlaps(texts: Sequence[str], groups: Sequence[Hashable] | None = None
         groups: Of each row, as the user knows them; they are never torn apart.
     """
     equal = number_groups(texts)
-    tokens = split_texts(texts)
+    tokens = split_texts(texts).leave_out_punctuation()
     near, earlier = find_near_duplicates(tokens)
     links = [(near, earlier)]
     if len(tokens.numbers):

@@ -7,8 +7,6 @@ before a text is longer.
 
 from __future__ import annotations
 
-import unicodedata
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,20 +27,18 @@ TABLE_BITS = 24
 
 
 class Runs:
-    """The words of all texts in one row, longest text first, and the hash of any run of them.
+    """The tokens of all texts in one row, longest text first, and the hash of any run of them.
 
     Attributes:
         rows: int64, shape (texts,): the row of each text.
-        lengths: int64, shape (texts,): its words.
+        lengths: int64, shape (texts,): its tokens.
         starts: int64, shape (texts,): where it begins.
-        texts: int64, shape (words of all texts,): the text of each word.
-        rest: int64, shape (words of all texts,): words from here to the end of the text.
+        texts: int64, shape (tokens of all texts,): the text of each token.
+        rest: int64, shape (tokens of all texts,): tokens from here to the end of the text.
     """
 
     def __init__(self, tokens: Tokens) -> None:
-        is_word = np.array([not _is_punctuation(token) for token in tokens.vocabulary], np.bool_)
-        kept = is_word[tokens.numbers]
-        counts = np.bincount(tokens.text_ids[kept], minlength=len(tokens.counts))
+        counts = tokens.counts
         self.rows = np.argsort(-counts, kind="stable")
         self.lengths = counts[self.rows]
         self.starts = np.cumsum(self.lengths) - self.lengths
@@ -50,8 +46,10 @@ class Runs:
         places = np.arange(len(self.texts))
         self.rest = (self.starts + self.lengths)[self.texts] - places
         moved = (np.cumsum(counts) - counts)[self.rows] - self.starts
-        numbers = tokens.numbers[kept][places + moved[self.texts]]
-        values = np.random.default_rng(0).integers(2**63, size=len(is_word), dtype=np.uint64)
+        numbers = tokens.numbers[places + moved[self.texts]]
+        values = np.random.default_rng(0).integers(
+            2**63, size=len(tokens.vocabulary), dtype=np.uint64
+        )
         powers = _find_powers(BASE, len(numbers))
         self._sums = np.zeros(len(numbers) + 1, np.uint64)
         np.cumsum(values[numbers] * powers, out=self._sums[1:])  # wraps around at 2**64
@@ -64,7 +62,7 @@ class Runs:
 
 
 def link_short_texts(runs: Runs) -> Links:
-    """Return links of texts under `RUN` words: to an equal one, or the shortest that has it inside.
+    """Return links of texts under `RUN` tokens, to an equal one and the shortest around it.
 
     That one is linked to a longer one again, so that all parts of a sentence reach it; the longest
     text of all would hold most of the words that are texts themselves.
@@ -75,7 +73,7 @@ def link_short_texts(runs: Runs) -> Links:
 
 
 def _link_length(runs: Runs, length: int) -> Links:
-    """Return links, in texts, of those with `length` words."""
+    """Return links, in texts, of those with `length` tokens."""
     texts = np.flatnonzero(runs.lengths == length)
     if not len(texts):
         return texts, texts
@@ -93,7 +91,7 @@ def _link_length(runs: Runs, length: int) -> Links:
 
 
 def link_long_texts(runs: Runs) -> Links:
-    """Return links of texts from `RUN` words on: to one that has all of it or many of its runs."""
+    """Return links of texts from `RUN` tokens on: to one that has all of it or many of its runs."""
     starts, first = _find_shared_runs(runs)
     texts = runs.texts[starts]
     inside = _find_holders(runs, starts, first, texts)
@@ -109,7 +107,7 @@ def link_long_texts(runs: Runs) -> Links:
 
 
 def _find_shared_runs(runs: Runs) -> tuple[Ints, Ints]:
-    """Return where runs of `RUN` words begin that stand in several places, and the index of the
+    """Return where runs of `RUN` tokens begin that stand in several places, and the index of the
     first place of each; equal runs lie side by side, in the order of the texts."""
     starts = np.flatnonzero(runs.rest >= RUN)
     hashes = runs.hash(starts, RUN)
@@ -154,7 +152,3 @@ def _find_powers(base: int, count: int) -> Hashes:
     powers = np.full(count, base, np.uint64)
     powers[:1] = 1
     return np.multiply.accumulate(powers)
-
-
-def _is_punctuation(token: str) -> bool:
-    return all(unicodedata.category(character)[0] == "P" for character in token)

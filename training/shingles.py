@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -48,6 +49,13 @@ class Tokens:
         """The text of each token."""
         return np.repeat(np.arange(len(self.counts)), self.counts)
 
+    def leave_out_punctuation(self) -> Tokens:
+        """Return the other tokens: all of "Good film!" is in "a good film"."""
+        is_word = np.array([not _is_punctuation(token) for token in self.vocabulary], np.bool_)
+        kept = is_word[self.numbers]
+        counts = np.bincount(self.text_ids[kept], minlength=len(self.counts))
+        return Tokens(self.numbers[kept], counts, self.vocabulary)
+
 
 def split_texts(texts: Sequence[str]) -> Tokens:
     """Return the tokens of whole texts, as the model's tokenizer splits them."""
@@ -61,6 +69,10 @@ def split_texts(texts: Sequence[str]) -> Tokens:
         counts.append(len(words))
     flat = np.frombuffer(numbers, np.int64) if numbers else np.empty(0, np.int64)
     return Tokens(flat, np.array(counts, np.int64), vocabulary)
+
+
+def _is_punctuation(token: str) -> bool:
+    return all(unicodedata.category(character)[0] == "P" for character in token)
 
 
 def find_near_duplicates(tokens: Tokens) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

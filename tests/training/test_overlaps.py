@@ -77,6 +77,32 @@ def test_a_part_is_found_where_its_words_are_those_of_a_form():
     assert groups[-1] == groups[7]
 
 
+def quote(words: list[str], start: int, num_quoted: int, others: str) -> str:
+    return f"{' '.join(words[start : start + num_quoted])} {others}"
+
+
+def test_near_duplicates_share_a_group_though_longer_texts_quote_both_halves():
+    text, *others = make_texts(3, 24)
+    words = text.split()
+    texts = [text, " ".join([*words[:-1], "end"])]
+    texts += [quote(words, start, 15, other) for start, other in zip((0, 8), others, strict=True)]
+
+    assert find_groups(texts) == [0, 0, 1, 2]
+
+
+def test_the_text_around_a_part_is_found_among_those_that_quote_from_it():
+    part, around, *others = make_texts(18, 40)
+    words = part.split()
+    starts = range(0, 29, 4)
+    shorter = [quote(words, start, 12, other) for start, other in zip(starts, others, strict=False)]
+    longer = [f"{text} {other}" for text, other in zip(shorter, others[8:], strict=True)]
+
+    groups = find_groups([part, f"{part} {around[:120]}", *shorter, *longer])
+
+    assert groups[:2] == [0, 0]
+    assert groups.count(0) == 2
+
+
 def test_a_phrase_of_many_texts_does_not_chain_them():
     texts = [f"{text} as far as i know" for text in make_texts(200, 9)]
 
