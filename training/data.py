@@ -71,10 +71,16 @@ class Data:
                 [self.train.texts[row] for row in part],
                 [self.train.labels[row] for row in part],
                 [row + 1 for row in part],
+                self.train.overlaps.groups[part],
             )
             for part in rows
         )
         return train, dev
+
+    def is_torn(self, train: Part, dev: Part) -> bool:
+        """Say whether what `split` gave has rows on both sides that repeat each other, as no
+        development row would be left otherwise."""
+        return self.dev is None and bool(np.intersect1d(train.groups, dev.groups).size)
 
 
 @dataclass(frozen=True)
@@ -83,11 +89,14 @@ class Part:
 
     Args:
         rows: Number of each in its file, from 1.
+        groups: int64, shape (rows,): the group of each row. Rows that repeat each other, wholly,
+            nearly or in part, share one, and so do those of one group of the user's column.
     """
 
     texts: list[str]
     labels: list[str]
     rows: Sequence[int]
+    groups: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -231,7 +240,8 @@ def join_parts(first: Part, second: Part, chosen: NDArray[np.int64]) -> Part:
 
 def whole_part(dataset: Dataset) -> Part:
     """Return all rows of a file."""
-    return Part(dataset.texts, dataset.labels, range(1, len(dataset) + 1))
+    rows = range(1, len(dataset) + 1)
+    return Part(dataset.texts, dataset.labels, rows, dataset.overlaps.groups)
 
 
 def _read_unchanged(described: Mapping[str, Any], columns: Columns, folder: Path) -> Dataset:

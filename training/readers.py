@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from handler.rows.rows import Row
 from training.errors import DataError
 from training.folders import read_folder
 from training.labels import LabelProblem, format_label, normalize_label
+from training.overlaps import Overlaps, find_overlaps
 
 FORMATS = tuple(f".{ending}" for ending, kind in KINDS.items() if kind != "lines")
 CONVERT = "Name its encoding with --encoding, or convert it: iconv -f ENCODING -t UTF-8 OLD > NEW"
@@ -87,6 +89,11 @@ class Dataset:
 
     def __len__(self) -> int:
         return len(self.texts)
+
+    @cached_property
+    def overlaps(self) -> Overlaps:
+        """Which rows repeat each other; found once, in some seconds for 25,000 long texts."""
+        return find_overlaps(self.texts, self.groups)
 
 
 def read_dataset(path: Path, columns: Columns | None = None) -> Dataset:

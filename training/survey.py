@@ -1,12 +1,11 @@
 """What was read, before anything is trained: counts, and warnings that matter.
 
-No line holds a user's text; rows are named by number. Near-duplicates are found by MinHash (Broder
-1997) over shingles, in bands: a few seconds for 25,000 reviews.
+No line holds a user's text; rows are named by number. What repeats is what the split keeps together
+(`training/overlaps.py`).
 """
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -16,8 +15,9 @@ import numpy as np
 
 from training.data import Data
 from training.labels import find_variants
+from training.overlaps import Overlaps
 from training.readers import Dataset
-from training.shingles import Tokens, find_near_duplicates, split_texts
+from training.shingles import Tokens, split_texts
 
 FEW_ROWS = 10  # of a label: fewer leave one row or none to check
 LARGE_MAJORITY = 0.9
@@ -30,8 +30,6 @@ SHOWN_ROWS = 5
 CUT_SHARE = 0.01  # of texts that all have the greatest length, which is then a limit
 SHORTEST_CUT = 50
 LOOKED_AT = 200  # characters of a text that tell its script
-MOST_SIGNS = 2  # tokens for what stands between two blanks: a word and its signs
-TOKEN = re.compile(r"\w+|[^\w\s]")
 
 
 @dataclass(frozen=True)
@@ -51,12 +49,13 @@ class Survey:
         return "\n".join([*self.lines, *(f"warning: {warning}" for warning in self.warnings)])
 
 
-def survey_data(data: Data, num_dev: int, max_length: int) -> Survey:
+def survey_data(data: Data, num_dev: int, max_length: int, is_torn: bool = False) -> Survey:
     """Return what stands in the rows of a run.
 
     Args:
         num_dev: Development rows, from their own file or held out.
         max_length: Tokens of a text that the model will read.
+        is_torn: The split could not keep together what repeats, but for equal texts.
     """
     lines, warnings = [], []
     for role, part in (("train", data.train), ("dev", data.dev), ("test", data.test)):
@@ -64,7 +63,8 @@ def survey_data(data: Data, num_dev: int, max_length: int) -> Survey:
             lines.append(f"{role}: {part.path}, {part.found.describe()}")
             lines.append(f"{len(part):,} rows: {describe_scripts(part.texts)}")
     tokens = split_texts(data.train.texts)
-    lines += describe_texts(data.train.texts, tokens, max_length)
+    lines += describe_texts(data.train, tokens, max_length)
+    lines += describe_overlaps(data.train.overlaps, is_torn)
     token = ""
     if "labels" in data.objective.task.describe():
         found, token = warn_of_labels(data.train.labels, tokens)
@@ -74,6 +74,12 @@ def survey_data(data: Data, num_dev: int, max_length: int) -> Survey:
     for role, part in (("dev", data.dev), ("test", data.test)):
         if part is not None and (same := len(set(part.texts) & set(data.train.texts))):
             warnings.append(f"{same:,} texts of {role} stand in the training rows too")
+    if is_torn:
+        warnings.append(
+            "no development row would be left if all rows that repeat each other were kept on one "
+            "side of the split: only equal texts, or groups of --group-column, are, and figures "
+            "read too high. Better: development data with --dev FILE"
+        )
     if num_dev < FEW_DEV_ROWS:
         warnings.append(f"{num_dev} development rows only: figures are rough, and so is the choice")
     return Survey(lines, warnings, token)
@@ -87,17 +93,14 @@ def describe_labels(labels: Sequence[str]) -> str:
     return f"{len(counts):,} labels: {shown}{more}"
 
 
-def describe_texts(texts: Sequence[str], tokens: Tokens, max_length: int) -> list[str]:
+def describe_texts(dataset: Dataset, tokens: Tokens, max_length: int) -> list[str]:
     """Return a line for each kind of text that people should look at, with its first rows."""
+    texts = dataset.texts
     empty = [row for row, text in enumerate(texts) if not text.strip()]
     first: dict[str, int] = {}
     same = [row for row, text in enumerate(texts) if first.setdefault(text, row) != row]
-    near = find_near_duplicates(tokens, set(same))
-    long = [
-        row
-        for row in np.flatnonzero(tokens.counts > max_length / MOST_SIGNS).tolist()
-        if len(TOKEN.findall(texts[row])) > max_length
-    ]
+    near = dataset.overlaps.near_duplicates
+    long = np.flatnonzero(tokens.counts > max_length).tolist()
     lengths = np.array([len(text) for text in texts])
     longest = int(lengths.max())
     at_limit = np.flatnonzero(lengths == longest).tolist()
@@ -111,6 +114,22 @@ def describe_texts(texts: Sequence[str], tokens: Tokens, max_length: int) -> lis
         (at_limit, f"texts of exactly {longest} characters, the longest: cut by what wrote them?"),
     )
     return [f"{len(rows):,} {kind} ({name_rows(rows)})" for rows, kind in kinds if rows]
+
+
+def describe_overlaps(overlaps: Overlaps, is_torn: bool) -> list[str]:
+    """Return a line about rows that a split keeps together, and one about those that it cannot."""
+    lines = []
+    if overlaps.num_grouped:
+        kept = "" if is_torn else "; they are kept on one side of every split"
+        lines.append(
+            f"{overlaps.num_grouped:,} rows nearly repeat another row or are part of one{kept}"
+        )
+    if overlaps.num_cut:
+        lines.append(
+            f"{overlaps.num_cut:,} rows repeat each other in groups too large for one side of a "
+            "split: development figures may read too high"
+        )
+    return lines
 
 
 def describe_contradictions(dataset: Dataset) -> list[str]:

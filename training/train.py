@@ -143,7 +143,11 @@ def _train(
     keras.utils.set_random_seed(settings.seed)
     objective = data.objective
     train_part, dev_part = split
-    survey = interruptible(lambda: survey_data(data, len(dev_part.texts), settings.max_length))
+    survey = interruptible(
+        lambda: survey_data(
+            data, len(dev_part.texts), settings.max_length, data.is_torn(train_part, dev_part)
+        )
+    )
     say(survey.format())
     with step("vocabulary"):
         tokenizer = _train_tokenizer(new / TOKENIZER, train_part.texts, settings)

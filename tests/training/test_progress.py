@@ -46,7 +46,9 @@ def test_a_step_is_a_line_unless_all_is_quiet(capsys):
 def test_the_most_confident_mistakes_come_first_and_are_safe_in_markdown():
     objective = single_label(2)
     labels = list(objective.task.labels)
-    part = Part(["fine", "a|b\n<i>", "right"], [labels[0], labels[0], labels[1]], [4, 9, 12])
+    part = Part(
+        ["fine", "a|b\n<i>", "right"], [labels[0], labels[0], labels[1]], [4, 9, 12], np.arange(3)
+    )
     outputs = np.array([[0.4, 0.6], [0.1, 0.9], [0.2, 0.8]], np.float32)
 
     mistakes = find_mistakes(objective, part, outputs)

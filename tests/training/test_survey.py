@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from training.data import Sources, read_sources
-from training.shingles import find_near_duplicates, split_texts
+from training.shingles import split_texts
 from training.survey import Survey, find_deciding_token, find_script, survey_data
 
 WORDS = random.Random(0)
@@ -18,10 +18,12 @@ def make_text(num_words: int = 30) -> str:
     )
 
 
-def survey(rows: list[tuple[str, str]], folder: Path, num_dev: int = 100, **more) -> Survey:
+def survey(
+    rows: list[tuple[str, str]], folder: Path, num_dev: int = 100, is_torn: bool = False, **more
+) -> Survey:
     path = folder / "rows.csv"
     path.write_text("text,label\n" + "".join(f'"{text}",{label}\n' for text, label in rows))
-    return survey_data(read_sources(Sources(path, **more)), num_dev, max_length=50)
+    return survey_data(read_sources(Sources(path, **more)), num_dev, 50, is_torn)
 
 
 def make_rows(num_rows: int = 60) -> list[tuple[str, str]]:
@@ -52,6 +54,8 @@ def test_every_kind_of_odd_row_is_named_by_number_and_never_by_text(tmp_path):
         "1 duplicates of an earlier text (row 62)",
         "2 near-duplicates of an earlier text (rows 63, 64)",
         "1 texts of more than 50 tokens, of which the rest is not read (row 65)",
+        "6 rows nearly repeat another row or are part of one; they are kept on one side of every "
+        "split",
         "2 contradictory rows: same text, other label (rows 2, 63)",
     ]
     assert not any(text in " ".join(lines) for text, _ in rows[:60])
@@ -127,16 +131,16 @@ def test_a_script_is_that_of_most_letters(text, script):
     assert find_script(text) == script
 
 
-def test_near_duplicates_are_found_where_a_script_has_no_blanks():
-    texts = [
-        "这部电影非常好看我很喜欢演员的表演",
-        "这部电影非常好看我很喜欢演员的表演。",
-        "完全不同的一句话没有共同之处吧对吗",
+def test_rows_whose_groups_are_torn_or_too_large_are_told(tmp_path):
+    rows = make_rows(30)
+    form = make_text(20)
+    rows += [(f"{form} {name}", "pos") for name in "klmnopqrstuvwxyz"]
+
+    found = survey(rows, tmp_path, is_torn=True)
+
+    assert found.lines[3:] == [
+        "15 near-duplicates of an earlier text (rows 32, 33, 34, 35, 36, …)",
+        "16 rows repeat each other in groups too large for one side of a split: development "
+        "figures may read too high",
     ]
-
-    assert find_near_duplicates(split_texts(texts), set()) == [1]
-
-
-def test_few_and_short_texts_have_no_near_duplicates():
-    assert find_near_duplicates(split_texts(["a b c", "a b d", ""]), set()) == []
-    assert find_near_duplicates(split_texts([make_text()]), set()) == []
+    assert found.warnings[0].startswith("no development row would be left if all rows that repeat")
