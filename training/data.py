@@ -194,6 +194,7 @@ def encode_part(part: Part, tokenizer: Tokenizer, objective: Objective) -> Encod
         objective.encode(part.labels),
         [encoding.unknown for encoding in encodings],
         list(tokenizer.word_ids),
+        part.groups,
     )
 
 
@@ -230,11 +231,12 @@ def join_parts(first: Part, second: Part, chosen: NDArray[np.int64]) -> Part:
     """Return some of the rows of two parts of one file, numbered from 0 through both."""
     texts, labels = [*first.texts, *second.texts], [*first.labels, *second.labels]
     rows = [*first.rows, *second.rows]
-    chosen_rows = chosen.tolist()
+    numbers = chosen.tolist()
     return Part(
-        [texts[row] for row in chosen_rows],
-        [labels[row] for row in chosen_rows],
-        [rows[row] for row in chosen_rows],
+        [texts[number] for number in numbers],
+        [labels[number] for number in numbers],
+        [rows[number] for number in numbers],
+        np.concatenate([first.groups, second.groups])[chosen],
     )
 
 

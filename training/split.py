@@ -143,16 +143,3 @@ def _describe_unsplit(dataset: Dataset, num_groups: int) -> str:
         f"{dataset.path}: only {what}, which cannot be split into train and development rows. Is "
         "--text-column the column of the texts? Else give development data with --dev FILE."
     )
-
-
-def fold_rows(
-    groups: Sequence[Hashable], strata: Sequence[Hashable], num_folds: int, seed: int
-) -> NDArray[np.int64]:
-    """PLACEHOLDER until the branch of splits is merged."""
-    order = np.random.default_rng(seed).permutation(len(strata))
-    folds = np.zeros(len(strata), np.int64)
-    counts: Counter[Hashable] = Counter()
-    for row in order:
-        folds[row] = counts[strata[row]] % num_folds
-        counts[strata[row]] += 1
-    return folds

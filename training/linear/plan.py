@@ -69,7 +69,7 @@ def find_planned(rows: Encoded, plan: Plan) -> Features:
 def fold(rows: Encoded, seed: int) -> NDArray[np.int64]:
     """Return the fold of each row, int64, shape (rows,); groups stay whole."""
     groups = np.arange(len(rows.targets)) if rows.groups is None else rows.groups
-    return fold_rows(groups.tolist(), rows.targets.argmax(axis=1).tolist(), NUM_FOLDS, seed)
+    return fold_rows(groups, rows.targets.argmax(axis=1).tolist(), NUM_FOLDS, seed)
 
 
 def _measure_plan(
