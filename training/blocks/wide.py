@@ -134,6 +134,7 @@ def make_tables(
     weights: Weights,
     tables: dict[str, NDArray[np.uint8]],
     word_runs: Any,
+    reads_tail: bool,
 ) -> dict[str, NDArray[Any]]:
     """Return name of a layer -> what it holds, of weights whose columns are places of `tables`.
 
@@ -143,6 +144,7 @@ def make_tables(
 
     Args:
         word_runs: Sparse, shape (vocabulary, places of "letters"); None without letters.
+        reads_tail: There are columns for the tail, though no text may be so long.
     """
     blocks = weights.blocks
     words = blocks["words"].copy()
@@ -155,7 +157,9 @@ def make_tables(
         found[letter_runs.FINGERPRINTS] = tables["letters"][:, None]
     empty = np.zeros((num_phrases, words.shape[1]), np.float32)
     whole = np.concatenate([words, blocks.get("phrases", empty)])
-    both = np.concatenate([whole, blocks["tail"]], axis=1) if "tail" in blocks else whole
+    both = whole
+    if reads_tail:
+        both = np.concatenate([whole, blocks.get("tail", np.zeros_like(whole))], axis=1)
     both[:FIRST_WORD_ID] = 0
     found[WEIGHTS] = round_weights(both)
     return found

@@ -328,7 +328,11 @@ def _fit_wide(
 
     Both halves then have the same weight.
     """
-    num_places = {"phrases": _count_phrases(model), "letters": settings.run_places}
+    num_places = {"phrases": _count_phrases(model)}
+    if settings.run_places:
+        num_places["letters"] = settings.run_places
+    else:
+        plan = plan._replace(letters=0.0)
 
     def fit_wide() -> dict[str, NDArray[Any]]:
         kept, tables, weights = fit_tables(
@@ -340,7 +344,8 @@ def _fit_wide(
             num_places,
             settings.seed,
         )
-        return wide.make_tables(weights, tables, kept.word_runs) | {"bias": weights.bias}
+        held = wide.make_tables(weights, tables, kept.word_runs, _reads_tail(model))
+        return held | {"bias": weights.bias}
 
     def fit_told() -> dict[str, NDArray[Any]]:
         with step("words and phrases"):

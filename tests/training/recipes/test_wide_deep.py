@@ -14,6 +14,7 @@ from tests.helpers.wide_deep import LENGTHS, SETTINGS, VOCAB_SIZE, random_tables
 from training.batches import pad
 from training.data import Encoded, Sources
 from training.fit import make_predictor
+from training.mixture import set_mixture
 from training.recipe import Stages
 from training.recipes import wide_deep
 from training.recipes.wide_deep import (
@@ -55,13 +56,13 @@ def read(model: keras.Model, layer: str, rows: list[list[int]]) -> np.ndarray:
 
 def test_wide_half_sums_what_is_present(model, texts):
     num_logits = model.get_layer("deep_logits").units
-    table = random_tables(num_logits, texts)
-    set_known(model, table)
+    tables = random_tables(num_logits, texts)
+    set_known(model, tables)
 
     found = read(model, "both_logits", texts)[:, :num_logits]
 
-    assert table.fingerprints.astype(bool).sum() > 100
-    np.testing.assert_allclose(found, logits_of(table, texts, VOCAB_SIZE), rtol=0, atol=1e-5)
+    assert tables["wide_fingerprints"].astype(bool).sum() > 100
+    np.testing.assert_allclose(found, logits_of(tables, texts, VOCAB_SIZE), rtol=0, atol=1e-5)
 
 
 def test_two_labels_have_two_columns_of_one_logit(texts):
@@ -106,10 +107,10 @@ def test_what_one_pair_of_words_says_is_learned(tmp_path, num_labels):
     keras.utils.set_random_seed(2)
     model = build_model(SETTINGS, VOCAB_SIZE, single_label(num_labels))
 
-    history = fit_model(model, train, dev, SETTINGS, single_label(num_labels), Stages(tmp_path))
+    fitted = fit_model(model, train, dev, SETTINGS, single_label(num_labels), Stages(tmp_path))
 
-    outputs = make_predictor(model)(dev.token_ids)
-    assert len(history) == SETTINGS.epochs
+    outputs = make_predictor(model)(dev.rows)
+    assert len(fitted.history) == SETTINGS.epochs
     np.testing.assert_allclose(outputs.sum(axis=1), 1, atol=1e-5)
     assert np.mean(outputs.argmax(axis=1) == label_ids[300:]) > 0.95
     assert np.isfinite(model.get_layer("mixture").get_weights()[0]).all()
@@ -124,7 +125,7 @@ def test_half_that_knows_has_the_greater_weight():
     model = build_model(SETTINGS, VOCAB_SIZE, objective)
 
     for logits, better in ((np.stack([knows, noise], 1), 0), (np.stack([noise, knows], 1), 1)):
-        wide_deep._fit_mixture(model, logits, targets, np.zeros(1, np.float32), objective)
+        set_mixture(model, logits, targets, np.zeros(1, np.float32), objective)
         kernel = model.get_layer("mixture").get_weights()[0][:, 0]
         assert kernel[better] > 3 * kernel[1 - better] >= 0
 
@@ -140,7 +141,11 @@ def test_killed_training_goes_on_to_the_same_end(tiny_data, tmp_path, num_batche
             train_run(Sources(tiny_data), out, SETTINGS)
     stages = Path(f"{out}.partial") / "stages"
     before = {path.name: path.stat().st_mtime_ns for path in stages.iterdir()}
-    assert sorted(before) == ["checkpoint.npz", "phrases.npz", "word_vectors.npz"]
+    assert sorted(before) == [
+        "checkpoint_of_folds.npz",
+        "plan.npz",
+        "word_vectors_of_folds.npz",
+    ]
 
     resumed = train_run(Sources(tiny_data), out, SETTINGS)
 
@@ -155,7 +160,8 @@ def test_stage_that_stands_is_not_computed_again(tmp_path, monkeypatch):
     first = build_model(SETTINGS, VOCAB_SIZE, objective)
     fit_model(first, train, train, SETTINGS, objective, stages)
     again = build_model(SETTINGS, VOCAB_SIZE, objective)
-    monkeypatch.setattr(wide_deep.phrases, "fit_phrases", None)
+    for name in ("fit_tables", "choose_plan", "cross_fit"):
+        monkeypatch.setattr(wide_deep, name, None)
     monkeypatch.setattr(wide_deep.word_vectors, "learn_word_vectors", None)
 
     fit_model(again, train, train, SETTINGS, objective, stages)

@@ -1,0 +1,118 @@
+"""What features weigh: fitted, kept in tables, folded into known words."""
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from tests.helpers.phrases import logits_of, make_rows
+from training.blocks import letters, wide
+from training.linear.features import find_features
+from training.linear.weights import (
+    NAIVE_BAYES,
+    Plan,
+    choose_places,
+    fit_linear,
+    fit_tables,
+    log_count_ratios,
+    weigh_rare,
+)
+
+PLANS = [Plan(letters=0.0), Plan(NAIVE_BAYES, letters=0.0)]
+WORDS = [f"w{number}" for number in range(40)]
+
+
+def test_log_count_ratios_follow_the_paper():
+    counts = sparse.csr_matrix([[1, 0, 1], [1, 1, 0], [0, 1, 0]])
+    target = np.array([True, False, False])
+
+    ratios = log_count_ratios(counts, target)
+
+    p, q = np.array([1 + 1, 1 + 0, 1 + 1]), np.array([1 + 1, 1 + 2, 1 + 0])
+    np.testing.assert_allclose(ratios, np.log((p / p.sum()) / (q / q.sum())), rtol=1e-6)
+
+
+def test_rare_features_weigh_more():
+    counts = sparse.csr_matrix([[2, 0], [1, 0], [1, 3]])
+
+    np.testing.assert_allclose(weigh_rare(counts, 2.0), [1.0, (np.log(4 / 2) + 1) ** 2], rtol=1e-6)
+
+
+def fit(texts, targets, plan, num_places=500, words=WORDS):
+    unknown = [()] * len(texts)
+    features = find_features(texts, unknown, words, plan.letters > 0)
+    places = {"phrases": num_places, "letters": num_places}
+    kept, tables, weights = fit_tables(
+        features, texts, unknown, np.asarray(targets, float), plan, places, seed=0
+    )
+    return kept, tables, weights
+
+
+@pytest.mark.parametrize("plan", PLANS)
+@pytest.mark.parametrize("num_labels", [2, 3])
+def test_word_order_is_learned(num_labels, plan):
+    texts, label_ids = make_rows(num_labels, num_rows=900)
+    # Two labels need one logit, that of the second.
+    targets = np.eye(num_labels)[label_ids][:, 1 if num_labels == 2 else 0 :]
+
+    kept, tables, weights = fit(texts[:800], targets[:800], plan)
+
+    held = wide.make_tables(weights, tables, None, reads_tail=True)
+    logits = logits_of(held, texts[800:], 40) + weights.bias
+    np.testing.assert_allclose(
+        logits_of(held, texts[:800], 40) + weights.bias, weights.logits(kept), atol=0.2
+    )
+    guesses = (logits[:, 0] > 0).astype(int) if len(weights.bias) == 1 else logits.argmax(axis=1)
+    assert np.mean(guesses == label_ids[800:]) > 0.95
+
+
+def test_full_table_keeps_what_weighs_most():
+    texts, label_ids = make_rows(2)
+    features = find_features(texts, [()] * len(texts), WORDS, False)
+    weights = fit_linear(features, (label_ids == 1)[:, None].astype(float), Plan(), 0)
+
+    (table,) = choose_places(features, weights, {"phrases": 7}).values()
+
+    counts = np.asarray(features.blocks["phrases"].sum(axis=0)).ravel()
+    importance = np.abs(weights.blocks["phrases"][:, 0]) * np.sqrt(counts)
+    places, fingerprints = divmod(features.hashes["phrases"] % (7 * 256), 256)
+    for place in range(7):
+        mine = np.flatnonzero((places == place) & (fingerprints != 0))
+        assert table[place] == fingerprints[mine[importance[mine].argmax()]]
+
+
+def test_known_words_get_what_their_letters_weigh():
+    words = ["[PAD]", "[UNK]", "football", "footage", "tennis", "tent"]
+    texts, targets = [[2], [3], [4], [5]] * 5, [[1], [1], [0], [0]] * 5
+
+    kept, tables, weights = fit(texts, targets, Plan(letters=1.0), words=words)
+
+    held = wide.make_tables(weights, tables, kept.word_runs, reads_tail=True)
+    runs = kept.word_runs @ weights.blocks["letters"]
+    expected = weights.blocks["words"] + runs
+    expected[:2] = 0
+    step = np.abs(held[wide.WEIGHTS]).max() / 127
+    np.testing.assert_allclose(held[wide.WEIGHTS][:6, :1], expected, rtol=0, atol=step)
+    # A word that nobody has seen is told by its letters.
+    found = logits_of(held, [[1], [1]], 6, [["footer"], ["tents"]])
+    assert found[0, 0] > 0 > found[1, 0]
+    assert held[letters.WEIGHTS][0].tolist() == [0]
+
+
+@pytest.mark.parametrize("plan", PLANS)
+def test_texts_without_phrases_are_fitted(plan):
+    kept, tables, weights = fit([[2], [3], [2], [3], []] * 4, [[0], [1], [0], [1], [0]] * 4, plan)
+
+    assert not tables["phrases"].any()
+    assert weights.logits(kept)[0] < 0 < weights.logits(kept)[1]
+
+
+@pytest.mark.parametrize("plan", PLANS)
+def test_logit_that_all_texts_are_on_one_side_of_is_its_prior(plan):
+    texts, label_ids = make_rows(2, num_rows=99)
+    targets = np.stack([label_ids == 1, label_ids >= 0, label_ids < 0], axis=1)
+
+    _, _, weights = fit(texts, targets, plan)
+
+    weighs = (weights.blocks["words"] != 0).any(axis=0)
+    assert weighs.tolist() == [True, False, False]
+    np.testing.assert_allclose(weights.bias[1:], [np.log(100), -np.log(100)], rtol=1e-6)
