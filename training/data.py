@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handler.inference.tokenizer import Tokenizer
+from training.columns import Columns
 from training.errors import DataError
-from training.readers import Columns, Dataset, read_dataset
+from training.readers import Dataset, read_dataset
 from training.split import split_rows
 from training.tasks import Objective, find_task, make_objective
 from training.tokenizer import encode_texts
@@ -66,11 +67,13 @@ class Data:
             return whole_part(self.train), whole_part(self.dev)
         strata = self.objective.strata(self.train.labels)
         rows = split_rows(self.train, strata, dev_fraction, seed)
+        weights = self.train.weights
         train, dev = (
             Part(
                 [self.train.texts[row] for row in part],
                 [self.train.labels[row] for row in part],
                 [row + 1 for row in part],
+                None if weights is None else [weights[row] for row in part],
             )
             for part in rows
         )
@@ -82,12 +85,15 @@ class Part:
     """Rows of one use.
 
     Args:
+        labels: As `Dataset` has them.
         rows: Number of each in its file, from 1.
+        weights: What each row counts; None: all the same.
     """
 
     texts: list[str]
     labels: list[str]
     rows: Sequence[int]
+    weights: Sequence[float] | None = None
 
 
 @dataclass(frozen=True)
@@ -96,11 +102,22 @@ class Encoded:
 
     Args:
         token_ids: Of each text, without padding.
-        targets: float32, shape (rows, num_outputs).
+        targets: float32, shape (rows, num_outputs): 1 in the column of the label, or soft.
+        weights: float32, shape (rows,): what each row counts in a loss, 1 in the mean; None: ones.
     """
 
     token_ids: Sequence[Sequence[int]]
     targets: NDArray[np.float32]
+    weights: NDArray[np.float32] = None  # type: ignore[assignment]  # never None from outside
+
+    def __post_init__(self) -> None:
+        if self.weights is None:
+            object.__setattr__(self, "weights", np.ones(len(self.token_ids), np.float32))
+
+    @property
+    def is_weighted(self) -> bool:
+        """Whether rows count differently."""
+        return bool((self.weights != 1).any())
 
 
 def read_sources(sources: Sources) -> Data:
@@ -134,8 +151,14 @@ def read_again(metadata: Mapping[str, Any], objective: Objective, folder: Path) 
 
 
 def encode_part(part: Part, tokenizer: Tokenizer, objective: Objective) -> Encoded:
-    """Return the token ids and targets of the rows."""
-    return Encoded(encode_texts(tokenizer, part.texts), objective.encode(part.labels))
+    """Return the token ids, targets and weights of the rows."""
+    weights = None
+    if part.weights is not None:
+        numbers = np.array(part.weights)
+        weights = (numbers / numbers.mean()).astype(np.float32)
+    token_ids = encode_texts(tokenizer, part.texts)
+    targets = objective.encode(part.labels)
+    return Encoded(token_ids, targets, weights)  # type: ignore[arg-type]
 
 
 def map_ids(encoded: Encoded, id_map: NDArray[np.int32]) -> Encoded:
@@ -150,7 +173,7 @@ def map_ids(encoded: Encoded, id_map: NDArray[np.int32]) -> Encoded:
 
 def whole_part(dataset: Dataset) -> Part:
     """Return all rows of a file."""
-    return Part(dataset.texts, dataset.labels, range(1, len(dataset) + 1))
+    return Part(dataset.texts, dataset.labels, range(1, len(dataset) + 1), dataset.weights)
 
 
 def _read_unchanged(described: Mapping[str, Any], columns: Columns, folder: Path) -> Dataset:

@@ -139,10 +139,13 @@ def _train_epoch(
 ) -> None:
     """Fit the batches that the epoch under way has left."""
     started = saved = time.monotonic()
+    is_weighted = train.is_weighted
     while progress.batch < len(batches):
         rows = batches[progress.batch]
         loss = model.train_on_batch(
-            pad([train.token_ids[row] for row in rows]), train.targets[rows]
+            pad([train.token_ids[row] for row in rows]),
+            train.targets[rows],
+            train.weights[rows] if is_weighted else None,
         )
         progress.loss_sum += float(loss)
         progress.batch += 1

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from training.columns import Columns
 from training.errors import DataError
 from training.imdb import download_imdb
-from training.readers import Columns, read_dataset
+from training.readers import read_dataset
 
 FILES = {
     "README": "not a review",
