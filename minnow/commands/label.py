@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
 PANEL = "Tools"
 EXAMPLES = (
-    'minnow label new.csv --labels pos,neg --with "python ask.py" --out labelled.csv',
+    'minnow label new.csv --labels pos,neg --with "python ask.py" --out soft.csv',
     "minnow label new.csv --labels pos,neg --with openai:http://localhost:8000/v1 \\\n"
-    "    --model qwen3 --agree hand.csv --out labelled.csv",
+    "    --model qwen3 --agree hand.csv --out soft.csv",
 )
 CHAT = "openai:"
 KEY = "OPENAI_API_KEY"
