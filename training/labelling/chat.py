@@ -25,6 +25,7 @@ VARIANTS: Sequence[dict[str, Any]] = (
     LIMITED,
     {},
 )
+CUT = "the answer is cut off"
 UNKNOWN_FIELD = (400, 422)
 AGAIN = (408, 409, 425, 429)  # and all from 500 on
 
@@ -61,6 +62,7 @@ class ChatLabeller:
         self.identity = {"url": self.url, "model": model, "prompt": digest}
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._variant = 0
+        self._has_answered = False
         self._lock = threading.Lock()
 
     def ask(self, texts: Sequence[str]) -> list[Probabilities | Problem]:
@@ -78,9 +80,14 @@ class ChatLabeller:
         else:  # it is the text that the server does not take
             return Problem(f"the server refuses the text ({_describe(reply)})", is_final=True)
         self._check(reply)
+        found = self._read(reply.document)
         with self._lock:
             self._variant = max(self._variant, variant)
-        return self._read(reply.document)
+            if not isinstance(found, Problem):
+                self._has_answered = True
+            elif found.reason == CUT and not self._has_answered:
+                self._variant = len(VARIANTS) - 1  # a model that thinks first needs more tokens
+        return found
 
     def _post(self, text: str, fields: dict[str, Any]) -> Reply:
         listed = ", ".join(f'"{label}"' for label in self.labels)
@@ -126,9 +133,11 @@ class ChatLabeller:
             raise BatchFailure("the server's answer is no chat completion") from None
         if choice.get("finish_reason") == "content_filter":
             return Problem("the server's filter refuses the text", is_final=True)
+        label = find_label(answer, self.labels) if isinstance(answer, str) else ""
+        if not label and choice.get("finish_reason") == "length":
+            return Problem(CUT)
         if not isinstance(answer, str):
             return Problem("the answer is no text")
-        label = find_label(answer, self.labels)
         if not label:
             return Problem("the answer is no known label")
         logprobs = choice.get("logprobs")

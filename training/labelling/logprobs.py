@@ -16,7 +16,12 @@ AROUND = " \t\r\n\"'`*.:"  # what models write around a label
 
 
 def find_label(answer: str, labels: Sequence[str]) -> str:
-    """Return the label that an answer is: ' "Pos".' -> "pos"; "" where it is none, or two."""
+    """Return the label that an answer is: ' "Pos".' -> "pos"; "" where it is none, or two.
+
+    What a model thinks before it answers, between <think> and </think>, is left out.
+    """
+    if answer.lstrip().startswith("<think>"):
+        answer = answer.partition("</think>")[2]
     for plain in (answer.strip(), answer.strip(AROUND)):
         if plain in labels:
             return plain

@@ -100,6 +100,26 @@ def test_a_text_that_is_refused_in_every_way_is_final_and_changes_nothing(server
     assert server.documents[-1]["logprobs"] is True
 
 
+@pytest.mark.parametrize("start", ["<think>pos or", None])
+def test_a_model_that_thinks_first_gets_the_tokens_that_it_needs(start, server):
+    cut = (200, completion(start, finish_reason="length"), {})
+    whole = (200, completion("<think>pos or neg</think>pos"), {})
+    server.answer = lambda text, document: cut if "max_tokens" in document else whole
+    labeller = make(server)
+
+    assert labeller.ask(["x"]) == [Problem("the answer is cut off")]
+    assert labeller.ask(["x"]) == [(1.0, 0.0)]
+
+
+def test_one_long_answer_among_others_does_not_cost_the_log_probabilities(server):
+    answers(server, GOOD, (200, completion("a long", finish_reason="length"), {}), GOOD)
+    labeller = make(server)
+
+    assert labeller.ask(["x", "y", "z"])[1] == Problem("the answer is cut off")
+
+    assert all("logprobs" in document for document in server.documents)
+
+
 @pytest.mark.parametrize("answer", ["unsure", "pos neg", "", SECRET])
 def test_an_answer_that_is_no_label_is_a_problem_that_does_not_quote_it(answer, server):
     answers(server, (200, completion(answer), {}))

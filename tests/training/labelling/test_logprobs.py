@@ -18,6 +18,8 @@ LOG = math.log
         ("neg or pos", ""),
         ("negative", ""),
         ("", ""),
+        ("\n<think>neg?\n</think>\n\npos", "pos"),
+        ("<think>pos", ""),
         ("the label is pos", ""),
     ],
 )
