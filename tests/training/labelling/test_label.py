@@ -5,6 +5,7 @@ import json
 import os
 import sys
 import threading
+import time
 
 import pyarrow
 import pytest
@@ -415,3 +416,63 @@ def test_a_wrong_key_ends_the_run_and_keeps_what_came(tmp_path):
         summary = run(path, out, make_chat(server), batch_size=1)
 
     assert (server.asked.count("a good film"), summary.asked, summary.labelled) == (1, 3, 5)
+
+
+def test_a_text_that_is_refused_for_good_is_not_asked_for_again(tmp_path):
+    with chat_server() as server:
+        well = server.answer
+        refused = (400, {"error": {"code": "content_policy"}}, {})
+        server.answer = lambda text, document: refused if text == "dull" else well(text, document)
+
+        summary = run(
+            *(write_csv(tmp_path / "in.csv"), tmp_path / "out.csv", make_chat(server)),
+            batch_size=1,
+            retries=3,
+        )
+
+    assert summary.failed == {"the server refuses the text (400 content_policy)": [2]}
+    assert server.asked.count("dull") == 4  # with fewer fields each time, and never again
+
+
+def test_failures_between_answers_are_no_reason_to_give_up(program, tmp_path):
+    texts = [f"{'good' if number % 2 else 'die'} {number}" for number in range(24)]
+
+    summary = run(
+        *(write_csv(tmp_path / "in.csv", texts), tmp_path / "out.csv", program[0]),
+        batch_size=1,
+        retries=0,
+    )
+
+    assert (summary.labelled, summary.num_failed) == (12, 12)
+
+
+def test_a_labeller_that_dies_on_the_way_is_given_up_and_what_came_is_kept(program, tmp_path):
+    texts = [f"{'good' if number < 3 else 'die'} {number}" for number in range(40)]
+    path, out = write_csv(tmp_path / "in.csv", texts), tmp_path / "out.csv"
+
+    with pytest.raises(LabellingError, match="10 batches in sequence failed"):
+        run(path, out, program[0], batch_size=1, retries=0)
+
+    assert not out.exists()
+    assert len((tmp_path / "out.csv.answers").read_text().splitlines()) == 4
+    assert len(program[1]()) == 13
+
+
+def test_no_wait_follows_the_last_try(tmp_path):
+    started = time.monotonic()
+
+    with pytest.raises(LabellingError):
+        run(write_csv(tmp_path / "in.csv"), tmp_path / "o.csv", "false", retries=0, backoff_s=1000)
+
+    assert time.monotonic() - started < 25  # each wait would be 30 s or more
+
+
+def test_a_file_that_came_into_the_way_meanwhile_is_not_replaced(tmp_path):
+    out = tmp_path / "out.csv"
+    command = f'sh -c \'echo mine > {out}; echo {{\\"label\\":\\"pos\\"}}\''
+
+    with pytest.raises(LabellingError, match="exists already"):
+        run(write_csv(tmp_path / "in.csv", ["x"]), out, command)
+
+    assert out.read_text() == "mine\n"
+    assert run(tmp_path / "in.csv", out, command, force=True).asked == 0
