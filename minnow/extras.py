@@ -40,6 +40,7 @@ COMMANDS = {
     "serve": "cpu,handler",
     "poll": "cpu,events",
     "invoke": "cpu,handler",
+    "label": "training",
     "data": "training",
 }
 

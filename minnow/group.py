@@ -27,6 +27,7 @@ COMMANDS = (  # in the order of the help
     "poll",
     "invoke",
     "key",
+    "label",
     "data",
     "cost",
 )

@@ -37,6 +37,16 @@ def read_share(text: str) -> float:
     return share
 
 
+def split_names(text: str | None) -> tuple[str, ...]:
+    """Return names with commas between, each once: "pos, neg" -> ("pos", "neg")."""
+    names = [name.strip() for name in (text or "").split(",") if text is not None]
+    if text is not None and (len(names) < 2 or len({*names}) < len(names) or not all(names)):
+        raise typer.BadParameter(
+            f"{text!r}: wanted two different names or more, commas between, such as pos,neg"
+        )
+    return tuple(names)
+
+
 SHIPPED = "the film reviews model that comes with Minnow"
 DATA = (
     "Labelled texts: CSV, TSV, JSON, Parquet (also .gz, .zst), .xlsx or fastText's .txt, or a "
@@ -49,6 +59,33 @@ Data = Annotated[Path, typer.Argument(metavar="DATA", help=DATA)]
 TextColumn = Annotated[str, option("--text-column", "NAME", TEXT_COLUMN)]
 LabelColumn = Annotated[
     str, option("--label-column", "NAME", "Column or field that holds the label.")
+]
+GroupColumn = Annotated[
+    str | None,
+    option(
+        "--group-column",
+        "NAME",
+        "Column whose equal rows stay on one side of the split, such as a film's id.",
+        "every row for itself",
+    ),
+]
+WeightColumn = Annotated[
+    str | None,
+    option(
+        "--weight-column",
+        "NAME",
+        "Column of what each row counts in training, a number above 0.",
+        "all the same",
+    ),
+]
+LabelColumns = Annotated[
+    str | None,
+    option(
+        "--label-columns",
+        "NAME,NAME",
+        "Columns named as the labels that hold their probabilities, in place of --label-column.",
+        "one column",
+    ),
 ]
 Delimiter = Annotated[
     str | None,

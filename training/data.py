@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handler.inference.tokenizer import Tokenizer, join_row
+from training.columns import Columns
 from training.errors import DataError
-from training.readers import Columns, Dataset, read_dataset
+from training.readers import Dataset, read_dataset
 from training.split import split_rows
 from training.tasks import Objective, find_task, make_objective
 from training.tokenizer import UNKNOWN_ID
@@ -66,12 +67,14 @@ class Data:
             return whole_part(self.train), whole_part(self.dev)
         strata = self.objective.strata(self.train.labels)
         rows = split_rows(self.train, strata, dev_fraction, seed)
+        weights = self.train.weights
         train, dev = (
             Part(
                 [self.train.texts[row] for row in part],
                 [self.train.labels[row] for row in part],
                 [row + 1 for row in part],
                 self.train.overlaps.groups[part],
+                None if weights is None else [weights[row] for row in part],
             )
             for part in rows
         )
@@ -88,15 +91,18 @@ class Part:
     """Rows of one use.
 
     Args:
+        labels: As `Dataset` has them.
         rows: Number of each in its file, from 1.
         groups: int64, shape (rows,): the group of each row. Rows that repeat each other, wholly,
             nearly or in part, share one, and so do those of one group of the user's column.
+        weights: What each row counts; None: all the same.
     """
 
     texts: list[str]
     labels: list[str]
     rows: Sequence[int]
     groups: NDArray[np.int64]
+    weights: Sequence[float] | None = None
 
 
 @dataclass(frozen=True)
@@ -105,11 +111,12 @@ class Encoded:
 
     Args:
         token_ids: Of each text, without padding.
-        targets: float32, shape (rows, num_outputs).
+        targets: float32, shape (rows, num_outputs): 1 in the column of the label, or soft.
         unknown: Of each text the words that have no id; none: no text has any.
         words: The vocabulary, in the order of ids.
         groups: int64, shape (rows,): rows of one group are never on both sides of a split; None:
             each is alone.
+        weights: float32, shape (rows,): what each row counts in a loss, 1 in the mean; None: ones.
         is_apart: They stand in a file of their own, and must not be learned from.
     """
 
@@ -117,12 +124,18 @@ class Encoded:
     targets: NDArray[np.float32]
     unknown: Sequence[Sequence[str]] = ()
     words: Sequence[str] = ()
-    groups: NDArray[np.int64] | None = None
+    groups: NDArray[np.int64] = None  # type: ignore[assignment]  # never None from outside
+    weights: NDArray[np.float32] = None  # type: ignore[assignment]  # nor this
     is_apart: bool = False
 
     def __post_init__(self) -> None:
+        num_rows = len(self.token_ids)
         if not self.unknown:
-            object.__setattr__(self, "unknown", [()] * len(self.token_ids))
+            object.__setattr__(self, "unknown", [()] * num_rows)
+        if self.groups is None:
+            object.__setattr__(self, "groups", np.arange(num_rows))
+        if self.weights is None:
+            object.__setattr__(self, "weights", np.ones(num_rows, np.float32))
 
     @property
     def rows(self) -> list[list[int]]:
@@ -130,29 +143,33 @@ class Encoded:
         pairs = zip(self.token_ids, self.unknown, strict=True)
         return [join_row(list(ids), unknown) for ids, unknown in pairs]
 
+    @property
+    def is_weighted(self) -> bool:
+        """Whether rows count differently."""
+        return bool((self.weights != 1).any())
+
     def select(self, chosen: NDArray[np.int64]) -> Encoded:
         """Return some of the rows; int64, shape (rows that stay,)."""
-        groups = None if self.groups is None else self.groups[chosen]
+        numbers = chosen.tolist()
         return dataclasses.replace(
             self,
-            token_ids=[self.token_ids[row] for row in chosen],
+            token_ids=[self.token_ids[number] for number in numbers],
             targets=self.targets[chosen],
-            unknown=[self.unknown[row] for row in chosen],
-            groups=groups,
+            unknown=[self.unknown[number] for number in numbers],
+            groups=self.groups[chosen],
+            weights=self.weights[chosen],
         )
 
 
 def join_encoded(first: Encoded, second: Encoded) -> Encoded:
     """Return the rows of both, in that order."""
-    groups = None
-    if first.groups is not None and second.groups is not None:
-        groups = np.concatenate([first.groups, second.groups])
     return dataclasses.replace(
         first,
         token_ids=[*first.token_ids, *second.token_ids],
         targets=np.concatenate([first.targets, second.targets]),
         unknown=[*first.unknown, *second.unknown],
-        groups=groups,
+        groups=np.concatenate([first.groups, second.groups]),
+        weights=np.concatenate([first.weights, second.weights]),
     )
 
 
@@ -188,6 +205,10 @@ def read_again(metadata: Mapping[str, Any], objective: Objective, folder: Path) 
 
 def encode_part(part: Part, tokenizer: Tokenizer, objective: Objective) -> Encoded:
     """Return what a model reads of the rows, their targets and all that is learned from."""
+    weights = None
+    if part.weights is not None:
+        numbers = np.array(part.weights)
+        weights = (numbers / numbers.mean()).astype(np.float32)
     encodings = [tokenizer.encode(text) for text in part.texts]
     return Encoded(
         [encoding.ids for encoding in encodings],
@@ -195,6 +216,7 @@ def encode_part(part: Part, tokenizer: Tokenizer, objective: Objective) -> Encod
         [encoding.unknown for encoding in encodings],
         list(tokenizer.word_ids),
         part.groups,
+        weights,  # type: ignore[arg-type]
     )
 
 
@@ -232,18 +254,23 @@ def join_parts(first: Part, second: Part, chosen: NDArray[np.int64]) -> Part:
     texts, labels = [*first.texts, *second.texts], [*first.labels, *second.labels]
     rows = [*first.rows, *second.rows]
     numbers = chosen.tolist()
+    weights = None
+    if first.weights is not None and second.weights is not None:
+        both = [*first.weights, *second.weights]
+        weights = [both[number] for number in numbers]
     return Part(
         [texts[number] for number in numbers],
         [labels[number] for number in numbers],
         [rows[number] for number in numbers],
         np.concatenate([first.groups, second.groups])[chosen],
+        weights,
     )
 
 
 def whole_part(dataset: Dataset) -> Part:
     """Return all rows of a file."""
     rows = range(1, len(dataset) + 1)
-    return Part(dataset.texts, dataset.labels, rows, dataset.overlaps.groups)
+    return Part(dataset.texts, dataset.labels, rows, dataset.overlaps.groups, dataset.weights)
 
 
 def _read_unchanged(described: Mapping[str, Any], columns: Columns, folder: Path) -> Dataset:

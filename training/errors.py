@@ -15,3 +15,7 @@ class SettingsError(TrainingError, ValueError):
 
 class RunError(TrainingError):
     """A run folder that is missing, incomplete, in the way, or of an unknown format."""
+
+
+class LabellingError(TrainingError):
+    """A labeller that cannot be asked, or rows that have no label from it."""

@@ -69,7 +69,7 @@ def fit(
             bar.set_description(f"epoch {progress.epoch + 1}/{epochs}")
             seed = settings.seed * 1000 + progress.epoch
             batches = shuffled_batches(lengths, settings.batch_size, seed)
-            _train_epoch(model, batches, train_rows, train.targets, progress, checkpoint, bar)
+            _train_epoch(model, batches, train, train_rows, progress, checkpoint, bar)
             with averaged_weights(model):
                 figures = {}
                 if dev is not None:
@@ -146,18 +146,24 @@ def signature(model: keras.Model) -> Any:
 def _train_epoch(
     model: keras.Model,
     batches: Sequence[list[int]],
+    train: Encoded,
     train_rows: Sequence[Sequence[int]],
-    targets: NDArray[np.float32],
     progress: Progress,
     checkpoint: Path,
     bar: Any,
 ) -> None:
-    """Fit the batches that the epoch under way has left."""
+    """Fit the batches that the epoch under way has left.
+
+    Args:
+        train_rows: Of `train`.
+    """
     started = saved = time.monotonic()
+    is_weighted = train.is_weighted
     while progress.batch < len(batches):
         rows = batches[progress.batch]
         batch = feed(model, [train_rows[row] for row in rows])
-        loss = model.train_on_batch(batch, targets[rows])
+        weights = train.weights[rows] if is_weighted else None
+        loss = model.train_on_batch(batch, train.targets[rows], weights)
         progress.loss_sum += float(loss)
         progress.batch += 1
         _update(bar)

@@ -2,67 +2,41 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from handler.errors import InvalidInput
-from handler.rows.columns import SHOWN_NAMES, ColumnError
+from handler.rows.columns import ColumnError
 from handler.rows.formats import KINDS, Format, detect_format
 from handler.rows.json_lines import NOT_UTF8
-from handler.rows.options import Found, ReadOptions
+from handler.rows.options import Found
 from handler.rows.reader import open_rows
 from handler.rows.rows import Row
+from training.columns import Columns, describe_column
 from training.errors import DataError
 from training.folders import read_folder
 from training.labels import LabelProblem, format_label, normalize_label
 from training.overlaps import Overlaps, find_overlaps
+from training.soft_labels import (
+    SoftLabel,
+    is_soft,
+    read_label_columns,
+    read_soft_label,
+    read_weight,
+)
 
 FORMATS = tuple(f".{ending}" for ending, kind in KINDS.items() if kind != "lines")
+# Option of a column that a folder of texts cannot have -> what it holds.
+BESIDE = {
+    "--label-columns": "probabilities",
+    "--group-column": "groups",
+    "--weight-column": "weights",
+}
 CONVERT = "Name its encoding with --encoding, or convert it: iconv -f ENCODING -t UTF-8 OLD > NEW"
-FLAGS = ("--text-column", "--label-column", "--group-column")
-
-
-@dataclass(frozen=True)
-class Columns:
-    """Which columns hold what, and how they are read.
-
-    Args:
-        text: "text" stands for an evident one too, such as "review", where there is none of that
-            name; "title,body" joins two.
-        label: As for the text.
-        group: Optional.
-        options: How the file is read, as far as it is not found.
-        normalize_labels: Take labels that differ by case, blanks or number form for one.
-    """
-
-    text: str = "text"
-    label: str = "label"
-    group: str | None = None
-    options: ReadOptions = ReadOptions()
-    normalize_labels: bool = False
-
-    @property
-    def names(self) -> list[str]:
-        """The columns to read, in the order of the fields."""
-        return [self.text, self.label] + ([] if self.group is None else [self.group])
-
-    @classmethod
-    def from_json(cls, fields: Mapping[str, Any]) -> Columns:
-        """Return the columns whose `dataclasses.asdict` was stored."""
-        return cls(**{**fields, "options": ReadOptions(**fields.get("options", {}))})
-
-    def resolve(self, found: Found) -> Columns:
-        """Return the columns by the names that the file has for them."""
-        if not found.columns:
-            return self
-        text, label, *group = found.columns
-        return dataclasses.replace(self, text=text, label=label, group=group[0] if group else None)
 
 
 @dataclass(frozen=True)
@@ -71,11 +45,12 @@ class Dataset:
 
     Args:
         labels: As they stand in the file, without blanks around; "" where there is none, which some
-            tasks allow.
+            tasks allow; a `SoftLabel` where it is probabilities.
         groups: None without a group column.
         label_column: Where the labels stand, for errors.
         columns: What was asked for, by the names that the file has.
         found: How the file was read.
+        weights: What each row counts, above 0; None without a weight column.
     """
 
     texts: list[str]
@@ -86,6 +61,7 @@ class Dataset:
     label_column: str = Columns.label
     columns: Columns = field(default=Columns(), compare=False)
     found: Found = field(default=Found(), compare=False)
+    weights: list[float] | None = None
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -101,9 +77,9 @@ def read_dataset(path: Path, columns: Columns | None = None) -> Dataset:
 
     Raises:
         DataError: Unknown format, missing column, a row that cannot be read, a text or group that
-            is null, a cell that is not Unicode text, a label that is none, or no row at all; the
-            message holds the file, the row (1 is the first after the header), the column and what
-            to do.
+            is null, a cell that is not Unicode text, a label or weight that is none, or no row at
+            all; the message holds the file, the row (1 is the first after the header), the column
+            and what to do.
     """
     columns = columns or Columns()
     if not path.exists():
@@ -112,16 +88,25 @@ def read_dataset(path: Path, columns: Columns | None = None) -> Dataset:
     texts: list[str] = []
     labels: list[str] = []
     groups: list[str] = []
+    weights: list[float] = []
     digest = hashlib.sha256()
-    for number, (text_value, label_value, *group_value) in enumerate(reader.read(), start=1):
-        text = reader.read_text(text_value, number, columns.text)
-        label = reader.read_label(label_value, number)
+    others = 1 + max(1, len(columns.labels))  # where the columns behind the labels begin
+    for number, values in enumerate(reader.read(), start=1):
+        text = reader.read_text(values[0], number, columns.text)
+        if columns.labels:
+            label: str = reader.read_label_columns(values[1:others], number)
+        else:
+            label = reader.read_label(values[1], number)
         texts.append(text)
         labels.append(label)
         if columns.group is not None:
-            groups.append(reader.read_group(group_value[0], number, columns.group))
+            groups.append(reader.read_group(values[others], number, columns.group))
         # As json.dumps([text, label]), which makes an encoder for every list, in half the time.
-        digest.update(f"[{json.dumps(text)}, {json.dumps(label)}]".encode())
+        content = f"{json.dumps(text)}, {_dump_label(label)}"
+        if columns.weight is not None:
+            weights.append(reader.read_weight(values[-1], number, columns.weight))
+            content += f", {weights[-1]!r}"
+        digest.update(f"[{content}]".encode())
     if not texts:
         raise DataError(f"{path}: holds no rows, wanted labelled texts")
     resolved = columns.resolve(reader.found)
@@ -134,6 +119,7 @@ def read_dataset(path: Path, columns: Columns | None = None) -> Dataset:
         resolved.label,
         resolved,
         reader.found,
+        weights or None,
     )
 
 
@@ -153,11 +139,12 @@ class _Reader:
 
     def read(self) -> Iterator[tuple[object, ...]]:
         if self.path.is_dir():
-            if self.columns.group is not None:
-                raise DataError(
-                    f"{self.path}: a folder of texts has no column {self.columns.group!r}. Leave "
-                    "--group-column out, or put texts, labels and groups into one file."
-                )
+            for name, flag in self.columns.fields[1:]:
+                if flag != "--label-column":
+                    raise DataError(
+                        f"{self.path}: a folder of texts has no column {name!r}. Leave {flag} "
+                        f"out, or put texts, labels and {BESIDE[flag]} into one file."
+                    )
             return iter(read_folder(self.path, self.columns.options.encoding))
         return self._read_file()
 
@@ -182,12 +169,11 @@ class _Reader:
             return known
         column = self.columns.label
         try:
+            if is_soft(value):
+                return read_soft_label(value, self.columns.normalize_labels)
             label = format_label(value)
         except LabelProblem as error:
-            raise DataError(
-                f"{self.path}: row {number}: column {column!r} {error}. Mend the cell or remove "
-                "the row."
-            ) from None
+            raise self._describe(number, column, error) from None
         label = self.read_text(label, number, column)
         if self.columns.normalize_labels:
             label = normalize_label(label)
@@ -195,12 +181,30 @@ class _Reader:
             self._labels[key] = label
         return label
 
+    def read_label_columns(self, values: Sequence[object], number: int) -> SoftLabel:
+        try:
+            return read_label_columns(self.columns.labels, values)
+        except LabelProblem as error:
+            raise self._describe(number, ",".join(self.columns.labels), error) from None
+
+    def read_weight(self, value: object, number: int, column: str) -> float:
+        try:
+            return read_weight(value)
+        except LabelProblem as error:
+            raise self._describe(number, column, error) from None
+
     def read_group(self, value: object, number: int, column: str) -> str:
         text = value if isinstance(value, str) else json.dumps(value, default=str)
         group = "" if value is None else self.read_text(text, number, column)
         if not group:
             raise DataError(describe_empty_cell(self.path, number, column))
         return group
+
+    def _describe(self, number: int, column: str, problem: LabelProblem) -> DataError:
+        return DataError(
+            f"{self.path}: row {number}: column {column!r} {problem}. Mend the cell or remove "
+            "the row."
+        )
 
     def _read_file(self) -> Iterator[tuple[object, ...]]:
         path = self.path
@@ -220,9 +224,15 @@ class _Reader:
                     yield row.values
                     number = row.number
         except ColumnError as error:
-            raise DataError(f"{path}: {_describe_column(error, self.columns)}") from None
+            raise DataError(f"{path}: {describe_column(error, self.columns)}") from None
         except (InvalidInput, OSError) as error:
             raise DataError(f"{path}: cannot be read after row {number}: {error}") from error
+
+
+def _dump_label(label: str) -> str:
+    if isinstance(label, SoftLabel):
+        return json.dumps(label.probabilities, sort_keys=True)
+    return json.dumps(label)
 
 
 def _find_surrogate(text: str) -> int | None:
@@ -247,19 +257,3 @@ def _detect_format(path: Path) -> Format:
 def _describe_problem(row: Row) -> str:
     cure = CONVERT if row.problem.startswith(NOT_UTF8) else "Mend the row or remove it."
     return f"row {row.number}: {row.problem}. {cure}"
-
-
-def _describe_column(error: ColumnError, columns: Columns) -> str:
-    flags = [FLAGS[columns.names.index(column)] for column in error.columns]
-    if error.advice:
-        return f"{error}."
-    if any(column in error.names for column in error.columns):
-        return f"column {error.column!r} stands there twice. Rename one."
-    shown = ", ".join(repr(name) for name in error.names[:SHOWN_NAMES]) or "none"
-    if error.is_ambiguous:
-        return f"several columns could be {error.column!r}: {shown}. Name it with {flags[0]}."
-    if len(error.names) > SHOWN_NAMES:
-        shown += f" and {len(error.names) - SHOWN_NAMES} more"
-    wanted = " and no column ".join(repr(column) for column in error.columns)
-    it = "it" if len(flags) == 1 else "them"
-    return f"no column {wanted}; the columns are {shown}. Name {it} with {' and '.join(flags)}."

@@ -18,6 +18,7 @@ from training.labels import find_variants
 from training.overlaps import Overlaps
 from training.readers import Dataset
 from training.shingles import Tokens, split_texts
+from training.soft_labels import describe_soft
 
 FEW_ROWS = 10  # of a label: fewer leave one row or none to check
 LARGE_MAJORITY = 0.9
@@ -69,6 +70,8 @@ def survey_data(data: Data, num_dev: int, max_length: int, is_torn: bool = False
     if "labels" in data.objective.task.describe():
         found, token = warn_of_labels(data.train.labels, tokens)
         lines.insert(2, describe_labels(data.train.labels))
+        if soft := describe_soft(data.train.labels):
+            lines.insert(3, soft)
         lines += describe_contradictions(data.train)
         warnings += found
     for role, part in (("dev", data.dev), ("test", data.test)):

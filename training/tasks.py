@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handler.inference.tasks import SingleLabel, Task
+from training.columns import Columns
 from training.errors import DataError, SettingsError
-from training.readers import Columns, Dataset, read_dataset
+from training.readers import Dataset, read_dataset
 
 if TYPE_CHECKING:
     import keras
@@ -54,7 +55,8 @@ class Objective(Protocol):
         """Return the task that rows with these labels are.
 
         Args:
-            labels: Of the training rows, not yet checked.
+            labels: Of the training rows, not yet checked; soft ones (`training/soft_labels.py`)
+                name all that they know.
             given: Fields of the task that need not be found.
 
         Raises:
@@ -70,10 +72,12 @@ class Objective(Protocol):
         """Raise DataError unless `train` can be learned from, and the `others` measured with it."""
 
     def strata(self, labels: Sequence[str]) -> Sequence[Hashable]:
-        """Return for each row what a split keeps in about the same share on both sides."""
+        """Return for each row what a split keeps in about the same share on both sides; of a soft
+        label its most probable one."""
 
     def encode(self, labels: Sequence[str]) -> NDArray[np.float32]:
-        """Return the targets, float32, shape (len(labels), num_outputs): the perfect outputs.
+        """Return the targets, float32, shape (len(labels), num_outputs): the perfect outputs, of a
+        soft label its probabilities.
 
         Raises:
             DataError: A label that the task does not know.
@@ -97,8 +101,9 @@ class Objective(Protocol):
             logits: Floats, shape (rows, num_logits).
         """
 
-    def logit_targets(self, targets: Floats) -> NDArray[np.bool_]:
-        """Return bool, shape (rows, num_logits): which side of each logit a row is on.
+    def logit_targets(self, targets: Floats) -> Floats:
+        """Return floats, shape (rows, num_logits): how far a row is on the side of each logit, 0 to
+        1.
 
         Args:
             targets: Floats, shape (rows, num_outputs), as `encode` gives them.
@@ -125,7 +130,7 @@ class Objective(Protocol):
         """Return every figure that `minnow evaluate` prints, ready for JSON.
 
         Args:
-            labels: True label of each row.
+            labels: True label of each row, of a soft one the most probable.
             outputs: Floats, shape (len(labels), num_outputs).
 
         Raises:

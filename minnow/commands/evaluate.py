@@ -15,10 +15,12 @@ from minnow.options import (
     Encoding,
     JoinSurplus,
     Json,
+    LabelColumns,
     NormalizeLabels,
     Quoting,
     RememberedLabelColumn,
     RememberedTextColumn,
+    split_names,
 )
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ def evaluate(
     data: Data,
     text_column: RememberedTextColumn = None,
     label_column: RememberedLabelColumn = None,
+    label_columns: LabelColumns = None,
     delimiter: Delimiter = None,
     encoding: Encoding = None,
     quoting: Quoting = None,
@@ -49,7 +52,7 @@ def evaluate(
 ) -> None:
     """Measure a run or a bundle on labelled texts."""
     from handler.rows.options import ReadOptions
-    from training.readers import Columns
+    from training.columns import Columns
     from training.tasks import make_objective, read_known_labels
 
     known = read_columns(model)
@@ -59,6 +62,7 @@ def evaluate(
         None,
         ReadOptions(delimiter, encoding, quoting, join_surplus),
         normalize_labels or known["normalize_labels"],
+        () if label_column else split_names(label_columns) or known["labels"],
     )
     task, predict_outputs = load_model(model)
     objective = make_objective(task)
@@ -73,9 +77,11 @@ def read_columns(folder: Path) -> dict[str, Any]:
     from training.run_folder import is_run, read_run
 
     known = read_run(folder).metadata.get("columns") if is_run(folder) else None
-    columns = known or ({} if is_run(folder) else read_bundle(folder).manifest.columns)
+    columns: Any = known or ({} if is_run(folder) else read_bundle(folder).manifest.columns)
     usual = {"text": "text", "label": "label", "normalize_labels": False}
-    return usual | dict(columns)
+    names = columns.get("labels")
+    is_named = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    return usual | dict(columns) | {"labels": tuple(names) if is_named else ()}
 
 
 def load_model(folder: Path) -> tuple[Task, Callable[[list[str]], Any]]:

@@ -235,7 +235,7 @@ def check_inputs(
     bundle on `test`."""
     from export.bundle_writer import read_card
     from handler.inference.manifest import Card
-    from training.readers import Columns
+    from training.columns import Columns
     from training.run_folder import read_run
     from training.tasks import make_objective, read_known_labels
 
@@ -245,7 +245,9 @@ def check_inputs(
     if test is None:
         return objective, about, None
     known = Columns.from_json(found.metadata["columns"])
-    columns = Columns(known.text, known.label, normalize_labels=known.normalize_labels)
+    columns = Columns(
+        known.text, known.label, normalize_labels=known.normalize_labels, labels=known.labels
+    )
     dataset = read_known_labels(test, columns, objective)
 
     def evaluate(classifier: Classifier) -> dict[str, Any]:

@@ -13,14 +13,18 @@ from minnow.options import (
     Data,
     Delimiter,
     Encoding,
+    GroupColumn,
     JoinSurplus,
     LabelColumn,
+    LabelColumns,
     NormalizeLabels,
     Quoting,
     TextColumn,
+    WeightColumn,
     flag,
     option,
     read_share,
+    split_names,
 )
 from training.recipe_settings import DEFAULT_RECIPE, describe_default
 
@@ -79,15 +83,6 @@ def read_units(text: str | None) -> tuple[int, ...] | None:
 
 
 Out = Annotated[Path, option("--out", "RUN", "Folder of the run to write.")]
-GroupColumn = Annotated[
-    str | None,
-    option(
-        "--group-column",
-        "NAME",
-        "Column whose equal rows stay on one side of the split, such as a film's id.",
-        "every row for itself",
-    ),
-]
 Dev = Annotated[
     Path | None,
     option("--dev", "FILE", DEV, "a part of DATA"),
@@ -194,7 +189,9 @@ def train(
     out: Out,
     text_column: TextColumn = "text",
     label_column: LabelColumn = "label",
+    label_columns: LabelColumns = None,
     group_column: GroupColumn = None,
+    weight_column: WeightColumn = None,
     delimiter: Delimiter = None,
     encoding: Encoding = None,
     quoting: Quoting = None,
@@ -227,12 +224,13 @@ def train(
     Training that was stopped goes on when the same command runs again.
     """
     from handler.rows.options import ReadOptions
+    from training.columns import Columns
     from training.data import Sources
     from training.progress import quiet as hush
-    from training.readers import Columns
 
     options = ReadOptions(delimiter, encoding, quoting, join_surplus)
-    columns = Columns(text_column, label_column, group_column, options, normalize_labels)
+    names, labels = (text_column, label_column, group_column), split_names(label_columns)
+    columns = Columns(*names, options, normalize_labels, labels, weight_column)
     sources = Sources(data, dev, test, columns)
     with hush(quiet):
         fit_sources(sources, out, recipe, quick, force, read_given(context), context.obj)

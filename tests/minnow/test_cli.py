@@ -125,6 +125,11 @@ def test_version_is_printed(capsys):
             "Invalid value for '--epochs': 0 is not in the range x>=1. (see minnow train --help)",
         ),
         (
+            ["train", "a.csv", "--out", "b", "--label-columns", "pos"],
+            "Invalid value: 'pos': wanted two different names or more, commas between, such as "
+            "pos,neg (see minnow train --help)",
+        ),
+        (
             ["train", "a.csv", "--out", "b", "--units", "64,x"],
             "Invalid value for '--units': '64,x': wanted whole numbers, commas between, such as "
             "64,32 (see minnow train --help)",

@@ -68,8 +68,7 @@ def find_planned(rows: Encoded, plan: Plan) -> Features:
 
 def fold(rows: Encoded, seed: int) -> NDArray[np.int64]:
     """Return the fold of each row, int64, shape (rows,); groups stay whole."""
-    groups = np.arange(len(rows.targets)) if rows.groups is None else rows.groups
-    return fold_rows(groups, rows.targets.argmax(axis=1).tolist(), NUM_FOLDS, seed)
+    return fold_rows(rows.groups, rows.targets.argmax(axis=1).tolist(), NUM_FOLDS, seed)
 
 
 def _measure_plan(
@@ -77,7 +76,7 @@ def _measure_plan(
 ) -> float:
     """Return the loss of the rows that are not `inside`, by weights fitted to those that are."""
     features = find_planned(rows, plan)
-    targets = objective.logit_targets(rows.targets).astype(np.float64)
+    targets = objective.logit_targets(rows.targets)
     weights = fit_linear(select_rows(features, np.flatnonzero(inside)), targets[inside], plan, 0)
     outside = np.flatnonzero(~inside)
     logits = weights.logits(select_rows(features, outside))
@@ -90,6 +89,7 @@ def cross_fit(
     folds: NDArray[np.int64],
     plan: Plan,
     seed: int,
+    counts_as: NDArray[np.floating] | None = None,
 ) -> NDArray[np.float32]:
     """Return the logits of each text by weights that were fitted without its fold.
 
@@ -97,10 +97,12 @@ def cross_fit(
 
     Args:
         folds: int64, shape (texts,).
+        counts_as: As in `fit_linear`.
     """
     logits = np.zeros((len(folds), targets.shape[1]), np.float32)
     for inside, outside in _each_fold(folds):
-        weights = fit_linear(select_rows(features, inside), targets[inside], plan, seed)
+        counts = None if counts_as is None else counts_as[inside]
+        weights = fit_linear(select_rows(features, inside), targets[inside], plan, seed, counts)
         logits[outside] = weights.logits(select_rows(features, outside))
     return logits
 

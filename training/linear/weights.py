@@ -81,11 +81,18 @@ def root_length(features: Features, kind: str) -> NDArray[np.int64]:
     return np.minimum(lengths, TAIL_TOKENS) if kind == "tail" else lengths
 
 
-def fit_linear(features: Features, targets: NDArray[np.floating], plan: Plan, seed: int) -> Weights:
+def fit_linear(
+    features: Features,
+    targets: NDArray[np.floating],
+    plan: Plan,
+    seed: int,
+    counts_as: NDArray[np.floating] | None = None,
+) -> Weights:
     """Return the weights, fitted to the texts.
 
     Args:
-        targets: Shape (texts, num_logits), 0 to 1: on which side of each logit a text is.
+        targets: Shape (texts, num_logits), 0 to 1: how far a text is on the side of each logit.
+        counts_as: Shape (texts,), what each text counts; None: all the same.
     """
     scales = plan.scales(features)
     counts = {kind: features.blocks[kind] for kind in scales}
@@ -101,14 +108,15 @@ def fit_linear(features: Features, targets: NDArray[np.floating], plan: Plan, se
         rarity = {kind: scale / total for kind, scale in rarity.items()}
         scaled = _stack([rows[kind] @ sparse.diags_array(rarity[kind]) for kind in rows])
     columns = []
-    for target in targets.T > 0.5:
+    for target in targets.T:
         if is_bayes:
             rarity = {
-                kind: log_count_ratios(block, target) * scales[kind]
+                kind: log_count_ratios(block, target > 0.5) * scales[kind]
                 for kind, block in counts.items()
             }
             scaled = _stack([rows[kind] @ sparse.diags_array(rarity[kind]) for kind in rows])
-        weights, bias = _fit_column(scaled, target, NB_PENALTY_C if is_bayes else PENALTY_C, seed)
+        penalty = NB_PENALTY_C if is_bayes else PENALTY_C
+        weights, bias = _fit_column(scaled, target, counts_as, penalty, seed)
         columns.append((weights * np.concatenate(list(rarity.values())), bias))
     weights = np.stack([weights for weights, _ in columns], axis=-1).astype(np.float32)
     ends = np.cumsum([block.shape[1] for block in counts.values()])[:-1]
@@ -166,9 +174,13 @@ def _stack(parts: Sequence[sparse.csr_matrix]) -> sparse.csr_matrix:
 
 
 def _fit_column(
-    scaled: sparse.csr_matrix, target: NDArray[np.bool_], penalty: float, seed: int
+    scaled: sparse.csr_matrix,
+    target: NDArray[np.floating],
+    counts_as: NDArray[np.floating] | None,
+    penalty: float,
+    seed: int,
 ) -> tuple[NDArray[np.float32], float]:
-    num_inside = int(target.sum())
+    num_inside = float(target.sum())
     if num_inside in (0, len(target)):  # one side only: nothing to tell apart
         inside, outside = PSEUDO_COUNT + num_inside, PSEUDO_COUNT + len(target) - num_inside
         return np.zeros(scaled.shape[1], np.float32), float(np.log(inside / outside))
@@ -180,10 +192,18 @@ def _fit_column(
         max_iter=MAX_PASSES,
         random_state=seed,
     )
+    sides, weights = target > 0.5, counts_as
+    if ((target > 0) & (target < 1)).any():  # a soft one is on both sides, each in part
+        both = np.concatenate([target, 1 - target]) * np.tile(
+            np.ones(len(target)) if weights is None else weights, 2
+        )
+        used = np.flatnonzero(both)
+        sides, weights = used < len(target), both[used]
+        scaled = scaled[used % len(target)]
     with warnings.catch_warnings():
         # The last passes move the weights by less than the table's int8 keeps.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        solver.fit(scaled, target)
+        solver.fit(scaled, sides, sample_weight=weights)
     return solver.coef_[0].astype(np.float32), float(solver.intercept_[0])
 
 
@@ -195,6 +215,7 @@ def fit_tables(
     plan: Plan,
     num_places: Mapping[str, int],
     seed: int,
+    counts_as: NDArray[np.floating] | None = None,
 ) -> tuple[Features, dict[str, NDArray[np.uint8]], Weights]:
     """Return the features that tables of the given sizes keep, those tables, and the weights.
 
@@ -202,8 +223,9 @@ def fit_tables(
 
     Args:
         num_places: Kind -> places.
+        counts_as: As in `fit_linear`.
     """
-    weights = fit_linear(features, targets, plan, seed)
+    weights = fit_linear(features, targets, plan, seed, counts_as)
     tables = choose_places(features, weights, num_places)
     kept = keep_features(features, token_ids, unknown, tables)
-    return kept, tables, fit_linear(kept, targets, plan, seed)
+    return kept, tables, fit_linear(kept, targets, plan, seed, counts_as)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -21,6 +21,7 @@ from training.metrics import (
     measure_classes,
 )
 from training.readers import Dataset, describe_empty_cell
+from training.soft_labels import SoftLabel, list_labels
 from training.tasks import EPSILON, Floats, Objective
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 
 
 class SingleLabelObjective:
-    """One label a text: a target is 1 in the label's column; the loss is the cross-entropy.
+    """One label a text: a target is 1 in the label's column, or the probabilities of a soft label;
+    the loss is the cross-entropy.
 
     Two labels need one logit, the log odds of the second; that of the first is then 0. So a half of
     a model, and the table of phrases with it, need not hold the same weights twice.
@@ -46,7 +48,7 @@ class SingleLabelObjective:
         """Return the choice between all labels, sorted: ["pos", "neg", "pos"] -> neg or pos."""
         if given:
             raise SettingsError(f"the task {SingleLabel.kind} takes no {', '.join(given)}.")
-        return SingleLabel(sorted(set(labels)))
+        return SingleLabel(sorted(list_labels(labels)))
 
     @property
     def loss(self) -> Callable[[Any, Any], Any]:
@@ -56,15 +58,19 @@ class SingleLabelObjective:
 
     def check(self, train: Dataset, *others: Dataset) -> None:
         """Raise DataError unless every row has a label, `train` has two labels or more, with two
-        rows or more each, and the `others` have no label that it lacks."""
+        rows or more each, and the `others` have no label that it lacks.
+
+        Of soft labels, a label may be the most probable one of one row or of none.
+        """
         for part in (train, *others):
             if "" in part.labels:
                 row = part.labels.index("") + 1
                 raise DataError(describe_empty_cell(part.path, row, part.label_column))
-        counts = Counter(train.labels)
-        if len(counts) > MAX_LABELS:
+        counts = Counter(map(str, train.labels))
+        known = list_labels(train.labels)
+        if len(known) > MAX_LABELS:
             raise DataError(
-                f"{train.path}: has {len(counts)} labels, wanted {MAX_LABELS} at most. Is this the "
+                f"{train.path}: has {len(known)} labels, wanted {MAX_LABELS} at most. Is this the "
                 "right --label-column?"
             )
         if len(counts) < 2:
@@ -72,7 +78,8 @@ class SingleLabelObjective:
                 f"{train.path}: every row has the label {train.labels[0]!r}, wanted two labels or "
                 "more. Is this the right --label-column?"
             )
-        rare = sorted(label for label, count in counts.items() if count < 2)
+        soft = list_labels(label for label in train.labels if isinstance(label, SoftLabel))
+        rare = sorted(label for label, count in counts.items() if count < 2 and label not in soft)
         if rare:
             names = ", ".join(repr(label) for label in rare[:5]) + (" …" if len(rare) > 5 else "")
             raise DataError(
@@ -81,7 +88,7 @@ class SingleLabelObjective:
                 "labels; with this many labels, is this the right --label-column?"
             )
         for other in others:
-            unknown = sorted(set(other.labels) - set(counts))
+            unknown = sorted(list_labels(other.labels) - known)
             if unknown:
                 raise DataError(
                     f"{other.path}: {len(unknown)} labels do not stand in {train.path}, the first "
@@ -92,8 +99,23 @@ class SingleLabelObjective:
         return labels
 
     def encode(self, labels: Sequence[str]) -> NDArray[np.float32]:
+        targets = self._encode_hard(labels, list_labels(labels))
         columns = {label: column for column, label in enumerate(self.task.labels)}
-        unknown = sorted(set(labels) - set(columns))
+        for row, label in enumerate(labels):
+            if isinstance(label, SoftLabel):
+                targets[row] = 0
+                for name, probability in label.probabilities.items():
+                    targets[row, columns[name]] = probability
+        return targets
+
+    def _encode_hard(self, labels: Sequence[str], named: Set[str]) -> NDArray[np.float32]:
+        """Return 1 in the column of each row's label, of a soft one in that of the most probable.
+
+        Args:
+            named: Labels that must be known.
+        """
+        columns = {label: column for column, label in enumerate(self.task.labels)}
+        unknown = sorted(named - set(columns))
         if "" in unknown:
             row = labels.index("") + 1
             raise DataError(f"row {row} has no label. Remove the row or fill the cell.")
@@ -125,8 +147,8 @@ class SingleLabelObjective:
         num_left_out = self.task.num_outputs - self.num_logits
         return np.pad(logits, ((0, 0), (num_left_out, 0)))
 
-    def logit_targets(self, targets: Floats) -> NDArray[np.bool_]:
-        return targets[:, -self.num_logits :] > 0.5
+    def logit_targets(self, targets: Floats) -> Floats:
+        return targets[:, -self.num_logits :]
 
     def logits_loss(self, logits: Floats, targets: Floats) -> float:
         logits = self.output_logits(logits)
@@ -144,7 +166,7 @@ class SingleLabelObjective:
         return is_right.astype(np.float64)
 
     def evaluate(self, labels: Sequence[str], outputs: Floats) -> dict[str, Any]:
-        targets = self.encode(labels)
+        targets = self._encode_hard(labels, set(labels))
         label_ids, predicted = targets.argmax(axis=1), outputs.argmax(axis=1)
         confusions = count_confusions(label_ids, predicted, self.task.num_outputs)
         classes = measure_classes(confusions, self.task.labels)
@@ -157,7 +179,7 @@ class SingleLabelObjective:
             "rows": len(labels),
             "accuracy": (accuracy := float(self.row_scores(outputs, targets).mean())),
             "accuracy_interval": confidence_interval(accuracy, len(labels)),
-            "majority_accuracy": max(Counter(labels).values()) / len(labels),
+            "majority_accuracy": max(Counter(map(str, labels)).values()) / len(labels),
             "macro_f1": float(np.mean(f1)),
             "log_loss": self.log_loss(outputs, targets),
             "calibration_error": calibration_error(label_ids, rows),

@@ -339,10 +339,11 @@ def _fit_wide(
             find_planned(rows, plan),
             rows.token_ids,
             rows.unknown,
-            objective.logit_targets(rows.targets).astype(np.float64),
+            objective.logit_targets(rows.targets),
             plan,
             num_places,
             settings.seed,
+            rows.weights if rows.is_weighted else None,
         )
         held = wide.make_tables(weights, tables, kept.word_runs, _reads_tail(model))
         return held | {"bias": weights.bias}
@@ -390,9 +391,12 @@ def _tell_out_of_folds(
     one row an epoch, whose columns are `names`.
     """
     folds = fold(rows, settings.seed)
-    targets = objective.logit_targets(rows.targets).astype(np.float64)
+    targets = objective.logit_targets(rows.targets)
     with step("cross-validation"):
-        told = interruptible(lambda: cross_fit(features, targets, folds, plan, settings.seed))
+        counts = rows.weights if rows.is_weighted else None
+        told = interruptible(
+            lambda: cross_fit(features, targets, folds, plan, settings.seed, counts)
+        )
     held = np.flatnonzero(folds == 0)
     found: dict[str, NDArray[Any]] = {
         "wide": told,

@@ -1,5 +1,6 @@
 """The default recipe's Keras model: both halves, alone and in batches, and how it is fitted."""
 
+import dataclasses
 from pathlib import Path
 
 import keras
@@ -46,7 +47,8 @@ def model(request) -> keras.Model:
 
 
 def encode(rows: list[list[int]], label_ids: np.ndarray, num_labels: int = 2) -> Encoded:
-    return Encoded(rows, np.eye(num_labels, dtype=np.float32)[label_ids])
+    targets = np.eye(num_labels, dtype=np.float32)[label_ids]
+    return Encoded(rows, targets, words=[f"w{number}" for number in range(VOCAB_SIZE)])
 
 
 def read(model: keras.Model, layer: str, rows: list[list[int]]) -> np.ndarray:
@@ -179,7 +181,7 @@ def test_smaller_vocabulary_keeps_what_the_deep_half_learned(tmp_path):
     id_map = np.ones(VOCAB_SIZE, int)
     id_map[kept_ids] = np.arange(len(kept_ids))
     mapped = [id_map[ids].tolist() for ids in rows]
-    train = encode(mapped, label_ids)
+    train = dataclasses.replace(encode(mapped, label_ids), words=["w"] * len(kept_ids))
 
     small = shrink_vocabulary(model, kept_ids, train, SETTINGS, objective, Stages(tmp_path))
 
