@@ -13,6 +13,7 @@ from tests.helpers import wide_deep
 from tests.helpers.killed import Killed, kill_after_batches
 from tests.helpers.objectives import single_label
 from tests.helpers.tiny_run import ATOL, NUM_ROWS, SETTINGS, weights_of
+from training.batches import feed
 from training.data import Encoded, Sources
 from training.errors import DataError, RunError
 from training.fit import fit
@@ -81,13 +82,13 @@ def test_reference_holds_what_keras_gives(tiny_run):
 
     model = keras.saving.load_model(tiny_run / "model.keras", compile=False)
 
-    token_ids, outputs = read_run(tiny_run).reference()
+    rows, outputs = read_run(tiny_run).reference()
 
-    assert (token_ids.dtype, outputs.dtype) == (np.int32, np.float32)
-    np.testing.assert_allclose(outputs, model.predict_on_batch(token_ids), rtol=0, atol=1e-5)
-    assert outputs.shape == (64, 2)
-    assert token_ids.shape == (64, SETTINGS.max_length)
-    assert (token_ids[:4] > 0).sum(axis=1).tolist() == [0, 1, 1, SETTINGS.max_length]
+    found = model.predict_on_batch(feed(model, rows))
+    np.testing.assert_allclose(outputs, found, rtol=0, atol=1e-5)
+    assert outputs.dtype == np.float32
+    assert outputs.shape == (len(rows), 2) == (64, 2)
+    assert [len(row) for row in rows[:4]] == [0, 1, 1, SETTINGS.max_length]
 
 
 def test_every_setting_that_shaped_the_model_is_in_the_metadata(tmp_path):
@@ -97,31 +98,37 @@ def test_every_setting_that_shaped_the_model_is_in_the_metadata(tmp_path):
 
     run = train_run(Sources(path, dev=path), tmp_path / "run", settings)
 
-    assert run.weight_tables == ("wide_weights",)
+    assert run.weight_tables == ("wide_weights", "letter_weights")
     assert run.metadata["constants"] == {
-        "word_min_frequency": 2,
         "tokenizer_rules": "words-1",
         "gradient_clip_norm": 1.0,
         "warm_up_share": 0.05,
         "longest_phrase": 3,
-        "phrase_min_texts": 2,
-        "phrase_penalty_c": 32.0,
-        "phrase_pseudo_count": 1.0,
-        "phrase_tail_tokens": 100,
-        "phrase_tail_scale": 0.4,
-        "phrase_tolerance": 1e-3,
-        "phrase_max_passes": 300,
+        "tail_tokens": 100,
+        "longest_run_of_letters": 5,
+        "linear_penalty_c": 20.0,
+        "linear_bayes_penalty_c": 32.0,
+        "linear_pseudo_count": 1.0,
+        "linear_tail_scale": 0.4,
+        "linear_tolerance": 1e-3,
+        "linear_max_passes": 300,
+        "plan_rows": 2000,
+        "plan_ridge": 0.1,
+        "plan_folds": 5,
         "segment_tokens": 48,
         "segment_stride": 2,
         "segment_kernel": 4,
         "exit_max_changed": 0.0005,
-        "exit_max_moved": 0.5,
+        "exit_max_moved": 0.25,
         "exit_min_rows": 100,
         "word_vector_window": 5,
         "word_vector_smoothing": 0.75,
         "word_vector_scale": 0.5,
+        "enough_dev_rows": 1000,
+        "deep_min_rows": 300,
+        "deep_min_gain": 0.002,
     }
-    assert "- phrase_penalty_c: 32.0" in (run.folder / "report.md").read_text()
+    assert "- linear_penalty_c: 20.0" in (run.folder / "report.md").read_text()
 
 
 def test_metadata_metrics_are_those_of_the_saved_model(tiny_run, tiny_data):

@@ -30,6 +30,8 @@ MAX_PASSES = 300
 NAIVE_BAYES = -1.0  # in place of a power
 CONSTANTS = {
     "linear_penalty_c": PENALTY_C,
+    "linear_bayes_penalty_c": NB_PENALTY_C,
+    "linear_pseudo_count": PSEUDO_COUNT,
     "linear_tail_scale": TAIL_SCALE,
     "linear_tolerance": TOLERANCE,
     "linear_max_passes": MAX_PASSES,

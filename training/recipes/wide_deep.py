@@ -86,7 +86,12 @@ CONSTANTS: Mapping[str, Any] = (
     | segments.CONSTANTS
     | early_exit.CONSTANTS
     | word_vectors.CONSTANTS
-    | {"word_vector_scale": VECTOR_SCALE}
+    | {
+        "word_vector_scale": VECTOR_SCALE,
+        "enough_dev_rows": ENOUGH_DEV_ROWS,
+        "deep_min_rows": MIN_DEEP_ROWS,
+        "deep_min_gain": MIN_GAIN,
+    }
 )
 WEIGHT_TABLES: Sequence[str] = (wide.WEIGHTS, letters.WEIGHTS)
 

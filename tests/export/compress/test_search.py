@@ -100,8 +100,8 @@ def test_pruned_run_is_a_run_without_what_its_making_left(found):
         "reference.npz",
         "tokenizer.json",
     ]
-    token_ids, outputs = read_run(pruned).reference()
-    assert outputs.shape == (len(token_ids), 2)
+    rows, outputs = read_run(pruned).reference()
+    assert outputs.shape == (len(rows), 2)
 
 
 def test_second_search_goes_on_from_the_recorded_trials(found, run, capsys):
