@@ -48,7 +48,7 @@ def test_run_bundle_and_answers_agree(tiny_run, exported):
     assert [prediction.known_tokens for prediction in predictions] == [6, 0, 0, 32]
 
 
-@pytest.mark.parametrize("version", [2, 4])
+@pytest.mark.parametrize("version", [3, 5])
 def test_run_of_another_format_is_refused_by_training_and_by_export(tiny_run, tmp_path, version):
     from export.export import export_run
     from training.errors import RunError
@@ -57,7 +57,7 @@ def test_run_of_another_format_is_refused_by_training_and_by_export(tiny_run, tm
     run = Path(shutil.copytree(tiny_run, tmp_path / "run"))
     set_format_version(run / "metadata.json", version)
     message = (
-        rf"metadata\.json: format_version is {version}, this build reads 3\. Train again: minnow"
+        rf"metadata\.json: format_version is {version}, this build reads 4\. Train again: minnow"
     )
 
     with pytest.raises(RunError, match=message):
@@ -67,13 +67,13 @@ def test_run_of_another_format_is_refused_by_training_and_by_export(tiny_run, tm
     assert not (tmp_path / "bundle").exists()
 
 
-@pytest.mark.parametrize("version", [3, 5])
+@pytest.mark.parametrize("version", [4, 6])
 def test_bundle_of_another_format_is_refused_by_the_handler(exported, tmp_path, version):
     bundle = Path(shutil.copytree(exported, tmp_path / "bundle"))
     set_format_version(bundle / "manifest.json", version)
 
     with pytest.raises(
         ArtefactError,
-        match=rf"manifest\.json: format_version is {version}, this build reads 4\. Export",
+        match=rf"manifest\.json: format_version is {version}, this build reads 5\. Export",
     ):
         read_bundle(bundle)

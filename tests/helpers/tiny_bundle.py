@@ -53,7 +53,7 @@ def write_tiny_bundle(folder: Path) -> None:
 def make_manifest(files: dict[str, bytes]) -> dict:
     winning = 1 / (1 + np.exp(-2.0))
     return {
-        "format_version": 4,
+        "format_version": 5,
         "name": "tiny",
         "version": "1",
         "task": {"kind": "single-label", "labels": ["pos", "neg"]},

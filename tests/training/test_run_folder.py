@@ -81,7 +81,7 @@ def test_other_format_is_refused_with_the_command_that_makes_it_anew(folder, ver
         read_run(folder)
 
     assert str(caught.value) == (
-        f"{folder / 'metadata.json'}: format_version is {version}, this build reads 3. "
+        f"{folder / 'metadata.json'}: format_version is {version}, this build reads 4. "
         "Train again: minnow train rows.csv --out runs/a --force"
     )
 

@@ -141,13 +141,13 @@ def test_folder_in_the_place_of_a_file_is_named(bundle):
 
 
 @pytest.mark.parametrize(
-    ("found", "shown"), [(3, "3"), (0, "0"), ("4", "'4'"), (None, "null"), (True, "true")]
+    ("found", "shown"), [(4, "4"), (0, "0"), ("5", "'5'"), (None, "null"), (True, "true")]
 )
 def test_other_format_version_is_refused(bundle, found, shown):
     change_manifest(bundle, format_version=found)
 
     assert_refused(
-        bundle, "manifest.json", f"format_version is {shown}, this build reads 4. Export the model"
+        bundle, "manifest.json", f"format_version is {shown}, this build reads 5. Export the model"
     )
 
 
@@ -164,7 +164,7 @@ def test_broken_json_is_refused(bundle, content):
 def test_json_that_is_no_object_is_refused(bundle, content):
     (bundle / "manifest.json").write_text(content)
 
-    assert_refused(bundle, "manifest.json", "format_version is null, this build reads 4")
+    assert_refused(bundle, "manifest.json", "format_version is null, this build reads 5")
 
 
 @pytest.mark.parametrize("field", ["task", "golden", "files", "max_length", "precision"])
