@@ -27,6 +27,7 @@ class Sources:
     Args:
         dev: None: a part of `train` is held out.
         task: The task's `kind` and fields, as far as they are given; the labels tell the rest.
+        word_vectors: A file or folder of vectors that others have learned.
     """
 
     train: Path
@@ -34,11 +35,13 @@ class Sources:
     test: Path | None = None
     columns: Columns = Columns()
     task: Mapping[str, Any] = field(default_factory=dict)
+    word_vectors: Path | None = None
 
     @property
     def paths(self) -> list[Path]:
         """Every file or folder that is read."""
-        return [path for path in (self.train, self.dev, self.test) if path is not None]
+        paths = (self.train, self.dev, self.test, self.word_vectors)
+        return [path for path in paths if path is not None]
 
 
 @dataclass(frozen=True)
@@ -50,15 +53,19 @@ class Data:
     test: Dataset | None
     columns: Columns
     objective: Objective
+    word_vectors: Path | None = None
 
     def describe(self) -> dict[str, Any]:
         """Return path, rows and hash of each file by role, as `metadata.json` keeps them."""
         roles = {"train": self.train, "dev": self.dev, "test": self.test}
-        return {
+        described: dict[str, Any] = {
             role: {"path": str(part.path), "rows": len(part), "sha256": part.sha256}
             for role, part in roles.items()
             if part is not None
         }
+        if self.word_vectors is not None:
+            described["word_vectors"] = {"path": str(self.word_vectors)}
+        return described
 
     def split(self, dev_fraction: float, seed: int) -> tuple[Part, Part]:
         """Return the rows to train on and the development rows, which `train` lends where there is
@@ -117,6 +124,7 @@ class Encoded:
         groups: int64, shape (rows,): rows of one group are never on both sides of a split; None:
             each is alone.
         weights: float32, shape (rows,): what each row counts in a loss, 1 in the mean; None: ones.
+        vectors: float32, shape (vocabulary, dimensions), 0 of words without one; None: none has.
         is_apart: They stand in a file of their own, and must not be learned from.
     """
 
@@ -126,6 +134,7 @@ class Encoded:
     words: Sequence[str] = ()
     groups: NDArray[np.int64] = None  # type: ignore[assignment]  # never None from outside
     weights: NDArray[np.float32] = None  # type: ignore[assignment]  # nor this
+    vectors: NDArray[np.float32] | None = None
     is_apart: bool = False
 
     def __post_init__(self) -> None:
@@ -187,7 +196,9 @@ def read_sources(sources: Sources) -> Data:
     )
     objective = make_objective(find_task(train.labels, sources.task))
     objective.check(train, *(other for other in (dev, test) if other is not None))
-    return Data(train, dev, test, train.columns, objective)
+    if sources.word_vectors is not None and not sources.word_vectors.exists():
+        raise DataError(f"{sources.word_vectors}: no such file or folder")
+    return Data(train, dev, test, train.columns, objective, sources.word_vectors)
 
 
 def read_again(metadata: Mapping[str, Any], objective: Objective, folder: Path) -> Data:
@@ -200,7 +211,14 @@ def read_again(metadata: Mapping[str, Any], objective: Objective, folder: Path) 
     train = _read_unchanged(metadata["data"]["train"], columns, folder)
     dev = metadata["data"].get("dev")
     dev_set = _read_unchanged(dev, columns, folder) if dev is not None else None
-    return Data(train, dev_set, None, columns, objective)
+    vectors = metadata["data"].get("word_vectors")
+    path = Path(vectors["path"]) if vectors is not None else None
+    if path is not None and not path.exists():
+        raise DataError(
+            f"{path}: no such file. {folder} was trained with these word vectors, which are needed "
+            "again: put them back, or train again."
+        )
+    return Data(train, dev_set, None, columns, objective, path)
 
 
 def encode_part(part: Part, tokenizer: Tokenizer, objective: Objective) -> Encoded:
@@ -246,7 +264,10 @@ def map_ids(encoded: Encoded, id_map: NDArray[np.int32]) -> Encoded:
     stays = ~is_gone
     stays[unknown_id] = True
     kept = [word for word, is_kept in zip(words, stays, strict=False) if is_kept]
-    return dataclasses.replace(encoded, token_ids=token_ids, unknown=unknown, words=kept)
+    vectors = None if encoded.vectors is None else encoded.vectors[stays]
+    return dataclasses.replace(
+        encoded, token_ids=token_ids, unknown=unknown, words=kept, vectors=vectors
+    )
 
 
 def join_parts(first: Part, second: Part, chosen: NDArray[np.int64]) -> Part:

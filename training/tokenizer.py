@@ -58,6 +58,15 @@ def make_tokenizer(
     return Tokenizer(kinds, ids, UNKNOWN_ID, max_length, reads_letters)
 
 
+def add_words(tokenizer: Tokenizer, words: Iterable[str]) -> Tokenizer:
+    """Return a tokenizer of those words too; `MAX_WORDS` at most."""
+    own = [word for word in tokenizer.word_ids if word not in (PAD, UNKNOWN)]
+    others = [word for word in words if word not in tokenizer.word_ids]
+    room = MAX_WORDS - len(tokenizer.word_ids)
+    words = [PAD, UNKNOWN, *sorted(own + others[:room])]
+    return make_tokenizer(words, tokenizer.max_length)
+
+
 def encode_texts(tokenizer: Tokenizer, texts: Iterable[str]) -> list[list[int]]:
     """Return what a model reads of each text: ids, and the letters of unknown words."""
     return [tokenizer.encode(text).row for text in texts]

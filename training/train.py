@@ -33,6 +33,7 @@ from training.data import (
 from training.errors import RunError
 from training.fit import CONSTANTS as FIT_CONSTANTS
 from training.fit import make_predictor
+from training.known_vectors import place_vectors, read_known
 from training.mistakes import Mistake, find_mistakes
 from training.output_folders import NEW, put_in_place, restore
 from training.progress import interruptible, say, step
@@ -56,11 +57,12 @@ from training.tokenizer import CONSTANTS as TOKENIZER_CONSTANTS
 from training.tokenizer import (
     PAD_ID,
     UNKNOWN_ID,
+    add_words,
     encode_texts,
     format_tokenizer,
-    parse_tokenizer,
     train_tokenizer,
 )
+from training.vectors.selection import WordVectors
 
 REFERENCE_ROWS = 64
 # Weights, both moments, the average and the best of a checkpoint, twice while it is replaced.
@@ -150,11 +152,21 @@ def _train(
     )
     say(survey.format())
     with step("vocabulary"):
-        tokenizer = _train_tokenizer(new / TOKENIZER, train_part.texts, settings)
+        own = interruptible(
+            lambda: train_tokenizer(data.train.texts, settings.vocab_size, settings.max_length)
+        )
+        known = None
+        if data.word_vectors is not None:
+            path, num_columns = data.word_vectors, 2 * objective.num_logits
+            known = interruptible(lambda: read_known(path, own.word_ids, num_columns))
+        tokenizer = _write_tokenizer(new / TOKENIZER, own, known)
         train, dev = interruptible(
             lambda: [encode_part(part, tokenizer, objective) for part in (train_part, dev_part)]
         )
         dev = dataclasses.replace(dev, is_apart=data.dev is not None)
+        if known is not None:
+            vectors = place_vectors(known, train.words)
+            train = dataclasses.replace(train, vectors=vectors)
     recipe = load_recipe(settings.recipe)
     stages = Stages(partial / "stages")
     settings = recipe.plan_model(train, dev, settings, objective, stages)
@@ -259,16 +271,10 @@ def _flatten(value: Any, name: str = "") -> list[tuple[str, str]]:
     return [(name, repr(list(value) if isinstance(value, tuple) else value))]
 
 
-def _train_tokenizer(path: Path, texts: list[str], settings: Settings) -> Tokenizer:
-    """Return the tokenizer in `path`, made there where it is not yet, or not whole."""
-    if path.exists():
-        try:
-            return parse_tokenizer(path.read_bytes(), settings.max_length)
-        except Exception as error:  # of JSON, or of a field that is not there
-            say(f"{path}: cannot be read ({error}), it is made again")
-    tokenizer = interruptible(
-        lambda: train_tokenizer(texts, settings.vocab_size, settings.max_length)
-    )
+def _write_tokenizer(path: Path, own: Tokenizer, known: WordVectors | None) -> Tokenizer:
+    """Return the tokenizer of the training words and of those with vectors; write it to `path`."""
+    tokenizer = own if known is None else add_words(own, known.words)
+    tokenizer.reads_letters = True  # until it is known whether the model does
     with replacing(path) as temporary:
         temporary.write_bytes(format_tokenizer(tokenizer))
     return tokenizer

@@ -93,6 +93,15 @@ Test = Annotated[
         "--test", "FILE", "Rows for the reported figures, as DATA has them.", "the rows of --dev"
     ),
 ]
+WordVectorsFile = Annotated[
+    Path | None,
+    option(
+        "--word-vectors",
+        "FILE",
+        "Vectors that others have learned: GloVe, word2vec, .npy, safetensors.",
+        "none",
+    ),
+]
 Recipe = Annotated[
     str | None,
     option(
@@ -199,6 +208,7 @@ def train(
     normalize_labels: NormalizeLabels = False,
     dev: Dev = None,
     test: Test = None,
+    word_vectors: WordVectorsFile = None,
     recipe: Recipe = None,
     quick: Quick = False,
     force: Force = False,
@@ -231,7 +241,7 @@ def train(
     options = ReadOptions(delimiter, encoding, quoting, join_surplus)
     names, labels = (text_column, label_column, group_column), split_names(label_columns)
     columns = Columns(*names, options, normalize_labels, labels, weight_column)
-    sources = Sources(data, dev, test, columns)
+    sources = Sources(data, dev, test, columns, word_vectors=word_vectors)
     with hush(quiet):
         fit_sources(sources, out, recipe, quick, force, read_given(context), context.obj)
 

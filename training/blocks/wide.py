@@ -12,6 +12,7 @@ Accuracy and log loss of this half for 1,250 development rows of IMDB where all 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -133,25 +134,26 @@ def _find_rows(padded: Any, vocab_size: int, num_places: int) -> Any:
 def make_tables(
     weights: Weights,
     tables: dict[str, NDArray[np.uint8]],
-    word_runs: Any,
+    parts: Mapping[str, Any],
     reads_tail: bool,
 ) -> dict[str, NDArray[Any]]:
     """Return name of a layer -> what it holds, of weights whose columns are places of `tables`.
 
-    Known words get what their runs of letters weigh. Each column is whole numbers up to
+    Known words get what their letters and their vectors weigh. Each column is whole numbers up to
     `WEIGHT_STEPS` times one step, as an int8 graph holds it. The weights of padding and of the
     unknown word are 0.
 
     Args:
-        word_runs: Sparse, shape (vocabulary, places of "letters"); None without letters.
+        parts: Kind -> what each word has of it, shape (vocabulary, features).
         reads_tail: There are columns for the tail, though no text may be so long.
     """
     blocks = weights.blocks
     words = blocks["words"].copy()
     num_phrases = len(tables["phrases"])
     found: dict[str, NDArray[Any]] = {FINGERPRINTS: tables["phrases"][:, None]}
-    if word_runs is not None and "letters" in blocks:
-        words += np.asarray(word_runs @ blocks["letters"], np.float32)
+    for kind in blocks.keys() & parts.keys():
+        words += np.asarray(parts[kind] @ blocks[kind], np.float32)
+    if "letters" in blocks:
         padded = np.pad(blocks["letters"], ((1, 0), (0, 0)))  # row 0: not kept
         found[letter_runs.WEIGHTS] = round_weights(padded)
         found[letter_runs.FINGERPRINTS] = tables["letters"][:, None]

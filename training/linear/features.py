@@ -36,17 +36,18 @@ class Features:
     """Which text has what how often.
 
     Args:
-        blocks: Kind -> float32, shape (texts, features): "words", "phrases", "letters", and where
-            texts are longer than `TAIL_TOKENS` "tail": words, then phrases, of a text's end.
+        blocks: Kind -> float32, shape (texts, features): "words", "phrases", "letters", "vectors",
+            and where texts are longer than `TAIL_TOKENS` "tail": words, then phrases, of their end.
         lengths: int64, shape (texts,), in tokens.
         hashes: Kind -> int64, shape (features,), of "phrases" and "letters".
-        word_runs: float32, shape (vocabulary, features of "letters"); None without letters.
+        parts: Kind -> what each word has of it, float32, shape (vocabulary, features), of
+            "letters" and "vectors": what they weigh can be folded into the words.
     """
 
     blocks: dict[str, sparse.csr_matrix]
     lengths: NDArray[np.int64]
     hashes: dict[str, NDArray[np.int64]]
-    word_runs: sparse.csr_matrix | None
+    parts: dict[str, sparse.csr_matrix]
 
 
 def find_features(
@@ -54,6 +55,7 @@ def find_features(
     unknown: Sequence[Sequence[str]],
     words: Sequence[str],
     with_letters: bool,
+    vectors: NDArray[np.float32] | None = None,
 ) -> Features:
     """Return all features of the texts that may be worth a weight.
 
@@ -61,25 +63,31 @@ def find_features(
         token_ids: Of each text, without padding.
         unknown: Of each text the words that have no id.
         words: The vocabulary, in the order of ids.
+        vectors: Shape (vocabulary, dimensions); None: words are not told by vectors.
     """
     lengths = np.array([len(ids) for ids in token_ids], np.int64)
     min_texts = 1 if len(token_ids) < FEW_ROWS else MIN_TEXTS
     phrases, phrase_hashes = number_frequent(find_phrases(token_ids), min_texts)
     blocks, hashes = _count(token_ids, phrases, len(words), len(phrase_hashes), lengths)
     hashes["phrases"] = phrase_hashes
+    parts: dict[str, sparse.csr_matrix] = {}
+    if vectors is not None:
+        parts["vectors"] = sparse.csr_matrix(vectors)
+        blocks["vectors"] = sparse.csr_matrix(blocks["words"] @ parts["vectors"])
     if not with_letters:
-        return Features(blocks, lengths, hashes, None)
+        return Features(blocks, lengths, hashes, parts)
     runs, of_words = hash_runs(words)
-    of_words_kept = np.isin(of_words, blocks["words"].indices)
-    runs, of_words = runs[of_words_kept], of_words[of_words_kept]
-    known, numbers = np.unique(runs, return_inverse=True)
-    word_runs = count_runs(of_words, numbers, (len(words), len(known)))
+    known = np.unique(runs[np.isin(of_words, blocks["words"].indices)])
+    numbers = np.minimum(np.searchsorted(known, runs), len(known) - 1)
+    is_known = known[numbers] == runs
+    word_runs = count_runs(of_words[is_known], numbers[is_known], (len(words), len(known)))
     letters = blocks["words"] @ word_runs + _count_unknown(unknown, known)
     letters.sum_duplicates()
     frequent = np.flatnonzero(np.bincount(letters.indices, minlength=len(known)) >= min_texts)
     blocks["letters"] = sparse.csr_matrix(letters[:, frequent])
     hashes["letters"] = known[frequent]
-    return Features(blocks, lengths, hashes, sparse.csr_matrix(word_runs[:, frequent]))
+    parts["letters"] = sparse.csr_matrix(word_runs[:, frequent])
+    return Features(blocks, lengths, hashes, parts)
 
 
 def estimate_letters(token_ids: Sequence[Sequence[int]], words: Sequence[str]) -> int:
@@ -105,20 +113,24 @@ def keep_features(
     phrases = select(found, is_kept, places)
     num_places = len(tables["phrases"])
     blocks, hashes = _count(token_ids, phrases, num_words, num_places, features.lengths)
-    if features.word_runs is None:
-        return Features(blocks, features.lengths, hashes, None)
+    parts = dict(features.parts)
+    if "vectors" in parts:
+        blocks["vectors"] = features.blocks["vectors"]
+    if "letters" not in parts:
+        return Features(blocks, features.lengths, hashes, parts)
     table = tables["letters"]
     places, is_kept = find_places(features.hashes["letters"], table)
     rows = np.flatnonzero(is_kept)
     onto = count_runs(rows, places[is_kept], (len(is_kept), len(table)))
     blocks["letters"] = sparse.csr_matrix(features.blocks["letters"] @ onto)
-    return Features(blocks, features.lengths, hashes, sparse.csr_matrix(features.word_runs @ onto))
+    parts["letters"] = sparse.csr_matrix(parts["letters"] @ onto)
+    return Features(blocks, features.lengths, hashes, parts)
 
 
 def select_rows(features: Features, rows: NDArray[np.int64]) -> Features:
     """Return the features of some texts; int64, shape (texts that stay,)."""
     blocks = {kind: block[rows] for kind, block in features.blocks.items()}
-    return Features(blocks, features.lengths[rows], features.hashes, features.word_runs)
+    return Features(blocks, features.lengths[rows], features.hashes, features.parts)
 
 
 def _count(

@@ -33,7 +33,12 @@ COMPARING_ROWS = 8_000  # by weights, what costs more with many rows than it tel
 RIDGE = 0.1
 NUM_FOLDS = 5
 # What is tried in place of the plan's own, in turn.
-TRIED = {"power": (1.0, 2.0), "phrases": (0.35, 1.4, 2.8), "letters": (0.0, 0.5, 2.0)}
+TRIED = {
+    "power": (1.0, 2.0),
+    "phrases": (0.35, 1.4, 2.8),
+    "letters": (0.0, 0.5, 2.0),
+    "vectors": (0.0, 1.0, 4.0),
+}
 # Logits are compared at the scale that suits them best.
 SCALES = np.geomspace(0.3, 6.0, 14)
 CONSTANTS = {"plan_rows": CHOOSING_ROWS, "plan_ridge": RIDGE, "plan_folds": NUM_FOLDS}
@@ -53,7 +58,7 @@ def choose_plan(rows: Encoded, objective: Objective, seed: int) -> Plan:
     if num_rows <= CHOOSING_ROWS:
         return plan
     sample = rows.select(np.sort(order[:COMPARING_ROWS]))
-    tried = {plan, plan._replace(letters=0.0), Plan(NAIVE_BAYES, letters=0.0)}
+    tried = {plan, plan._replace(letters=0.0), Plan(NAIVE_BAYES, letters=0.0, vectors=0.0)}
     if plan.letters and estimate_letters(rows.token_ids, rows.words) > MAX_LETTER_COUNTS:
         tried.remove(plan)
     inside = fold(sample, seed) != 0
@@ -63,7 +68,8 @@ def choose_plan(rows: Encoded, objective: Objective, seed: int) -> Plan:
 def find_planned(rows: Encoded, plan: Plan) -> Features:
     """Return the features of rows that a plan counts; letters only where words have several."""
     with_letters = plan.letters > 0 and any(len(word) > 1 for word in rows.words[2:])
-    return find_features(rows.token_ids, rows.unknown, rows.words, with_letters)
+    vectors = rows.vectors if plan.vectors else None
+    return find_features(rows.token_ids, rows.unknown, rows.words, with_letters, vectors)
 
 
 def fold(rows: Encoded, seed: int) -> NDArray[np.int64]:
@@ -120,7 +126,8 @@ def search_plan(
         folds: int64, shape (texts,).
     """
     kernels = _Kernels(features)
-    plan = Plan(letters=1.0 if "letters" in features.blocks else 0.0)
+    left_out = {kind: 0.0 for kind in ("letters", "vectors") if kind not in features.blocks}
+    plan = Plan()._replace(**left_out)
     best = _ridge_loss(kernels.mix(plan), targets, folds)
     tried_names = [name for name in TRIED if getattr(plan, name)]
     for name in 2 * tried_names:

@@ -44,12 +44,13 @@ class Plan(NamedTuple):
     Args:
         power: Of the inverse document frequency by which features are scaled; `NAIVE_BAYES`: they
             are scaled by log-count ratios.
-        phrases, letters: Scale of the kind; 0 leaves it out.
+        phrases, letters, vectors: Scale of the kind; 0 leaves it out.
     """
 
     power: float = 1.5
     phrases: float = 0.7
     letters: float = 1.0
+    vectors: float = 2.0
 
     def scales(self, features: Features) -> dict[str, float]:
         """Return kind -> its scale, of the kinds that stand in the plan and in the features."""

@@ -30,6 +30,7 @@ from training.blocks import early_exit, letters, segments, wide
 from training.data import Encoded, join_encoded
 from training.encoders import read_both_ways
 from training.fit import fit, make_predictor
+from training.known_vectors import reduce_known
 from training.linear import plan as planning
 from training.linear import weights as linear_weights
 from training.linear.features import Features
@@ -350,7 +351,7 @@ def _fit_wide(
             settings.seed,
             rows.weights if rows.is_weighted else None,
         )
-        held = wide.make_tables(weights, tables, kept.word_runs, _reads_tail(model))
+        held = wide.make_tables(weights, tables, kept.parts, _reads_tail(model))
         return held | {"bias": weights.bias}
 
     def fit_told() -> dict[str, NDArray[Any]]:
@@ -372,6 +373,8 @@ def _start_vectors(
     size, dim = embedding.input_dim, embedding.output_dim
 
     def learn() -> dict[str, NDArray[np.float32]]:
+        if rows.vectors is not None and rows.vectors.shape[1] >= dim:
+            return {"vectors": reduce_known(rows.vectors, rows.token_ids, dim)}
         with step("word vectors"):
             learned = interruptible(
                 lambda: word_vectors.learn_word_vectors(rows.token_ids, size, dim, settings.seed)
