@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -59,7 +60,8 @@ RUNS = {
     "compression": ("{tiny_run} {tiny_run_bundle} --data {tiny_data}", ["unpruned float32"]),
     "few": (
         "{tiny_sets} --rows=40 --samples=2 --only=minnow,fasttext,nbsvm,both --seconds=1"
-        " --train-options=--quick --results={tmp_path}/results --work={tmp_path}/work",
+        " '--train-options=--recipe=stacked --epochs=1 --units=8,8 --embedding-dim=8'"
+        " --results={tmp_path}/results --work={tmp_path}/work",
         ["| tiny | 40 | ", "\n| Minnow | ", "\n| fastText, autotuned | ", "\n| NBSVM, "],
     ),
     "gpu": ("{tiny_run_bundle} {tiny_bundle} {tiny_data} --rounds=1", ["CPU, float32 "]),
@@ -82,7 +84,7 @@ def test_benchmark_prints_its_table(
     }
     arguments, expected = RUNS[name]
 
-    output = run_benchmark(name, *(word.format(**paths) for word in arguments.split()))
+    output = run_benchmark(name, *(word.format(**paths) for word in shlex.split(arguments)))
 
     for text in expected:
         assert text in output

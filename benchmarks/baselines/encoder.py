@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnxruntime import InferenceSession
+from onnxruntime import GraphOptimizationLevel, InferenceSession
 from sklearn.linear_model import LogisticRegression
 
 from benchmarks.baselines.classifiers import TrainingRows
@@ -57,9 +57,9 @@ class SentenceEncoder:
         self.tokenizer = Tokenizer.from_str(tokenizer_json.decode())
         self.tokenizer.enable_truncation(MAX_TOKENS)
         self.tokenizer.no_padding()
-        self.session = InferenceSession(
-            model, session_options(num_threads), providers=["CPUExecutionProvider"]
-        )
+        options = session_options(num_threads)
+        options.graph_optimization_level = GraphOptimizationLevel.ORT_ENABLE_ALL
+        self.session = InferenceSession(model, options, providers=["CPUExecutionProvider"])
         self.size_bytes = model.stat().st_size + len(tokenizer_json)
         self.cache = cache
         self.vectors = _read_vectors(cache)

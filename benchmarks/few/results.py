@@ -26,9 +26,9 @@ Chinese 1-3). NBSVM and the encoder's regression choose their penalty by cross-v
 all its settings on a fifth of the rows, in as many seconds as Minnow's training took (20 where it
 was not measured).
 
-MB is what is shipped, ms the median of one text, from the text itself, one thread, on a machine
-that others used too: read the ratios. Both, and the seconds of training, are of the largest size;
-the encoder's seconds are of the regression where its vectors were kept from another sample.
+MB is what is shipped, ms the median time on one core of one text, from the text itself. Both, and
+the seconds of training, which other work on the machine lengthens, are of the largest size; the
+encoder's seconds are of the regression where its vectors were kept from another sample.
 """
 
 Cell = dict[str, Any]
