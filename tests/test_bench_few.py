@@ -157,7 +157,7 @@ def test_minnow_stands_beside_the_best_rival_on_the_samples_of_both():
 
     tables = format_cells(cells)
 
-    row = "| films | 50 | TF-IDF, both | 70.0 ± 10.0 | 63.0 ± 1.0 | 3.0 ± 1.0 |  |"
+    row = "| films | 50 | TF-IDF, both | 70.0 ± 10.0 (3) | 63.0 ± 1.0 | 3.0 ± 1.0 |  |"
     assert row in tables
     assert "| NBSVM, words 1-3 | **99.0** (40.0; 1) | 1.00 | 2.0 | 0.50 |" in tables
 

@@ -43,7 +43,8 @@ def main() -> int:
         return 1
     results = Results(options.results)
     num_failed = measure_all(sets, models, setup, results, options)
-    plot_cells(results.read(), results.folder / "few.svg")
+    with results.held():
+        plot_cells(results.read(), results.folder / "few.svg")
     print(f"\n{results.write_tables()}")
     return 1 if num_failed else 0
 

@@ -38,7 +38,7 @@ def plot_cells(cells: Sequence[dict[str, Any]], path: Path) -> None:
         axis.set_axis_off()
     ordered = [title for title, _ in MODELS.values() if title in shown]
     figure.legend([shown[one] for one in ordered], ordered, loc="outside lower center", ncols=4)
-    figure.supylabel("accuracy on test rows, %", fontsize=10)
+    figure.supylabel("accuracy on test rows, %, over training rows", fontsize=10)
     partial = path.with_name(f".{path.name}.partial")
     with matplotlib.rc_context(FIXED):
         FigureCanvasSVG(figure).print_svg(str(partial), metadata={"Date": None})

@@ -62,7 +62,7 @@ class Results:
 
     def keep(self, cell: Cell) -> None:
         """Put the cell at its place, and write tables and plot anew."""
-        with self._held():
+        with self.held():
             key = [cell[name] for name in KEY]
             cells = [one for one in self.read() if [one[name] for name in KEY] != key]
             cells = sorted([*cells, cell], key=order)
@@ -72,13 +72,14 @@ class Results:
 
     def write_tables(self) -> str:
         """Write `few.md` anew, as after a change of its form, and return it."""
-        with self._held():
+        with self.held():
             tables = format_cells(self.read())
             self._replace(self.folder / "few.md", tables)
         return tables
 
     @contextmanager
-    def _held(self) -> Iterator[None]:
+    def held(self) -> Iterator[None]:
+        """Keep other processes from writing into the folder."""
         folder = os.open(self.folder, os.O_RDONLY)
         try:
             fcntl.flock(folder, fcntl.LOCK_EX)
@@ -166,7 +167,8 @@ def format_costs(cells: Sequence[Cell]) -> str:
 def format_rivals(cells: Sequence[Cell]) -> str:
     """Return Minnow beside the best of its rivals, for each set and size.
 
-    A difference is the mean over the samples that both were fitted on, ± its standard error.
+    A difference is the mean over the samples that both were fitted on, ± its standard error; the
+    number of the best one's samples stands in brackets.
     """
     lines = [
         "## Minnow beside the best of TF-IDF and fastText\n",
@@ -190,7 +192,7 @@ def format_rivals(cells: Sequence[Cell]) -> str:
             name,
             size,
             MODELS[best][0],
-            format_mean(list(theirs.values())),
+            f"{format_mean(list(theirs.values()))} ({len(theirs)})",
             format_mean(list(ours.values())) if ours else "",
             format_mean(gaps) if gaps else "",
             format_mean(with_vectors) if with_vectors else "",
