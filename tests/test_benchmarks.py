@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.benchmarks import run_benchmark
+from tests.helpers.few import make_rows, write_set
 from tests.helpers.paths import ROOT
 from tests.helpers.tools import skip_or_fail
 
@@ -25,6 +27,13 @@ def tiny_run_bundle(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) ->
     out = tmp_path_factory.mktemp("bundles") / "int8"
     export_run(tiny_run, out)
     return out
+
+
+@pytest.fixture(scope="module")
+def tiny_sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sets")
+    write_set(folder / "tiny", make_rows(80), make_rows(40, start=100))
+    return folder
 
 
 # Arguments, where {…} is a fixture's path, and what must stand in the output.
@@ -49,15 +58,25 @@ RUNS = {
     ),
     "latency": ("{tiny_run} {tiny_run_bundle} {tiny_data} --rounds=20", ["ONNX int8"]),
     "compression": ("{tiny_run} {tiny_run_bundle} --data {tiny_data}", ["unpruned float32"]),
+    "few": (
+        "{tiny_sets} --rows=40 --samples=2 --only=minnow,fasttext,nbsvm,both --seconds=1"
+        " '--train-options=--recipe=stacked --epochs=1 --units=8,8 --embedding-dim=8'"
+        " --results={tmp_path}/results --work={tmp_path}/work",
+        ["| tiny | 40 | ", "\n| Minnow | ", "\n| fastText, autotuned | ", "\n| NBSVM, "],
+    ),
     "gpu": ("{tiny_run_bundle} {tiny_bundle} {tiny_data} --rounds=1", ["CPU, float32 "]),
 }
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", RUNS)
-def test_benchmark_prints_its_table(name, tiny_bundle, tiny_data, tiny_run, tiny_run_bundle):
+def test_benchmark_prints_its_table(
+    name, tiny_bundle, tiny_data, tiny_run, tiny_run_bundle, tiny_sets, tmp_path
+):
     paths = {
         "root": ROOT,
+        "tmp_path": tmp_path,
+        "tiny_sets": tiny_sets,
         "tiny_bundle": tiny_bundle,
         "tiny_data": tiny_data,
         "tiny_run": tiny_run,
@@ -65,7 +84,7 @@ def test_benchmark_prints_its_table(name, tiny_bundle, tiny_data, tiny_run, tiny
     }
     arguments, expected = RUNS[name]
 
-    output = run_benchmark(name, *(word.format(**paths) for word in arguments.split()))
+    output = run_benchmark(name, *(word.format(**paths) for word in shlex.split(arguments)))
 
     for text in expected:
         assert text in output

@@ -71,7 +71,7 @@ class Data:
         """Return the rows to train on and the development rows, which `train` lends where there is
         no file of them; always the same for one seed."""
         if self.dev is not None:
-            return whole_part(self.train), whole_part(self.dev)
+            return whole_part(self.train, self.train.overlaps.groups), whole_part(self.dev)
         strata = self.objective.strata(self.train.labels)
         rows = split_rows(self.train, strata, dev_fraction, seed)
         weights = self.train.weights
@@ -288,10 +288,15 @@ def join_parts(first: Part, second: Part, chosen: NDArray[np.int64]) -> Part:
     )
 
 
-def whole_part(dataset: Dataset) -> Part:
-    """Return all rows of a file."""
-    rows = range(1, len(dataset) + 1)
-    return Part(dataset.texts, dataset.labels, rows, dataset.overlaps.groups, dataset.weights)
+def whole_part(dataset: Dataset, groups: NDArray[np.int64] | None = None) -> Part:
+    """Return all rows of a file.
+
+    Args:
+        groups: Of the rows, if they will be split.
+    """
+    num_rows = len(dataset)
+    groups = np.arange(num_rows) if groups is None else groups
+    return Part(dataset.texts, dataset.labels, range(1, num_rows + 1), groups, dataset.weights)
 
 
 def _read_unchanged(described: Mapping[str, Any], columns: Columns, folder: Path) -> Dataset:

@@ -46,6 +46,12 @@ def format_survey(findings: Findings, has_labels: bool) -> list[str]:
     return [*lines, ""]
 
 
+CROSS_VALIDATED = (
+    "These rows were learned from in the end: there are too few to spare any. The figures are "
+    "those of models that were fitted without them (cross-validation)."
+)
+
+
 def write_report(
     folder: Path,
     metadata: Mapping[str, Any],
@@ -58,19 +64,27 @@ def write_report(
     Returns the names of the files.
 
     Args:
-        history: What each epoch gave, as `training.fit.fit` returns it.
+        history: What each epoch gave, as `training.fit.fit` returns it; empty where nothing was
+            trained in epochs.
     """
+    plots = _write_history(folder, history, objective) if history else {}
+    shown = "test" if "test" in metadata["metrics"] else "dev"
+    plots |= objective.write_plots(metadata["metrics"][shown], folder)
+    report = format_report(metadata, history, objective, plots, findings)
+    (folder / "report.md").write_text(report, encoding="utf-8")
+    return ["history.csv"] * bool(history) + ["report.md", *plots.values()]
+
+
+def _write_history(
+    folder: Path, history: Sequence[Mapping[str, float]], objective: Objective
+) -> dict[str, str]:
+    """Write the epochs as a file and as a plot; return title -> name of the plot."""
     with (folder / "history.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=list(history[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(history)
-    shown = "test" if "test" in metadata["metrics"] else "dev"
     plot_history(history, objective.score_name, folder / "learning_curves.png")
-    plots = {"Learning curves": "learning_curves.png"}
-    plots |= objective.write_plots(metadata["metrics"][shown], folder)
-    report = format_report(metadata, history, objective, plots, findings)
-    (folder / "report.md").write_text(report, encoding="utf-8")
-    return ["history.csv", "report.md", *plots.values()]
+    return {"Learning curves": "learning_curves.png"}
 
 
 def format_report(
@@ -87,7 +101,10 @@ def format_report(
     for name, title in (("test", "Test rows"), ("dev", "Development rows")):
         if name in metadata["metrics"]:
             figures = objective.format_evaluation(metadata["metrics"][name])
-            lines += [f"## {title}", "", "```", figures, "```", ""]
+            lines += [f"## {title}", ""]
+            if name == "dev" and metadata.get("cross_validated"):
+                lines += [CROSS_VALIDATED, ""]
+            lines += ["```", figures, "```", ""]
     if findings.mistakes:
         lines += ["## Most confident mistakes", ""]
         lines += [*format_mistakes(findings.mistakes), ""]
@@ -109,23 +126,35 @@ def find_kept(patience: int, history: Sequence[Mapping[str, float]]) -> Mapping[
 
 
 def _describe_run(metadata: Mapping[str, Any], history: Sequence[Mapping[str, float]]) -> list[str]:
-    kept = find_kept(metadata["settings"]["patience"], history)
-    why = "the lowest development loss" if metadata["settings"]["patience"] else "the last"
     lines = [f"# Training report: recipe `{metadata['recipe']}`", ""]
     for role, data in metadata["data"].items():
-        lines.append(f"- {role}: {data['rows']:,} rows (sha256 `{data['sha256'][:12]}`)")
+        if "rows" in data:
+            lines.append(f"- {role}: {data['rows']:,} rows (sha256 `{data['sha256'][:12]}`)")
+        else:
+            lines.append(f"- {role.replace('_', ' ')}: `{data['path']}`")
     lines += [
         f"- vocabulary: {metadata['vocab_size']:,} tokens; "
         f"at most {metadata['max_length']} tokens of a text are read",
-        f"- epochs: {len(history)}, kept: {kept['epoch']:.0f}, {why}; "
-        f"{sum(row['seconds'] for row in history):.0f} s",
+        *_describe_epochs(metadata, history),
         *_describe_exit(metadata.get("early_exit")),
-        "",
-        "The epochs are those of what gradient descent trains; the figures below are the finished "
-        "model's.",
         "",
     ]
     return lines
+
+
+def _describe_epochs(
+    metadata: Mapping[str, Any], history: Sequence[Mapping[str, float]]
+) -> list[str]:
+    if not history:
+        return ["- epochs: none; the model is a linear one, as nothing more pays with these rows"]
+    kept = find_kept(metadata["settings"]["patience"], history)
+    why = "the lowest development loss" if metadata["settings"]["patience"] else "the last"
+    return [
+        f"- epochs: {len(history)}, kept: {kept['epoch']:.0f}, {why}; "
+        f"{sum(row['seconds'] for row in history):.0f} s",
+        "- the epochs are those of what gradient descent trains; the figures below are the "
+        "finished model's",
+    ]
 
 
 def _describe_exit(found: Mapping[str, Any] | None) -> list[str]:

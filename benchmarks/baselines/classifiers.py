@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,10 +21,10 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
+from training.blocks.phrases import log_count_ratios
 
 from handler.inference.manifest import MAX_LENGTH
-from handler.inference.tokenizer import PAD, UNKNOWN
-from training.blocks.phrases import log_count_ratios
+from handler.inference.tokenizer import PAD, UNKNOWN, Tokenizer
 from training.tokenizer import make_tokenizer
 
 INVERSE_PENALTIES = (1.0, 4.0, 16.0, 64.0)
@@ -55,8 +56,28 @@ Fit = Callable[[TrainingRows, Any, int], Baseline]
 
 def split_words(texts: Sequence[str]) -> list[str]:
     """Return each text as Minnow's tokenizer splits it: lower case, CJK characters one by one."""
-    tokenizer = make_tokenizer([PAD, UNKNOWN], MAX_LENGTH)
+    tokenizer = _find_tokenizer()
     return [" ".join(tokenizer.split(text)[0]) for text in texts]
+
+
+@cache
+def _find_tokenizer() -> Tokenizer:
+    return make_tokenizer([PAD, UNKNOWN], MAX_LENGTH)
+
+
+def stratify(rows: TrainingRows, share: float, seed: int) -> tuple[TrainingRows, TrainingRows]:
+    """Return (rows to train on, `share` of the rows to compare with), each label in both; of a
+    label with one row, that is trained on."""
+    chance = np.random.default_rng(seed)
+    is_dev = np.zeros(len(rows.texts), bool)
+    for label_id in range(rows.num_classes):
+        members = chance.permutation(np.flatnonzero(rows.label_ids == label_id))
+        is_dev[members[: min(len(members) - 1, max(1, round(share * len(members))))]] = True
+    train, dev = (
+        TrainingRows([rows.texts[row] for row in part], rows.label_ids[part], rows.num_classes)
+        for part in (np.flatnonzero(~is_dev), np.flatnonzero(is_dev))
+    )
+    return train, dev
 
 
 class Majority:
@@ -73,33 +94,49 @@ class Majority:
 
 
 class TfidfRegression:
-    """TF-IDF of words and pairs (sublinear, from two texts on), logistic regression."""
+    """TF-IDF (sublinear), logistic regression; without other features of words and pairs, from two
+    texts on.
 
-    def __init__(self, rows: TrainingRows, inverse_penalty: float, seed: int) -> None:
-        self.vectorizer = TfidfVectorizer(
-            tokenizer=str.split,
-            token_pattern=None,
-            lowercase=False,
-            ngram_range=(1, 2),
-            min_df=2,
-            sublinear_tf=True,
-            dtype=np.float32,
-        )
-        features = self.vectorizer.fit_transform(rows.texts)
+    Args:
+        vectorizers: Whose features stand side by side, each of length 1.
+    """
+
+    def __init__(
+        self,
+        rows: TrainingRows,
+        inverse_penalty: float,
+        seed: int,
+        vectorizers: Sequence[TfidfVectorizer] = (),
+    ) -> None:
+        self.vectorizers = vectorizers or [make_words_vectorizer()]
+        features = [one.fit_transform(rows.texts) for one in self.vectorizers]
         self.model = LogisticRegression(C=inverse_penalty, max_iter=1000)
-        self.model.fit(features, rows.label_ids)
+        self.model.fit(sparse.hstack(features, format="csr"), rows.label_ids)
 
     def predict(self, texts: Sequence[str]) -> NDArray[np.floating[Any]]:
+        features = [one.transform(texts) for one in self.vectorizers]
         found: NDArray[np.floating[Any]] = self.model.predict_proba(
-            self.vectorizer.transform(texts)
+            sparse.hstack(features, format="csr")
         )
         return found
 
     @property
     def size_bytes(self) -> int:
-        return len(pickle.dumps((self.vectorizer.vocabulary_, self.vectorizer.idf_))) + (
-            4 * self.model.coef_.size
-        )
+        tables = [(one.vocabulary_, one.idf_) for one in self.vectorizers]
+        return sum(map(len, map(pickle.dumps, tables))) + 4 * int(self.model.coef_.size)
+
+
+def make_words_vectorizer() -> TfidfVectorizer:
+    """Return TF-IDF of the words, and pairs, of texts that are split already."""
+    return TfidfVectorizer(
+        tokenizer=str.split,
+        token_pattern=None,
+        lowercase=False,
+        ngram_range=(1, 2),
+        min_df=2,
+        sublinear_tf=True,
+        dtype=np.float32,
+    )
 
 
 class NaiveBayesRegression:

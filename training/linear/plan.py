@@ -73,8 +73,12 @@ def find_planned(rows: Encoded, plan: Plan) -> Features:
 
 
 def fold(rows: Encoded, seed: int) -> NDArray[np.int64]:
-    """Return the fold of each row, int64, shape (rows,); groups stay whole."""
-    return fold_rows(rows.groups, rows.targets.argmax(axis=1).tolist(), NUM_FOLDS, seed)
+    """Return the fold of each row, int64, shape (rows,); groups stay whole, if there are two."""
+    strata = rows.targets.argmax(axis=1).tolist()
+    folds = fold_rows(rows.groups, strata, NUM_FOLDS, seed)
+    if folds.any():
+        return folds
+    return fold_rows(np.arange(len(strata)), strata, NUM_FOLDS, seed)  # all are one group
 
 
 def _measure_plan(
