@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
-from training.blocks.phrases import log_count_ratios
+from training.linear.weights import log_count_ratios
 
 from handler.inference.manifest import MAX_LENGTH
 from handler.inference.tokenizer import PAD, UNKNOWN, Tokenizer

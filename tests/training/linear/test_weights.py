@@ -59,7 +59,7 @@ def test_word_order_is_learned(num_labels, plan):
     held = wide.make_tables(weights, tables, None, reads_tail=True)
     logits = logits_of(held, texts[800:], 40) + weights.bias
     np.testing.assert_allclose(
-        logits_of(held, texts[:800], 40) + weights.bias, weights.logits(kept), atol=0.2
+        logits_of(held, texts[:800], 40) + weights.bias, weights.logits(kept), atol=0.3
     )
     guesses = (logits[:, 0] > 0).astype(int) if len(weights.bias) == 1 else logits.argmax(axis=1)
     assert np.mean(guesses == label_ids[800:]) > 0.95
