@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from training.batches import feed, shuffled_batches, sorted_batches
 from training.checkpoint import Progress, load_checkpoint, save_checkpoint
-from training.data import Encoded
+from training.encoded import Encoded
 from training.progress import is_quiet
 from training.settings import Settings
 from training.tasks import Objective

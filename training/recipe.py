@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.arrays import load_arrays, save_arrays
-from training.data import Encoded
+from training.encoded import Encoded
 from training.errors import SettingsError
 from training.recipe_settings import DEFAULT_RECIPE, FOLDER
 from training.settings import Settings

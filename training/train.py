@@ -17,23 +17,15 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from handler.files import check_room, empty_folder, holding, naming, replacing, write_json
+from handler.files import check_room, empty_folder, holding, naming, write_json
 from handler.inference.tokenizer import Tokenizer
 from training.batches import strip
 from training.blocks.early_exit import measure_exit
-from training.data import (
-    Data,
-    Part,
-    Sources,
-    encode_part,
-    join_parts,
-    read_sources,
-    whole_part,
-)
+from training.data import Data, Part, Sources, join_parts, read_sources, whole_part
+from training.encoded import encode_split
 from training.errors import RunError
 from training.fit import CONSTANTS as FIT_CONSTANTS
 from training.fit import make_predictor
-from training.known_vectors import place_vectors, read_known
 from training.mistakes import Mistake, find_mistakes
 from training.output_folders import NEW, put_in_place, restore
 from training.progress import interruptible, say, step
@@ -57,12 +49,9 @@ from training.tokenizer import CONSTANTS as TOKENIZER_CONSTANTS
 from training.tokenizer import (
     PAD_ID,
     UNKNOWN_ID,
-    add_words,
     encode_texts,
     format_tokenizer,
-    train_tokenizer,
 )
-from training.vectors.selection import WordVectors
 
 REFERENCE_ROWS = 64
 # Weights, both moments, the average and the best of a checkpoint, twice while it is replaced.
@@ -152,21 +141,9 @@ def _train(
     )
     say(survey.format())
     with step("vocabulary"):
-        own = interruptible(
-            lambda: train_tokenizer(data.train.texts, settings.vocab_size, settings.max_length)
+        tokenizer, train, dev = interruptible(
+            lambda: encode_split(data, split, settings, new / TOKENIZER)
         )
-        known = None
-        if data.word_vectors is not None:
-            path, num_columns = data.word_vectors, 2 * objective.num_logits
-            known = interruptible(lambda: read_known(path, own.word_ids, num_columns))
-        tokenizer = _write_tokenizer(new / TOKENIZER, own, known)
-        train, dev = interruptible(
-            lambda: [encode_part(part, tokenizer, objective) for part in (train_part, dev_part)]
-        )
-        dev = dataclasses.replace(dev, is_apart=data.dev is not None)
-        if known is not None:
-            vectors = place_vectors(known, train.words)
-            train = dataclasses.replace(train, vectors=vectors)
     recipe = load_recipe(settings.recipe)
     stages = Stages(partial / "stages")
     settings = recipe.plan_model(train, dev, settings, objective, stages)
@@ -269,15 +246,6 @@ def _flatten(value: Any, name: str = "") -> list[tuple[str, str]]:
         parts = [_flatten(part, f"{name}.{key}".strip(".")) for key, part in value.items()]
         return [pair for part in parts for pair in part]
     return [(name, repr(list(value) if isinstance(value, tuple) else value))]
-
-
-def _write_tokenizer(path: Path, own: Tokenizer, known: WordVectors | None) -> Tokenizer:
-    """Return the tokenizer of the training words and of those with vectors; write it to `path`."""
-    tokenizer = own if known is None else add_words(own, known.words)
-    tokenizer.reads_letters = True  # until it is known whether the model does
-    with replacing(path) as temporary:
-        temporary.write_bytes(format_tokenizer(tokenizer))
-    return tokenizer
 
 
 def _measure(

@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
-from training.linear.weights import log_count_ratios
 
 from handler.inference.manifest import MAX_LENGTH
 from handler.inference.tokenizer import PAD, UNKNOWN, Tokenizer
+from training.linear.weights import log_count_ratios
 from training.tokenizer import make_tokenizer
 
 INVERSE_PENALTIES = (1.0, 4.0, 16.0, 64.0)

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.batches import feed, shuffled_batches
-from training.data import Encoded, encode_part, map_ids, read_again
+from training.data import read_again
+from training.encoded import Encoded, encode_part, map_ids
 from training.errors import DataError, RunError, SettingsError
 from training.fit import make_predictor
 from training.recipe import Recipe, Stages, load_recipe

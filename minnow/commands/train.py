@@ -165,21 +165,11 @@ BatchSize = Annotated[int | None, setting("--batch-size", "N", "Texts in one ste
 Epochs = Annotated[int | None, setting("--epochs", "N", "Passes over the training rows.", min=1)]
 MinSteps = Annotated[
     int | None,
-    setting(
-        "--min-steps",
-        "N",
-        MIN_STEPS,
-        min=0,
-    ),
+    setting("--min-steps", "N", MIN_STEPS, min=0),
 ]
 Patience = Annotated[
     int | None,
-    setting(
-        "--patience",
-        "N",
-        PATIENCE,
-        min=0,
-    ),
+    setting("--patience", "N", PATIENCE, min=0),
 ]
 EarlyExit = Annotated[
     bool | None,

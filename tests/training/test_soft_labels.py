@@ -13,7 +13,8 @@ from pyarrow import parquet
 
 from handler.inference.tasks import SingleLabel
 from training.columns import Columns
-from training.data import Data, Encoded, Part, Sources, encode_part, read_sources
+from training.data import Data, Part, Sources, read_sources
+from training.encoded import Encoded, encode_part
 from training.errors import DataError
 from training.fit import fit
 from training.objectives.single_label import SingleLabelObjective
@@ -290,10 +291,12 @@ def test_a_split_keeps_each_row_with_its_weight(tmp_path):
 
 def test_encoded_rows_count_one_in_the_mean():
     tokenizer = train_tokenizer(["a b", "b c"], 10, 5)
-    part = Part(["a", "b"], ["pos", "neg"], [1, 2], [1.0, 3.0])
+    part = Part(["a", "b"], ["pos", "neg"], [1, 2], np.arange(2), [1.0, 3.0])
 
     weighted = encode_part(part, tokenizer, OBJECTIVE)
-    plain = encode_part(Part(["a", "b"], ["pos", "neg"], [1, 2]), tokenizer, OBJECTIVE)
+    plain = encode_part(
+        Part(["a", "b"], ["pos", "neg"], [1, 2], np.arange(2)), tokenizer, OBJECTIVE
+    )
 
     np.testing.assert_array_equal(weighted.weights, np.array([0.5, 1.5], np.float32))
     np.testing.assert_array_equal(plain.weights, np.ones(2, np.float32))
@@ -337,7 +340,7 @@ def test_fitting_finds_what_soft_and_weighted_rows_are_in_the_mean(
     targets, weights, expected, tmp_path
 ):
     numbers = None if weights is None else np.array(weights, np.float32)
-    encoded = Encoded([[1], [1]], np.array(targets, np.float32), numbers)
+    encoded = Encoded([[1], [1]], np.array(targets, np.float32), weights=numbers)
 
     outputs = fit_bias(encoded, tmp_path, "checkpoint.npz")
 

@@ -34,14 +34,14 @@ def test_padding_and_unknown_have_the_first_ids(tokenizer):
     assert len(tokenizer.word_ids) == len(WORDS) + 2
 
 
-def test_most_frequent_words_are_kept_and_words_seen_once_are_not():
+def test_most_frequent_words_are_kept_where_there_are_too_many():
     texts = ["often often often", "twice twice", "rare rare", "often once"]
 
     small = train_tokenizer(texts, vocab_size=3, max_length=8)
     large = train_tokenizer(texts, vocab_size=50, max_length=8)
 
     assert small.word_ids == {PAD: 0, UNKNOWN: 1, "often": 2}
-    assert set(large.word_ids) == {PAD, UNKNOWN, "often", "twice", "rare"}
+    assert set(large.word_ids) == {PAD, UNKNOWN, "often", "twice", "rare", "once"}
 
 
 def test_words_beyond_max_length_are_not_counted():
@@ -107,7 +107,7 @@ def test_a_run_keeps_the_whole_tokenizer(tokenizer):
             {"words": {PAD: 0, UNKNOWN: 1}},
             "words is an object of 2 fields, wanted an array of 2 to",
         ),
-        ({"other": 1}, "it has the field 'other', wanted rules, characters, words"),
+        ({"other": 1}, "it has the field 'other', wanted rules, letters, characters, words"),
         (
             {"characters": {"unicode": "14.0", "kinds": "w", "lengths": "1"}},
             "characters.lengths are 1 numbers with a sum of 1, wanted 1, as there are kinds, and "

@@ -14,7 +14,8 @@ from tests.helpers.killed import Killed, kill_after_batches
 from tests.helpers.objectives import single_label
 from tests.helpers.tiny_run import ATOL, NUM_ROWS, SETTINGS, weights_of
 from training.batches import feed
-from training.data import Encoded, Sources
+from training.data import Sources
+from training.encoded import Encoded
 from training.errors import DataError, RunError
 from training.fit import fit
 from training.readers import read_dataset

@@ -10,7 +10,7 @@ from scipy import linalg, sparse
 from scipy.optimize import minimize_scalar
 
 from training.blocks.ngrams import scale_rows
-from training.data import Encoded
+from training.encoded import Encoded
 from training.linear.features import (
     MAX_LETTER_COUNTS,
     Features,

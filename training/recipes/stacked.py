@@ -9,7 +9,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from training.data import Encoded
+from training.encoded import Encoded
 from training.encoders import read_forward
 from training.fit import fit
 from training.recipe import Fitted, History, SmallerVocabulary, Stages

@@ -27,15 +27,15 @@ from numpy.typing import NDArray
 
 from training import word_vectors
 from training.blocks import early_exit, letters, segments, wide
-from training.data import Encoded, join_encoded
+from training.encoded import Encoded, join_encoded
 from training.encoders import read_both_ways
 from training.fit import fit, make_predictor
 from training.known_vectors import reduce_known
 from training.linear import plan as planning
 from training.linear import weights as linear_weights
 from training.linear.features import Features
-from training.linear.plan import choose_plan, cross_fit, find_planned, fold
-from training.linear.weights import Plan, fit_tables
+from training.linear.plan import cross_fit, find_planned, fold
+from training.linear.weights import Plan
 from training.mixture import (
     BOTH,
     DEEP,
@@ -50,6 +50,14 @@ from training.progress import interruptible, step
 from training.recipe import Fitted, History, SmallerVocabulary, Stages
 from training.settings import Settings
 from training.tasks import Objective
+from training.wide_half import (
+    count_phrases,
+    count_places_of,
+    count_words,
+    fit_wide_half,
+    make_plan,
+    reads_tail,
+)
 
 SETTINGS = Settings(
     recipe="wide_deep",
@@ -76,8 +84,6 @@ VECTOR_SCALE = 0.5  # standard deviation of the first word vectors
 # the mixture is told by rows out of their folds.
 ENOUGH_DEV_ROWS = 1_000
 MIN_DEEP_ROWS = 300  # of fewer rows the LSTM learns nothing
-MIN_PLACES = 8_192  # of a table, where its features are as many
-PLACES_PER_FEATURE = 8  # then one feature in 16 finds its place taken
 MIN_GAIN = 0.002  # of the log loss, for which the deep half is worth its bytes and its time
 TABLES = (wide.FINGERPRINTS, wide.WEIGHTS, letters.FINGERPRINTS, letters.WEIGHTS)
 CONSTANTS: Mapping[str, Any] = (
@@ -111,8 +117,8 @@ def plan_model(
     num_columns = objective.num_logits * len(features.blocks.keys() & {"words", "tail"})
     settings = dataclasses.replace(
         settings,
-        phrase_places=_count_places(features, "phrases", num_columns, settings),
-        run_places=_count_places(features, "letters", objective.num_logits, settings),
+        phrase_places=count_places_of(features, "phrases", num_columns, settings),
+        run_places=count_places_of(features, "letters", objective.num_logits, settings),
         reads_tail="tail" in features.blocks,
     )
     if rows is train:
@@ -121,18 +127,6 @@ def plan_model(
         "held_out", lambda: _tell_out_of_folds(rows, features, plan, settings, objective, stages)
     )
     return settings if held_out["deep"].any() else dataclasses.replace(settings, units=())
-
-
-def make_plan(rows: Encoded, settings: Settings, objective: Objective, stages: Stages) -> Plan:
-    """Return how strongly each kind of feature counts, chosen once."""
-
-    def choose() -> dict[str, NDArray[Any]]:
-        with step("plan of features"):
-            plan = interruptible(lambda: choose_plan(rows, objective, settings.seed))
-        return {name: np.array(value) for name, value in plan._asdict().items()}
-
-    arrays = stages.make("plan", choose)
-    return Plan(**{name: float(arrays[name]) for name in Plan._fields})
 
 
 def learned_rows(train: Encoded, dev: Encoded) -> Encoded:
@@ -186,7 +180,7 @@ def fit_model(
     """Fit the model in place, from where the stages stand."""
     rows = learned_rows(train, dev)
     plan = make_plan(rows, settings, objective, stages)
-    _fit_wide(model, rows, plan, settings, objective, stages)
+    fit_wide_half(model, rows, plan, settings, objective, stages)
     if settings.units:
         _start_vectors(model, rows, settings, stages, "word_vectors")
     if rows is train:
@@ -242,12 +236,6 @@ def make_teacher(model: keras.Model, objective: Objective) -> keras.Model:
     return keras.Model(model.input, objective.add_head(model.get_layer(DEEP).output))
 
 
-def count_words(model: keras.Model) -> int:
-    """Return the size of the vocabulary."""
-    rows: int = model.get_layer(wide.WEIGHTS).input_dim
-    return rows - _count_phrases(model)
-
-
 def shrink_vocabulary(
     model: keras.Model,
     kept_ids: NDArray[np.int64],
@@ -276,7 +264,7 @@ def shrink_vocabulary(
         units=settings.units if has_deep(model) else (),
         phrase_places=places[wide.FINGERPRINTS],
         run_places=places.get(letters.FINGERPRINTS, 0),
-        reads_tail=_reads_tail(model),
+        reads_tail=reads_tail(model),
     )
     small = build_model(settings, len(kept_ids), objective)
     for layer in small.layers:
@@ -286,14 +274,14 @@ def shrink_vocabulary(
             layer.set_weights([weights[0][kept_ids]] if is_table else weights)
     early_exit.close_gate(small)  # until it is fitted anew
     plan = make_plan(train, settings, objective, stages)
-    _fit_wide(small, train, plan, settings, objective, stages)
+    fit_wide_half(small, train, plan, settings, objective, stages)
     return small
 
 
 def count_rows(model: keras.Model, num_words: int) -> dict[str, int]:
     """Return the rows that each table of `shrink_vocabulary`'s model has."""
     size = count_words(model)
-    phrases = _shrink(_count_phrases(model), num_words, size)
+    phrases = _shrink(count_phrases(model), num_words, size)
     rows = {wide.FINGERPRINTS: phrases, wide.WEIGHTS: num_words + phrases}
     for layer in model.layers:
         if layer.name == segments.EMBEDDING:
@@ -310,60 +298,6 @@ SMALLER_VOCABULARY: SmallerVocabulary | None = SmallerVocabulary(count_rows, shr
 def _shrink(num_places: int, num_words: int, vocab_size: int) -> int:
     """Return the places of a table whose share stays that `num_words` are of all."""
     return max(1, round(num_places * num_words / vocab_size))
-
-
-def _count_phrases(model: keras.Model) -> int:
-    places: int = model.get_layer(wide.FINGERPRINTS).input_dim
-    return places
-
-
-def _reads_tail(model: keras.Model) -> bool:
-    columns: int = model.get_layer(wide.WEIGHTS).output_dim
-    return columns > int(model.get_layer(MIXTURE).units)
-
-
-def _fit_wide(
-    model: keras.Model,
-    rows: Encoded,
-    plan: Plan,
-    settings: Settings,
-    objective: Objective,
-    stages: Stages,
-) -> None:
-    """Fit the wide half, or read what an earlier try left of it; put it in.
-
-    Both halves then have the same weight.
-    """
-    num_places = {"phrases": _count_phrases(model)}
-    if settings.run_places:
-        num_places["letters"] = settings.run_places
-    else:
-        plan = plan._replace(letters=0.0)
-
-    def fit_wide() -> dict[str, NDArray[Any]]:
-        kept, tables, weights = fit_tables(
-            find_planned(rows, plan),
-            rows.token_ids,
-            rows.unknown,
-            objective.logit_targets(rows.targets),
-            plan,
-            num_places,
-            settings.seed,
-            rows.weights if rows.is_weighted else None,
-        )
-        held = wide.make_tables(weights, tables, kept.parts, _reads_tail(model))
-        return held | {"bias": weights.bias}
-
-    def fit_told() -> dict[str, NDArray[Any]]:
-        with step("words and phrases"):
-            return interruptible(fit_wide)
-
-    tables = stages.make("wide", fit_told)
-    bias = tables.pop("bias")
-    wide.set_tables(model, tables)
-    identity = np.eye(objective.num_logits, dtype=np.float32)
-    kernel = np.vstack([identity] * (1 + has_deep(model)))
-    model.get_layer(MIXTURE).set_weights([kernel, bias])
 
 
 def _start_vectors(
@@ -430,12 +364,3 @@ def _tell_out_of_folds(
         found["history"] = np.array([[row[name] for name in names] for row in history])
         found |= {"deep": deep, "names": np.array(names)}
     return found
-
-
-def _count_places(features: Features, kind: str, num_columns: int, settings: Settings) -> int:
-    """Return how many places the table of a kind has: as many as its bytes allow, fewer where it
-    has few features."""
-    if kind not in features.hashes:
-        return 0
-    most = max(wide.count_places(num_columns, settings.table_bytes), MIN_PLACES)
-    return max(1, min(most, PLACES_PER_FEATURE * len(features.hashes[kind])))

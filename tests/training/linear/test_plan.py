@@ -3,7 +3,7 @@
 import numpy as np
 
 from tests.helpers.objectives import single_label
-from training.data import Encoded
+from training.encoded import Encoded
 from training.linear.features import find_features
 from training.linear.plan import choose_plan, cross_fit, find_planned, fold
 from training.linear.weights import Plan

@@ -56,7 +56,7 @@ def test_word_order_is_learned(num_labels, plan):
 
     kept, tables, weights = fit(texts[:800], targets[:800], plan)
 
-    held = wide.make_tables(weights, tables, None, reads_tail=True)
+    held = wide.make_tables(weights, tables, {}, reads_tail=True)
     logits = logits_of(held, texts[800:], 40) + weights.bias
     np.testing.assert_allclose(
         logits_of(held, texts[:800], 40) + weights.bias, weights.logits(kept), atol=0.3
@@ -86,8 +86,8 @@ def test_known_words_get_what_their_letters_weigh():
 
     kept, tables, weights = fit(texts, targets, Plan(letters=1.0), words=words)
 
-    held = wide.make_tables(weights, tables, kept.word_runs, reads_tail=True)
-    runs = kept.word_runs @ weights.blocks["letters"]
+    held = wide.make_tables(weights, tables, kept.parts, reads_tail=True)
+    runs = kept.parts["letters"] @ weights.blocks["letters"]
     expected = weights.blocks["words"] + runs
     expected[:2] = 0
     step = np.abs(held[wide.WEIGHTS]).max() / 127

@@ -13,7 +13,8 @@ from tests.helpers.phrases import logits_of, make_rows
 from tests.helpers.tiny_run import ATOL, weights_of
 from tests.helpers.wide_deep import LENGTHS, SETTINGS, VOCAB_SIZE, random_tables, set_known
 from training.batches import pad
-from training.data import Encoded, Sources
+from training.data import Sources
+from training.encoded import Encoded
 from training.fit import make_predictor
 from training.mixture import set_mixture
 from training.recipe import Stages

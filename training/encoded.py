@@ -1,0 +1,160 @@
+"""What a model reads of rows, and all that is learned from."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handler.files import replacing
+from handler.inference.tokenizer import Tokenizer, join_row
+from training.data import Data, Part
+from training.known_vectors import place_vectors, read_known
+from training.settings import Settings
+from training.tasks import Objective
+from training.tokenizer import UNKNOWN_ID, add_words, format_tokenizer, train_tokenizer
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What a model reads of rows, and what it shall answer.
+
+    Args:
+        token_ids: Of each text, without padding.
+        targets: float32, shape (rows, num_outputs): 1 in the column of the label, or soft.
+        unknown: Of each text the words that have no id; none: no text has any.
+        words: The vocabulary, in the order of ids.
+        groups: int64, shape (rows,): rows of one group are never on both sides of a split; None:
+            each is alone.
+        weights: float32, shape (rows,): what each row counts in a loss, 1 in the mean; None: ones.
+        vectors: float32, shape (vocabulary, dimensions), 0 of words without one; None: none has.
+        is_apart: They stand in a file of their own, and must not be learned from.
+    """
+
+    token_ids: Sequence[Sequence[int]]
+    targets: NDArray[np.float32]
+    unknown: Sequence[Sequence[str]] = ()
+    words: Sequence[str] = ()
+    groups: NDArray[np.int64] = None  # type: ignore[assignment]  # never None from outside
+    weights: NDArray[np.float32] = None  # type: ignore[assignment]  # nor this
+    vectors: NDArray[np.float32] | None = None
+    is_apart: bool = False
+
+    def __post_init__(self) -> None:
+        num_rows = len(self.token_ids)
+        if not self.unknown:
+            object.__setattr__(self, "unknown", [()] * num_rows)
+        if self.groups is None:
+            object.__setattr__(self, "groups", np.arange(num_rows))
+        if self.weights is None:
+            object.__setattr__(self, "weights", np.ones(num_rows, np.float32))
+
+    @property
+    def rows(self) -> list[list[int]]:
+        """What a model reads of each text: token ids, and the letters of unknown words."""
+        pairs = zip(self.token_ids, self.unknown, strict=True)
+        return [join_row(list(ids), unknown) for ids, unknown in pairs]
+
+    @property
+    def is_weighted(self) -> bool:
+        """Whether rows count differently."""
+        return bool((self.weights != 1).any())
+
+    def select(self, chosen: NDArray[np.int64]) -> Encoded:
+        """Return some of the rows; int64, shape (rows that stay,)."""
+        numbers = chosen.tolist()
+        return dataclasses.replace(
+            self,
+            token_ids=[self.token_ids[number] for number in numbers],
+            targets=self.targets[chosen],
+            unknown=[self.unknown[number] for number in numbers],
+            groups=self.groups[chosen],
+            weights=self.weights[chosen],
+        )
+
+
+def join_encoded(first: Encoded, second: Encoded) -> Encoded:
+    """Return the rows of both, in that order."""
+    return dataclasses.replace(
+        first,
+        token_ids=[*first.token_ids, *second.token_ids],
+        targets=np.concatenate([first.targets, second.targets]),
+        unknown=[*first.unknown, *second.unknown],
+        groups=np.concatenate([first.groups, second.groups]),
+        weights=np.concatenate([first.weights, second.weights]),
+    )
+
+
+def encode_part(part: Part, tokenizer: Tokenizer, objective: Objective) -> Encoded:
+    """Return what a model reads of the rows, their targets and all that is learned from."""
+    weights = None
+    if part.weights is not None:
+        numbers = np.array(part.weights)
+        weights = (numbers / numbers.mean()).astype(np.float32)
+    encodings = [tokenizer.encode(text) for text in part.texts]
+    return Encoded(
+        [encoding.ids for encoding in encodings],
+        objective.encode(part.labels),
+        [encoding.unknown for encoding in encodings],
+        list(tokenizer.word_ids),
+        part.groups,
+        weights,  # type: ignore[arg-type]
+    )
+
+
+def map_ids(encoded: Encoded, id_map: NDArray[np.int32]) -> Encoded:
+    """Return the rows in the ids of fewer words.
+
+    Args:
+        id_map: int32, shape (vocab_size,): token id -> new token id, the unknown word's of one that
+            is gone.
+    """
+    words, unknown_id = encoded.words, UNKNOWN_ID
+    is_gone = id_map == unknown_id
+    token_ids, unknown = [], []
+    for ids, spelled in zip(encoded.token_ids, encoded.unknown, strict=True):
+        row = np.asarray(ids, np.int64)
+        token_ids.append(id_map[row].tolist())
+        if not words or not is_gone[row].any():
+            unknown.append(spelled)
+            continue
+        rest = iter(spelled)
+        names = [
+            next(rest, "") if id_ == unknown_id else words[int(id_)]
+            for id_ in row.tolist()
+            if is_gone[id_]
+        ]
+        unknown.append([name for name in names if name])
+    stays = ~is_gone
+    stays[unknown_id] = True
+    kept = [word for word, is_kept in zip(words, stays, strict=False) if is_kept]
+    vectors = None if encoded.vectors is None else encoded.vectors[stays]
+    return dataclasses.replace(
+        encoded, token_ids=token_ids, unknown=unknown, words=kept, vectors=vectors
+    )
+
+
+def encode_split(
+    data: Data, split: tuple[Part, Part], settings: Settings, path: Path
+) -> tuple[Tokenizer, Encoded, Encoded]:
+    """Return the tokenizer of the rows and of words with vectors, and both parts of the rows.
+
+    The tokenizer spells unknown words; it is written to `path`.
+    """
+    objective = data.objective
+    tokenizer = train_tokenizer(data.train.texts, settings.vocab_size, settings.max_length)
+    known = None
+    if data.word_vectors is not None:
+        known = read_known(data.word_vectors, tokenizer.word_ids, 2 * objective.num_logits)
+        tokenizer = add_words(tokenizer, known.words)
+    tokenizer.reads_letters = True
+    with replacing(path) as temporary:
+        temporary.write_bytes(format_tokenizer(tokenizer))
+    train, dev = (encode_part(part, tokenizer, objective) for part in split)
+    if known is not None:
+        train = dataclasses.replace(train, vectors=place_vectors(known, train.words))
+    return tokenizer, train, dataclasses.replace(dev, is_apart=data.dev is not None)

@@ -1,0 +1,104 @@
+"""The wide half of a model: planned, fitted, and put into its tables."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from training.blocks import wide
+from training.encoded import Encoded
+from training.linear.features import Features
+from training.linear.plan import choose_plan, find_planned
+from training.linear.weights import Plan, fit_tables
+from training.mixture import MIXTURE, has_deep
+from training.progress import interruptible, step
+from training.recipe import Stages
+from training.settings import Settings
+from training.tasks import Objective
+
+MIN_PLACES = 8_192  # of a table, where its features are as many
+PLACES_PER_FEATURE = 8  # then one feature in 16 finds its place taken
+
+
+def make_plan(rows: Encoded, settings: Settings, objective: Objective, stages: Stages) -> Plan:
+    """Return how strongly each kind of feature counts, chosen once."""
+
+    def choose() -> dict[str, NDArray[Any]]:
+        with step("plan of features"):
+            plan = interruptible(lambda: choose_plan(rows, objective, settings.seed))
+        return {name: np.array(value) for name, value in plan._asdict().items()}
+
+    arrays = stages.make("plan", choose)
+    return Plan(**{name: float(arrays[name]) for name in Plan._fields})
+
+
+def count_words(model: keras.Model) -> int:
+    """Return the size of the vocabulary."""
+    rows: int = model.get_layer(wide.WEIGHTS).input_dim
+    return rows - count_phrases(model)
+
+
+def count_phrases(model: keras.Model) -> int:
+    places: int = model.get_layer(wide.FINGERPRINTS).input_dim
+    return places
+
+
+def reads_tail(model: keras.Model) -> bool:
+    columns: int = model.get_layer(wide.WEIGHTS).output_dim
+    return columns > int(model.get_layer(MIXTURE).units)
+
+
+def fit_wide_half(
+    model: keras.Model,
+    rows: Encoded,
+    plan: Plan,
+    settings: Settings,
+    objective: Objective,
+    stages: Stages,
+) -> None:
+    """Fit the wide half, or read what an earlier try left of it; put it in.
+
+    Both halves then have the same weight.
+    """
+    num_places = {"phrases": count_phrases(model)}
+    if settings.run_places:
+        num_places["letters"] = settings.run_places
+    else:
+        plan = plan._replace(letters=0.0)
+
+    def fit_wide() -> dict[str, NDArray[Any]]:
+        kept, tables, weights = fit_tables(
+            find_planned(rows, plan),
+            rows.token_ids,
+            rows.unknown,
+            objective.logit_targets(rows.targets),
+            plan,
+            num_places,
+            settings.seed,
+            rows.weights if rows.is_weighted else None,
+        )
+        held = wide.make_tables(weights, tables, kept.parts, reads_tail(model))
+        return held | {"bias": weights.bias}
+
+    def fit_told() -> dict[str, NDArray[Any]]:
+        with step("words and phrases"):
+            return interruptible(fit_wide)
+
+    tables = stages.make("wide", fit_told)
+    bias = tables.pop("bias")
+    wide.set_tables(model, tables)
+    identity = np.eye(objective.num_logits, dtype=np.float32)
+    kernel = np.vstack([identity] * (1 + has_deep(model)))
+    model.get_layer(MIXTURE).set_weights([kernel, bias])
+
+
+def count_places_of(features: Features, kind: str, num_columns: int, settings: Settings) -> int:
+    """Return how many places the table of a kind has: as many as its bytes allow, fewer where it
+    has few features."""
+    if kind not in features.hashes:
+        return 0
+    most = max(wide.count_places(num_columns, settings.table_bytes), MIN_PLACES)
+    return max(1, min(most, PLACES_PER_FEATURE * len(features.hashes[kind])))
