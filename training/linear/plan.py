@@ -29,7 +29,7 @@ from training.split import fold_rows
 from training.tasks import Objective
 
 CHOOSING_ROWS = 2_000  # by the products of rows with each other
-COMPARING_ROWS = 8_000  # by weights, what costs more with many rows than it tells
+COMPARING_ROWS = 50_000  # by weights
 RIDGE = 0.1
 NUM_FOLDS = 5
 # What is tried in place of the plan's own, in turn.
@@ -58,7 +58,7 @@ def choose_plan(rows: Encoded, objective: Objective, seed: int) -> Plan:
     if num_rows <= CHOOSING_ROWS:
         return plan
     sample = rows.select(np.sort(order[:COMPARING_ROWS]))
-    tried = {plan, plan._replace(letters=0.0), Plan(NAIVE_BAYES, letters=0.0, vectors=0.0)}
+    tried = {plan, plan._replace(letters=0.0), Plan(NAIVE_BAYES, 1.0, 0.0, 0.0)}
     if plan.letters and estimate_letters(rows.token_ids, rows.words) > MAX_LETTER_COUNTS:
         tried.remove(plan)
     inside = fold(sample, seed) != 0
