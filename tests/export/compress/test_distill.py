@@ -56,9 +56,10 @@ def test_run_of_a_recipe_that_has_changed_is_refused(tiny_run):
 
 @pytest.mark.slow
 def test_importance_is_measured_on_the_same_training_rows_each_time(tiny_run):
-    distillation = prepare_distillation(read_run(tiny_run), 1)
+    run = read_run(tiny_run)
+    distillation, model = prepare_distillation(run, 1), run.load_model()
 
-    first, again = list(importance_batches(distillation)), list(importance_batches(distillation))
+    first, again = (list(importance_batches(model, distillation)) for _ in range(2))
 
     assert len(first) == -(-len(distillation.train.token_ids) // 32)
     for (token_ids, targets), (same_ids, same_targets) in zip(first, again, strict=True):
