@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from handler.errors import InvalidInput
 from handler.rows.columns import ColumnError
@@ -20,7 +21,6 @@ from training.columns import Columns, describe_column
 from training.errors import DataError
 from training.folders import read_folder
 from training.labels import LabelProblem, format_label, normalize_label
-from training.overlaps import Overlaps, find_overlaps
 from training.soft_labels import (
     SoftLabel,
     is_soft,
@@ -28,6 +28,9 @@ from training.soft_labels import (
     read_soft_label,
     read_weight,
 )
+
+if TYPE_CHECKING:
+    from training.overlaps import Overlaps
 
 FORMATS = tuple(f".{ending}" for ending, kind in KINDS.items() if kind != "lines")
 # Option of a column that a folder of texts cannot have -> what it holds.
@@ -69,6 +72,8 @@ class Dataset:
     @cached_property
     def overlaps(self) -> Overlaps:
         """Which rows repeat each other; found once, in some seconds for 25,000 long texts."""
+        from training.overlaps import find_overlaps  # SciPy, which reading needs not
+
         return find_overlaps(self.texts, self.groups)
 
 

@@ -138,7 +138,8 @@ def _occlude(encoding: Located, positions: Sequence[int], unknown_id: int) -> li
     """Return the row of a text with unknown words, which have no letters, at the positions."""
     variant, unknown = list(encoding.ids), list(encoding.unknown)
     for position in sorted(positions, reverse=True):
-        if unknown and variant[position] == unknown_id:
-            del unknown[variant[:position].count(unknown_id)]
+        if variant[position] == unknown_id:
+            number = variant[:position].count(unknown_id)
+            del unknown[number : number + 1]  # only the first are spelled
         variant[position] = unknown_id
     return join_row(variant, unknown)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from functools import cache
+from itertools import accumulate
 from typing import NamedTuple
 
 from handler.inference.characters import (
@@ -37,6 +38,9 @@ CUT_CHARACTERS = 8
 # break that did not end, which is three.
 SPARE_TOKENS = 8
 FURTHER = 4
+# Of unknown words the first are spelled, up to so many letters for each token that the model takes:
+# a text of nothing else would take twenty times the memory of any other.
+SPELLED_LETTERS = 8
 JOINER, GLUE = "\u200d", "\x1c"  # glue stands for a joiner that stays
 # Replacements behind the table, each made where its first character is found.
 JOIN_MARKS = ((EDGE + CLOSING, ""), (CLOSING, ""))
@@ -147,7 +151,12 @@ class Tokenizer:
         unknown_id = self._unknown_id
         if not self.reads_letters or unknown_id not in ids:
             return ()
-        return [word for word, id_ in zip(words, ids, strict=True) if id_ == unknown_id]
+        unknown = [word for word, id_ in zip(words, ids, strict=True) if id_ == unknown_id]
+        room = SPELLED_LETTERS * self.max_length
+        if len(unknown) * (MAX_WORD_LETTERS + 1) > room:
+            ends = accumulate(min(len(word), MAX_WORD_LETTERS) + 1 for word in unknown)
+            unknown = [word for word, end in zip(unknown, ends, strict=True) if end <= room]
+        return unknown
 
     def _read(self, text: str) -> tuple[str, list[str]]:
         """Return so much of the text as has all tokens that are read and some to spare, and those

@@ -17,10 +17,18 @@ from export.optimize import optimize_model
 from export.quantize import quantize_model
 from export.verify import check_nodes
 from handler.inference.graph import check_graph
+from handler.inference.tokenizer import join_row
 from tests.helpers.objectives import single_label
 from tests.helpers.small_models import ROWS, build, open_session, run_keras, run_onnx
-from tests.helpers.wide_deep import LENGTHS, SETTINGS, VOCAB_SIZE, random_tables, set_known
-from training.batches import pad
+from tests.helpers.wide_deep import (
+    LENGTHS,
+    READING_LETTERS,
+    SETTINGS,
+    VOCAB_SIZE,
+    random_tables,
+    set_known,
+)
+from training.batches import feed, pad
 from training.recipes import wide_deep
 
 pytestmark = pytest.mark.slow
@@ -231,3 +239,23 @@ def test_default_recipe_becomes_few_nodes_and_equals_keras(num_labels):
     check_graph(graph.SerializeToString())
     for bits in (4, 8):
         check_graph(optimize_model(quantize_model(graph, embedding_bits=bits)).SerializeToString())
+
+
+def test_letters_of_unknown_words_are_read_as_keras_reads_them():
+    keras.utils.set_random_seed(1)
+    model = wide_deep.build_model(READING_LETTERS, VOCAB_SIZE, single_label(3))
+    random = np.random.default_rng(0)
+    texts = [random.integers(1, 12, length).tolist() for length in LENGTHS]
+    set_known(model, random_tables(3, texts))
+    spelled = [[], ["good"], ["xx", "unseen"], ["wow"] * 9]
+    rows = [join_row(ids, spelled[number % 4]) for number, ids in enumerate(texts)]
+    session = open_session(optimize_model(convert_model(model)))
+
+    together = session.run(None, feed(model, rows))[0]
+
+    alone = np.vstack([session.run(None, feed(model, [row]))[0] for row in rows])
+    expected = model(feed(model, rows), training=False).numpy()
+    np.testing.assert_allclose(together, expected, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(alone, expected, rtol=0, atol=1e-5)
+    without = model(feed(model, texts), training=False).numpy()
+    assert np.abs(expected - without).max() > 0.01

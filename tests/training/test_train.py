@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from handler.inference.tokenizer import PAD, UNKNOWN
 from tests.helpers import wide_deep
 from tests.helpers.killed import Killed, kill_after_batches
 from tests.helpers.objectives import single_label
@@ -25,6 +26,7 @@ from training.run_folder import read_run
 from training.settings import override
 from training.split import split_rows
 from training.tasks import make_objective
+from training.tokenizer import make_tokenizer
 from training.train import load_predictor, reference_rows, train_run
 
 pytestmark = pytest.mark.slow
@@ -253,7 +255,7 @@ def test_three_labels_with_development_and_test_files(tmp_path):
 
 
 def test_reference_rows_of_empty_texts_still_have_every_length():
-    rows = reference_rows([[], []], max_length=3)
+    rows = reference_rows([[], []], make_tokenizer([PAD, UNKNOWN], max_length=3))
 
     assert rows[:4] == [[], [1], [1], [1, 1, 1]]
     assert len(rows) == 64

@@ -29,7 +29,9 @@ def run(tmp_path_factory) -> Path:
     from training.train import train_run
 
     folder = tmp_path_factory.mktemp("compression")
-    settings = dataclasses.replace(SETTINGS, embedding_dim=32, units=(32, 32), epochs=14, patience=14)
+    settings = dataclasses.replace(
+        SETTINGS, embedding_dim=32, units=(32, 32), epochs=14, patience=14
+    )
     return train_run(Sources(write_tiny_data(folder)), folder / "run", settings).folder
 
 

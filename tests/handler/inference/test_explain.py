@@ -9,7 +9,7 @@ from handler.inference.classifier import load_classifier
 from handler.inference.explain import check_num_tokens, explain_predictions, part_text
 from handler.inference.models import Model
 from handler.inference.tasks import Options
-from handler.inference.tokenizer import PAD, UNKNOWN
+from handler.inference.tokenizer import PAD, UNKNOWN, Located, join_row
 from handler.settings import Limits
 from tests.helpers.paths import ROOT
 from training.tokenizer import make_tokenizer
@@ -159,3 +159,12 @@ def test_marks_that_many_tokens_share_are_looked_at_once(monkeypatch):
     assert (part.start, part.end) == (0, len(text))
     assert len(part.positions) > 200
     assert len(looked_at) < len(text)
+
+
+def test_an_unknown_word_is_occluded_with_its_letters():
+    located = Located([2, 1, 3, 1], [(0, 1)] * 4, ["xy", "z"])
+
+    assert explain_module._occlude(located, [1], 1) == join_row([2, 1, 3, 1], ["z"])
+    assert explain_module._occlude(located, [0, 3], 1) == join_row([1, 1, 3, 1], ["xy"])
+    few = located._replace(unknown=["xy"])  # of a text with too many letters the first alone
+    assert explain_module._occlude(few, [3], 1) == join_row([2, 1, 3, 1], ["xy"])

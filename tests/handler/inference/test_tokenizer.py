@@ -4,12 +4,14 @@ import time
 import tracemalloc
 import unicodedata
 
+import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from handler.inference.characters import MARK
-from handler.inference.tokenizer import MAX_WORD_LETTERS, PAD, UNKNOWN
+from handler.inference.padding import feed
+from handler.inference.tokenizer import MAX_WORD_LETTERS, PAD, UNKNOWN, Tokenizer
 from training.tokenizer import make_tokenizer
 from training.unicode_kinds import read_kinds
 
@@ -189,11 +191,11 @@ def test_a_cut_text_gives_what_the_whole_text_gives():
 
     assert sum(len(text) > 16 * 8 for text in texts) > 1000
     whole = [tokenizer._split(text, 10_000) for text in texts]
-    assert [ids for ids, _ in found] == [
+    assert [encoding.ids for encoding in found] == [
         [tokenizer.word_ids.get(word, 1) for word in words[:8]] for words in whole
     ]
-    assert [is_truncated for _, is_truncated in found] == [len(words) > 8 for words in whole]
-    assert [tokenizer.locate(text).ids for text in texts] == [ids for ids, _ in found]
+    assert [encoding.is_truncated for encoding in found] == [len(words) > 8 for words in whole]
+    assert [tokenizer.locate(text).ids for text in texts] == [encoding.ids for encoding in found]
 
 
 @pytest.mark.parametrize(("num_words", "kept", "is_cut"), [(7, 7, 0), (8, 8, 0), (9, 8, 1)])
@@ -284,3 +286,55 @@ def test_every_python_makes_the_same_of_every_character():
     # Of Python 3.11, 3.12 and 3.13, whose Unicode is 14.0, 15.0 and 15.1. Another one here: the
     # tokens of some text have changed, and so must the name of the rules.
     assert found.hexdigest() == "fa40cc0cfb8d1988d542bcdc7c52b61e9409cd9137c7b8978580b780ac254e02"
+
+
+def make_speller() -> Tokenizer:
+    return make_tokenizer([PAD, UNKNOWN, "good", "film"], max_length=8, reads_letters=True)
+
+
+def test_unknown_words_are_spelled_behind_the_ids():
+    encoding = make_speller().encode("Good Xy film z")
+
+    assert encoding.unknown == ["xy", "z"]
+    assert encoding.row == [2, 1, 3, 1, -1, -ord("x"), -ord("y"), -1, -ord("z"), -1]
+    assert make_speller().locate("Good Xy film z").unknown == ["xy", "z"]
+
+
+def test_known_words_are_not_spelled():
+    assert make_speller().encode("good film").row == [2, 3]
+    assert make_tokenizer([PAD, UNKNOWN, "good"], max_length=8).encode("xy").row == [1]
+
+
+def test_words_that_are_not_read_are_not_spelled():
+    encoding = make_speller().encode("good " * 8 + "xy")
+
+    assert encoding.unknown == ()
+
+
+def test_letters_of_a_long_word_are_cut():
+    row = make_speller().encode("k" * 500).row
+
+    assert len(row) == 1 + 1 + MAX_WORD_LETTERS + 1
+
+
+@pytest.mark.parametrize(
+    ("rows", "ids", "letters"),
+    [
+        ([[2, 1, -1, -120, -1]], [[2, 1]], [[1, 120, 1]]),
+        ([[2, 3]], [[2, 3]], [[0]]),
+        ([[], [1, -1, -97, -1], [2, 3]], [[0, 0], [1, 0], [2, 3]], [[0] * 3, [1, 97, 1], [0] * 3]),
+    ],
+)
+def test_rows_are_fed_as_ids_and_letters(rows, ids, letters):
+    arrays = feed(rows, 0, reads_letters=True)
+
+    assert arrays["token_ids"].tolist() == ids
+    assert arrays["letters"].tolist() == letters
+    assert {array.dtype for array in arrays.values()} == {np.dtype(np.int32)}
+
+
+def test_letters_of_a_text_are_bounded():
+    encoding = make_speller().encode("abcdefg " * 5 + "k" * 99)
+
+    assert encoding.unknown == ["abcdefg"] * 5  # 5 * 8 letters and borders, of 8 * 8
+    assert len(make_speller().encode(("k" * 99 + " ") * 8).row) <= 8 + 8 * 8 + 1
