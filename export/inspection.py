@@ -22,8 +22,8 @@ from onnx import TensorProto, numpy_helper  # noqa: E402
 
 from handler.inference.bundle import Bundle  # noqa: E402
 from handler.inference.classifier import session_options  # noqa: E402
+from handler.inference.letters import join_row  # noqa: E402
 from handler.inference.padding import feed  # noqa: E402
-from handler.inference.tokenizer import join_row  # noqa: E402
 
 WARM_UP_RUNS = 10
 RUNS = 100

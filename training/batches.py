@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handler.inference import padding
+from handler.inference.letters import split_row
 from training.tokenizer import PAD_ID
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def feed(model: keras.Model, rows: Sequence[Sequence[int]]) -> Any:
 
 def strip(row: Sequence[int]) -> Sequence[int]:
     """Return the token ids of a row, without letters."""
-    return padding.split_row(row)[0]
+    return split_row(row)[0]
 
 
 def shuffled_batches(lengths: Sequence[int], batch_size: int, seed: int) -> list[list[int]]:

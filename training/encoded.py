@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handler.files import replacing
-from handler.inference.tokenizer import Tokenizer, join_row
+from handler.inference.letters import join_row
+from handler.inference.tokenizer import Tokenizer
 from training.data import Data, Part
 from training.known_vectors import place_vectors, read_known
 from training.settings import Settings

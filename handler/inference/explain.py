@@ -15,7 +15,8 @@ from typing import Any
 
 from handler.errors import InvalidInput
 from handler.inference.classifier import Classifier, Prediction
-from handler.inference.tokenizer import Located, join_row
+from handler.inference.letters import join_row
+from handler.inference.tokenizer import Located
 from handler.settings import Limits
 
 # What continues the character before it, beside combining marks (Unicode's annex 29): joiners, skin

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from handler.inference.letters import split_row
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -26,14 +28,6 @@ def feed(
         return {"token_ids": pad(rows, pad_id)}
     ids, letters = zip(*map(split_row, rows), strict=True)
     return {"token_ids": pad(ids, pad_id), "letters": pad(letters, 0)}
-
-
-def split_row(row: Sequence[int]) -> tuple[Sequence[int], list[int]]:
-    """Return the token ids and the codes of the letters of a row."""
-    if not row or row[-1] >= 0:
-        return row, []
-    letters = [-code for code in row if code < 0]
-    return row[: -len(letters)], letters
 
 
 def pad(token_ids: Sequence[Sequence[int]], pad_id: int) -> NDArray[np.int32]:

@@ -26,6 +26,7 @@ from handler.inference.characters import (
     Characters,
     pair_flags,
 )
+from handler.inference.letters import join_row
 
 RULES = "words-1"  # their name in artefacts; other tokens of any text need another one
 PAD, UNKNOWN = "[PAD]", "[UNK]"  # words that no text has
@@ -56,9 +57,6 @@ ASCII = {code: " " for code in (*range(33), 127)} | {
     code: chr(code + 32) for code in range(ord("A"), ord("Z") + 1)
 }
 SIGNS = tuple((sign, f" {sign} ") for sign in '!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~')
-
-
-BORDER_CODE = 1  # of a word, a control character that no word has
 
 
 class Encoding(NamedTuple):
@@ -151,10 +149,14 @@ class Tokenizer:
         unknown_id = self._unknown_id
         if not self.reads_letters or unknown_id not in ids:
             return ()
-        unknown = [word for word, id_ in zip(words, ids, strict=True) if id_ == unknown_id]
+        unknown = [
+            word[:MAX_WORD_LETTERS]
+            for word, id_ in zip(words, ids, strict=True)
+            if id_ == unknown_id
+        ]
         room = SPELLED_LETTERS * self.max_length
         if len(unknown) * (MAX_WORD_LETTERS + 1) > room:
-            ends = accumulate(min(len(word), MAX_WORD_LETTERS) + 1 for word in unknown)
+            ends = accumulate(len(word) + 1 for word in unknown)
             unknown = [word for word, end in zip(unknown, ends, strict=True) if end <= room]
         return unknown
 
@@ -192,23 +194,6 @@ class Tokenizer:
         if "'" in text:
             text = _cut_contractions(_replace(text, SPACES))
         return _compose(text.split(None, limit), text)  # edges are white space
-
-
-def spell(words: Sequence[str]) -> list[int]:
-    """Return the codes of the letters of words, with a border before and behind each.
-
-    Of a long word the first `MAX_WORD_LETTERS`: "be", "we" -> [1, 98, 101, 1, 119, 101, 1]
-    """
-    if not words:
-        return []
-    border = chr(BORDER_CODE)
-    spelled = border.join(word[:MAX_WORD_LETTERS] for word in words)
-    return list(map(ord, f"{border}{spelled}{border}"))
-
-
-def join_row(ids: list[int], unknown: Sequence[str]) -> list[int]:
-    """Return ids and behind them the letters of unknown words, as negative numbers."""
-    return [*ids, *[-code for code in spell(unknown)]] if unknown else ids
 
 
 # Compiled at their first use: that takes longer than anything else that importing this does.

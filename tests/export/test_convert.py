@@ -17,7 +17,7 @@ from export.optimize import optimize_model
 from export.quantize import quantize_model
 from export.verify import check_nodes
 from handler.inference.graph import check_graph
-from handler.inference.tokenizer import join_row
+from handler.inference.letters import join_row
 from tests.helpers.objectives import single_label
 from tests.helpers.small_models import ROWS, build, open_session, run_keras, run_onnx
 from tests.helpers.wide_deep import (

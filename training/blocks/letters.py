@@ -18,7 +18,8 @@ from keras import layers, ops
 from numpy.typing import NDArray
 from scipy import sparse
 
-from handler.inference.tokenizer import BORDER_CODE, MAX_WORD_LETTERS, spell
+from handler.inference.letters import BORDER_CODE, spell
+from handler.inference.tokenizer import MAX_WORD_LETTERS
 from training.blocks.table import SUM_LIMIT, find_rows
 
 LONGEST = 5

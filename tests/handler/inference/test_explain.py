@@ -7,9 +7,10 @@ from handler.errors import InvalidInput
 from handler.inference import explain as explain_module
 from handler.inference.classifier import load_classifier
 from handler.inference.explain import check_num_tokens, explain_predictions, part_text
+from handler.inference.letters import join_row
 from handler.inference.models import Model
 from handler.inference.tasks import Options
-from handler.inference.tokenizer import PAD, UNKNOWN, Located, join_row
+from handler.inference.tokenizer import PAD, UNKNOWN, Located
 from handler.settings import Limits
 from tests.helpers.paths import ROOT
 from training.tokenizer import make_tokenizer

@@ -312,7 +312,9 @@ def test_words_that_are_not_read_are_not_spelled():
 
 
 def test_letters_of_a_long_word_are_cut():
-    row = make_speller().encode("k" * 500).row
+    tokenizer = make_tokenizer([PAD, UNKNOWN, "good"], max_length=16, reads_letters=True)
+
+    row = tokenizer.encode("k" * 500).row
 
     assert len(row) == 1 + 1 + MAX_WORD_LETTERS + 1
 

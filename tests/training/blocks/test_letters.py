@@ -4,8 +4,9 @@ import keras
 import numpy as np
 import pytest
 
+from handler.inference.letters import join_row
 from handler.inference.padding import feed
-from handler.inference.tokenizer import MAX_WORD_LETTERS, join_row
+from handler.inference.tokenizer import MAX_WORD_LETTERS
 from tests.helpers.phrases import hash_of_run, runs_of
 from training.blocks import letters
 from training.blocks.table import SUM_LIMIT, place_features
