@@ -87,8 +87,8 @@ def find_mixture(
         prior = ((weights - prior_means) ** 2).sum() / 2
         return float(objective.logits_loss(mixed, targets) + prior)
 
-    # A handful of rows out of their folds speak against themselves: a fold that lacks a row has more
-    # of the other label. The wide half, which is all that there is then, is never silenced.
+    # A handful of rows out of their folds speak against themselves, as the others have more of the
+    # other label. The wide half, which is all that there is then, is never silenced.
     bounds = [(MIN_WIDE, None)] + [(0.0, None)] * (len(parts) - 1) + [(None, None)]
     found = minimize(cost, prior_means, bounds=bounds)
     return np.asarray(found.x), float(found.fun)
