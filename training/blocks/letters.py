@@ -10,7 +10,6 @@ the words that are known. So only the letters of unknown words are read when a t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import keras
 import numpy as np
@@ -110,13 +109,3 @@ def count_runs(
     """Return float32, of the given shape: how often each row has what."""
     ones = np.ones(len(rows), np.float32)
     return sparse.csr_matrix((ones, (rows, columns)), shape)
-
-
-def fold(weights: NDArray[Any], runs: sparse.csr_matrix) -> NDArray[np.float32]:
-    """Return what the runs of letters of each word weigh, float32, shape (words, num_logits).
-
-    Args:
-        weights: Shape (features, num_logits).
-        runs: Shape (words, features).
-    """
-    return np.asarray(runs @ weights, np.float32)
