@@ -122,9 +122,16 @@ def test_the_second_export_is_refused_before_it_spends_anything(
     assert os.listdir(tmp_path) == ["bundle"]
 
 
-@pytest.mark.parametrize("name", ["started.json", "stages/checkpoint.npz", "new/tokenizer.json"])
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("started.json", "starts anew"),
+        ("stages/checkpoint.npz", "computed again"),
+        ("new/tokenizer.json", ""),  # the words are counted anew each time
+    ],
+)
 def test_work_that_was_cut_short_is_said_and_made_again(
-    name: str, tiny_data: Path, tmp_path: Path
+    name: str, said: str, tiny_data: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
     process = start("train", tiny_data, "--out", out, *SMALL, "--epochs", "20")
@@ -138,8 +145,8 @@ def test_work_that_was_cut_short_is_said_and_made_again(
     code, errors = run("train", tiny_data, "--out", out, *SMALL, "--epochs", "20")
 
     assert code == 0
-    assert f"{cut}: " in errors
-    assert "made again" in errors or "computed again" in errors or "starts anew" in errors
+    assert said in errors
+    assert (f"{cut}: " in errors) == bool(said)
     assert read_run(out).metadata["settings"]["epochs"] == 20
     assert os.listdir(tmp_path) == ["run"]
 
