@@ -47,19 +47,27 @@ def exit_early(
         early: Logits of the half that is always asked, shape (batch, num_logits).
         full: Logits of the whole model, of the same shape.
     """
-    exits = layers.Dense(objective.num_logits, name=EXIT)(early)
     closed = {"kernel_initializer": "zeros", "bias_initializer": keras.initializers.Constant(-1.0)}
-    over = layers.Dense(1, name=GATE, **closed)(objective.add_margin(exits))
-    return ops.where(over > 0, exits, full)
+    exit_layer = layers.Dense(objective.num_logits, name=EXIT)
+    return _choose(early, full, exit_layer, layers.Dense(1, name=GATE, **closed), objective)
 
 
 def exit_again(
     model: keras.Model, early: keras.KerasTensor, full: keras.KerasTensor, objective: Objective
 ) -> keras.KerasTensor:
     """Return what `exit_early` gives by the layers of `model`."""
-    exits = model.get_layer(EXIT)(early)
-    over = model.get_layer(GATE)(objective.add_margin(exits))
-    return ops.where(over > 0, exits, full)
+    return _choose(early, full, model.get_layer(EXIT), model.get_layer(GATE), objective)
+
+
+def _choose(
+    early: keras.KerasTensor,
+    full: keras.KerasTensor,
+    exit_layer: keras.Layer,
+    gate: keras.Layer,
+    objective: Objective,
+) -> keras.KerasTensor:
+    exits = exit_layer(early)
+    return ops.where(gate(objective.add_margin(exits)) > 0, exits, full)
 
 
 def has_exit(model: keras.Model) -> bool:

@@ -15,7 +15,6 @@ import keras
 import numpy as np
 from keras import layers, ops
 from numpy.typing import NDArray
-from scipy import sparse
 
 from handler.inference.letters import BORDER_CODE, spell
 from handler.inference.tokenizer import MAX_WORD_LETTERS
@@ -101,11 +100,3 @@ def hash_runs(words: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64
         hashes.append(sums[is_run])
         found.append(owners[is_run])
     return np.concatenate(hashes), np.concatenate(found)
-
-
-def count_runs(
-    rows: NDArray[np.int64], columns: NDArray[np.int64], shape: tuple[int, int]
-) -> sparse.csr_matrix:
-    """Return float32, of the given shape: how often each row has what."""
-    ones = np.ones(len(rows), np.float32)
-    return sparse.csr_matrix((ones, (rows, columns)), shape)

@@ -117,12 +117,19 @@ def count_features(
     Args:
         is_once: 1 at most.
     """
-    ones = np.ones(len(features.text_ids), np.float32)
-    cells = features.text_ids, features.feature_ids
-    counts = sparse.csr_matrix((ones, cells), (num_texts, num_features))
-    counts.sum_duplicates()
+    counts = count_cells(features.text_ids, features.feature_ids, (num_texts, num_features))
     if is_once:
         counts.data[:] = 1
+    return counts
+
+
+def count_cells(
+    rows: NDArray[np.int64], columns: NDArray[np.int64], shape: tuple[int, int]
+) -> sparse.csr_matrix:
+    """Return float32, of the given shape: how often each row has what, each cell stored once."""
+    ones = np.ones(len(rows), np.float32)
+    counts = sparse.csr_matrix((ones, (rows, columns)), shape)
+    counts.sum_duplicates()
     return counts
 
 

@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from training.blocks.letters import count_runs, hash_runs
+from training.blocks.letters import hash_runs
 from training.blocks.ngrams import (
     TAIL_TOKENS,
     Occurrences,
+    count_cells,
     count_features,
     find_phrases,
     find_words,
@@ -80,7 +81,7 @@ def find_features(
     known = np.unique(runs[np.isin(of_words, blocks["words"].indices)])
     numbers = np.minimum(np.searchsorted(known, runs), len(known) - 1)
     is_known = known[numbers] == runs
-    word_runs = count_runs(of_words[is_known], numbers[is_known], (len(words), len(known)))
+    word_runs = count_cells(of_words[is_known], numbers[is_known], (len(words), len(known)))
     letters = blocks["words"] @ word_runs + _count_unknown(unknown, known)
     letters.sum_duplicates()
     frequent = np.flatnonzero(np.bincount(letters.indices, minlength=len(known)) >= min_texts)
@@ -121,7 +122,7 @@ def keep_features(
     table = tables["letters"]
     places, is_kept = find_places(features.hashes["letters"], table)
     rows = np.flatnonzero(is_kept)
-    onto = count_runs(rows, places[is_kept], (len(is_kept), len(table)))
+    onto = count_cells(rows, places[is_kept], (len(is_kept), len(table)))
     blocks["letters"] = sparse.csr_matrix(features.blocks["letters"] @ onto)
     parts["letters"] = sparse.csr_matrix(parts["letters"] @ onto)
     return Features(blocks, features.lengths, hashes, parts)
@@ -162,4 +163,4 @@ def _count_unknown(unknown: Sequence[Sequence[str]], known: NDArray[np.int64]) -
     runs, owners = hash_runs(flat)
     places = np.minimum(np.searchsorted(known, runs), max(0, len(known) - 1))
     is_known = known[places] == runs if len(known) else np.zeros(len(runs), np.bool_)
-    return count_runs(texts[owners[is_known]], places[is_known], (len(unknown), len(known)))
+    return count_cells(texts[owners[is_known]], places[is_known], (len(unknown), len(known)))

@@ -59,10 +59,16 @@ def choose_plan(rows: Encoded, objective: Objective, seed: int) -> Plan:
         return plan
     sample = rows.select(np.sort(order[:COMPARING_ROWS]))
     tried = {plan, plan._replace(letters=0.0), Plan(NAIVE_BAYES, 1.0, 0.0, 0.0)}
+    fullest = plan
     if plan.letters and estimate_letters(rows.token_ids, rows.words) > MAX_LETTER_COUNTS:
         tried.remove(plan)
-    inside = fold(sample, seed) != 0
-    return min(sorted(tried), key=lambda one: _measure_plan(one, sample, inside, objective))
+        fullest = plan._replace(letters=0.0)
+    features, folds = find_planned(sample, fullest), fold(sample, seed)
+
+    def measure(one: Plan) -> float:
+        return _measure_plan(one, features, sample.targets, folds, objective)
+
+    return min(sorted(tried), key=measure)
 
 
 def find_planned(rows: Encoded, plan: Plan) -> Features:
@@ -82,15 +88,24 @@ def fold(rows: Encoded, seed: int) -> NDArray[np.int64]:
 
 
 def _measure_plan(
-    plan: Plan, rows: Encoded, inside: NDArray[np.bool_], objective: Objective
+    plan: Plan,
+    features: Features,
+    targets: NDArray[np.float32],
+    folds: NDArray[np.int64],
+    objective: Objective,
 ) -> float:
-    """Return the loss of the rows that are not `inside`, by weights fitted to those that are."""
-    features = find_planned(rows, plan)
-    targets = objective.logit_targets(rows.targets)
-    weights = fit_linear(select_rows(features, np.flatnonzero(inside)), targets[inside], plan, 0)
-    outside = np.flatnonzero(~inside)
+    """Return the loss of the first fold by weights that are fitted to the others.
+
+    Args:
+        features: With all kinds that the plan counts.
+        targets: Shape (texts, num_outputs).
+        folds: int64, shape (texts,).
+    """
+    inside, outside = next(_each_fold(folds))
+    sides = objective.logit_targets(targets[inside])
+    weights = fit_linear(select_rows(features, inside), sides, plan, 0)
     logits = weights.logits(select_rows(features, outside))
-    return min(objective.logits_loss(scale * logits, rows.targets[outside]) for scale in SCALES)
+    return min(objective.logits_loss(scale * logits, targets[outside]) for scale in SCALES)
 
 
 def cross_fit(
@@ -186,5 +201,5 @@ def _ridge_loss(
 
 
 def _each_fold(folds: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    for fold in np.unique(folds):
-        yield np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
+    for number in np.unique(folds):
+        yield np.flatnonzero(folds != number), np.flatnonzero(folds == number)

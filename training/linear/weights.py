@@ -102,14 +102,11 @@ def fit_linear(
     rows = {kind: scale_rows(block, root_length(features, kind)) for kind, block in counts.items()}
     is_bayes = plan.power == NAIVE_BAYES
     if not is_bayes:
-        rarity = {
-            kind: weigh_rare(block, plan.power) * scales[kind] / norm
-            for kind, block in counts.items()
-            for norm in [_mean_norm(rows[kind], weigh_rare(block, plan.power))]
-        }
         total = sum(scale**2 for scale in scales.values()) ** 0.5
-        rarity = {kind: scale / total for kind, scale in rarity.items()}
-        scaled = _stack([rows[kind] @ sparse.diags_array(rarity[kind]) for kind in rows])
+        rarity = {kind: weigh_rare(block, plan.power) for kind, block in counts.items()}
+        for kind, weights in rarity.items():
+            rarity[kind] = weights * scales[kind] / _mean_norm(rows[kind], weights) / total
+        scaled = _scale(rows, rarity)
     columns = []
     for target in targets.T:
         if is_bayes:
@@ -117,7 +114,7 @@ def fit_linear(
                 kind: log_count_ratios(block, target > 0.5) * scales[kind]
                 for kind, block in counts.items()
             }
-            scaled = _stack([rows[kind] @ sparse.diags_array(rarity[kind]) for kind in rows])
+            scaled = _scale(rows, rarity)
         penalty = NB_PENALTY_C if is_bayes else PENALTY_C
         weights, bias = _fit_column(scaled, target, counts_as, penalty, seed)
         columns.append((weights * np.concatenate(list(rarity.values())), bias))
@@ -172,7 +169,11 @@ def _mean_norm(rows: sparse.csr_matrix, scales: NDArray[np.float32]) -> float:
     return max(float(np.sqrt(squares.mean())), 1e-9)
 
 
-def _stack(parts: Sequence[sparse.csr_matrix]) -> sparse.csr_matrix:
+def _scale(
+    rows: Mapping[str, sparse.csr_matrix], scales: Mapping[str, NDArray[np.float32]]
+) -> sparse.csr_matrix:
+    """Return the rows of all kinds side by side, each feature times its scale."""
+    parts = [block @ sparse.diags_array(scales[kind]) for kind, block in rows.items()]
     return sparse.csr_matrix(sparse.hstack(parts))
 
 
