@@ -32,7 +32,6 @@ from handler.http.lambda_http import LambdaHttp
 from handler.inference.classifier import Classifier, load_classifier
 from handler.inference.models import Model, Models
 from handler.inference.monitor import Monitor
-from handler.inference.padding import pad
 from handler.settings import Settings
 
 NUM_WORDS = 230
@@ -93,11 +92,9 @@ def make_ways(classifier: Classifier, texts: Sequence[str]) -> dict[str, Callabl
 
 def make_bare(classifier: Classifier, texts: Sequence[str]) -> Callable[[int], Any]:
     tokenizer, session = classifier._tokenizer, classifier.session
-    pad_id = classifier.manifest.pad_id
 
     def run(i: int) -> Any:
-        ids, _ = tokenizer.encode(texts[i % len(texts)])
-        return session.run(None, {"token_ids": pad([ids], pad_id)})
+        return session.run(None, classifier.feed([tokenizer.encode(texts[i % len(texts)]).row]))
 
     return run
 
