@@ -15,6 +15,7 @@ from training.errors import DataError
 from training.readers import Dataset, read_dataset
 from training.split import split_rows
 from training.tasks import Objective, find_task, make_objective
+from training.unlabelled import Unlabelled, read_unlabelled
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Sources:
         dev: None: a part of `train` is held out.
         task: The task's `kind` and fields, as far as they are given; the labels tell the rest.
         word_vectors: A file or folder of vectors that others have learned.
+        unlabelled: A file or folder of texts without labels.
     """
 
     train: Path
@@ -33,11 +35,12 @@ class Sources:
     columns: Columns = Columns()
     task: Mapping[str, Any] = field(default_factory=dict)
     word_vectors: Path | None = None
+    unlabelled: Path | None = None
 
     @property
     def paths(self) -> list[Path]:
         """Every file or folder that is read."""
-        paths = (self.train, self.dev, self.test, self.word_vectors)
+        paths = (self.train, self.dev, self.test, self.word_vectors, self.unlabelled)
         return [path for path in paths if path is not None]
 
 
@@ -51,6 +54,7 @@ class Data:
     columns: Columns
     objective: Objective
     word_vectors: Path | None = None
+    unlabelled: Unlabelled | None = None
 
     def describe(self) -> dict[str, Any]:
         """Return path, rows and hash of each file by role, as `metadata.json` keeps them."""
@@ -62,6 +66,8 @@ class Data:
         }
         if self.word_vectors is not None:
             described["word_vectors"] = {"path": str(self.word_vectors)}
+        if self.unlabelled is not None:
+            described["unlabelled"] = self.unlabelled.describe()
         return described
 
     def split(self, dev_fraction: float, seed: int) -> tuple[Part, Part]:
@@ -125,7 +131,11 @@ def read_sources(sources: Sources) -> Data:
     objective.check(train, *(other for other in (dev, test) if other is not None))
     if sources.word_vectors is not None and not sources.word_vectors.exists():
         raise DataError(f"{sources.word_vectors}: no such file or folder")
-    return Data(train, dev, test, train.columns, objective, sources.word_vectors)
+    unlabelled = None
+    if sources.unlabelled is not None:
+        known = {text for part in (train, dev, test) if part is not None for text in part.texts}
+        unlabelled = read_unlabelled(sources.unlabelled, sources.columns, known)
+    return Data(train, dev, test, train.columns, objective, sources.word_vectors, unlabelled)
 
 
 def read_again(metadata: Mapping[str, Any], objective: Objective, folder: Path) -> Data:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +16,17 @@ from handler.files import replacing
 from handler.inference.letters import join_row
 from handler.inference.tokenizer import Tokenizer
 from training.data import Data, Part
-from training.known_vectors import place_vectors, read_known
+from training.known_vectors import place_known, read_known
+from training.progress import interruptible, step
 from training.settings import Settings
+from training.stages import Stages
 from training.tasks import Objective
 from training.tokenizer import UNKNOWN_ID, add_words, format_tokenizer, train_tokenizer
+from training.unlabelled import find_words
+from training.word_vectors import learn_word_vectors, weigh_vectors
+
+VECTOR_DIMENSIONS = 100  # of words that texts without labels tell of
+MAX_UNLABELLED = 100_000  # texts that a model is trained on; all tell of words
 
 
 @dataclass(frozen=True)
@@ -33,6 +42,9 @@ class Encoded:
             each is alone.
         weights: float32, shape (rows,): what each row counts in a loss, 1 in the mean; None: ones.
         vectors: float32, shape (vocabulary, dimensions), 0 of words without one; None: none has.
+        start: float32, shape (vocabulary, dimensions), the most telling first: word vectors that an
+            encoder may start from; None: they are found otherwise.
+        unlabelled: Rows without labels, whose targets are 0; None: there are none.
         is_apart: They stand in a file of their own, and must not be learned from.
     """
 
@@ -43,6 +55,8 @@ class Encoded:
     groups: NDArray[np.int64] = None  # type: ignore[assignment]  # never None from outside
     weights: NDArray[np.float32] = None  # type: ignore[assignment]  # nor this
     vectors: NDArray[np.float32] | None = None
+    start: NDArray[np.float32] | None = None
+    unlabelled: Encoded | None = None
     is_apart: bool = False
 
     def __post_init__(self) -> None:
@@ -133,22 +147,29 @@ def map_ids(encoded: Encoded, id_map: NDArray[np.int32]) -> Encoded:
     stays = ~is_gone
     stays[unknown_id] = True
     kept = [word for word, is_kept in zip(words, stays, strict=False) if is_kept]
-    vectors = None if encoded.vectors is None else encoded.vectors[stays]
+    vectors, start = (
+        None if table is None else table[stays] for table in (encoded.vectors, encoded.start)
+    )
     return dataclasses.replace(
-        encoded, token_ids=token_ids, unknown=unknown, words=kept, vectors=vectors
+        encoded, token_ids=token_ids, unknown=unknown, words=kept, vectors=vectors, start=start
     )
 
 
 def encode_split(
     data: Data, split: tuple[Part, Part], settings: Settings, path: Path
 ) -> tuple[Tokenizer, Encoded, Encoded]:
-    """Return the tokenizer of the rows and of words with vectors, and both parts of the rows.
+    """Return the tokenizer of the rows and of more words whose meaning is known, and both parts of
+    the rows.
 
     The tokenizer spells unknown words; it is written to `path`.
     """
     objective = data.objective
     tokenizer = train_tokenizer(data.train.texts, settings.vocab_size, settings.max_length)
     known = None
+    if data.unlabelled is not None:
+        room = settings.vocab_size - len(tokenizer.word_ids)
+        others = find_words(data.unlabelled.texts, tokenizer, room)
+        tokenizer = add_words(tokenizer, others)
     if data.word_vectors is not None:
         known = read_known(data.word_vectors, tokenizer.word_ids, 2 * objective.num_logits)
         tokenizer = add_words(tokenizer, known.words)
@@ -157,5 +178,41 @@ def encode_split(
         temporary.write_bytes(format_tokenizer(tokenizer))
     train, dev = (encode_part(part, tokenizer, objective) for part in split)
     if known is not None:
-        train = dataclasses.replace(train, vectors=place_vectors(known, train.words))
+        train = dataclasses.replace(train, vectors=place_known(known, train.words))
     return tokenizer, train, dataclasses.replace(dev, is_apart=data.dev is not None)
+
+
+def add_unlabelled(
+    train: Encoded, texts: Sequence[str], tokenizer: Tokenizer, seed: int, stages: Stages
+) -> Encoded:
+    """Return the rows with some of the texts beside them, and with word vectors that were learned
+    from all, unless they have vectors already."""
+    order = np.random.default_rng(seed).permutation(len(texts))[:MAX_UNLABELLED]
+    encodings = [tokenizer.encode(texts[row]) for row in np.sort(order).tolist()]
+    unlabelled = Encoded(
+        [encoding.ids for encoding in encodings],
+        np.zeros((len(encodings), train.targets.shape[1]), np.float32),
+        [encoding.unknown for encoding in encodings],
+        train.words,
+    )
+    train = dataclasses.replace(train, unlabelled=unlabelled)
+    if train.vectors is not None:
+        return train
+    counts = np.full(len(train.words), 0.5)
+
+    def read_all() -> Iterator[Sequence[int]]:
+        every = (tokenizer.encode(text).ids for text in texts)
+        for ids in itertools.chain(train.token_ids, every):
+            counts[:] += np.bincount(ids, minlength=len(counts))
+            yield ids
+
+    def learn() -> dict[str, NDArray[Any]]:
+        start = learn_word_vectors(read_all(), len(counts), VECTOR_DIMENSIONS, seed)
+        return {"start": start, "vectors": weigh_vectors(start, counts / counts.sum())}
+
+    def learn_told() -> dict[str, NDArray[Any]]:
+        with step("word vectors"):
+            return interruptible(learn)
+
+    found = stages.make("unlabelled", learn_told)
+    return dataclasses.replace(train, vectors=found["vectors"], start=found["start"])

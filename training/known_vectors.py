@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.vectors.reader import read_word_vectors
-from training.vectors.reduction import WEIGHT, reduce_vectors
+from training.vectors.reduction import reduce_vectors
 from training.vectors.selection import WordVectors
+from training.word_vectors import weigh_vectors
 
 MAX_BYTES = 1_200_000  # of the words that no training text has, once they are weights
 BYTES_A_WORD = 20  # of its letters in the tokenizer, and of its vector at 4 bits
@@ -45,21 +46,18 @@ def read_known(path: Path, own_words: Collection[str], num_columns: int) -> Word
     return read_word_vectors(path, is_wanted, len(own) + num_extra)
 
 
-def place_vectors(known: WordVectors, words: Sequence[str]) -> NDArray[np.float32]:
-    """Return the vector of each word, 0 of one that has none; float32, shape (words, dimensions).
+def place_known(known: WordVectors, words: Sequence[str]) -> NDArray[np.float32]:
+    """Return the vector of each word as `weigh_vectors` has it, 0 of one that has none; float32,
+    shape (words, dimensions).
 
-    Centred, and held back where a word is frequent (Arora, Liang & Ma 2017), by Zipf's law in the
-    order of the file: a text is told by the sum.
+    How frequent a word is tells the order of the file, by Zipf's law.
     """
-    ranks = np.arange(1, len(known.words) + 1)
-    weights = WEIGHT / (WEIGHT + FIRST_SHARE / ranks)
-    centred = (known.vectors - known.vectors.mean(axis=0)) * weights[:, None]
-    centred /= max(float(np.linalg.norm(centred, axis=1).mean()), 1e-9)
+    weighed = weigh_vectors(known.vectors, FIRST_SHARE / np.arange(1, len(known.words) + 1))
     rows = {word: row for row, word in enumerate(known.words)}
     found = np.zeros((len(words), known.vectors.shape[1]), np.float32)
     for number, word in enumerate(words):
         if (row := rows.get(word)) is not None:
-            found[number] = centred[row]
+            found[number] = weighed[row]
     return found
 
 

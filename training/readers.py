@@ -128,6 +128,18 @@ def read_dataset(path: Path, columns: Columns | None = None) -> Dataset:
     )
 
 
+def read_texts(path: Path, columns: Columns) -> Iterator[str]:
+    """Yield the text of every row of a file, "" where there is none; no other column is looked for.
+
+    Raises:
+        DataError: Unknown format, missing column, a row that cannot be read, a cell that is not
+            Unicode text.
+    """
+    reader = _Reader(path, columns)
+    for number, (value,) in enumerate(reader.read_file([columns.text]), start=1):
+        yield "" if value is None else reader.read_text(value, number, columns.text)
+
+
 def describe_empty_cell(path: Path, number: int, column: str) -> str:
     """Return what to say of row `number` where the task, or a split, needs the cell."""
     return f"{path}: row {number}: column {column!r} is empty. Remove the row or fill the cell."
@@ -151,7 +163,7 @@ class _Reader:
                         f"out, or put texts, labels and {BESIDE[flag]} into one file."
                     )
             return iter(read_folder(self.path, self.columns.options.encoding))
-        return self._read_file()
+        return self.read_file(self.columns.names)
 
     def read_text(self, value: object, number: int, column: str) -> str:
         if not isinstance(value, str):
@@ -211,17 +223,15 @@ class _Reader:
             "the row."
         )
 
-    def _read_file(self) -> Iterator[tuple[object, ...]]:
+    def read_file(self, names: Sequence[str]) -> Iterator[tuple[object, ...]]:
         path = self.path
         file_format = _detect_format(path)
         if path.stat().st_size == 0:
-            raise DataError(f"{path}: the file is empty, wanted labelled texts")
+            raise DataError(f"{path}: the file is empty, wanted texts")
         number = 0
         try:
             with path.open("rb") as stream:
-                rows = open_rows(
-                    stream, file_format, self.columns.names, options=self.columns.options
-                )
+                rows = open_rows(stream, file_format, names, options=self.columns.options)
                 self.found = rows.found
                 for row in rows:
                     if row.problem:

@@ -31,13 +31,22 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int, max_length: int) -> T
         vocab_size: Words at most, [PAD] (id 0) and [UNK] (id 1) included.
         max_length: Tokens that are read of a text, and counted.
     """
+    words = sorted(rank_words(texts, max_length)[: vocab_size - 2])
+    return make_tokenizer([PAD, UNKNOWN, *words], max_length)
+
+
+def rank_words(texts: Iterable[str], max_length: int, min_count: int = 1) -> list[str]:
+    """Return the words that stand in `texts` so often or more, the most frequent first.
+
+    Args:
+        max_length: Tokens that are counted of a text.
+    """
     splitter = make_tokenizer([PAD, UNKNOWN], max_length)
     counts: Counter[str] = Counter()
     for text in texts:
         counts.update(splitter.split(text)[0])
-    frequent = [word for word in counts if len(word) <= MAX_WORD_LETTERS]
-    frequent.sort(key=lambda word: (-counts[word], word))
-    return make_tokenizer([PAD, UNKNOWN, *sorted(frequent[: vocab_size - 2])], max_length)
+    words = [word for word, n in counts.items() if n >= min_count and len(word) <= MAX_WORD_LETTERS]
+    return sorted(words, key=lambda word: (-counts[word], word))
 
 
 def make_tokenizer(

@@ -22,14 +22,14 @@ from handler.inference.tokenizer import Tokenizer
 from training.batches import strip
 from training.blocks.early_exit import measure_exit
 from training.data import Data, Part, Sources, join_parts, read_sources, whole_part
-from training.encoded import encode_split
+from training.encoded import add_unlabelled, encode_split
 from training.errors import RunError
 from training.fit import CONSTANTS as FIT_CONSTANTS
 from training.fit import make_predictor
 from training.mistakes import Mistake, find_mistakes
 from training.output_folders import NEW, put_in_place, restore
 from training.progress import interruptible, say, step
-from training.recipe import Recipe, Stages, load_recipe
+from training.recipe import Recipe, load_recipe
 from training.report import Findings, write_report
 from training.run_folder import (
     RUN,
@@ -43,6 +43,7 @@ from training.run_folder import (
     write_run,
 )
 from training.settings import Settings
+from training.stages import Stages
 from training.survey import survey_data
 from training.tasks import Objective
 from training.tokenizer import CONSTANTS as TOKENIZER_CONSTANTS
@@ -140,12 +141,15 @@ def _train(
         )
     )
     say(survey.format())
+    recipe = load_recipe(settings.recipe)
+    stages = Stages(partial / "stages")
     with step("vocabulary"):
         tokenizer, train, dev = interruptible(
             lambda: encode_split(data, split, settings, new / TOKENIZER)
         )
-    recipe = load_recipe(settings.recipe)
-    stages = Stages(partial / "stages")
+    if data.unlabelled is not None:
+        say(data.unlabelled.format())
+        train = add_unlabelled(train, data.unlabelled.texts, tokenizer, settings.seed, stages)
     settings = recipe.plan_model(train, dev, settings, objective, stages)
     tokenizer.reads_letters = settings.run_places > 0
     model = recipe.build_model(settings, len(tokenizer.word_ids), objective)

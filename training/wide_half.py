@@ -15,8 +15,8 @@ from training.linear.plan import choose_plan, find_planned
 from training.linear.weights import Plan, fit_tables
 from training.mixture import MIXTURE, has_deep
 from training.progress import interruptible, step
-from training.recipe import Stages
 from training.settings import Settings
+from training.stages import Stages
 from training.tasks import Objective
 
 MIN_PLACES = 8_192  # of a table, where its features are as many

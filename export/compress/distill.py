@@ -15,9 +15,10 @@ from training.data import read_again
 from training.encoded import Encoded, encode_part, map_ids
 from training.errors import DataError, RunError, SettingsError
 from training.fit import make_predictor
-from training.recipe import Recipe, Stages, load_recipe
+from training.recipe import Recipe, load_recipe
 from training.run_folder import Run, advise_training
 from training.settings import Settings, override
+from training.stages import Stages
 from training.tasks import Objective, make_objective
 from training.tokenizer import UNKNOWN_ID
 

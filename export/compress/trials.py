@@ -45,8 +45,8 @@ from handler.files import write_json
 from handler.inference.classifier import Classifier, load_classifier
 from training.blocks.early_exit import closed_gate, measure_exit
 from training.encoded import map_ids
-from training.recipe import Stages
 from training.run_folder import Run, read_run, write_run
+from training.stages import Stages
 
 
 class Trials:

@@ -102,6 +102,15 @@ WordVectorsFile = Annotated[
         "none",
     ),
 ]
+Unlabelled = Annotated[
+    Path | None,
+    option(
+        "--unlabelled",
+        "FILE|FOLDER",
+        "Your own texts without labels, of which words are learned; as many as you have.",
+        "none",
+    ),
+]
 Recipe = Annotated[
     str | None,
     option(
@@ -199,6 +208,7 @@ def train(
     dev: Dev = None,
     test: Test = None,
     word_vectors: WordVectorsFile = None,
+    unlabelled: Unlabelled = None,
     recipe: Recipe = None,
     quick: Quick = False,
     force: Force = False,
@@ -231,7 +241,7 @@ def train(
     options = ReadOptions(delimiter, encoding, quoting, join_surplus)
     names, labels = (text_column, label_column, group_column), split_names(label_columns)
     columns = Columns(*names, options, normalize_labels, labels, weight_column)
-    sources = Sources(data, dev, test, columns, word_vectors=word_vectors)
+    sources = Sources(data, dev, test, columns, {}, word_vectors, unlabelled)
     with hush(quiet):
         fit_sources(sources, out, recipe, quick, force, read_given(context), context.obj)
 

@@ -10,7 +10,7 @@ from tests.helpers.objectives import single_label
 from training.data import Sources, read_sources
 from training.encoded import encode_split
 from training.errors import DataError
-from training.known_vectors import place_vectors, read_known, reduce_known
+from training.known_vectors import place_known, read_known, reduce_known
 from training.linear.plan import choose_plan
 from training.linear.weights import fit_linear
 from training.settings import Settings
@@ -91,7 +91,7 @@ def test_others_are_bounded_by_the_bytes_that_they_weigh(tmp_path, monkeypatch):
 def test_vectors_of_frequent_words_are_held_back():
     known = WordVectors([f"w{n}" for n in range(1_000)], np.eye(1_000, 3, dtype=np.float32) + 1)
 
-    placed = place_vectors(known, ["w0", "nowhere", "w999"])
+    placed = place_known(known, ["w0", "nowhere", "w999"])
 
     assert not placed[1].any()
     assert 0 < np.abs(placed[0]).max()

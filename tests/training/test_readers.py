@@ -355,7 +355,7 @@ def test_empty_file(tmp_path, name):
     path = tmp_path / name
     path.touch()
 
-    assert_data_error(path, f"{path}: the file is empty, wanted labelled texts")
+    assert_data_error(path, f"{path}: the file is empty, wanted texts")
 
 
 def test_header_only(tmp_path):

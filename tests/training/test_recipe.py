@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from training.errors import SettingsError
-from training.recipe import Recipe, Stages, list_recipes, load_recipe
+from training.recipe import Recipe, list_recipes, load_recipe
 from training.recipe_settings import DEFAULT_RECIPE
+from training.stages import Stages
 
 
 def test_folder_is_the_list_with_the_default_first():

@@ -12,8 +12,9 @@ from keras import layers
 from training.encoded import Encoded
 from training.encoders import read_forward
 from training.fit import fit
-from training.recipe import Fitted, History, SmallerVocabulary, Stages
+from training.recipe import Fitted, History, SmallerVocabulary
 from training.settings import Settings
+from training.stages import Stages
 from training.tasks import Objective
 
 SETTINGS = Settings(recipe="stacked")

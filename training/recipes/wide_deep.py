@@ -47,8 +47,9 @@ from training.mixture import (
     set_mixture,
 )
 from training.progress import interruptible, step
-from training.recipe import Fitted, History, SmallerVocabulary, Stages
+from training.recipe import Fitted, History, SmallerVocabulary
 from training.settings import Settings
+from training.stages import Stages
 from training.tasks import Objective
 from training.wide_half import (
     count_phrases,
@@ -307,6 +308,8 @@ def _start_vectors(
     size, dim = embedding.input_dim, embedding.output_dim
 
     def learn() -> dict[str, NDArray[np.float32]]:
+        if rows.start is not None and rows.start.shape[1] >= dim:
+            return {"vectors": rows.start[:, :dim] / rows.start[:, :dim].std()}
         if rows.vectors is not None and rows.vectors.shape[1] >= dim:
             return {"vectors": reduce_known(rows.vectors, rows.token_ids, dim)}
         with step("word vectors"):

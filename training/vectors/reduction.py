@@ -12,7 +12,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-WEIGHT = 1e-3  # a, as Arora et al. have it
+from training.word_vectors import WEIGHT
+
 # Of GloVe's first direction (100 dimensions) the correlation with the logarithm of frequency is
 # 0.95, of the second 0.16. docs/reading.md has what leaving out the first is worth; leaving out two
 # costs AG News 1 and TREC 3 points.

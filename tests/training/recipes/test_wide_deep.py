@@ -18,7 +18,6 @@ from training.data import Sources
 from training.encoded import Encoded
 from training.fit import make_predictor
 from training.mixture import set_mixture
-from training.recipe import Stages
 from training.recipes import wide_deep
 from training.recipes.wide_deep import (
     build_model,
@@ -30,6 +29,7 @@ from training.recipes.wide_deep import (
     shrink_vocabulary,
 )
 from training.run_folder import read_run
+from training.stages import Stages
 from training.train import train_run
 
 pytestmark = pytest.mark.slow
