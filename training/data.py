@@ -148,14 +148,7 @@ def read_again(metadata: Mapping[str, Any], objective: Objective, folder: Path) 
     train = _read_unchanged(metadata["data"]["train"], columns, folder)
     dev = metadata["data"].get("dev")
     dev_set = _read_unchanged(dev, columns, folder) if dev is not None else None
-    vectors = metadata["data"].get("word_vectors")
-    path = Path(vectors["path"]) if vectors is not None else None
-    if path is not None and not path.exists():
-        raise DataError(
-            f"{path}: no such file. {folder} was trained with these word vectors, which are needed "
-            "again: put them back, or train again."
-        )
-    return Data(train, dev_set, None, columns, objective, path)
+    return Data(train, dev_set, None, columns, objective)
 
 
 def join_parts(first: Part, second: Part, chosen: NDArray[np.int64]) -> Part:

@@ -4,6 +4,7 @@ model.keras      stock Keras layers only, so that `keras.saving.load_model` need
 tokenizer.json   the words of the tokenizer, what each character is, the name of its rules
 metadata.json    format version, task, settings, data hashes, library versions, metrics
 reference.npz    what the model reads of texts, and outputs float32 (rows, num_outputs) of Keras
+vectors.npz      float16 (vocabulary, dimensions) by which words are weighed, where a run has such
 history.csv, report.md, learning_curves.png and other plots    for people, of a trained run only
 """
 
@@ -35,17 +36,19 @@ if TYPE_CHECKING:
     import keras
 
 FORMAT_VERSION = 4
-METADATA, MODEL, TOKENIZER, REFERENCE = (
+METADATA, MODEL, TOKENIZER, REFERENCE, VECTORS = (
     "metadata.json",
     "model.keras",
     "tokenizer.json",
     "reference.npz",
+    "vectors.npz",
 )
 STARTED = "started.json"  # beside what is made: settings, data and task of unfinished training
 FILES = (
     MODEL,
     TOKENIZER,
     REFERENCE,
+    VECTORS,
     "history.csv",
     "report.md",
     "learning_curves.png",
@@ -104,6 +107,21 @@ class Run:
 
         with self._reading(self.model_path):
             return keras.saving.load_model(self.model_path, compile=False)
+
+    def load_vectors(self) -> NDArray[np.float32] | None:
+        """Return the vectors of words, float32, shape (vocabulary, dimensions); None: it has none.
+
+        Raises:
+            RunError: The file is damaged.
+        """
+        path = self.folder / VECTORS
+        if not path.exists():
+            return None
+        with self._reading(path), path.open("rb") as file, np.load(file) as arrays:
+            vectors: NDArray[np.float32] = arrays["vectors"].astype(np.float32)
+            if len(vectors) != self.metadata["vocab_size"]:
+                raise ArtefactError(f"{len(vectors)} vectors, not one for each word")
+        return vectors
 
     @contextmanager
     def _reading(self, path: Path) -> Iterator[None]:
@@ -218,6 +236,7 @@ def write_run(
     tokenizer: bytes,
     rows: Sequence[Sequence[int]],
     metadata: Mapping[str, Any],
+    vectors: NDArray[np.float32] | None = None,
 ) -> None:
     """Write a run into `folder`, which exists; `metadata.json` last, so that it is a run only then.
 
@@ -226,6 +245,7 @@ def write_run(
         tokenizer: Content of `tokenizer.json`.
         rows: What the model reads of texts, as `Encoded.rows` has them.
         metadata: All of `metadata.json` but its format version.
+        vectors: Shape (vocabulary, dimensions), by which words are weighed; None: by none.
     """
     with replacing(folder / MODEL) as temporary:
         model.save(temporary)
@@ -236,6 +256,9 @@ def write_run(
     lengths = np.array([len(row) for row in rows], np.int64)
     with replacing(folder / REFERENCE) as temporary:
         np.savez_compressed(temporary, rows=flat, lengths=lengths, outputs=outputs)
+    if vectors is not None:
+        with replacing(folder / VECTORS) as temporary:
+            np.savez_compressed(temporary, vectors=vectors.astype(np.float16))
     write_json(folder / METADATA, {"format_version": FORMAT_VERSION, **metadata})
 
 

@@ -173,7 +173,7 @@ def _train(
     findings = Findings(survey, {"train": train_part, **parts}, mistakes)
     metadata["files"] = write_report(new, metadata, fitted.history, objective, findings)
     rows = reference_rows(dev.rows, tokenizer)
-    write_run(new, model, format_tokenizer(tokenizer), rows, metadata)
+    write_run(new, model, format_tokenizer(tokenizer), rows, metadata, train.vectors)
 
 
 def load_predictor(run: Run) -> Callable[[list[str]], NDArray[np.float32]]:

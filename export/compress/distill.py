@@ -65,6 +65,7 @@ def prepare_distillation(run: Run, epochs: int) -> Distillation:
     tokenizer = run.load_tokenizer()
     train_part, dev_part = data.split(settings.dev_fraction, settings.seed)
     train, dev = (encode_part(part, tokenizer, objective) for part in (train_part, dev_part))
+    train = replace(train, vectors=run.load_vectors())
     return Distillation(recipe, objective, settings, train, dev, dev_part.texts)
 
 
