@@ -25,7 +25,7 @@ from training.tokenizer import UNKNOWN_ID, add_words, format_tokenizer, train_to
 from training.unlabelled import find_words
 from training.word_vectors import learn_word_vectors, weigh_vectors
 
-VECTOR_DIMENSIONS = 50  # of words that texts without labels tell of, or as many as an encoder has
+VECTOR_DIMENSIONS = 75  # of words that texts without labels tell of
 MAX_UNLABELLED = 100_000  # texts that a model is trained on; all tell of words
 
 

@@ -44,8 +44,8 @@ def others(tmp_path) -> Path:
     return path
 
 
-def read(path: Path, columns: Columns = Columns(), labelled=()) -> list[str]:
-    return read_unlabelled(path, columns, labelled).texts
+def read(path: Path, columns=None, labelled=()) -> list[str]:
+    return read_unlabelled(path, columns or Columns(), labelled).texts
 
 
 def encode(rows: Path, others: Path, tmp_path: Path):
