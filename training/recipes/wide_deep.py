@@ -44,10 +44,12 @@ from training.mixture import (
     has_deep,
     mix_outputs,
     read_halves,
+    read_wide,
     set_mixture,
 )
 from training.progress import interruptible, step
 from training.recipe import Fitted, History, SmallerVocabulary
+from training.self_training import add_taught
 from training.settings import Settings
 from training.stages import Stages
 from training.tasks import Objective
@@ -185,6 +187,9 @@ def fit_model(
     if settings.units:
         _start_vectors(model, rows, settings, stages, "word_vectors")
     if rows is train:
+        if settings.units and train.unlabelled is not None:
+            wide_logits = make_predictor(read_wide(model))(dev.rows)
+            train = add_taught(train, model, wide_logits, dev.targets, objective, stages, "taught")
         history = fine_tune_model(model, train, dev, settings, objective, stages)
         return Fitted(history)
     held_out = stages.make(
@@ -195,7 +200,9 @@ def fit_model(
     )
     if settings.units:
         teacher = make_teacher(model, objective)
-        fit(teacher, rows, None, settings, objective, stages.checkpoint)
+        told_of = held_out["wide"] - model.get_layer(MIXTURE).get_weights()[1]
+        taught = add_taught(rows, model, told_of, rows.targets, objective, stages, "taught")
+        fit(teacher, taught, None, settings, objective, stages.checkpoint)
     _, bias = model.get_layer(MIXTURE).get_weights()
     told = held_out["rows"] if settings.units else np.arange(len(rows.targets))
     halves = [held_out["wide"][told] - bias] + [held_out["deep"]] * bool(settings.units)
@@ -350,11 +357,19 @@ def _tell_out_of_folds(
         "history": np.zeros((0, 0)),
         "names": np.array([], np.str_),
     }
-    if not settings.units or len(folds) < MIN_DEEP_ROWS:
+    num_others = 0 if rows.unlabelled is None else len(rows.unlabelled.targets)
+    if not settings.units or len(folds) + num_others < MIN_DEEP_ROWS:
         return found
     inside, outside = rows.select(np.flatnonzero(folds != 0)), rows.select(held)
     model = build_model(settings, len(rows.words), objective)
     _start_vectors(model, inside, settings, stages, "word_vectors_of_folds")
+    if num_others:
+        fit_wide_half(model, inside, plan, settings, objective, stages, "wide_of_folds")
+        _, bias = model.get_layer(MIXTURE).get_weights()
+        own = told[folds != 0] - bias
+        inside = add_taught(
+            inside, model, own, inside.targets, objective, stages, "taught_of_folds"
+        )
     checkpoint = stages.checkpoint.with_name("checkpoint_of_folds.npz")
     teacher = make_teacher(model, objective)
     history = fit(teacher, inside, outside, settings, objective, checkpoint, "the LSTM alone")
