@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -90,24 +90,34 @@ def number_labels(rows: Rows) -> TrainingRows:
     return TrainingRows(rows.texts, label_ids, len(labels))
 
 
-def fit_minnow(rows: Rows, seed: int, setup: Setup, with_vectors: bool = False) -> Fitted:
-    """Return the int8 bundle that `minnow train` and `minnow export` make of the rows."""
+def fit_minnow(rows: Rows, seed: int, setup: Setup, with_: str = "") -> Fitted:
+    """Return the int8 bundle that `minnow train` and `minnow export` make of the rows.
+
+    Args:
+        with_: "vectors" or "unlabelled": what is known beside them.
+    """
     setup.work.mkdir(parents=True, exist_ok=True)
     options = [*setup.options, "--seed", str(seed), "--quiet"]
-    if with_vectors:
+    if with_ == "vectors":
         options += ["--word-vectors", str(setup.vectors)]
     with tempfile.TemporaryDirectory(dir=setup.work) as name:
         folder = Path(name)
-        with (folder / "rows.csv").open("w", encoding="utf-8", newline="") as file:
-            csv.writer(file).writerows(
-                [("text", "label"), *zip(rows.texts, rows.labels, strict=True)]
-            )
+        labelled = zip(rows.texts, rows.labels, strict=True)
+        _write_csv(folder / "rows.csv", [("text", "label"), *labelled])
+        if with_ == "unlabelled" and rows.others:
+            _write_csv(folder / "others.csv", [("text",), *((text,) for text in rows.others)])
+            options += ["--unlabelled", str(folder / "others.csv")]
         run, bundle = folder / "run", folder / "bundle"
         _run_minnow("train", folder / "rows.csv", "--out", run, *options)
         _run_minnow("export", run, "--out", bundle)
         classifier = load_classifier(bundle)
         seconds = read_run(run).metadata["seconds"]
     return Fitted(classifier.predict_outputs, classifier.size_bytes, seconds)
+
+
+def _write_csv(path: Path, rows: Iterable[Sequence[str]]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows(rows)
 
 
 def _run_minnow(*arguments: str | Path) -> None:
@@ -206,7 +216,11 @@ def choose_by_folds(
 # In the order in which they are measured and shown: fastText searches for as long as Minnow took.
 MODELS: dict[str, tuple[str, Fit]] = {
     "minnow": ("Minnow", fit_minnow),
-    "minnow-vectors": ("Minnow with word vectors", partial(fit_minnow, with_vectors=True)),
+    "minnow-vectors": ("Minnow with word vectors", partial(fit_minnow, with_="vectors")),
+    "minnow-unlabelled": (
+        "Minnow with the other rows' texts",
+        partial(fit_minnow, with_="unlabelled"),
+    ),
     "words": ("TF-IDF, words 1-2", partial(fit_tfidf, parts=("words",))),
     "characters": ("TF-IDF, characters", partial(fit_tfidf, parts=("characters",))),
     "both": ("TF-IDF, both", partial(fit_tfidf, parts=("words", "characters"))),

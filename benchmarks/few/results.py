@@ -172,8 +172,9 @@ def format_rivals(cells: Sequence[Cell]) -> str:
     """
     lines = [
         "## Minnow beside the best of TF-IDF and fastText\n",
-        "| set | rows | best | accuracy | Minnow | difference | with word vectors |",
-        f"|{'---|' * 7}",
+        "| set | rows | best | accuracy | Minnow | difference | with word vectors | with "
+        "other rows' texts |",
+        f"|{'---|' * 8}",
     ]
     for name, size in dict.fromkeys((cell["set"], cell["size"]) for cell in cells):
         of_set = [cell for cell in cells if cell["set"] == name]
@@ -187,7 +188,10 @@ def format_rivals(cells: Sequence[Cell]) -> str:
             for model in ("minnow", best)
         )
         gaps = [ours[sample] - theirs[sample] for sample in ours.keys() & theirs.keys()]
-        with_vectors = [cell["accuracy"] for cell in parts["minnow-vectors"]]
+        with_more = [
+            [cell["accuracy"] for cell in parts[model]]
+            for model in ("minnow-vectors", "minnow-unlabelled")
+        ]
         cells_shown = [
             name,
             size,
@@ -195,7 +199,7 @@ def format_rivals(cells: Sequence[Cell]) -> str:
             f"{format_mean(list(theirs.values()))} ({len(theirs)})",
             format_mean(list(ours.values())) if ours else "",
             format_mean(gaps) if gaps else "",
-            format_mean(with_vectors) if with_vectors else "",
+            *(format_mean(figures) if figures else "" for figures in with_more),
         ]
         lines.append(f"| {' | '.join(cells_shown)} |")
     return "\n".join(lines) + "\n"

@@ -8,8 +8,8 @@ import re
 import sys
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from training.errors import DataError
@@ -26,15 +26,21 @@ SIZES_OF_MANY = ("5x", "10x", "all")
 FEWEST = 2  # rows of a label: Minnow wants one to learn from and one to check
 # A test set of over 10,000 rows is cut to 5,000: beyond, the draws differ by more than its error.
 LARGE_TEST, TEST_ROWS = 10_000, 5_000
+MOST_OTHERS = 20_000  # texts without labels beside a sample
 SIZE = re.compile(r"all|[1-9][0-9]*x?")
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Texts, and the label of each."""
+    """Texts, and the label of each.
+
+    Args:
+        others: Texts without labels.
+    """
 
     texts: list[str]
     labels: list[str]
+    others: Sequence[str] = ()
 
     def take(self, rows: Collection[int]) -> Rows:
         return Rows([self.texts[row] for row in rows], [self.labels[row] for row in rows])
@@ -145,7 +151,7 @@ def draw(labelled: LabelledSet, size: str, seed: int) -> Rows:
     """Return a sample of the training rows, in random order; a larger one of a seed holds it.
 
     The shares of the labels are those of the training rows, with two rows of a label at least;
-    by "5x" each label has as many.
+    by "5x" each label has as many. The texts of the others stand beside it without labels.
     """
     members: dict[str, list[int]] = defaultdict(list)
     for row, label in enumerate(labelled.train.labels):
@@ -160,7 +166,10 @@ def draw(labelled: LabelledSet, size: str, seed: int) -> Rows:
     )
     rows = [row for label in sorted(members) for row in members[label][: counts[label]]]
     chance.shuffle(rows)
-    return labelled.train.take(rows)
+    others = sorted(set(range(len(labelled.train.texts))) - set(rows))
+    chance.shuffle(others)
+    texts = [labelled.train.texts[row] for row in others[:MOST_OTHERS]]
+    return replace(labelled.train.take(rows), others=texts)
 
 
 def share_rows(there: dict[str, int], num_rows: int, is_equal: bool) -> dict[str, int]:
