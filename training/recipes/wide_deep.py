@@ -25,7 +25,7 @@ import numpy as np
 from keras import layers
 from numpy.typing import NDArray
 
-from training import word_vectors
+from training import pretraining, word_vectors
 from training.blocks import early_exit, letters, segments, wide
 from training.encoded import Encoded, join_encoded
 from training.encoders import read_both_ways
@@ -82,6 +82,7 @@ SETTINGS = Settings(
     early_exit=True,
 )
 QUICK = dataclasses.replace(SETTINGS, epochs=2, min_steps=600)
+READ = "deep_read"  # layer of what the LSTM has read of a text
 VECTOR_SCALE = 0.5  # standard deviation of the first word vectors
 # So many development rows tell the mixture. Where there are fewer, they are learned from too, and
 # the mixture is told by rows out of their folds.
@@ -96,6 +97,7 @@ CONSTANTS: Mapping[str, Any] = (
     | segments.CONSTANTS
     | early_exit.CONSTANTS
     | word_vectors.CONSTANTS
+    | pretraining.CONSTANTS
     | {
         "word_vector_scale": VECTOR_SCALE,
         "enough_dev_rows": ENOUGH_DEV_ROWS,
@@ -162,7 +164,7 @@ def build_model(settings: Settings, vocab_size: int, objective: Objective) -> ke
     both = wide_part
     if settings.units:
         deep = segments.read_segments(token_ids, settings, vocab_size, read_both_ways)
-        deep = layers.Dropout(settings.dropout_rate)(deep)
+        deep = layers.Dropout(settings.dropout_rate, name=READ)(deep)
         deep = layers.Dense(num_logits, name=DEEP)(deep)
         both = layers.Concatenate(name=BOTH)([wide_part, deep])
     logits = layers.Dense(num_logits, name=MIXTURE)(both)
@@ -185,7 +187,7 @@ def fit_model(
     plan = make_plan(rows, settings, objective, stages)
     fit_wide_half(model, rows, plan, settings, objective, stages)
     if settings.units:
-        _start_vectors(model, rows, settings, stages, "word_vectors")
+        _start_deep(model, rows, settings, stages)
     if rows is train:
         if settings.units and train.unlabelled is not None:
             wide_logits = make_predictor(read_wide(model))(dev.rows)
@@ -308,9 +310,8 @@ def _shrink(num_places: int, num_words: int, vocab_size: int) -> int:
     return max(1, round(num_places * num_words / vocab_size))
 
 
-def _start_vectors(
-    model: keras.Model, rows: Encoded, settings: Settings, stages: Stages, name: str
-) -> None:
+def _start_deep(model: keras.Model, rows: Encoded, settings: Settings, stages: Stages) -> None:
+    """Give the deep half what texts tell without their labels; found once."""
     embedding = model.get_layer(segments.EMBEDDING)
     size, dim = embedding.input_dim, embedding.output_dim
 
@@ -325,7 +326,9 @@ def _start_vectors(
             )
         return {"vectors": learned}
 
-    embedding.set_weights([stages.make(name, learn)["vectors"] * VECTOR_SCALE])
+    embedding.set_weights([stages.make("word_vectors", learn)["vectors"] * VECTOR_SCALE])
+    encoder = keras.Model(model.input, model.get_layer(READ).input)
+    pretraining.pretrain(encoder, rows, settings, stages)
 
 
 def _tell_out_of_folds(
@@ -357,13 +360,12 @@ def _tell_out_of_folds(
         "history": np.zeros((0, 0)),
         "names": np.array([], np.str_),
     }
-    num_others = 0 if rows.unlabelled is None else len(rows.unlabelled.targets)
-    if not settings.units or len(folds) + num_others < MIN_DEEP_ROWS:
+    if not settings.units or len(folds) < MIN_DEEP_ROWS:
         return found
     inside, outside = rows.select(np.flatnonzero(folds != 0)), rows.select(held)
     model = build_model(settings, len(rows.words), objective)
-    _start_vectors(model, inside, settings, stages, "word_vectors_of_folds")
-    if num_others:
+    _start_deep(model, rows, settings, stages)
+    if rows.unlabelled is not None:
         fit_wide_half(model, inside, plan, settings, objective, stages, "wide_of_folds")
         _, bias = model.get_layer(MIXTURE).get_weights()
         own = told[folds != 0] - bias
