@@ -99,6 +99,7 @@ def find_neighbours(
         counts += np.bincount(ids, minlength=vocab_size)
     counts[: UNKNOWN_ID + 1] = 0
     order = np.argsort(-counts, kind="stable")[NUM_FREQUENT : NUM_FREQUENT + NUM_WORDS]
+    order = order[counts[order] > 0]
     columns = np.full(vocab_size, -1)
     columns[order] = np.arange(len(order))
     segments: list[list[int]] = []
