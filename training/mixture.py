@@ -28,11 +28,6 @@ def read_halves(model: keras.Model) -> keras.Model:
     return keras.Model(model.input, model.get_layer(MIXTURE).input)
 
 
-def read_wide(model: keras.Model) -> keras.Model:
-    """Return the wide half of a model that has both: (batch, num_logits), without bias."""
-    return keras.Model(model.input, model.get_layer(BOTH).input[0])
-
-
 def set_mixture(
     model: keras.Model,
     logits: NDArray[np.float32],

@@ -58,14 +58,10 @@ def fit_wide_half(
     settings: Settings,
     objective: Objective,
     stages: Stages,
-    name: str = "wide",
 ) -> None:
     """Fit the wide half, or read what an earlier try left of it; put it in.
 
     Both halves then have the same weight.
-
-    Args:
-        name: Of the stage.
     """
     num_places = {"phrases": count_phrases(model)}
     if settings.run_places:
@@ -91,7 +87,7 @@ def fit_wide_half(
         with step("words and phrases"):
             return interruptible(fit_wide)
 
-    tables = stages.make(name, fit_told)
+    tables = stages.make("wide", fit_told)
     bias = tables.pop("bias")
     wide.set_tables(model, tables)
     identity = np.eye(objective.num_logits, dtype=np.float32)

@@ -1,4 +1,4 @@
-"""What the linear half says of texts without labels, as the labels of the LSTM."""
+"""What a model says of texts without labels, as the labels that its LSTM learns from next."""
 
 import dataclasses
 
@@ -10,12 +10,10 @@ from tests.helpers.objectives import single_label
 from tests.helpers.phrases import make_rows
 from tests.helpers.wide_deep import SETTINGS, VOCAB_SIZE
 from training.encoded import Encoded
-from training.fit import make_predictor
-from training.mixture import read_wide
+from training.recipe import Fitted
 from training.recipes import wide_deep
 from training.self_training import add_taught
 from training.stages import Stages
-from training.wide_half import fit_wide_half, make_plan
 
 pytestmark = pytest.mark.slow
 NUM_ROWS = 300
@@ -32,17 +30,19 @@ def parts(request):
     return rows, others, targets[NUM_ROWS:]
 
 
-def test_rows_get_calibrated_probabilities(parts, tmp_path):
-    rows, others, truth = parts
-    num_labels = truth.shape[1]
-    objective, stages = single_label(num_labels), Stages(tmp_path)
+def fit(rows: Encoded, dev: Encoded, stages: Stages) -> tuple[keras.Model, Fitted]:
+    objective = single_label(rows.targets.shape[1])
     keras.utils.set_random_seed(1)
     model = wide_deep.build_model(SETTINGS, VOCAB_SIZE, objective)
-    plan = make_plan(rows, SETTINGS, objective, stages)
-    fit_wide_half(model, rows, plan, SETTINGS, objective, stages)
-    logits = make_predictor(read_wide(model))(others.rows)
+    return model, wide_deep.fit_model(model, rows, dev, SETTINGS, objective, stages)
 
-    taught = add_taught(rows, model, logits, truth, objective, stages, "taught")
+
+def test_rows_get_calibrated_probabilities_of_the_whole_model(parts, tmp_path):
+    rows, others, truth = parts
+    dev = Encoded(others.token_ids, truth, words=rows.words, is_apart=True)
+    model, _ = fit(dataclasses.replace(rows, unlabelled=None), dev, Stages(tmp_path / "before"))
+
+    taught = add_taught(rows, model, Stages(tmp_path))
 
     assert [*taught.token_ids] == [*rows.token_ids, *others.token_ids]
     np.testing.assert_array_equal(taught.targets[:NUM_ROWS], rows.targets)
@@ -56,21 +56,37 @@ def test_rows_get_calibrated_probabilities(parts, tmp_path):
 def test_no_rows_without_labels_change_nothing(parts, tmp_path):
     rows = dataclasses.replace(parts[0], unlabelled=None)
 
-    assert add_taught(rows, None, None, None, None, Stages(tmp_path), "taught") is rows
+    assert add_taught(rows, None, Stages(tmp_path)) is rows
 
 
-def test_the_lstm_learns_from_them(parts, tmp_path, monkeypatch):
+def test_the_lstm_learns_from_labels_first_and_then_from_all(parts, tmp_path, monkeypatch):
     rows, others, truth = parts
     learned = []
-    monkeypatch.setattr(
-        wide_deep, "fit", lambda model, train, *_: learned.append(train) or [{"loss": 1.0}]
-    )
-    objective = single_label(truth.shape[1])
+    fit_once = wide_deep.fit
+
+    def watch(model, train, *more):
+        learned.append(train)
+        return fit_once(model, train, *more)
+
+    monkeypatch.setattr(wide_deep, "fit", watch)
     dev = Encoded(others.token_ids, truth, words=rows.words, is_apart=True)
-    model = wide_deep.build_model(SETTINGS, VOCAB_SIZE, objective)
 
-    wide_deep.fit_model(model, rows, dev, SETTINGS, objective, Stages(tmp_path))
+    _, fitted = fit(rows, dev, Stages(tmp_path))
 
-    (train,) = learned
-    assert len(train.token_ids) == len(rows.token_ids) + len(others.token_ids)
-    assert train.targets[NUM_ROWS:].max(axis=1).mean() > 0.6
+    first, second = learned
+    assert len(first.token_ids) == NUM_ROWS
+    assert len(second.token_ids) == NUM_ROWS + len(others.token_ids)
+    assert second.targets[NUM_ROWS:].max(axis=1).mean() > 0.6
+    epochs = SETTINGS.epochs + wide_deep.TAUGHT["epochs"]
+    assert [row["epoch"] for row in fitted.history] == list(range(1, epochs + 1))
+
+
+def test_few_rows_are_not_taught(parts, tmp_path, monkeypatch):
+    """Of so few rows that they are told out of their folds, it gained nothing."""
+    rows, others, truth = parts
+    dev = Encoded(others.token_ids, truth, words=rows.words)
+    monkeypatch.setattr(wide_deep, "add_taught", None)
+
+    _, fitted = fit(rows, dev, Stages(tmp_path))
+
+    assert fitted.rows is not None

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -44,7 +45,6 @@ from training.mixture import (
     has_deep,
     mix_outputs,
     read_halves,
-    read_wide,
     set_mixture,
 )
 from training.progress import interruptible, step
@@ -89,6 +89,8 @@ VECTOR_SCALE = 0.5  # standard deviation of the first word vectors
 ENOUGH_DEV_ROWS = 1_000
 MIN_DEEP_ROWS = 300  # of fewer rows the LSTM learns nothing
 MIN_GAIN = 0.002  # of the log loss, for which the deep half is worth its bytes and its time
+# Of the LSTM with rows without labels, after those with labels.
+TAUGHT: Mapping[str, Any] = {"epochs": 3, "min_steps": 0, "learning_rate": 1e-3}
 TABLES = (wide.FINGERPRINTS, wide.WEIGHTS, letters.FINGERPRINTS, letters.WEIGHTS)
 CONSTANTS: Mapping[str, Any] = (
     wide.CONSTANTS
@@ -103,6 +105,7 @@ CONSTANTS: Mapping[str, Any] = (
         "enough_dev_rows": ENOUGH_DEV_ROWS,
         "deep_min_rows": MIN_DEEP_ROWS,
         "deep_min_gain": MIN_GAIN,
+        **{f"taught_{name}": value for name, value in TAUGHT.items()},
     }
 )
 WEIGHT_TABLES: Sequence[str] = (wide.WEIGHTS, letters.WEIGHTS)
@@ -189,10 +192,13 @@ def fit_model(
     if settings.units:
         _start_deep(model, rows, settings, stages)
     if rows is train:
-        if settings.units and train.unlabelled is not None:
-            wide_logits = make_predictor(read_wide(model))(dev.rows)
-            train = add_taught(train, model, wide_logits, dev.targets, objective, stages, "taught")
         history = fine_tune_model(model, train, dev, settings, objective, stages)
+        if settings.units and train.unlabelled is not None:
+            taught = add_taught(train, model, stages)
+            settings = dataclasses.replace(settings, **TAUGHT)
+            checkpoint = stages.folder / "checkpoint_taught.npz"
+            more = _fit_deep(model, taught, dev, settings, objective, checkpoint)
+            history += [row | {"epoch": row["epoch"] + len(history)} for row in more]
         return Fitted(history)
     held_out = stages.make(
         "held_out",
@@ -202,9 +208,7 @@ def fit_model(
     )
     if settings.units:
         teacher = make_teacher(model, objective)
-        told_of = held_out["wide"] - model.get_layer(MIXTURE).get_weights()[1]
-        taught = add_taught(rows, model, told_of, rows.targets, objective, stages, "taught")
-        fit(teacher, taught, None, settings, objective, stages.checkpoint)
+        fit(teacher, rows, None, settings, objective, stages.checkpoint)
     _, bias = model.get_layer(MIXTURE).get_weights()
     told = held_out["rows"] if settings.units else np.arange(len(rows.targets))
     halves = [held_out["wide"][told] - bias] + [held_out["deep"]] * bool(settings.units)
@@ -224,11 +228,22 @@ def fine_tune_model(
     stages: Stages,
 ) -> History:
     """Fit the deep half in place, the weight of each half and the exit; the wide half stays."""
+    return _fit_deep(model, train, dev, settings, objective, stages.checkpoint)
+
+
+def _fit_deep(
+    model: keras.Model,
+    train: Encoded,
+    dev: Encoded,
+    settings: Settings,
+    objective: Objective,
+    checkpoint: Path,
+) -> History:
     kernel, bias = model.get_layer(MIXTURE).get_weights()
     history: History = []
     if has_deep(model):
         teacher = make_teacher(model, objective)
-        history = fit(teacher, train, dev, settings, objective, stages.checkpoint, "the LSTM alone")
+        history = fit(teacher, train, dev, settings, objective, checkpoint, "the LSTM alone")
     logits = make_predictor(read_halves(model))(dev.rows)
     wide_bias = bias / kernel[0, 0] if kernel[0, 0] else np.zeros_like(bias)
     set_mixture(model, logits, dev.targets, wide_bias, objective)
@@ -365,13 +380,6 @@ def _tell_out_of_folds(
     inside, outside = rows.select(np.flatnonzero(folds != 0)), rows.select(held)
     model = build_model(settings, len(rows.words), objective)
     _start_deep(model, rows, settings, stages)
-    if rows.unlabelled is not None:
-        fit_wide_half(model, inside, plan, settings, objective, stages, "wide_of_folds")
-        _, bias = model.get_layer(MIXTURE).get_weights()
-        own = told[folds != 0] - bias
-        inside = add_taught(
-            inside, model, own, inside.targets, objective, stages, "taught_of_folds"
-        )
     checkpoint = stages.checkpoint.with_name("checkpoint_of_folds.npz")
     teacher = make_teacher(model, objective)
     history = fit(teacher, inside, outside, settings, objective, checkpoint, "the LSTM alone")
