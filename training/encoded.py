@@ -26,7 +26,7 @@ from training.unlabelled import find_words
 from training.word_vectors import learn_word_vectors, weigh_vectors
 
 VECTOR_DIMENSIONS = 75  # of words that texts without labels tell of
-MAX_UNLABELLED = 100_000  # texts that a model is trained on; all tell of words
+MAX_UNLABELLED = 100_000  # texts that an encoder reads; words are told by all
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Encoded:
         vectors: float32, shape (vocabulary, dimensions), 0 of words without one; None: none has.
         start: float32, shape (vocabulary, dimensions), the most telling first: word vectors that an
             encoder may start from; None: they are found otherwise.
-        unlabelled: Rows without labels, whose targets are 0; None: there are none.
+        unlabelled: Token ids of texts without labels.
         is_apart: They stand in a file of their own, and must not be learned from.
     """
 
@@ -56,7 +56,7 @@ class Encoded:
     weights: NDArray[np.float32] = None  # type: ignore[assignment]  # nor this
     vectors: NDArray[np.float32] | None = None
     start: NDArray[np.float32] | None = None
-    unlabelled: Encoded | None = None
+    unlabelled: Sequence[Sequence[int]] = ()
     is_apart: bool = False
 
     def __post_init__(self) -> None:
@@ -186,18 +186,9 @@ def add_unlabelled(
     train: Encoded, texts: Sequence[str], tokenizer: Tokenizer, seed: int, stages: Stages
 ) -> Encoded:
     """Return the rows with some of the texts beside them, and with word vectors that were learned
-    from all, unless they have vectors already."""
+    from all, beside those that they may have already."""
     order = np.random.default_rng(seed).permutation(len(texts))[:MAX_UNLABELLED]
-    encodings = [tokenizer.encode(texts[row]) for row in np.sort(order).tolist()]
-    unlabelled = Encoded(
-        [encoding.ids for encoding in encodings],
-        np.zeros((len(encodings), train.targets.shape[1]), np.float32),
-        [encoding.unknown for encoding in encodings],
-        train.words,
-    )
-    train = dataclasses.replace(train, unlabelled=unlabelled)
-    if train.vectors is not None:
-        return train
+    some = [tokenizer.encode(texts[row]).ids for row in np.sort(order).tolist()]
     counts = np.full(len(train.words), 0.5)
 
     def read_all() -> Iterator[Sequence[int]]:
@@ -215,4 +206,7 @@ def add_unlabelled(
             return interruptible(learn)
 
     found = stages.make("unlabelled", learn_told)
-    return dataclasses.replace(train, vectors=found["vectors"], start=found["start"])
+    vectors = found["vectors"]
+    if train.vectors is not None:
+        vectors = np.hstack([train.vectors, vectors])
+    return dataclasses.replace(train, unlabelled=some, vectors=vectors, start=found["start"])

@@ -66,8 +66,8 @@ def pretrain(encoder: keras.Model, rows: Encoded, settings: Settings, stages: St
         encoder: From a model's inputs to what it reads of a text, (batch, channels).
         rows: Their labels are not looked at; those without any are read too.
     """
-    others = [] if rows.unlabelled is None else rows.unlabelled.token_ids
-    segments, cells = find_neighbours([*rows.token_ids, *others], len(rows.words))
+    texts = [*rows.token_ids, *rows.unlabelled]
+    segments, cells = find_neighbours(texts, len(rows.words))
     if len(segments) < MIN_SEGMENTS:
         return
     say(f"{len(segments):,} segments with neighbours")

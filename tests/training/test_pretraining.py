@@ -79,9 +79,8 @@ def test_the_encoder_learns_what_stands_together(tmp_path):
 
 
 def test_texts_without_labels_are_read_too(tmp_path):
-    texts = make_texts(30)
-    none = Encoded(texts, np.zeros((30, 2), np.float32), words=["w"] * WORDS)
-    rows = Encoded([[2]], np.zeros((1, 2), np.float32), words=["w"] * WORDS, unlabelled=none)
+    words, targets = ["w"] * WORDS, np.zeros((1, 2), np.float32)
+    rows = Encoded([[2]], targets, words=words, unlabelled=make_texts(30))
     encoder = make_encoder()
     before = encoder.get_weights()[0]
 

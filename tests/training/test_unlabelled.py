@@ -62,7 +62,7 @@ def test_words_that_no_labelled_text_has_are_told_by_their_company(rows, others,
 
     assert {*GOOD, *BAD} < set(tokenizer.word_ids)
     assert train.vectors.shape[0] == len(tokenizer.word_ids)
-    assert len(train.unlabelled.token_ids) == len(data.unlabelled.texts)
+    assert len(train.unlabelled) == len(data.unlabelled.texts)
 
     plan = choose_plan(train, data.objective, 0)
     assert plan.vectors

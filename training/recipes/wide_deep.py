@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -49,7 +48,6 @@ from training.mixture import (
 )
 from training.progress import interruptible, step
 from training.recipe import Fitted, History, SmallerVocabulary
-from training.self_training import add_taught
 from training.settings import Settings
 from training.stages import Stages
 from training.tasks import Objective
@@ -89,8 +87,6 @@ VECTOR_SCALE = 0.5  # standard deviation of the first word vectors
 ENOUGH_DEV_ROWS = 1_000
 MIN_DEEP_ROWS = 300  # of fewer rows the LSTM learns nothing
 MIN_GAIN = 0.002  # of the log loss, for which the deep half is worth its bytes and its time
-# Of the LSTM with rows without labels, after those with labels.
-TAUGHT: Mapping[str, Any] = {"epochs": 3, "min_steps": 0, "learning_rate": 1e-3}
 TABLES = (wide.FINGERPRINTS, wide.WEIGHTS, letters.FINGERPRINTS, letters.WEIGHTS)
 CONSTANTS: Mapping[str, Any] = (
     wide.CONSTANTS
@@ -105,7 +101,6 @@ CONSTANTS: Mapping[str, Any] = (
         "enough_dev_rows": ENOUGH_DEV_ROWS,
         "deep_min_rows": MIN_DEEP_ROWS,
         "deep_min_gain": MIN_GAIN,
-        **{f"taught_{name}": value for name, value in TAUGHT.items()},
     }
 )
 WEIGHT_TABLES: Sequence[str] = (wide.WEIGHTS, letters.WEIGHTS)
@@ -193,12 +188,6 @@ def fit_model(
         _start_deep(model, rows, settings, stages)
     if rows is train:
         history = fine_tune_model(model, train, dev, settings, objective, stages)
-        if settings.units and train.unlabelled is not None:
-            taught = add_taught(train, model, stages)
-            settings = dataclasses.replace(settings, **TAUGHT)
-            checkpoint = stages.folder / "checkpoint_taught.npz"
-            more = _fit_deep(model, taught, dev, settings, objective, checkpoint)
-            history += [row | {"epoch": row["epoch"] + len(history)} for row in more]
         return Fitted(history)
     held_out = stages.make(
         "held_out",
@@ -228,22 +217,11 @@ def fine_tune_model(
     stages: Stages,
 ) -> History:
     """Fit the deep half in place, the weight of each half and the exit; the wide half stays."""
-    return _fit_deep(model, train, dev, settings, objective, stages.checkpoint)
-
-
-def _fit_deep(
-    model: keras.Model,
-    train: Encoded,
-    dev: Encoded,
-    settings: Settings,
-    objective: Objective,
-    checkpoint: Path,
-) -> History:
     kernel, bias = model.get_layer(MIXTURE).get_weights()
     history: History = []
     if has_deep(model):
         teacher = make_teacher(model, objective)
-        history = fit(teacher, train, dev, settings, objective, checkpoint, "the LSTM alone")
+        history = fit(teacher, train, dev, settings, objective, stages.checkpoint, "the LSTM alone")
     logits = make_predictor(read_halves(model))(dev.rows)
     wide_bias = bias / kernel[0, 0] if kernel[0, 0] else np.zeros_like(bias)
     set_mixture(model, logits, dev.targets, wide_bias, objective)
