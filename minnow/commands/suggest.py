@@ -126,7 +126,7 @@ def format_suggestions(suggestions: Suggestions) -> str:
     """Return one line for people, without any text of the rows."""
     counts = f"{suggestions.suggested:,} of {suggestions.rows:,} rows"
     if suggestions.known:
-        counts += f", {suggestions.known:,} passed over as nearly the same as labelled ones"
+        counts += f", {suggestions.known:,} nearly labelled ones or parts of them"
     if suggestions.unreadable:
         counts += f", {suggestions.unreadable:,} without a text that can be read"
     return f"{suggestions.output}\t{counts}"
