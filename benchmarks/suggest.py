@@ -49,7 +49,9 @@ def main() -> int:
     head += "|---" * (ROUNDS + 4) + "|\n"
     text = f"# `minnow suggest`\n\n{__doc__.partition('Run:')[0]}\nAccuracy in per cent, means of "
     text += f"{options.samples} samples; ± is the standard error.\n\n{head}"
-    options.results.write_text(text + "".join(f"{line}\n" for line in lines), "utf-8")
+    text += "".join(f"{line}\n" for line in lines)
+    print(text)
+    options.results.write_text(text, "utf-8")
     return 0
 
 
@@ -57,6 +59,7 @@ def measure_set(folder: Path, num_rows: int, num_samples: int) -> list[str]:
     """Return the lines of a set, one for each way to choose."""
     path = next(folder / name for name in TRAIN_FILES if (folder / name).exists())
     dataset = read_dataset(path)
+    num_rows = min(num_rows, count_pool(dataset) // (ROUNDS + 1))
     found: dict[str, list[list[float]]] = {way: [] for way in WAYS}
     for seed in range(num_samples):
         for way in WAYS:
@@ -76,10 +79,10 @@ def simulate(dataset: Dataset, num_rows: int, seed: int, way: str) -> list[float
     """Return the accuracy in per cent before and after each round."""
     order = list(range(len(dataset)))
     random.Random(seed).shuffle(order)
-    pool = order[:POOL_ROWS]
-    test = take(dataset, order[POOL_ROWS : POOL_ROWS + TEST_ROWS])
+    num_pool = count_pool(dataset)
+    pool, test = order[:num_pool], take(dataset, order[num_pool:][:TEST_ROWS])
     groups = group_rows([dataset.texts[row] for row in pool])
-    labelled, others = list(range(num_rows)), np.arange(num_rows, POOL_ROWS)
+    labelled, others = list(range(num_rows)), np.arange(num_rows, num_pool)
     chance = np.random.default_rng(seed)
     accuracies = [measure(take(dataset, [pool[place] for place in labelled]), test)]
     for _ in range(ROUNDS):
@@ -95,6 +98,11 @@ def simulate(dataset: Dataset, num_rows: int, seed: int, way: str) -> list[float
         others = np.delete(others, chosen)
         accuracies.append(measure(take(dataset, [pool[place] for place in labelled]), test))
     return accuracies
+
+
+def count_pool(dataset: Dataset) -> int:
+    """Return how many rows are chosen from."""
+    return min(POOL_ROWS, 2 * len(dataset) // 3)
 
 
 def take(dataset: Dataset, rows: list[int]) -> Dataset:
