@@ -62,7 +62,7 @@ def measure_set(folder: Path, most_rows: int) -> Iterator[str]:
     numbers = {label: number for number, label in enumerate(labels)}
     given = np.array([numbers[label] for label in data.train.labels])
     started = time.process_time()
-    clean = predict_out_of_fold(encode_dataset(data), data.objective, 0)
+    clean, _ = predict_out_of_fold(encode_dataset(data), data.objective, 0)
     seconds = time.process_time() - started
     print(f"{folder.name}: {seconds:.1f} s of one core", file=sys.stderr, flush=True)
     confusions = np.stack([clean[given == label].mean(axis=0) for label in range(len(labels))])
@@ -71,7 +71,7 @@ def measure_set(folder: Path, most_rows: int) -> Iterator[str]:
             flipped = flip_labels(given, confusions, share, kind)
             train = replace(data.train, labels=[labels[number] for number in flipped])
             rows = encode_dataset(replace(data, train=train))
-            outputs = predict_out_of_fold(rows, data.objective, 0)
+            outputs, _ = predict_out_of_fold(rows, data.objective, 0)
             figures = describe(outputs, flipped, flipped != given)
             yield f"| {folder.name} | {len(given):,} | {100 * share:.0f} % {kind} | {figures} |"
 

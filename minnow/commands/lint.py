@@ -115,6 +115,8 @@ def format_findings(findings: Findings) -> str:
         )
     if findings.empty:
         lines.append(f"{findings.empty:>8,}  rows have an empty text")
+    if findings.unchecked:
+        lines.append(f"{findings.unchecked:>8,}  not checked: nothing unlike them has their label")
     for variants in findings.variants:
         names = ", ".join(f"{name!r} {rows:,}" for name, rows in variants.items())
         lines.append(f"labels that differ by form alone: {names} (--normalize-labels merges them)")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -38,6 +38,8 @@ class Findings:
         conflicting_texts: Texts that stand in several rows with different labels.
         conflicting_rows: Rows of these.
         empty: Rows whose text is empty; they are never suspected.
+        unchecked: Rows of labels all of whose rows nearly repeat each other, or stand in one group,
+            so that none is left to learn from; they are never suspected.
         variants: Labels that differ by case, blanks or number form alone, with their rows.
     """
 
@@ -49,6 +51,7 @@ class Findings:
     conflicting_texts: int
     conflicting_rows: int
     empty: int
+    unchecked: int
     variants: list[dict[str, int]]
 
 
@@ -67,19 +70,23 @@ def lint_file(sources: Sources, out: Path, seed: int = 0, force: bool = False) -
     with step("vocabulary"):
         rows = interruptible(lambda: encode_dataset(data))
     with step("probabilities out of fold"):
-        probabilities = interruptible(lambda: predict_out_of_fold(rows, data.objective, seed))
+        probabilities, told = interruptible(lambda: predict_out_of_fold(rows, data.objective, seed))
     given = rows.targets.argmax(axis=1).astype(np.int64)
-    errors = leave_out_empty(find_label_errors(probabilities, given), data.train.texts)
+    errors = find_label_errors(probabilities, given)
+    errors = replace(errors, rows=leave_out(errors.rows, told, data.train.texts))
     conflicts = find_conflicts(data.train.texts, data.train.labels)
     table = list(_make_rows(data, probabilities, given, errors, conflicts))
     write_table(out, COLUMNS, table, force)
-    return _summarize(data, errors, given, conflicts, out)
+    return _summarize(data, errors, given, conflicts, int((~told).sum()), out)
 
 
-def leave_out_empty(errors: LabelErrors, texts: Sequence[str]) -> LabelErrors:
-    """Return the suspects that have a text: of nothing no label is right."""
-    kept = [row for row in errors.rows.tolist() if texts[row].strip()]
-    return LabelErrors(np.array(kept, np.int64), errors.suggested)
+def leave_out(
+    suspects: NDArray[np.int64], told: NDArray[np.bool_], texts: Sequence[str]
+) -> NDArray[np.int64]:
+    """Return the suspects that have a text, of nothing no label is right, and whose label was known
+    to the model that told them."""
+    kept = [row for row in suspects.tolist() if told[row] and texts[row].strip()]
+    return np.array(kept, np.int64)
 
 
 def find_conflicts(texts: Sequence[str], labels: Sequence[str]) -> dict[int, list[int]]:
@@ -134,6 +141,7 @@ def _summarize(
     errors: LabelErrors,
     given: NDArray[np.int64],
     conflicts: dict[int, list[int]],
+    num_unchecked: int,
     out: Path,
 ) -> Findings:
     names, texts = cast(SingleLabel, data.objective.task).labels, data.train.texts
@@ -148,5 +156,6 @@ def _summarize(
         len({" ".join(texts[row].casefold().split()) for row in conflicts}),
         len(conflicts),
         sum(not text.strip() for text in texts),
+        num_unchecked,
         find_variants(map(str, data.train.labels)),
     )

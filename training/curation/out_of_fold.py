@@ -45,26 +45,53 @@ def choose_quick_plan(rows: Encoded, seed: int) -> Plan:
     return plan
 
 
-def predict_out_of_fold(rows: Encoded, objective: Objective, seed: int) -> NDArray[np.float64]:
+def predict_out_of_fold(
+    rows: Encoded, objective: Objective, seed: int
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Return what the linear half says of each row, fitted to the rows of other folds.
 
     Near duplicates share a fold. One temperature for all rows (and a shift, of two labels) makes
     the loss least.
 
     Returns:
-        float64, shape (rows, num_outputs): the probability of each label; rows sum to 1.
+        float64, shape (rows, num_outputs), the probability of each label, rows sum to 1; and bool,
+        shape (rows,), whether they say anything: not where all rows of a label share a fold, as
+        then no model has seen the label, and its targets stand there.
     """
     plan = choose_quick_plan(rows, seed)
     features = find_planned(rows, plan)
     targets = objective.logit_targets(rows.targets)
     counts_as = rows.weights if rows.is_weighted else None
-    num_foldings = min(MOST_FOLDINGS, max(1, FOLDED_ROWS // len(rows.token_ids)))
-    found = []
-    for number in range(seed, seed + num_foldings):
-        logits = cross_fit(features, targets, fold(rows, number), plan, seed, counts_as)
-        (scale, shift), _ = find_mixture(logits, rows.targets, objective)
-        found.append(soften(logits, scale, shift, objective))
-    return np.asarray(np.mean(found, axis=0))
+    num_rows = len(rows.token_ids)
+    sums, num_told = np.zeros(rows.targets.shape), np.zeros(num_rows)
+    for number in range(seed, seed + min(MOST_FOLDINGS, max(1, FOLDED_ROWS // num_rows))):
+        folds = fold(rows, number)
+        is_told = find_told(rows, folds)
+        logits = cross_fit(features, targets, folds, plan, seed, counts_as)
+        scale, shift = find_temperature(logits[is_told], rows.targets[is_told], objective)
+        sums[is_told] += soften(logits[is_told], scale, shift, objective)
+        num_told += is_told
+    told = num_told > 0
+    sums[~told] = rows.targets[~told]
+    return sums / np.maximum(num_told, 1)[:, None], told
+
+
+def find_told(rows: Encoded, folds: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return of which rows another fold has the label too, bool, shape (rows,)."""
+    labels = rows.targets.argmax(axis=1)
+    counts = np.zeros((folds.max() + 1, rows.targets.shape[1]), np.int64)
+    np.add.at(counts, (folds, labels), 1)
+    return np.asarray(counts[folds, labels] < counts.sum(axis=0)[labels])
+
+
+def find_temperature(
+    logits: NDArray[np.float32], targets: NDArray[np.float32], objective: Objective
+) -> tuple[float, float]:
+    """Return the scale and, for two labels, the shift at which the loss of the rows is least."""
+    if not len(logits):
+        return 1.0, 0.0
+    (scale, shift), _ = find_mixture(logits, targets, objective)
+    return float(scale), float(shift)
 
 
 def fit_and_predict(
@@ -86,8 +113,9 @@ def fit_and_predict(
     num_rows = len(rows.token_ids)
     known = select_rows(features, np.arange(num_rows))
     targets = objective.logit_targets(rows.targets)
-    logits = cross_fit(known, targets, fold(rows, seed), plan, seed)
-    (scale, shift), _ = find_mixture(logits, rows.targets, objective)
+    folds = fold(rows, seed)
+    logits, is_told = cross_fit(known, targets, folds, plan, seed), find_told(rows, folds)
+    scale, shift = find_temperature(logits[is_told], rows.targets[is_told], objective)
     weights = fit_linear(known, targets, plan, seed)
     outside = select_rows(features, np.arange(num_rows, len(both.token_ids)))
     return soften(weights.logits(outside), scale, shift, objective)
@@ -100,7 +128,7 @@ def soften(
 
     Args:
         logits: Shape (rows, num_logits).
-        scale, shift: As `find_mixture` finds them.
+        scale, shift: As `find_temperature` finds them.
     """
     moved = scale * logits.astype(np.float64) + (shift if objective.num_logits == 1 else 0.0)
     outputs = objective.output_logits(moved)

@@ -49,9 +49,9 @@ class Source:
             DataError: It cannot be read, or has no such column.
         """
         columns = Columns(self.column)
+        kind = find_format(self.path)
         try:
             with self.path.open("rb") as stream:
-                kind = find_format(self.path)
                 names = [self.column, *others]
                 rows = open_rows(stream, kind, names, added=ADDED, options=self.options)
                 yield rows, stream

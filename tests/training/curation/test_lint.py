@@ -122,6 +122,14 @@ def test_rows_of_one_text_are_folded_all_the_same(tmp_path):
     assert (findings.conflicting_rows, findings.written) == (8, 8)
 
 
+def test_a_label_that_one_text_alone_has_cannot_be_checked(tmp_path):
+    rows = [("the same word", "pos"), ("another thing", "neg")] * 10
+
+    findings = lint(write(tmp_path / "rows.csv", rows), tmp_path / "out.csv")
+
+    assert (findings.suspected, findings.unchecked) == (0, 20)
+
+
 @pytest.mark.parametrize(
     ("rows", "header", "message"),
     [
