@@ -9,7 +9,7 @@ from handler.inference.classifier import load_classifier
 from handler.settings import DEFAULT_BUNDLE
 from minnow.cli import main
 from tests.helpers import kills
-from tests.training.curation.test_lint import SECRET, make_rows, read, write
+from tests.helpers.curation import SECRET, make_rows, read, write
 
 
 @pytest.fixture

@@ -1,44 +1,15 @@
 """What `minnow lint` finds in files, messy ones too, and what it leaves alone."""
 
-import csv
 import json
-import random
 
 import pytest
 
+from tests.helpers.curation import SECRET, make_rows, read, write
 from tests.helpers.fresh_python import run_python
 from training.columns import Columns
 from training.curation.lint import find_conflicts, lint_file
 from training.data import Sources
 from training.errors import CurationError, DataError
-
-SECRET = "nobody may see this"
-WORDS = {
-    "pos": "good great superb fine clever lovely warm".split(),
-    "neg": "bad awful dull poor silly dreadful cold".split(),
-}
-
-
-def make_rows(num, seed=0):
-    """Texts of four words of their label each, and one that both labels have."""
-    chance = random.Random(seed)
-    labels = [("pos", "neg")[number % 2] for number in range(num)]
-    things = [f"thing{number % 23}" for number in range(num)]
-    return [
-        (" ".join([*chance.sample(WORDS[label], 4), thing]), label)
-        for label, thing in zip(labels, things, strict=True)
-    ]
-
-
-def write(path, rows, header=("text", "label")):
-    with path.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows([header, *rows])
-    return path
-
-
-def read(path):
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def lint(path, out, **more):

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from tests.training.curation.test_lint import SECRET, make_rows, read, write
+from tests.helpers.curation import SECRET, make_rows, read, write
 from training.columns import Columns
 from training.curation.suggest import Plan, draw_candidates, suggest_file
 from training.errors import CurationError, DataError
