@@ -32,8 +32,8 @@ FIRST = (20, 50, 100)
 SIMILAR, AT_RANDOM = "similar", "random"
 HEAD = (
     "| set | rows | flipped | suspects: precision / recall | off the diagonal alone | "
-    "another label is likelier | of the first 20 / 50 / 100 | as many as flipped | "
-    "by margin |\n|---|---|---|---|---|---|---|---|---|\n"
+    "another label is likelier | right of the first 20 / 50 / 100 | of as many as were flipped, by "
+    "the label's probability | by its margin |\n|---|---|---|---|---|---|---|---|---|\n"
 )
 Bools = NDArray[np.bool_]
 
