@@ -15,7 +15,8 @@ from training.recipe_settings import read_settings
 from training.tasks import Objective
 from training.tokenizer import train_tokenizer
 
-# The plan is chosen by fewer rows than training takes: in 2 s, not 12.
+# The plan is chosen by fewer rows than training takes: of AG News the search among 2,000 takes as
+# long as all five fits of 5,000, and the rows out of their folds are told no better (88.1 %).
 PLAN_ROWS = 1_000
 # Few rows are folded several times, each time otherwise. By the mean of two foldings of TREC's
 # questions, 5 or 10 % of the labels wrong, three more of a hundred suspects are wrong indeed.
