@@ -102,6 +102,14 @@ bench-few: env $(ENCODER_VENV)/.installed ## learning curves on few rows of ever
 		$(if $(SETS),--sets "$(SETS)") $(if $(ROWS),--rows "$(ROWS)") $(if $(SAMPLES),--samples $(SAMPLES)) \
 		$(if $(ONLY),--only "$(ONLY)") $(if $(VECTORS),--vectors "$(VECTORS)") $(if $(AGAIN),--again)
 
+.PHONY: bench-lint
+bench-lint: env ## wrong labels that `minnow lint` finds among flipped ones, in sets of a folder: DATA=folder SETS=trec,agnews
+	nice -n 10 $(BIN)/python -m benchmarks.lint "$(DATA)" $(if $(SETS),--sets "$(SETS)")
+
+.PHONY: bench-suggest
+bench-suggest: env ## what rows teach that `minnow suggest` chooses, in sets of a folder: DATA=folder SETS=trec,agnews SAMPLES=5
+	nice -n 10 $(BIN)/python -m benchmarks.suggest "$(DATA)" $(if $(SETS),--sets "$(SETS)") $(if $(SAMPLES),--samples $(SAMPLES))
+
 .PHONY: bench-latency
 bench-latency: env ## one text at a time, Keras against ONNX: RUN=, BUNDLE=, DATA=
 	$(BIN)/python -m benchmarks.latency "$(RUN)" "$(BUNDLE)" "$(DATA)"

@@ -41,6 +41,8 @@ COMMANDS = {
     "poll": "cpu,events",
     "invoke": "cpu,handler",
     "label": "training",
+    "lint": "training",
+    "suggest": "cpu,training",
     "data": "training",
 }
 

@@ -28,6 +28,8 @@ COMMANDS = (  # in the order of the help
     "invoke",
     "key",
     "label",
+    "lint",
+    "suggest",
     "data",
     "cost",
 )

@@ -64,6 +64,14 @@ RUNS = {
         " --results={tmp_path}/results --work={tmp_path}/work",
         ["| tiny | 40 | ", "\n| Minnow | ", "\n| fastText, autotuned | ", "\n| NBSVM, "],
     ),
+    "lint": (
+        "{tiny_sets} --sets=tiny --results={tmp_path}/lint.md",
+        ["| tiny | 80 | 5 % random | ", "| tiny | 80 | 10 % similar | "],
+    ),
+    "suggest": (
+        "{tiny_sets} --sets=tiny --samples=2 --results={tmp_path}/suggest.md",
+        ["| tiny, 13 | at random | ", "| tiny, 13 | `minnow suggest` | "],
+    ),
     "gpu": ("{tiny_run_bundle} {tiny_bundle} {tiny_data} --rounds=1", ["CPU, float32 "]),
 }
 

@@ -19,3 +19,7 @@ class RunError(TrainingError):
 
 class LabellingError(TrainingError):
     """A labeller that cannot be asked, or rows that have no label from it."""
+
+
+class CurationError(TrainingError):
+    """A table of suspects or of suggestions that cannot be made."""

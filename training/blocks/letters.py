@@ -10,15 +10,17 @@ the words that are known. So only the letters of unknown words are read when a t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import keras
 import numpy as np
-from keras import layers, ops
 from numpy.typing import NDArray
 
 from handler.inference.letters import BORDER_CODE, spell
 from handler.inference.tokenizer import MAX_WORD_LETTERS
 from training.blocks.table import SUM_LIMIT, find_rows
+
+if TYPE_CHECKING:
+    import keras
 
 LONGEST = 5
 FIRST_OVER_BORDERS = 3
@@ -61,6 +63,8 @@ def letter_logits(
         letters: int32, shape (batch, letters), of unknown words, with a border before and behind
             each; padded on the right with 0.
     """
+    from keras import layers, ops
+
     padded = ops.cast(ops.pad(letters, ((0, 0), (0, LONGEST - 1))), "int64")
     padded = ops.expand_dims(padded, -1)
     inside = ops.where(padded <= BORDER_CODE, NO_LETTER, padded) * INSIDE.ravel()

@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from keras import layers, ops
 from numpy.typing import NDArray
 
 # A place and a fingerprint are one remainder of the sum: `place * NUM_FINGERPRINTS + fingerprint`.
@@ -69,6 +68,8 @@ def find_rows(sums: Any, name: str, num_places: int, first_row: int) -> Any:
         sums: int64, of any shape.
         name: Of the layer that holds the fingerprints.
     """
+    from keras import layers, ops
+
     divisor = num_places * NUM_FINGERPRINTS
     remainders = ops.minimum(sums, SUM_LIMIT // divisor * divisor) % divisor
     places = ops.floor_divide(remainders, NUM_FINGERPRINTS)

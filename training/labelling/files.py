@@ -39,17 +39,21 @@ class Source:
     options: ReadOptions = ReadOptions()
 
     @contextmanager
-    def open(self) -> Iterator[tuple[Rows, BinaryIO]]:
+    def open(self, others: Sequence[str] = ()) -> Iterator[tuple[Rows, BinaryIO]]:
         """Yield the rows and the file that they are read from.
+
+        Args:
+            others: Columns whose values each row has behind its text.
 
         Raises:
             DataError: It cannot be read, or has no such column.
         """
         columns = Columns(self.column)
+        kind = find_format(self.path)
         try:
             with self.path.open("rb") as stream:
-                kind = find_format(self.path)
-                rows = open_rows(stream, kind, [self.column], added=ADDED, options=self.options)
+                names = [self.column, *others]
+                rows = open_rows(stream, kind, names, added=ADDED, options=self.options)
                 yield rows, stream
         except ColumnError as error:
             raise DataError(f"{self.path}: {describe_column(error, columns)}") from None

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from training import pretraining, word_vectors
 from training.blocks import early_exit, letters, segments, wide
+from training.calibration import find_mixture
 from training.encoded import Encoded, join_encoded
 from training.encoders import read_both_ways
 from training.fit import fit, make_predictor
@@ -40,7 +41,6 @@ from training.mixture import (
     BOTH,
     DEEP,
     MIXTURE,
-    find_mixture,
     has_deep,
     mix_outputs,
     read_halves,
