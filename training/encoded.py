@@ -19,6 +19,8 @@ from training.settings import Settings
 from training.tasks import Objective
 from training.tokenizer import UNKNOWN_ID, add_words, format_tokenizer, train_tokenizer
 
+MIN_WEIGHT = 1e-6  # of a row beside the mean: least squares divide by it
+
 
 @dataclass(frozen=True)
 class Encoded:
@@ -31,7 +33,8 @@ class Encoded:
         words: The vocabulary, in the order of ids.
         groups: int64, shape (rows,): rows of one group are never on both sides of a split; None:
             each is alone.
-        weights: float32, shape (rows,): what each row counts in a loss, 1 in the mean; None: ones.
+        weights: float32, shape (rows,): what each row counts in a loss, 1 in the mean of all that
+            may be learned from; None: ones.
         vectors: float32, shape (vocabulary, dimensions), 0 of words without one; None: none has.
         is_apart: They stand in a file of their own, and must not be learned from.
     """
@@ -92,10 +95,6 @@ def join_encoded(first: Encoded, second: Encoded) -> Encoded:
 
 def encode_part(part: Part, tokenizer: Tokenizer, objective: Objective) -> Encoded:
     """Return what a model reads of the rows, their targets and all that is learned from."""
-    weights = None
-    if part.weights is not None:
-        numbers = np.array(part.weights)
-        weights = (numbers / numbers.mean()).astype(np.float32)
     encodings = [tokenizer.encode(text) for text in part.texts]
     return Encoded(
         [encoding.ids for encoding in encodings],
@@ -103,8 +102,43 @@ def encode_part(part: Part, tokenizer: Tokenizer, objective: Objective) -> Encod
         [encoding.unknown for encoding in encodings],
         list(tokenizer.word_ids),
         part.groups,
-        weights,  # type: ignore[arg-type]
+        scale_weights([part.weights])[0],  # type: ignore[arg-type]
     )
+
+
+def encode_parts(
+    data: Data, split: tuple[Part, Part], tokenizer: Tokenizer
+) -> tuple[Encoded, Encoded]:
+    """Return both parts of the rows, as `encode_part` gives them, weighed on one scale."""
+    train, dev = (encode_part(part, tokenizer, data.objective) for part in split)
+    if data.dev is not None:  # weights of another file may be of another scale
+        return train, dataclasses.replace(dev, is_apart=True)
+    weights = scale_weights([part.weights for part in split])
+    both = [
+        encoded if scaled is None else dataclasses.replace(encoded, weights=scaled)
+        for encoded, scaled in zip((train, dev), weights, strict=True)
+    ]
+    return both[0], both[1]
+
+
+def scale_weights(
+    weights: Sequence[Sequence[float] | None],
+) -> list[NDArray[np.float32] | None]:
+    """Return the weights of all parts so that their common mean is 1; None where there are none.
+
+    [[1, 3], [2]] -> [[0.5, 1.5], [1]]; float32, shape (rows of the part,), `MIN_WEIGHT` or more.
+    """
+    given = [np.array(numbers, np.float64) for numbers in weights if numbers is not None]
+    if not given:
+        return [None for _ in weights]
+    highest = max(float(numbers.max()) for numbers in given)
+    mean = np.mean(np.concatenate(given) / highest)  # a sum of the largest numbers overflows
+    return [
+        None
+        if numbers is None
+        else np.maximum(np.array(numbers) / highest / mean, MIN_WEIGHT).astype(np.float32)
+        for numbers in weights
+    ]
 
 
 def map_ids(encoded: Encoded, id_map: NDArray[np.int32]) -> Encoded:
@@ -146,16 +180,15 @@ def encode_split(
 
     The tokenizer spells unknown words; it is written to `path`.
     """
-    objective = data.objective
     tokenizer = train_tokenizer(data.train.texts, settings.vocab_size, settings.max_length)
     known = None
     if data.word_vectors is not None:
-        known = read_known(data.word_vectors, tokenizer.word_ids, 2 * objective.num_logits)
+        known = read_known(data.word_vectors, tokenizer.word_ids, 2 * data.objective.num_logits)
         tokenizer = add_words(tokenizer, known.words)
     tokenizer.reads_letters = True
     with replacing(path) as temporary:
         temporary.write_bytes(format_tokenizer(tokenizer))
-    train, dev = (encode_part(part, tokenizer, objective) for part in split)
+    train, dev = encode_parts(data, split, tokenizer)
     if known is not None:
         train = dataclasses.replace(train, vectors=place_vectors(known, train.words))
-    return tokenizer, train, dataclasses.replace(dev, is_apart=data.dev is not None)
+    return tokenizer, train, dev

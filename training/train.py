@@ -267,7 +267,7 @@ def _measure(
         outputs = told.get(name)
         if outputs is None:
             outputs = predict(encode_texts(tokenizer, part.texts))
-        metrics[name] = objective.evaluate(part.labels, outputs)
+        metrics[name] = objective.evaluate(part.labels, outputs, part.weights)
         mistakes = find_mistakes(objective, part, outputs)
     return metrics, mistakes
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -11,7 +13,7 @@ from numpy.typing import NDArray
 from training.blocks import wide
 from training.encoded import Encoded
 from training.linear.features import Features
-from training.linear.plan import choose_plan, find_planned
+from training.linear.plan import Find, choose_plan
 from training.linear.weights import Plan, fit_tables
 from training.mixture import MIXTURE, has_deep
 from training.progress import interruptible, step
@@ -23,12 +25,18 @@ MIN_PLACES = 8_192  # of a table, where its features are as many
 PLACES_PER_FEATURE = 8  # then one feature in 16 finds its place taken
 
 
-def make_plan(rows: Encoded, settings: Settings, objective: Objective, stages: Stages) -> Plan:
-    """Return how strongly each kind of feature counts, chosen once."""
+def make_plan(
+    rows: Encoded, settings: Settings, objective: Objective, stages: Stages, find: Find
+) -> Plan:
+    """Return how strongly each kind of feature counts, chosen once.
+
+    Args:
+        find: How the features of rows are found.
+    """
 
     def choose() -> dict[str, NDArray[Any]]:
         with step("plan of features"):
-            plan = interruptible(lambda: choose_plan(rows, objective, settings.seed))
+            plan = interruptible(lambda: choose_plan(rows, objective, settings.seed, find))
         return {name: np.array(value) for name, value in plan._asdict().items()}
 
     arrays = stages.make("plan", choose)
@@ -58,10 +66,14 @@ def fit_wide_half(
     settings: Settings,
     objective: Objective,
     stages: Stages,
+    find: Find,
 ) -> None:
     """Fit the wide half, or read what an earlier try left of it; put it in.
 
     Both halves then have the same weight.
+
+    Args:
+        find: How the features of rows are found.
     """
     num_places = {"phrases": count_phrases(model)}
     if settings.run_places:
@@ -71,7 +83,7 @@ def fit_wide_half(
 
     def fit_wide() -> dict[str, NDArray[Any]]:
         kept, tables, weights = fit_tables(
-            find_planned(rows, plan),
+            find(rows, plan),
             rows.token_ids,
             rows.unknown,
             objective.logit_targets(rows.targets),
@@ -93,6 +105,29 @@ def fit_wide_half(
     identity = np.eye(objective.num_logits, dtype=np.float32)
     kernel = np.vstack([identity] * (1 + has_deep(model)))
     model.get_layer(MIXTURE).set_weights([kernel, bias])
+
+
+def size_tables(
+    find: Callable[[], Features], settings: Settings, objective: Objective, stages: Stages
+) -> Settings:
+    """Return the settings with the sizes of the tables, counted once.
+
+    Args:
+        find: Returns the features that the plan counts.
+    """
+
+    def count() -> dict[str, NDArray[Any]]:
+        features, num_logits = find(), objective.num_logits
+        num_columns = num_logits * len(features.blocks.keys() & {"words", "tail"})
+        sizes = {
+            "phrase_places": count_places_of(features, "phrases", num_columns, settings),
+            "run_places": count_places_of(features, "letters", num_logits, settings),
+            "reads_tail": "tail" in features.blocks,
+        }
+        return {name: np.array(value) for name, value in sizes.items()}
+
+    sizes = {name: value.item() for name, value in stages.make("sizes", count).items()}
+    return dataclasses.replace(settings, **sizes)
 
 
 def count_places_of(features: Features, kind: str, num_columns: int, settings: Settings) -> int:

@@ -33,8 +33,8 @@ from training.fit import fit, make_predictor
 from training.known_vectors import reduce_known
 from training.linear import plan as planning
 from training.linear import weights as linear_weights
-from training.linear.features import Features
-from training.linear.plan import cross_fit, find_planned, fold
+from training.linear.cache import FeatureCache
+from training.linear.plan import cross_fit, fold
 from training.linear.weights import Plan
 from training.mixture import (
     BOTH,
@@ -52,11 +52,11 @@ from training.settings import Settings
 from training.tasks import Objective
 from training.wide_half import (
     count_phrases,
-    count_places_of,
     count_words,
     fit_wide_half,
     make_plan,
     reads_tail,
+    size_tables,
 )
 
 SETTINGS = Settings(
@@ -85,6 +85,7 @@ VECTOR_SCALE = 0.5  # standard deviation of the first word vectors
 ENOUGH_DEV_ROWS = 1_000
 MIN_DEEP_ROWS = 300  # of fewer rows the LSTM learns nothing
 MIN_GAIN = 0.002  # of the log loss, for which the deep half is worth its bytes and its time
+FEATURES = "features"  # name of what is held in memory from the plan to the fitted wide half
 TABLES = (wide.FINGERPRINTS, wide.WEIGHTS, letters.FINGERPRINTS, letters.WEIGHTS)
 CONSTANTS: Mapping[str, Any] = (
     wide.CONSTANTS
@@ -111,20 +112,14 @@ def plan_model(
     Where there are few development rows, all rows but those of a file of their own are told out of
     their folds; `fit_model` finds that in the stages.
     """
-    rows = learned_rows(train, dev)
-    plan = make_plan(rows, settings, objective, stages)
-    features = find_planned(rows, plan)
-    num_columns = objective.num_logits * len(features.blocks.keys() & {"words", "tail"})
-    settings = dataclasses.replace(
-        settings,
-        phrase_places=count_places_of(features, "phrases", num_columns, settings),
-        run_places=count_places_of(features, "letters", objective.num_logits, settings),
-        reads_tail="tail" in features.blocks,
-    )
+    cache = _hold_features(train, dev, stages)
+    rows, find = cache.rows, cache.find
+    plan = make_plan(rows, settings, objective, stages, find)
+    settings = size_tables(lambda: find(rows, plan), settings, objective, stages)
     if rows is train:
         return settings
     held_out = stages.make(
-        "held_out", lambda: _tell_out_of_folds(rows, features, plan, settings, objective, stages)
+        "held_out", lambda: _tell_out_of_folds(cache, plan, settings, objective, stages)
     )
     return settings if held_out["deep"].any() else dataclasses.replace(settings, units=())
 
@@ -179,19 +174,12 @@ def fit_model(
 ) -> Fitted:
     """Fit the model in place, from where the stages stand."""
     rows = learned_rows(train, dev)
-    plan = make_plan(rows, settings, objective, stages)
-    fit_wide_half(model, rows, plan, settings, objective, stages)
+    held_out = _fit_wide(model, train, dev, settings, objective, stages)
     if settings.units:
         _start_vectors(model, rows, settings, stages, "word_vectors")
-    if rows is train:
+    if held_out is None:
         history = fine_tune_model(model, train, dev, settings, objective, stages)
         return Fitted(history)
-    held_out = stages.make(
-        "held_out",
-        lambda: _tell_out_of_folds(
-            rows, find_planned(rows, plan), plan, settings, objective, stages
-        ),
-    )
     if settings.units:
         teacher = make_teacher(model, objective)
         fit(teacher, rows, None, settings, objective, stages.checkpoint)
@@ -199,7 +187,7 @@ def fit_model(
     told = held_out["rows"] if settings.units else np.arange(len(rows.targets))
     halves = [held_out["wide"][told] - bias] + [held_out["deep"]] * bool(settings.units)
     logits = np.hstack(halves)
-    set_mixture(model, logits, rows.targets[told], bias, objective)
+    set_mixture(model, logits, rows.targets[told], bias, objective, rows.weights[told])
     outputs = mix_outputs(model, logits, objective)
     history = [dict(zip(held_out["names"], row, strict=True)) for row in held_out["history"]]
     return Fitted(history, told, outputs)
@@ -221,7 +209,7 @@ def fine_tune_model(
         history = fit(teacher, train, dev, settings, objective, stages.checkpoint, "the LSTM alone")
     logits = make_predictor(read_halves(model))(dev.rows)
     wide_bias = bias / kernel[0, 0] if kernel[0, 0] else np.zeros_like(bias)
-    set_mixture(model, logits, dev.targets, wide_bias, objective)
+    set_mixture(model, logits, dev.targets, wide_bias, objective, dev.weights)
     return history
 
 
@@ -273,8 +261,9 @@ def shrink_vocabulary(
             is_table = layer.name == segments.EMBEDDING
             layer.set_weights([weights[0][kept_ids]] if is_table else weights)
     early_exit.close_gate(small)  # until it is fitted anew
-    plan = make_plan(train, settings, objective, stages)
-    fit_wide_half(small, train, plan, settings, objective, stages)
+    find = FeatureCache(train).find
+    plan = make_plan(train, settings, objective, stages, find)
+    fit_wide_half(small, train, plan, settings, objective, stages, find)
     return small
 
 
@@ -318,9 +307,35 @@ def _start_vectors(
     embedding.set_weights([stages.make(name, learn)["vectors"] * VECTOR_SCALE])
 
 
+def _fit_wide(
+    model: keras.Model,
+    train: Encoded,
+    dev: Encoded,
+    settings: Settings,
+    objective: Objective,
+    stages: Stages,
+) -> dict[str, NDArray[Any]] | None:
+    """Fit the wide half in place and let the features go; return what `_tell_out_of_folds` gives,
+    None where the development rows are not learned from."""
+    cache = _hold_features(train, dev, stages)
+    plan = make_plan(cache.rows, settings, objective, stages, cache.find)
+    held_out = None
+    if cache.rows is not train:
+        held_out = stages.make(
+            "held_out", lambda: _tell_out_of_folds(cache, plan, settings, objective, stages)
+        )
+    fit_wide_half(model, cache.rows, plan, settings, objective, stages, cache.find)
+    stages.release(FEATURES)
+    return held_out
+
+
+def _hold_features(train: Encoded, dev: Encoded, stages: Stages) -> FeatureCache:
+    """Return the rows that the model is fitted to, and their features as soon as they are found."""
+    return stages.hold(FEATURES, lambda: FeatureCache(learned_rows(train, dev)))
+
+
 def _tell_out_of_folds(
-    rows: Encoded,
-    features: Features,
+    cache: FeatureCache,
     plan: Plan,
     settings: Settings,
     objective: Objective,
@@ -332,7 +347,8 @@ def _tell_out_of_folds(
     deep half does not pay; `rows`: the numbers of that fold's rows; `history`: of the deep half,
     one row an epoch, whose columns are `names`.
     """
-    folds = fold(rows, settings.seed)
+    rows, features = cache.rows, cache.find(cache.rows, plan)
+    folds = fold(rows, objective, settings.seed)
     targets = objective.logit_targets(rows.targets)
     with step("cross-validation"):
         counts = rows.weights if rows.is_weighted else None
@@ -357,9 +373,11 @@ def _tell_out_of_folds(
     history = fit(teacher, inside, outside, settings, objective, checkpoint, "the LSTM alone")
     deep = make_predictor(keras.Model(model.input, model.get_layer(DEEP).output))(outside.rows)
     both = np.hstack([told[held], deep])
-    alone = find_mixture(told[held], outside.targets, objective)[1]
-    mixed = find_mixture(both, outside.targets, objective)[1]
-    if mixed < alone - MIN_GAIN * len(held):
+    alone, mixed = (
+        find_mixture(halves, outside.targets, objective, outside.weights).loss
+        for halves in (told[held], both)
+    )
+    if mixed < alone - MIN_GAIN * outside.weights.sum():
         names = sorted(history[0])
         found["history"] = np.array([[row[name] for name in names] for row in history])
         found |= {"deep": deep, "names": np.array(names)}

@@ -10,6 +10,7 @@ from training.blocks.early_exit import (
     EXIT,
     GATE,
     MAX_CHANGED,
+    MAX_MOVED,
     MIN_EXITS,
     choose_threshold,
     close_gate,
@@ -106,6 +107,33 @@ def test_loss_moves_by_less_than_its_standard_error():
     ]
     assert exits.mean() < 0.9 * (np.abs(full) > 0.2).mean()
     assert abs(losses[1] - losses[0]) < 0.01
+
+
+def test_what_soft_labels_leave_open_allows_no_loss_to_move():
+    early, full, _ = make_logits(2, noise=0.0)
+    positive = 1 / (1 + np.exp(-full[:, 0]))
+    targets = np.stack([1 - positive, positive], axis=1)  # the whole model is right of every row
+
+    threshold = choose_threshold(1.5 * early, full, targets, single_label(2))
+
+    assert threshold is None
+
+
+def test_loss_of_rows_that_count_more_moves_by_less():
+    early, full, targets = make_logits(2, noise=0.1)
+    certain = 3 * early
+    weights = np.where(np.abs(full[:, 0]) > 4, 20.0, 1.0)
+    objective = single_label(2)
+
+    threshold = choose_threshold(certain, full, targets, objective, weights)
+
+    exits = exits_of(certain, threshold, 2)
+    after = np.where(exits[:, None], certain, full)
+    losses = [objective.excess_losses(logits, targets) for logits in (full, after)]
+    means = [np.average(part, weights=weights) for part in losses]
+    error = np.sqrt((weights**2 * (losses[0] - means[0]) ** 2).sum()) / weights.sum()
+    assert 0 < exits.mean()
+    assert abs(means[1] - means[0]) <= MAX_MOVED * error * 1.01  # of half a row at the cut
 
 
 @pytest.mark.parametrize("num_labels", [2, 4])

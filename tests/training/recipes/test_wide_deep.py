@@ -183,6 +183,7 @@ def test_killed_training_goes_on_to_the_same_end(tiny_data, tmp_path, num_batche
     assert sorted(before) == [
         "checkpoint_of_folds.npz",
         "plan.npz",
+        "sizes.npz",
         "word_vectors_of_folds.npz",
     ]
 

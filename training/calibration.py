@@ -1,0 +1,65 @@
+"""Scales and shifts of logits at which the loss of given rows is least.
+
+One scale for each part of the logits and one shift for each logit: temperature scaling with a bias
+(Guo et al., ICML 2017), of several parts at once. A prior as heavy as one row keeps them finite
+where a part makes no mistake.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+
+from training.tasks import Floats, Objective
+
+
+class Calibration(NamedTuple):
+    """The calibrated logits are the sum of scale * part, plus the shifts.
+
+    Args:
+        scales: float64, shape (parts,).
+        shifts: float64, shape (num_logits,).
+        loss: Summed over the rows, with the prior.
+    """
+
+    scales: NDArray[np.float64]
+    shifts: NDArray[np.float64]
+    loss: float
+
+
+def calibrate(
+    parts: Sequence[Floats],
+    targets: Floats,
+    objective: Objective,
+    min_scales: Sequence[float],
+    counts_as: Floats | None = None,
+) -> Calibration:
+    """Return the scales and shifts at which the loss of the rows is least.
+
+    Args:
+        parts: Logits, each of shape (rows, num_logits).
+        targets: Shape (rows, num_outputs).
+        min_scales: Of each part the least scale.
+        counts_as: Shape (rows,), what each row counts; None: all the same.
+    """
+    num_parts, num_logits = len(parts), objective.num_logits
+    prior = np.concatenate([np.full(num_parts, 1.0 / num_parts), np.zeros(num_logits)])
+    stacked = np.stack(parts).astype(np.float64)  # (parts, rows, num_logits)
+    weights = np.ones(len(targets)) if counts_as is None else np.asarray(counts_as, np.float64)
+
+    def cost(values: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        logits = np.tensordot(values[:num_parts], stacked, 1) + values[num_parts:]
+        loss = objective.logits_loss(logits, targets, weights)
+        slopes = weights[:, None] * objective.loss_slopes(logits, targets)
+        by_scale = np.tensordot(stacked, slopes, 2)
+        distances = values - prior
+        gradient = np.concatenate([by_scale, slopes.sum(axis=0)]) + distances
+        return loss + float(distances @ distances) / 2, gradient
+
+    bounds = [(low, None) for low in min_scales] + [(None, None)] * num_logits
+    found = minimize(cost, prior, jac=True, bounds=bounds)
+    return Calibration(found.x[:num_parts], found.x[num_parts:], float(found.fun))
