@@ -14,10 +14,11 @@ from handler.files import replacing
 from handler.inference.letters import join_row
 from handler.inference.tokenizer import Tokenizer
 from training.data import Data, Part
-from training.known_vectors import place_vectors, read_known
+from training.known_vectors import count_extra, place_vectors, read_known
 from training.settings import Settings
 from training.tasks import Objective
 from training.tokenizer import UNKNOWN_ID, add_words, format_tokenizer, train_tokenizer
+from training.vectors.selection import WordVectors
 
 MIN_WEIGHT = 1e-6  # of a row beside the mean: least squares divide by it
 
@@ -36,6 +37,9 @@ class Encoded:
         weights: float32, shape (rows,): what each row counts in a loss, 1 in the mean of all that
             may be learned from; None: ones.
         vectors: float32, shape (vocabulary, dimensions), 0 of words without one; None: none has.
+        offsets: float32, shape (rows, logits of all parts of a model): what is to be added to the
+            logits of a model that has learned from these rows, so that they are those of one that
+            has not; None: it has not learned from them.
         is_apart: They stand in a file of their own, and must not be learned from.
     """
 
@@ -46,6 +50,7 @@ class Encoded:
     groups: NDArray[np.int64] = None  # type: ignore[assignment]  # never None from outside
     weights: NDArray[np.float32] = None  # type: ignore[assignment]  # nor this
     vectors: NDArray[np.float32] | None = None
+    offsets: NDArray[np.float32] | None = None
     is_apart: bool = False
 
     def __post_init__(self) -> None:
@@ -78,6 +83,7 @@ class Encoded:
             unknown=[self.unknown[number] for number in numbers],
             groups=self.groups[chosen],
             weights=self.weights[chosen],
+            offsets=None if self.offsets is None else self.offsets[chosen],
         )
 
 
@@ -107,10 +113,19 @@ def encode_part(part: Part, tokenizer: Tokenizer, objective: Objective) -> Encod
 
 
 def encode_parts(
-    data: Data, split: tuple[Part, Part], tokenizer: Tokenizer
+    data: Data, split: tuple[Part, Part], tokenizer: Tokenizer, known: WordVectors | None = None
 ) -> tuple[Encoded, Encoded]:
-    """Return both parts of the rows, as `encode_part` gives them, weighed on one scale."""
+    """Return both parts of the rows, as `encode_part` gives them, weighed on one scale; the rows to
+    train on with the vectors of words.
+
+    Args:
+        known: The vectors; None: they are read for the tokenizer's words, where the data have any.
+    """
     train, dev = (encode_part(part, tokenizer, data.objective) for part in split)
+    if known is None and data.word_vectors is not None:
+        known = read_known(data.word_vectors, tokenizer.word_ids, 0)
+    if known is not None:
+        train = dataclasses.replace(train, vectors=place_vectors(known, train.words))
     if data.dev is not None:  # weights of another file may be of another scale
         return train, dataclasses.replace(dev, is_apart=True)
     weights = scale_weights([part.weights for part in split])
@@ -183,12 +198,10 @@ def encode_split(
     tokenizer = train_tokenizer(data.train.texts, settings.vocab_size, settings.max_length)
     known = None
     if data.word_vectors is not None:
-        known = read_known(data.word_vectors, tokenizer.word_ids, 2 * data.objective.num_logits)
+        num_extra = count_extra(2 * data.objective.num_logits)
+        known = read_known(data.word_vectors, tokenizer.word_ids, num_extra)
         tokenizer = add_words(tokenizer, known.words)
     tokenizer.reads_letters = True
     with replacing(path) as temporary:
         temporary.write_bytes(format_tokenizer(tokenizer))
-    train, dev = encode_parts(data, split, tokenizer)
-    if known is not None:
-        train = dataclasses.replace(train, vectors=place_vectors(known, train.words))
-    return tokenizer, train, dev
+    return tokenizer, *encode_parts(data, split, tokenizer, known)

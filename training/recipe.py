@@ -42,11 +42,13 @@ class Fitted(NamedTuple):
             development rows, that were told by models that were not fitted to them; None: the
             development rows were not learned from.
         outputs: float32, shape (rows, num_outputs): what those models said, as this one weighs it.
+        offsets: As in `Encoded`, of those rows.
     """
 
     history: History
     rows: NDArray[np.int64] | None = None
     outputs: NDArray[np.float32] | None = None
+    offsets: NDArray[np.float32] | None = None
 
 
 class Stages:
@@ -175,7 +177,9 @@ class Recipe(Protocol):
         stages: Stages,
     ) -> History:
         """Fit a model that is fitted already and was made smaller, to the training rows alone;
-        return one row an epoch."""
+        return one row an epoch.
+
+        Development rows that have offsets are among the training rows."""
 
     def make_teacher(self, model: keras.Model, objective: Objective) -> keras.Model:
         """Return the model whose outputs a smaller model learns from, (batch, num_outputs)."""

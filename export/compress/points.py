@@ -86,6 +86,7 @@ class SearchResult:
         folder: Of the trials.
         num_rows: Development rows that every point was measured on.
         objective: What the points' score and loss are.
+        is_cross_validated: The run has learned from those rows.
     """
 
     chosen: Point
@@ -94,6 +95,7 @@ class SearchResult:
     folder: Path
     num_rows: int
     objective: Objective
+    is_cross_validated: bool = False
 
 
 def keeps(point: Point, budget: Budget) -> bool:
@@ -144,19 +146,24 @@ def measure_scores(
     baseline: NDArray[np.floating[Any]],
     targets: NDArray[np.floating[Any]],
     objective: Objective,
+    weights: NDArray[np.floating[Any]] | None = None,
 ) -> tuple[float, float, float]:
     """Return score, log loss and `drop_error` of a point beside the unpruned `baseline`.
+
+    The loss is by the rows' weights, as it is in training; in the score every row counts once.
 
     The rows that the two do not score the same decide between them (of right and wrong answers:
     McNemar 1947); they also say how far the difference may be luck.
 
     Args:
         outputs, baseline, targets: Floats, shape (rows, num_outputs).
+        weights: Shape (rows,), what each row counts; None: all the same.
     """
     scores = objective.row_scores(outputs, targets)
     gains = scores - objective.row_scores(baseline, targets)
     drop_error = 100 * gains.std() / len(gains) ** 0.5
-    return float(scores.mean()), objective.log_loss(outputs, targets), float(drop_error)
+    log_loss = objective.log_loss(outputs, targets, weights)
+    return float(scores.mean()), log_loss, float(drop_error)
 
 
 def measure_latency(

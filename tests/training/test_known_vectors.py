@@ -8,9 +8,9 @@ import pytest
 from handler.inference.tokenizer import PAD, UNKNOWN
 from tests.helpers.objectives import single_label
 from training.data import Sources, read_sources
-from training.encoded import encode_split
+from training.encoded import encode_parts, encode_split
 from training.errors import DataError
-from training.known_vectors import place_vectors, read_known, reduce_known
+from training.known_vectors import count_extra, place_vectors, read_known, reduce_known
 from training.linear.plan import choose_plan
 from training.linear.weights import fit_linear
 from training.settings import Settings
@@ -83,7 +83,7 @@ def test_others_are_bounded_by_the_bytes_that_they_weigh(tmp_path, monkeypatch):
     path.write_text("".join(f"w{n} {n} 1\n" for n in range(50)))
     monkeypatch.setattr("training.known_vectors.MAX_BYTES", 10 * (20 + 4))
 
-    known = read_known(path, ["w49", "unknown"], num_columns=4)
+    known = read_known(path, ["w49", "unknown"], count_extra(4))
 
     assert known.words == [*(f"w{n}" for n in range(10)), "w49"]
 
@@ -112,3 +112,13 @@ def test_words_without_a_vector_stay_zero_in_fewer_dimensions():
 def test_a_missing_file_is_said_before_any_training(rows, tmp_path):
     with pytest.raises(DataError, match="nowhere: no such file or folder"):
         read_sources(Sources(rows, word_vectors=tmp_path / "nowhere"))
+
+
+def test_rows_that_are_read_again_have_the_same_vectors(rows, vectors, tmp_path):
+    tokenizer, train, _ = encode(rows, vectors, tmp_path)
+    data = read_sources(Sources(rows, word_vectors=vectors))
+
+    again, dev = encode_parts(data, data.split(0.1, seed=0), tokenizer)
+
+    np.testing.assert_allclose(again.vectors, train.vectors, rtol=0, atol=1e-7)
+    assert dev.vectors is None

@@ -10,7 +10,7 @@ over a threshold, which is chosen on development rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import keras
@@ -19,6 +19,7 @@ from keras import layers, ops
 from scipy.special import ndtr
 
 from training.calibration import calibrate
+from training.encoded import Encoded
 from training.fit import make_predictor
 from training.tasks import Floats, Objective
 
@@ -158,14 +159,21 @@ def choose_threshold(
 
 
 def measure_exit(
-    model: keras.Model, token_ids: Sequence[Sequence[int]]
+    model: keras.Model, dev: Encoded, objective: Objective
 ) -> dict[str, float | None] | None:
     """Return `threshold`, None where the gate is closed, and `dev_share`, the share of rows that
-    exit; None of a model without an early exit."""
+    exit; None of a model without an early exit.
+
+    Of rows that the model has learned from it is the share that would exit if it had not.
+    """
     if not has_exit(model):
         return None
     (kernel, bias) = model.get_layer(GATE).get_weights()
-    over = make_predictor(keras.Model(model.input, model.get_layer(GATE).output))(token_ids)
+    early = make_predictor(keras.Model(model.input, model.get_layer(EXIT).input))(dev.rows)
+    if dev.offsets is not None:
+        early = early + dev.offsets[:, : objective.num_logits]
+    exits = model.get_layer(EXIT)(early)
+    over = np.asarray(model.get_layer(GATE)(objective.add_margin(exits)))
     threshold = float(-bias[0] / kernel[0, 0]) if kernel[0, 0] else None
     return {"threshold": threshold, "dev_share": float((over > 0).mean())}
 

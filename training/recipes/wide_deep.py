@@ -189,8 +189,9 @@ def fit_model(
     logits = np.hstack(halves)
     set_mixture(model, logits, rows.targets[told], bias, objective, rows.weights[told])
     outputs = mix_outputs(model, logits, objective)
+    known = make_predictor(read_halves(model))(rows.select(told).rows)
     history = [dict(zip(held_out["names"], row, strict=True)) for row in held_out["history"]]
-    return Fitted(history, told, outputs)
+    return Fitted(history, told, outputs, logits - known)
 
 
 def fine_tune_model(
@@ -206,8 +207,13 @@ def fine_tune_model(
     history: History = []
     if has_deep(model):
         teacher = make_teacher(model, objective)
-        history = fit(teacher, train, dev, settings, objective, stages.checkpoint, "the LSTM alone")
+        outside = dev if dev.offsets is None else None
+        history = fit(
+            teacher, train, outside, settings, objective, stages.checkpoint, "the LSTM alone"
+        )
     logits = make_predictor(read_halves(model))(dev.rows)
+    if dev.offsets is not None:
+        logits = logits + dev.offsets
     wide_bias = bias / kernel[0, 0] if kernel[0, 0] else np.zeros_like(bias)
     set_mixture(model, logits, dev.targets, wide_bias, objective, dev.weights)
     return history

@@ -1,5 +1,7 @@
 """Early exit: which threshold development rows allow, and that the model keeps to it."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -20,6 +22,7 @@ from training.blocks.early_exit import (
     has_exit,
     measure_exit,
 )
+from training.encoded import Encoded
 
 NUM_ROWS = 4000
 
@@ -178,13 +181,15 @@ def test_share_of_rows_that_exit_is_measured():
     model.get_layer(EXIT).set_weights([np.ones((1, 1)), np.zeros(1)])
     table = next(layer for layer in model.layers if isinstance(layer, layers.Embedding))
     table.set_weights([np.arange(5.0)[:, None]])
-    rows = [[1], [2], [3], [4]]
+    rows = Encoded([[1], [2], [3], [4]], np.eye(2, dtype=np.float32)[[0, 1, 0, 1]])
+    learned = dataclasses.replace(rows, offsets=np.array([[0, 0, -1, -1]], np.float32).T)
 
-    closed = measure_exit(model, rows)
+    closed = measure_exit(model, rows, single_label(2))
     model.get_layer(GATE).set_weights([np.ones((1, 1)), np.array([-2.5])])
 
     assert closed == {"threshold": None, "dev_share": 0.0}
-    assert measure_exit(model, rows) == {"threshold": 2.5, "dev_share": 0.5}
+    assert measure_exit(model, rows, single_label(2)) == {"threshold": 2.5, "dev_share": 0.5}
+    assert measure_exit(model, learned, single_label(2))["dev_share"] == 0.25
 
 
 def test_model_without_an_exit_has_none():
@@ -194,4 +199,4 @@ def test_model_without_an_exit_has_none():
     close_gate(model)
 
     assert not has_exit(model)
-    assert measure_exit(model, [[1]]) is None
+    assert measure_exit(model, Encoded([[1]], np.ones((1, 2))), single_label(2)) is None
