@@ -63,7 +63,7 @@ def test_a_run_is_exported_and_measured_as_its_bundle_is(tiny_run, tiny_data, tm
 def test_figures_by_the_weights_of_rows_stand_beside_the_others(tiny_bundle, tmp_path, capsys):
     labels = load_classifier(tiny_bundle).task.labels
     data = tmp_path / "rows.csv"
-    rows = [f"text {n},{labels[n % 2]},{1 + n % 2}" for n in range(12)]
+    rows = [f"a good film,{labels[n % 2]},{1 + n % 2}" for n in range(12)]
     data.write_text("\n".join(["text,label,w", *rows]) + "\n")
 
     assert main(["evaluate", str(tiny_bundle), str(data), "--weight-column", "w", "--json"]) == 0
