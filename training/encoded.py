@@ -40,6 +40,8 @@ class Encoded:
         offsets: float32, shape (rows, logits of all parts of a model): what is to be added to the
             logits of a model that has learned from these rows, so that they are those of one that
             has not; None: it has not learned from them.
+        places: int64, shape (rows,), of rows with offsets: where they stand among the rows to train
+            on.
         is_apart: They stand in a file of their own, and must not be learned from.
     """
 
@@ -51,6 +53,7 @@ class Encoded:
     weights: NDArray[np.float32] = None  # type: ignore[assignment]  # nor this
     vectors: NDArray[np.float32] | None = None
     offsets: NDArray[np.float32] | None = None
+    places: NDArray[np.int64] | None = None
     is_apart: bool = False
 
     def __post_init__(self) -> None:
@@ -84,6 +87,7 @@ class Encoded:
             groups=self.groups[chosen],
             weights=self.weights[chosen],
             offsets=None if self.offsets is None else self.offsets[chosen],
+            places=None if self.places is None else self.places[chosen],
         )
 
 

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from training.blocks import early_exit
 from training.calibration import Calibration, calibrate
+from training.encoded import Encoded
+from training.fit import make_predictor
 from training.tasks import Objective
 
 # Layers of both halves' logits side by side, of the deep half's, and of the weight of each half.
@@ -26,6 +28,12 @@ def has_deep(model: keras.Model) -> bool:
 def read_halves(model: keras.Model) -> keras.Model:
     """Return the model up to what the mixture reads: (batch, halves * num_logits)."""
     return keras.Model(model.input, model.get_layer(MIXTURE).input)
+
+
+def read_moved(model: keras.Model, rows: Encoded) -> NDArray[np.float32]:
+    """Return the logits of the halves, with the offsets of the rows."""
+    logits = make_predictor(read_halves(model))(rows.rows)
+    return logits if rows.offsets is None else logits + rows.offsets
 
 
 def set_mixture(

@@ -108,13 +108,15 @@ class SmallerVocabulary:
         count_rows: Gets the model and a number of words; returns name of an Embedding layer ->
             rows that it then has.
         shrink: Gets the model; the token ids that stay, int64, shape (words,), sorted, which are
-            numbered anew in that order; the training rows in the new ids; the settings, objective
-            and stages. Returns the model of those words.
+            numbered anew in that order; the training and the development rows in the new ids; the
+            settings, objective and stages. Returns the model of those words, and the development
+            rows, with offsets for that model where they have any.
     """
 
     count_rows: Callable[[keras.Model, int], dict[str, int]]
     shrink: Callable[
-        [keras.Model, NDArray[np.int64], Encoded, Settings, Objective, Stages], keras.Model
+        [keras.Model, NDArray[np.int64], Encoded, Encoded, Settings, Objective, Stages],
+        tuple[keras.Model, Encoded],
     ]
 
 
@@ -180,6 +182,12 @@ class Recipe(Protocol):
         return one row an epoch.
 
         Development rows that have offsets are among the training rows."""
+
+    def tell_rows(
+        self, model: keras.Model, rows: Encoded, objective: Objective
+    ) -> NDArray[np.float32]:
+        """Return what a fitted model says of rows, float32, (rows, num_outputs): of those with
+        offsets what it would say if it had not learned from them."""
 
     def make_teacher(self, model: keras.Model, objective: Objective) -> keras.Model:
         """Return the model whose outputs a smaller model learns from, (batch, num_outputs)."""

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from training.blocks import wide
 from training.encoded import Encoded
+from training.fit import make_predictor
 from training.linear.features import Features
-from training.linear.plan import Find, choose_plan
+from training.linear.plan import Find, choose_plan, cross_fit, fold
 from training.linear.weights import Plan, fit_tables
-from training.mixture import MIXTURE, has_deep
+from training.mixture import MIXTURE, has_deep, read_halves
 from training.progress import interruptible, step
 from training.recipe import Stages
 from training.settings import Settings
@@ -105,6 +106,51 @@ def fit_wide_half(
     identity = np.eye(objective.num_logits, dtype=np.float32)
     kernel = np.vstack([identity] * (1 + has_deep(model)))
     model.get_layer(MIXTURE).set_weights([kernel, bias])
+
+
+def tell_out_of_folds(
+    rows: Encoded, features: Features, plan: Plan, settings: Settings, objective: Objective
+) -> NDArray[np.float32]:
+    """Return the logits of a wide half that was fitted without each row's fold."""
+    targets = objective.logit_targets(rows.targets)
+    counts = rows.weights if rows.is_weighted else None
+    folds = fold(rows, objective, settings.seed)
+    with step("cross-validation"):
+        return interruptible(
+            lambda: cross_fit(features, targets, folds, plan, settings.seed, counts)
+        )
+
+
+def renew_offsets(
+    model: keras.Model,
+    train: Encoded,
+    dev: Encoded,
+    plan: Plan,
+    settings: Settings,
+    objective: Objective,
+    stages: Stages,
+    find: Find,
+) -> Encoded:
+    """Return development rows with the offsets of a wide half that was just fitted to them; of the
+    other half they are as they were. Rows without offsets are returned as they are.
+
+    Args:
+        train: What the wide half was fitted to, by `plan`.
+        find: How the features of rows are found.
+    """
+    if dev.places is None or dev.offsets is None:
+        return dev
+    if not settings.run_places:
+        plan = plan._replace(letters=0.0)
+
+    def tell() -> dict[str, NDArray[Any]]:
+        return {"wide": tell_out_of_folds(train, find(train, plan), plan, settings, objective)}
+
+    told = stages.make("told", tell)["wide"][dev.places]
+    _, bias = model.get_layer(MIXTURE).get_weights()
+    known = make_predictor(read_halves(model))(dev.rows)[:, : len(bias)]
+    offsets = np.hstack([told - bias - known, dev.offsets[:, len(bias) :]])
+    return dataclasses.replace(dev, offsets=offsets.astype(np.float32))
 
 
 def size_tables(

@@ -73,7 +73,7 @@ def prepare_distillation(run: Run, epochs: int) -> Distillation:
     if run.is_cross_validated:
         rows, told, offsets = run.held_out()
         train = join_encoded(train, dev)
-        dev = replace(train.select(rows), offsets=offsets)
+        dev = replace(train.select(rows), offsets=offsets, places=rows)
         dev_part = join_parts(*split, rows)
     return Distillation(recipe, objective, settings, train, dev, dev_part.texts, told)
 
@@ -186,11 +186,13 @@ def fine_tune(
     teacher: NDArray[np.float32],
     distillation: Distillation,
     id_map: NDArray[np.int32],
+    dev: Encoded,
     stages: Stages,
 ) -> None:
     """Fit `student` in place to targets and teacher.
 
     Args:
+        dev: The development rows in the student's token ids.
         teacher: Its outputs for the training rows, float32, shape (rows, num_outputs).
         id_map: int32, shape (vocab_size,): token id -> the student's token id.
     """
@@ -199,7 +201,7 @@ def fine_tune(
     distillation.recipe.fine_tune_model(
         student,
         train,
-        map_ids(distillation.dev, id_map),
+        dev,
         distillation.settings,
         distillation.objective,
         stages,

@@ -5,7 +5,9 @@ The score is the figure that counts for the task: the accuracy of single labels.
 
 from __future__ import annotations
 
+import json
 import statistics
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -203,3 +205,20 @@ def format_point(point: Point, objective: Objective) -> str:
         f"{point.log_loss:.4f}, p50 {point.latency_ms:.3f} ms, {point.times_faster:.1f} times "
         "faster"
     )
+
+
+def say(text: str) -> None:
+    """Tell the user how far the search is."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def read_points(path: Path) -> dict[tuple[str, str], Point]:
+    """Return the recorded points by trial and precision; none where the file cannot be read."""
+    if not path.exists():
+        return {}
+    try:
+        points = [Point(**row) for row in json.loads(path.read_text("utf-8"))]
+    except (TypeError, ValueError):
+        say(f"{path}: cannot be read, the trials are measured again")
+        return {}
+    return {(point.trial, point.precision): point for point in points}

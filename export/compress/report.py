@@ -17,8 +17,8 @@ COLORS = {"float32": "tab:gray", "int8": "tab:blue", "int8, 4-bit table": "tab:o
 
 CROSS_VALIDATED = (
     "The model has learned from these rows too: there are too few to spare any. So the figures "
-    "begin with what models said of them that were fitted without them (cross-validation), and "
-    "move as far as a bundle's outputs differ from those of the unpruned float32 graph."
+    "begin with what models said of them that were fitted without them (cross-validation; of a "
+    "smaller model its own), and move as far as a bundle's outputs differ from its Keras model's."
 )
 
 

@@ -21,9 +21,10 @@ from export.compress.points import (
     find_best,
     find_nearest,
     format_point,
+    say,
 )
 from export.compress.report import write_report
-from export.compress.trials import Trials, say
+from export.compress.trials import Trials
 from export.errors import ExportError
 from export.export import ExportSettings, export_run, name_model
 from handler.files import empty_folder, holding, naming, write_json

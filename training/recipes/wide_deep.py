@@ -34,7 +34,7 @@ from training.known_vectors import reduce_known
 from training.linear import plan as planning
 from training.linear import weights as linear_weights
 from training.linear.cache import FeatureCache
-from training.linear.plan import cross_fit, fold
+from training.linear.plan import fold
 from training.linear.weights import Plan
 from training.mixture import (
     BOTH,
@@ -44,6 +44,7 @@ from training.mixture import (
     has_deep,
     mix_outputs,
     read_halves,
+    read_moved,
     set_mixture,
 )
 from training.progress import interruptible, step
@@ -56,7 +57,9 @@ from training.wide_half import (
     fit_wide_half,
     make_plan,
     reads_tail,
+    renew_offsets,
     size_tables,
+    tell_out_of_folds,
 )
 
 SETTINGS = Settings(
@@ -211,12 +214,15 @@ def fine_tune_model(
         history = fit(
             teacher, train, outside, settings, objective, stages.checkpoint, "the LSTM alone"
         )
-    logits = make_predictor(read_halves(model))(dev.rows)
-    if dev.offsets is not None:
-        logits = logits + dev.offsets
+    logits = read_moved(model, dev)
     wide_bias = bias / kernel[0, 0] if kernel[0, 0] else np.zeros_like(bias)
     set_mixture(model, logits, dev.targets, wide_bias, objective, dev.weights)
     return history
+
+
+def tell_rows(model: keras.Model, rows: Encoded, objective: Objective) -> NDArray[np.float32]:
+    """Return what the model says of rows, of those with offsets as if it had not learned them."""
+    return mix_outputs(model, read_moved(model, rows), objective)
 
 
 def make_teacher(model: keras.Model, objective: Objective) -> keras.Model:
@@ -234,18 +240,20 @@ def shrink_vocabulary(
     model: keras.Model,
     kept_ids: NDArray[np.int64],
     train: Encoded,
+    dev: Encoded,
     settings: Settings,
     objective: Objective,
     stages: Stages,
-) -> keras.Model:
-    """Return the model of fewer words and, in proportion, fewer phrases.
+) -> tuple[keras.Model, Encoded]:
+    """Return the model of fewer words and, in proportion, fewer phrases; and the development rows.
 
-    The deep half keeps what it learned; the wide half is fitted anew.
+    The deep half keeps what it learned; the wide half is fitted anew, and the offsets of rows that
+    it learns from are found anew, out of their folds.
 
     Args:
         kept_ids: int64, shape (words,): token ids that stay, sorted; they are numbered anew in that
             order.
-        train: Rows in the new ids.
+        train, dev: Rows in the new ids.
     """
     places = {
         name: _shrink(layer.input_dim, len(kept_ids), count_words(model))
@@ -270,7 +278,7 @@ def shrink_vocabulary(
     find = FeatureCache(train).find
     plan = make_plan(train, settings, objective, stages, find)
     fit_wide_half(small, train, plan, settings, objective, stages, find)
-    return small
+    return small, renew_offsets(small, train, dev, plan, settings, objective, stages, find)
 
 
 def count_rows(model: keras.Model, num_words: int) -> dict[str, int]:
@@ -353,14 +361,9 @@ def _tell_out_of_folds(
     deep half does not pay; `rows`: the numbers of that fold's rows; `history`: of the deep half,
     one row an epoch, whose columns are `names`.
     """
-    rows, features = cache.rows, cache.find(cache.rows, plan)
+    rows = cache.rows
     folds = fold(rows, objective, settings.seed)
-    targets = objective.logit_targets(rows.targets)
-    with step("cross-validation"):
-        counts = rows.weights if rows.is_weighted else None
-        told = interruptible(
-            lambda: cross_fit(features, targets, folds, plan, settings.seed, counts)
-        )
+    told = tell_out_of_folds(rows, cache.find(rows, plan), plan, settings, objective)
     held = np.flatnonzero(folds == 0)
     found: dict[str, NDArray[Any]] = {
         "wide": told,

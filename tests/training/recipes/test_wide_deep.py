@@ -204,8 +204,7 @@ def test_stage_that_stands_is_not_computed_again(tmp_path, monkeypatch):
     first = build_model(SETTINGS, VOCAB_SIZE, objective)
     fit_model(first, train, train, SETTINGS, objective, stages)
     again = build_model(SETTINGS, VOCAB_SIZE, objective)
-    monkeypatch.setattr(wide_deep, "cross_fit", None)
-    for name in ("fit_tables", "choose_plan"):
+    for name in ("fit_tables", "choose_plan", "cross_fit"):
         monkeypatch.setattr(wide_half, name, None)
     monkeypatch.setattr(wide_deep.word_vectors, "learn_word_vectors", None)
 
@@ -226,7 +225,13 @@ def test_smaller_vocabulary_keeps_what_the_deep_half_learned(tmp_path):
     mapped = [id_map[ids].tolist() for ids in rows]
     train = dataclasses.replace(encode(mapped, label_ids), words=["w"] * len(kept_ids))
 
-    small = shrink_vocabulary(model, kept_ids, train, SETTINGS, objective, Stages(tmp_path))
+    dev = dataclasses.replace(
+        train, offsets=np.full((len(rows), 2), 9, np.float32), places=np.arange(len(rows))
+    )
+
+    small, dev = shrink_vocabulary(
+        model, kept_ids, train, dev, SETTINGS, objective, Stages(tmp_path)
+    )
 
     unknown = [np.where(np.isin(ids, kept_ids), ids, 1).tolist() for ids in rows]
     np.testing.assert_allclose(
@@ -242,6 +247,12 @@ def test_smaller_vocabulary_keeps_what_the_deep_half_learned(tmp_path):
     logits = read(small, "both_logits", mapped)[:, 0]
     bias = small.get_layer("mixture").get_weights()[1]
     assert np.mean((logits + bias > 0) == label_ids) > 0.95
+    # Of rows out of their folds it tells the pair too, but by less; the deep half is as it was.
+    told = logits + bias + dev.offsets[:, 0]
+    sides = 2 * label_ids - 1
+    assert np.mean(told * sides > 0) > 0.8
+    assert np.mean(told * sides) < np.mean((logits + bias) * sides)
+    assert (dev.offsets[:, 1] == 9).all()
 
 
 def test_half_that_knows_its_rows_by_heart_is_trusted_as_if_it_did_not(tmp_path):
