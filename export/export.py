@@ -231,6 +231,7 @@ def describe_run(run: Run, settings: ExportSettings, census: dict[str, int]) -> 
             "sparsity": settings.sparsity,
             "compression": metadata.get("compression"),
             "early_exit": metadata.get("early_exit"),
+            "cross_validated": run.is_cross_validated,
             "nodes": census,
         },
     }

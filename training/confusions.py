@@ -32,6 +32,7 @@ def format_classification(figures: Mapping[str, Any]) -> str:
         f"macro F1           {figures['macro_f1']:.4f}",
         f"log loss           {figures['log_loss']:.4f}",
         f"calibration error  {figures['calibration_error']:.4f}",
+        *_format_weighted(figures),
         "",
         f"{'label':{width}}  precision  recall      f1    rows",
     ]
@@ -46,6 +47,17 @@ def format_classification(figures: Mapping[str, Any]) -> str:
         lines.append(f"… the {len(shown)} of {len(names)} labels with the lowest F1")
     lines += ["", *format_confusions(names, figures["confusion_matrix"], width)]
     return "\n".join(lines)
+
+
+def _format_weighted(figures: Mapping[str, Any]) -> list[str]:
+    """Return the figures by the weights of the rows, where those count differently."""
+    if "weighted_accuracy" not in figures:
+        return []
+    return [
+        f"weighted accuracy  {figures['weighted_accuracy']:.4f}  (by the weights of the rows; each "
+        "row counts once above)",
+        f"weighted log loss  {figures['weighted_log_loss']:.4f}",
+    ]
 
 
 def format_confusions(

@@ -75,7 +75,7 @@ class Data:
         no file of them; always the same for one seed."""
         if self.dev is not None:
             return whole_part(self.train, self.train.overlaps.groups), whole_part(self.dev)
-        strata = self.objective.strata(self.train.labels)
+        strata = self.objective.strata(self.objective.encode(self.train.labels))
         rows = split_rows(self.train, strata, dev_fraction, seed)
         weights = self.train.weights
         train, dev = (

@@ -16,17 +16,19 @@ from handler.files import replacing
 from handler.inference.letters import join_row
 from handler.inference.tokenizer import Tokenizer
 from training.data import Data, Part
-from training.known_vectors import place_known, read_known
+from training.known_vectors import count_extra, place_known, read_known
 from training.progress import interruptible, step
 from training.settings import Settings
 from training.stages import Stages
 from training.tasks import Objective
 from training.tokenizer import UNKNOWN_ID, add_words, format_tokenizer, train_tokenizer
 from training.unlabelled import find_words
+from training.vectors.selection import WordVectors
 from training.word_vectors import learn_word_vectors, weigh_vectors
 
 VECTOR_DIMENSIONS = 75  # of words that texts without labels tell of
 MAX_UNLABELLED = 100_000  # texts that an encoder reads; words are told by all
+MIN_WEIGHT = 1e-6  # of a row beside the mean: least squares divide by it
 
 
 @dataclass(frozen=True)
@@ -40,11 +42,17 @@ class Encoded:
         words: The vocabulary, in the order of ids.
         groups: int64, shape (rows,): rows of one group are never on both sides of a split; None:
             each is alone.
-        weights: float32, shape (rows,): what each row counts in a loss, 1 in the mean; None: ones.
+        weights: float32, shape (rows,): what each row counts in a loss, 1 in the mean of all that
+            may be learned from; None: ones.
         vectors: float32, shape (vocabulary, dimensions), 0 of words without one; None: none has.
         start: float32, shape (vocabulary, dimensions), the most telling first: word vectors that an
             encoder may start from; None: they are found otherwise.
         unlabelled: Token ids of texts without labels.
+        offsets: float32, shape (rows, logits of all parts of a model): what is to be added to the
+            logits of a model that has learned from these rows, so that they are those of one that
+            has not; None: it has not learned from them.
+        places: int64, shape (rows,), of rows with offsets: where they stand among the rows to train
+            on.
         is_apart: They stand in a file of their own, and must not be learned from.
     """
 
@@ -57,6 +65,8 @@ class Encoded:
     vectors: NDArray[np.float32] | None = None
     start: NDArray[np.float32] | None = None
     unlabelled: Sequence[Sequence[int]] = ()
+    offsets: NDArray[np.float32] | None = None
+    places: NDArray[np.int64] | None = None
     is_apart: bool = False
 
     def __post_init__(self) -> None:
@@ -89,6 +99,8 @@ class Encoded:
             unknown=[self.unknown[number] for number in numbers],
             groups=self.groups[chosen],
             weights=self.weights[chosen],
+            offsets=None if self.offsets is None else self.offsets[chosen],
+            places=None if self.places is None else self.places[chosen],
         )
 
 
@@ -106,10 +118,6 @@ def join_encoded(first: Encoded, second: Encoded) -> Encoded:
 
 def encode_part(part: Part, tokenizer: Tokenizer, objective: Objective) -> Encoded:
     """Return what a model reads of the rows, their targets and all that is learned from."""
-    weights = None
-    if part.weights is not None:
-        numbers = np.array(part.weights)
-        weights = (numbers / numbers.mean()).astype(np.float32)
     encodings = [tokenizer.encode(text) for text in part.texts]
     return Encoded(
         [encoding.ids for encoding in encodings],
@@ -117,8 +125,50 @@ def encode_part(part: Part, tokenizer: Tokenizer, objective: Objective) -> Encod
         [encoding.unknown for encoding in encodings],
         list(tokenizer.word_ids),
         part.groups,
-        weights,  # type: ignore[arg-type]
+        scale_weights([part.weights])[0],  # type: ignore[arg-type]
     )
+
+
+def encode_parts(
+    data: Data, split: tuple[Part, Part], tokenizer: Tokenizer, known: WordVectors | None = None
+) -> tuple[Encoded, Encoded]:
+    """Return both parts of the rows, as `encode_part` gives them, weighed on one scale; the rows to
+    train on with the vectors of words.
+
+    Args:
+        known: The vectors; None: words have none.
+    """
+    train, dev = (encode_part(part, tokenizer, data.objective) for part in split)
+    if known is not None:
+        train = dataclasses.replace(train, vectors=place_known(known, train.words))
+    if data.dev is not None:  # weights of another file may be of another scale
+        return train, dataclasses.replace(dev, is_apart=True)
+    weights = scale_weights([part.weights for part in split])
+    both = [
+        encoded if scaled is None else dataclasses.replace(encoded, weights=scaled)
+        for encoded, scaled in zip((train, dev), weights, strict=True)
+    ]
+    return both[0], both[1]
+
+
+def scale_weights(
+    weights: Sequence[Sequence[float] | None],
+) -> list[NDArray[np.float32] | None]:
+    """Return the weights of all parts so that their common mean is 1; None where there are none.
+
+    [[1, 3], [2]] -> [[0.5, 1.5], [1]]; float32, shape (rows of the part,), `MIN_WEIGHT` or more.
+    """
+    given = [np.array(numbers, np.float64) for numbers in weights if numbers is not None]
+    if not given:
+        return [None for _ in weights]
+    highest = max(float(numbers.max()) for numbers in given)
+    mean = np.mean(np.concatenate(given) / highest)  # a sum of the largest numbers overflows
+    return [
+        None
+        if numbers is None
+        else np.maximum(np.array(numbers) / highest / mean, MIN_WEIGHT).astype(np.float32)
+        for numbers in weights
+    ]
 
 
 def map_ids(encoded: Encoded, id_map: NDArray[np.int32]) -> Encoded:
@@ -163,7 +213,6 @@ def encode_split(
 
     The tokenizer spells unknown words; it is written to `path`.
     """
-    objective = data.objective
     tokenizer = train_tokenizer(data.train.texts, settings.vocab_size, settings.max_length)
     known = None
     if data.unlabelled is not None:
@@ -171,15 +220,13 @@ def encode_split(
         others = find_words(data.unlabelled.texts, tokenizer, room)
         tokenizer = add_words(tokenizer, others)
     if data.word_vectors is not None:
-        known = read_known(data.word_vectors, tokenizer.word_ids, 2 * objective.num_logits)
+        num_extra = count_extra(2 * data.objective.num_logits)
+        known = read_known(data.word_vectors, tokenizer.word_ids, num_extra)
         tokenizer = add_words(tokenizer, known.words)
     tokenizer.reads_letters = True
     with replacing(path) as temporary:
         temporary.write_bytes(format_tokenizer(tokenizer))
-    train, dev = (encode_part(part, tokenizer, objective) for part in split)
-    if known is not None:
-        train = dataclasses.replace(train, vectors=place_known(known, train.words))
-    return tokenizer, train, dataclasses.replace(dev, is_apart=data.dev is not None)
+    return tokenizer, *encode_parts(data, split, tokenizer, known)
 
 
 def add_unlabelled(

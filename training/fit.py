@@ -73,7 +73,7 @@ def fit(
             with averaged_weights(model):
                 figures = {}
                 if dev is not None:
-                    figures = _measure(predict(dev_rows), dev.targets, objective)
+                    figures = _measure(predict(dev_rows), dev, objective)
                 _end_epoch(model, figures, progress, settings)
             save_checkpoint(checkpoint, model, progress)
             if figures and not is_quiet():
@@ -192,12 +192,11 @@ def count_epochs(settings: Settings, num_batches: int) -> int:
     return max(settings.epochs, min(wanted, settings.max_epochs))
 
 
-def _measure(
-    outputs: NDArray[np.float32], targets: NDArray[np.float32], objective: Objective
-) -> dict[str, float]:
+def _measure(outputs: NDArray[np.float32], dev: Encoded, objective: Objective) -> dict[str, float]:
+    """Return the loss by the rows' weights, as it is in training, and the score of all rows."""
     return {
-        "dev_loss": objective.log_loss(outputs, targets),
-        f"dev_{objective.score_name}": float(objective.row_scores(outputs, targets).mean()),
+        "dev_loss": objective.log_loss(outputs, dev.targets, dev.weights),
+        f"dev_{objective.score_name}": float(objective.row_scores(outputs, dev.targets).mean()),
     }
 
 

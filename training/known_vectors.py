@@ -22,16 +22,21 @@ FIRST_SHARE = 0.1  # of the most frequent word, by Zipf's law
 MAX_EXTRA = 60_000
 
 
-def read_known(path: Path, own_words: Collection[str], num_columns: int) -> WordVectors:
+def count_extra(num_columns: int) -> int:
+    """Return how many words a model may have that no training text has, if each has so many
+    weights."""
+    return min(MAX_EXTRA, MAX_BYTES // (BYTES_A_WORD + num_columns))
+
+
+def read_known(path: Path, own_words: Collection[str], num_extra: int) -> WordVectors:
     """Return the vectors of a model's own words, and of the first others of the file.
 
     Args:
-        num_columns: Weights that a word has: they bound how many others there are.
+        num_extra: How many others, at most.
 
     Raises:
         DataError: The file cannot be read.
     """
-    num_extra = min(MAX_EXTRA, MAX_BYTES // (BYTES_A_WORD + num_columns))
     others: set[str] = set()
     own = frozenset(own_words)
 

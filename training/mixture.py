@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from training.blocks import early_exit
 from training.calibration import find_mixture
+from training.encoded import Encoded
+from training.fit import make_predictor
 from training.tasks import Objective
 
 # Layers of both halves' logits side by side, of the deep half's, and of the weight of each half.
@@ -27,12 +29,19 @@ def read_halves(model: keras.Model) -> keras.Model:
     return keras.Model(model.input, model.get_layer(MIXTURE).input)
 
 
+def read_moved(model: keras.Model, rows: Encoded) -> NDArray[np.float32]:
+    """Return the logits of the halves, with the offsets of the rows."""
+    logits = make_predictor(read_halves(model))(rows.rows)
+    return logits if rows.offsets is None else logits + rows.offsets
+
+
 def set_mixture(
     model: keras.Model,
     logits: NDArray[np.float32],
     targets: NDArray[np.float32],
     bias: NDArray[np.float32],
     objective: Objective,
+    counts_as: NDArray[np.floating] | None = None,
 ) -> None:
     """Give each half the weight in the mixture that makes the loss least, and set the exit.
 
@@ -40,17 +49,19 @@ def set_mixture(
         logits: Of the halves without bias, of rows that they were not fitted to.
         targets: Shape (rows, num_outputs).
         bias: Of the wide half, shape (num_logits,).
+        counts_as: Shape (rows,), what each row counts; None: all the same.
     """
     num_logits = objective.num_logits
     halves = logits + np.pad(bias, (0, logits.shape[1] - num_logits))
-    (*weights, shift), _ = find_mixture(halves, targets, objective)
+    found = find_mixture(halves, targets, objective, counts_as)
     identity = np.eye(num_logits, dtype=np.float32)
-    kernel = np.vstack([weight * identity for weight in weights])
-    shift = weights[0] * bias + (shift if num_logits == 1 else 0.0)
+    kernel = np.vstack([scale * identity for scale in found.scales])
+    shift = found.scales[0] * bias + found.shifts
     model.get_layer(MIXTURE).set_weights([kernel, shift])
     if early_exit.has_exit(model):
         full = logits @ kernel + shift
-        early_exit.fit_exit(model, logits[:, :num_logits], bias, full, targets, objective)
+        early = logits[:, :num_logits]
+        early_exit.fit_exit(model, early, bias, full, targets, objective, counts_as)
 
 
 def mix_outputs(

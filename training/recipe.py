@@ -12,7 +12,7 @@ import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pkgutil import iter_modules
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import keras
 
 History = list[dict[str, float]]
+T = TypeVar("T")
 
 
 class Fitted(NamedTuple):
@@ -39,11 +40,13 @@ class Fitted(NamedTuple):
             development rows, that were told by models that were not fitted to them; None: the
             development rows were not learned from.
         outputs: float32, shape (rows, num_outputs): what those models said, as this one weighs it.
+        offsets: As in `Encoded`, of those rows.
     """
 
     history: History
     rows: NDArray[np.int64] | None = None
     outputs: NDArray[np.float32] | None = None
+    offsets: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)
@@ -57,13 +60,15 @@ class SmallerVocabulary:
         count_rows: Gets the model and a number of words; returns name of an Embedding layer ->
             rows that it then has.
         shrink: Gets the model; the token ids that stay, int64, shape (words,), sorted, which are
-            numbered anew in that order; the training rows in the new ids; the settings, objective
-            and stages. Returns the model of those words.
+            numbered anew in that order; the training and the development rows in the new ids; the
+            settings, objective and stages. Returns the model of those words, and the development
+            rows, with offsets for that model where they have any.
     """
 
     count_rows: Callable[[keras.Model, int], dict[str, int]]
     shrink: Callable[
-        [keras.Model, NDArray[np.int64], Encoded, Settings, Objective, Stages], keras.Model
+        [keras.Model, NDArray[np.int64], Encoded, Encoded, Settings, Objective, Stages],
+        tuple[keras.Model, Encoded],
     ]
 
 
@@ -126,7 +131,15 @@ class Recipe(Protocol):
         stages: Stages,
     ) -> History:
         """Fit a model that is fitted already and was made smaller, to the training rows alone;
-        return one row an epoch."""
+        return one row an epoch.
+
+        Development rows that have offsets are among the training rows."""
+
+    def tell_rows(
+        self, model: keras.Model, rows: Encoded, objective: Objective
+    ) -> NDArray[np.float32]:
+        """Return what a fitted model says of rows, float32, (rows, num_outputs): of those with
+        offsets what it would say if it had not learned from them."""
 
     def make_teacher(self, model: keras.Model, objective: Objective) -> keras.Model:
         """Return the model whose outputs a smaller model learns from, (batch, num_outputs)."""

@@ -3,6 +3,8 @@
 model.keras      stock Keras layers only, so that `keras.saving.load_model` needs no code of ours
 tokenizer.json   the words of the tokenizer, what each character is, the name of its rules
 metadata.json    format version, task, settings, data hashes, library versions, metrics
+held_out.npz     of a run that has learned from its development rows: what models that were fitted
+                 without them said, and by how much its own logits are to be moved to say the same
 reference.npz    what the model reads of texts, and outputs float32 (rows, num_outputs) of Keras
 vectors.npz      float16 (vocabulary, dimensions) by which words are weighed, where a run has such
 history.csv, report.md, learning_curves.png and other plots    for people, of a trained run only
@@ -36,12 +38,13 @@ if TYPE_CHECKING:
     import keras
 
 FORMAT_VERSION = 4
-METADATA, MODEL, TOKENIZER, REFERENCE, VECTORS = (
+METADATA, MODEL, TOKENIZER, REFERENCE, VECTORS, HELD_OUT = (
     "metadata.json",
     "model.keras",
     "tokenizer.json",
     "reference.npz",
     "vectors.npz",
+    "held_out.npz",
 )
 STARTED = "started.json"  # beside what is made: settings, data and task of unfinished training
 FILES = (
@@ -49,6 +52,7 @@ FILES = (
     TOKENIZER,
     REFERENCE,
     VECTORS,
+    HELD_OUT,
     "history.csv",
     "report.md",
     "learning_curves.png",
@@ -122,6 +126,29 @@ class Run:
             if len(vectors) != self.metadata["vocab_size"]:
                 raise ArtefactError(f"{len(vectors)} vectors, not one for each word")
         return vectors
+
+    @property
+    def is_cross_validated(self) -> bool:
+        """Whether the model has learned from its development rows too."""
+        return bool(self.metadata.get("cross_validated"))
+
+    def held_out(self) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
+        """Return what is known of rows as if the model had not learned from them.
+
+        Returns:
+            As in `Fitted`: numbers of the rows, int64, (rows,); outputs, float32, (rows,
+            num_outputs); offsets, float32, (rows, logits of all parts of the model).
+
+        Raises:
+            RunError: The file is missing or damaged.
+        """
+        path = self.folder / HELD_OUT
+        with (
+            self._reading(path),
+            path.open("rb") as file,
+            np.load(file, allow_pickle=False) as arrays,
+        ):
+            return arrays["rows"], arrays["outputs"], arrays["offsets"]
 
     @contextmanager
     def _reading(self, path: Path) -> Iterator[None]:
@@ -260,6 +287,17 @@ def write_run(
         with replacing(folder / VECTORS) as temporary:
             np.savez_compressed(temporary, vectors=vectors.astype(np.float16))
     write_json(folder / METADATA, {"format_version": FORMAT_VERSION, **metadata})
+
+
+def write_held_out(
+    folder: Path,
+    rows: NDArray[np.int64],
+    outputs: NDArray[np.float32],
+    offsets: NDArray[np.float32],
+) -> None:
+    """Write what `Run.held_out` gives into the run `folder`."""
+    with replacing(folder / HELD_OUT) as temporary:
+        np.savez_compressed(temporary, rows=rows, outputs=outputs, offsets=offsets)
 
 
 def advise_training(metadata: Mapping[str, Any]) -> str:

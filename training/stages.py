@@ -5,11 +5,13 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from numpy.typing import NDArray
 
 from training.arrays import load_arrays, save_arrays
+
+T = TypeVar("T")
 
 
 class Stages:
@@ -20,6 +22,7 @@ class Stages:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._held: dict[str, Any] = {}
         folder.mkdir(parents=True, exist_ok=True)
 
     @property
@@ -40,6 +43,17 @@ class Stages:
         arrays = dict(compute())
         save_arrays(path, arrays)
         return arrays
+
+    def hold(self, name: str, make: Callable[[], T]) -> T:
+        """Return what `make` gave, which is kept in memory alone until `release`: for what is
+        quicker made again by a process that goes on than written."""
+        if name not in self._held:
+            self._held[name] = make()
+        return cast(T, self._held[name])
+
+    def release(self, name: str) -> None:
+        """Let go what is held by that name, if anything is."""
+        self._held.pop(name, None)
 
     def remove(self) -> None:
         """Delete the folder and all that is in it."""

@@ -71,9 +71,13 @@ class Objective(Protocol):
     def check(self, train: Dataset, *others: Dataset) -> None:
         """Raise DataError unless `train` can be learned from, and the `others` measured with it."""
 
-    def strata(self, labels: Sequence[str]) -> Sequence[Hashable]:
+    def strata(self, targets: Floats) -> Sequence[Hashable]:
         """Return for each row what a split keeps in about the same share on both sides; of a soft
-        label its most probable one."""
+        label its most probable one.
+
+        Args:
+            targets: Floats, shape (rows, num_outputs), as `encode` gives them.
+        """
 
     def encode(self, labels: Sequence[str]) -> NDArray[np.float32]:
         """Return the targets, float32, shape (len(labels), num_outputs): the perfect outputs, of a
@@ -101,6 +105,9 @@ class Objective(Protocol):
             logits: Floats, shape (rows, num_logits).
         """
 
+    def outputs_of(self, logits: Floats) -> Floats:
+        """Return what the head makes of logits: (rows, num_logits) -> (rows, num_outputs)."""
+
     def logit_targets(self, targets: Floats) -> Floats:
         """Return floats, shape (rows, num_logits): how far a row is on the side of each logit, 0 to
         1.
@@ -109,16 +116,48 @@ class Objective(Protocol):
             targets: Floats, shape (rows, num_outputs), as `encode` gives them.
         """
 
-    def logits_loss(self, logits: Floats, targets: Floats) -> float:
+    def rough_logits(self, sides: Floats) -> Floats:
+        """Return logits, but for their scale, of what least squares say of `logit_targets`.
+
+        Both are floats, shape (rows, num_logits).
+        """
+
+    def shift_outputs(self, outputs: Floats, before: Floats, after: Floats) -> Floats:
+        """Return the outputs, moved as far as a model's outputs for the same rows moved: of logits
+        by their difference.
+
+        All are floats, shape (rows, num_outputs).
+        """
+
+    def logits_loss(self, logits: Floats, targets: Floats, weights: Floats | None = None) -> float:
         """Return the loss summed over the rows.
 
         Args:
             logits: Floats, shape (rows, num_logits).
             targets: Floats, shape (rows, num_outputs).
+            weights: Shape (rows,): how often each row counts; None: once.
         """
 
-    def log_loss(self, outputs: Floats, targets: Floats) -> float:
-        """Return the mean of `loss` over the rows; both floats, shape (rows, num_outputs)."""
+    def loss_slopes(self, logits: Floats, targets: Floats) -> Floats:
+        """Return the derivatives of each row's loss by its logits, shape (rows, num_logits).
+
+        The arguments are those of `logits_loss`.
+        """
+
+    def excess_losses(self, logits: Floats, targets: Floats) -> NDArray[np.float64]:
+        """Return float64, shape (rows,): the loss of each row beyond the least that its target
+        allows, which is 0 of a label and the entropy of a soft one.
+
+        The arguments are those of `logits_loss`.
+        """
+
+    def log_loss(self, outputs: Floats, targets: Floats, weights: Floats | None = None) -> float:
+        """Return the mean of `loss` over the rows.
+
+        Args:
+            outputs, targets: Floats, shape (rows, num_outputs).
+            weights: Shape (rows,): how often each row counts in the mean; None: once.
+        """
 
     def row_scores(self, outputs: Floats, targets: Floats) -> NDArray[np.float64]:
         """Return float64, shape (rows,): what each answer is worth, more is better.
@@ -126,12 +165,18 @@ class Objective(Protocol):
         Both arguments are floats, shape (rows, num_outputs).
         """
 
-    def evaluate(self, labels: Sequence[str], outputs: Floats) -> dict[str, Any]:
+    def evaluate(
+        self, labels: Sequence[str], outputs: Floats, weights: Sequence[float] | None = None
+    ) -> dict[str, Any]:
         """Return every figure that `minnow evaluate` prints, ready for JSON.
+
+        Every row counts once. Where rows have weights, the score and the loss stand there a second
+        time by the weights, as `sample_weight` has it in scikit-learn's metrics: `weighted_...`.
 
         Args:
             labels: True label of each row, of a soft one the most probable.
             outputs: Floats, shape (len(labels), num_outputs).
+            weights: What each row counts, above 0; None: all the same.
 
         Raises:
             DataError: A label that the task does not know.

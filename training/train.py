@@ -22,7 +22,7 @@ from handler.inference.tokenizer import Tokenizer
 from training.batches import strip
 from training.blocks.early_exit import measure_exit
 from training.data import Data, Part, Sources, join_parts, read_sources, whole_part
-from training.encoded import add_unlabelled, encode_split
+from training.encoded import add_unlabelled, encode_split, join_encoded
 from training.errors import RunError
 from training.fit import CONSTANTS as FIT_CONSTANTS
 from training.fit import make_predictor
@@ -40,6 +40,7 @@ from training.run_folder import (
     is_run,
     name_partial,
     read_run,
+    write_held_out,
     write_run,
 )
 from training.settings import Settings
@@ -155,10 +156,12 @@ def _train(
     model = recipe.build_model(settings, len(tokenizer.word_ids), objective)
     fitted = recipe.fit_model(model, train, dev, settings, objective, stages)
 
-    told = None
-    if fitted.rows is not None:
+    told, told_rows = fitted.outputs, dev
+    if fitted.rows is not None and told is not None and fitted.offsets is not None:
         dev_part = join_parts(train_part, dev_part, fitted.rows)
-        told = fitted.outputs
+        told_rows = join_encoded(train, dev).select(fitted.rows)
+        told_rows = dataclasses.replace(told_rows, offsets=fitted.offsets)
+        write_held_out(new, rows=fitted.rows, outputs=told, offsets=fitted.offsets)
     parts = {"dev": dev_part} | ({} if data.test is None else {"test": whole_part(data.test)})
     with step("evaluation"):
         metrics, mistakes = _measure(model, tokenizer, data.objective, parts, {"dev": told})
@@ -166,7 +169,7 @@ def _train(
         "command": command,
         "metrics": metrics,
         "cross_validated": told is not None,
-        "early_exit": measure_exit(model, dev.rows),
+        "early_exit": measure_exit(model, told_rows, objective),
         "mistakes": [mistake.row for mistake in mistakes],
         "seconds": round(time.monotonic() - started, 1),
     }
@@ -271,7 +274,7 @@ def _measure(
         outputs = told.get(name)
         if outputs is None:
             outputs = predict(encode_texts(tokenizer, part.texts))
-        metrics[name] = objective.evaluate(part.labels, outputs)
+        metrics[name] = objective.evaluate(part.labels, outputs, part.weights)
         mistakes = find_mistakes(objective, part, outputs)
     return metrics, mistakes
 

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.batches import feed, shuffled_batches
-from training.data import read_again
-from training.encoded import Encoded, encode_part, map_ids
+from training.data import join_parts, read_again
+from training.encoded import Encoded, encode_parts, join_encoded, map_ids
 from training.errors import DataError, RunError, SettingsError
 from training.fit import make_predictor
 from training.recipe import Recipe, load_recipe
@@ -34,8 +34,11 @@ class Distillation:
 
     Args:
         settings: The run's own, but for the epochs, which are those of the fine-tuning.
-        train, dev: The rows, split as the run was trained.
+        train, dev: The rows, split as the run was trained. Where the run has learned from its
+            development rows, `train` has them too, and `dev` are those of `told`.
         dev_texts: The texts of `dev`.
+        told: float32, shape (rows of `dev`, num_outputs): what models said of `dev` that were not
+            fitted to it; None: the run was not fitted to it either.
     """
 
     recipe: Recipe
@@ -44,6 +47,7 @@ class Distillation:
     train: Encoded
     dev: Encoded
     dev_texts: list[str]
+    told: NDArray[np.float32] | None = None
 
 
 def prepare_distillation(run: Run, epochs: int) -> Distillation:
@@ -54,7 +58,8 @@ def prepare_distillation(run: Run, epochs: int) -> Distillation:
 
     Raises:
         DataError: A file is gone or not what the run was trained on.
-        RunError: The recipe makes other models now than when the run was trained.
+        RunError: The recipe makes other models now than when the run was trained, or the run does
+            not tell what it says of rows that it has not learned from.
         SettingsError: No epochs.
     """
     objective = make_objective(run.task)
@@ -63,10 +68,16 @@ def prepare_distillation(run: Run, epochs: int) -> Distillation:
     _check_constants(run, recipe)
     data = read_again(run.metadata, objective, run.folder)
     tokenizer = run.load_tokenizer()
-    train_part, dev_part = data.split(settings.dev_fraction, settings.seed)
-    train, dev = (encode_part(part, tokenizer, objective) for part in (train_part, dev_part))
+    split = data.split(settings.dev_fraction, settings.seed)
+    train, dev = encode_parts(data, split, tokenizer)
     train = replace(train, vectors=run.load_vectors())
-    return Distillation(recipe, objective, settings, train, dev, dev_part.texts)
+    dev_part, told = split[1], None
+    if run.is_cross_validated:
+        rows, told, offsets = run.held_out()
+        train = join_encoded(train, dev)
+        dev = replace(train.select(rows), offsets=offsets, places=rows)
+        dev_part = join_parts(*split, rows)
+    return Distillation(recipe, objective, settings, train, dev, dev_part.texts, told)
 
 
 def _check_constants(run: Run, recipe: Recipe) -> None:
@@ -111,25 +122,26 @@ def check_teacher(run: Run, distillation: Distillation) -> None:
 
 def importance_batches(
     model: keras.Model, distillation: Distillation
-) -> Iterator[tuple[Any, NDArray[np.float32]]]:
+) -> Iterator[tuple[Any, NDArray[np.float32], NDArray[np.float32]]]:
     """Yield training rows, always the same.
 
-    What `model` is called with, and targets, float32, shape (rows, num_outputs).
+    What `model` is called with, targets, float32, shape (rows, num_outputs), and what each row
+    counts, float32, shape (rows,).
     """
     train = distillation.train
     rows = train.rows
     lengths = [len(ids) for ids in train.token_ids]
     batches = shuffled_batches(lengths, IMPORTANCE_BATCH_SIZE, seed=0)
     for batch in batches[:IMPORTANCE_BATCHES]:
-        yield feed(model, [rows[row] for row in batch]), train.targets[batch]
+        yield feed(model, [rows[row] for row in batch]), train.targets[batch], train.weights[batch]
 
 
-def mean_loss(objective: Objective) -> Callable[[Any, Any], Any]:
-    """Return a function from outputs and targets, both tensors (rows, num_outputs), to the mean
-    loss, a scalar tensor."""
+def mean_loss(objective: Objective) -> Callable[[Any, Any, Any], Any]:
+    """Return a function from outputs and targets, both tensors (rows, num_outputs), and what each
+    row counts, (rows,), to the mean loss, a scalar tensor."""
 
-    def measure(outputs: Any, targets: Any) -> Any:
-        return keras.ops.mean(objective.loss(targets, outputs))
+    def measure(outputs: Any, targets: Any, weights: Any) -> Any:
+        return keras.ops.mean(weights * objective.loss(targets, outputs))
 
     return measure
 
@@ -176,11 +188,13 @@ def fine_tune(
     teacher: NDArray[np.float32],
     distillation: Distillation,
     id_map: NDArray[np.int32],
+    dev: Encoded,
     stages: Stages,
 ) -> None:
     """Fit `student` in place to targets and teacher.
 
     Args:
+        dev: The development rows in the student's token ids.
         teacher: Its outputs for the training rows, float32, shape (rows, num_outputs).
         id_map: int32, shape (vocab_size,): token id -> the student's token id.
     """
@@ -189,7 +203,7 @@ def fine_tune(
     distillation.recipe.fine_tune_model(
         student,
         train,
-        map_ids(distillation.dev, id_map),
+        dev,
         distillation.settings,
         distillation.objective,
         stages,

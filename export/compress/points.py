@@ -5,7 +5,9 @@ The score is the figure that counts for the task: the accuracy of single labels.
 
 from __future__ import annotations
 
+import json
 import statistics
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -86,6 +88,7 @@ class SearchResult:
         folder: Of the trials.
         num_rows: Development rows that every point was measured on.
         objective: What the points' score and loss are.
+        is_cross_validated: The run has learned from those rows.
     """
 
     chosen: Point
@@ -94,6 +97,7 @@ class SearchResult:
     folder: Path
     num_rows: int
     objective: Objective
+    is_cross_validated: bool = False
 
 
 def keeps(point: Point, budget: Budget) -> bool:
@@ -144,19 +148,24 @@ def measure_scores(
     baseline: NDArray[np.floating[Any]],
     targets: NDArray[np.floating[Any]],
     objective: Objective,
+    weights: NDArray[np.floating[Any]] | None = None,
 ) -> tuple[float, float, float]:
     """Return score, log loss and `drop_error` of a point beside the unpruned `baseline`.
+
+    The loss is by the rows' weights, as it is in training; in the score every row counts once.
 
     The rows that the two do not score the same decide between them (of right and wrong answers:
     McNemar 1947); they also say how far the difference may be luck.
 
     Args:
         outputs, baseline, targets: Floats, shape (rows, num_outputs).
+        weights: Shape (rows,), what each row counts; None: all the same.
     """
     scores = objective.row_scores(outputs, targets)
     gains = scores - objective.row_scores(baseline, targets)
     drop_error = 100 * gains.std() / len(gains) ** 0.5
-    return float(scores.mean()), objective.log_loss(outputs, targets), float(drop_error)
+    log_loss = objective.log_loss(outputs, targets, weights)
+    return float(scores.mean()), log_loss, float(drop_error)
 
 
 def measure_latency(
@@ -196,3 +205,20 @@ def format_point(point: Point, objective: Objective) -> str:
         f"{point.log_loss:.4f}, p50 {point.latency_ms:.3f} ms, {point.times_faster:.1f} times "
         "faster"
     )
+
+
+def say(text: str) -> None:
+    """Tell the user how far the search is."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def read_points(path: Path) -> dict[tuple[str, str], Point]:
+    """Return the recorded points by trial and precision; none where the file cannot be read."""
+    if not path.exists():
+        return {}
+    try:
+        points = [Point(**row) for row in json.loads(path.read_text("utf-8"))]
+    except (TypeError, ValueError):
+        say(f"{path}: cannot be read, the trials are measured again")
+        return {}
+    return {(point.trial, point.precision): point for point in points}

@@ -24,8 +24,10 @@ from training.fit import signature
 
 Indices = NDArray[np.int64]
 NUM_FIRST_IDS = 2  # padding and unknown keep their ids
-# Gets a model's outputs and what they should be, both (rows, num_outputs); returns the mean loss.
-Loss = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+# Gets a model's outputs and what they should be, both (rows, num_outputs), and what each row
+# counts, (rows,); returns the mean loss.
+Loss = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
+Floats = NDArray[np.float32]
 
 
 def prune_model(
@@ -64,7 +66,7 @@ def prune_model(
 
 def measure_importance(
     model: keras.Model,
-    batches: Iterable[tuple[Any, NDArray[np.float32]]],
+    batches: Iterable[tuple[Any, Floats, Floats]],
     loss: Loss,
 ) -> tuple[dict[str, NDArray[np.float64]], NDArray[np.float64]]:
     """Return importance of each channel by owner, and of each token id.
@@ -76,7 +78,8 @@ def measure_importance(
     is the change if its vector were the unknown word's. Mean over the batches.
 
     Args:
-        batches: What the model is called with, and targets float32 (rows, num_outputs).
+        batches: What the model is called with, targets float32 (rows, num_outputs), and what each
+            row counts, float32 (rows,).
         loss: What the targets mean: the task's loss, mean over rows.
 
     Returns:
@@ -88,15 +91,15 @@ def measure_importance(
     words = np.zeros(_vocab_size(model, wiring))
     num_batches = 0
     differentiate = _make_gradients(model, loss)
-    for batch, targets in batches:
-        gradients = differentiate(batch, tf.constant(targets))
+    for batch, targets, weights in batches:
+        gradients = differentiate(batch, tf.constant(targets), tf.constant(weights))
         changes = Changes(np.zeros(len(channels)), np.zeros(len(words)))
         for layer in model.layers:
             kind = kind_of(layer)
-            weights = layer.trainable_weights
-            if kind is not None and weights and wiring.is_wired(layer.name):
-                values = [weight.numpy() for weight in weights]
-                slopes = [gradients[weight.path] for weight in weights]
+            trained = layer.trainable_weights
+            if kind is not None and trained and wiring.is_wired(layer.name):
+                values = [weight.numpy() for weight in trained]
+                slopes = [gradients[weight.path] for weight in trained]
                 kind.add_changes(layer.name, values, slopes, wiring, changes)
         channels += changes.channels**2
         words += changes.words**2
@@ -169,19 +172,23 @@ def _without_shapes(config: Any) -> Any:
 
 def _make_gradients(model: keras.Model, loss: Loss) -> Any:
     """Return a function from a batch to weight's path -> gradient of the loss."""
-    wanted = [signature(model), tf.TensorSpec((None, None), tf.float32)]
+    wanted = [
+        signature(model),
+        tf.TensorSpec((None, None), tf.float32),
+        tf.TensorSpec((None,), tf.float32),
+    ]
     variables = [weight.value for weight in model.trainable_weights]
 
-    def gradients(batch: Any, targets: tf.Tensor) -> list[tf.Tensor]:
+    def gradients(batch: Any, targets: tf.Tensor, counts_as: tf.Tensor) -> list[tf.Tensor]:
         with tf.GradientTape() as tape:
-            value = loss(model(batch, training=False), targets)
+            value = loss(model(batch, training=False), targets, counts_as)
         slopes = tape.gradient(value, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         return [tf.convert_to_tensor(slope) for slope in slopes]  # an embedding's are sparse
 
     traced = tf.function(gradients, wanted)
 
-    def by_weight(batch: Any, targets: tf.Tensor) -> dict[str, NDArray[np.float32]]:
-        slopes = traced(batch, targets)
+    def by_weight(batch: Any, targets: tf.Tensor, counts_as: tf.Tensor) -> dict[str, Floats]:
+        slopes = traced(batch, targets, counts_as)
         return {
             weight.path: slope.numpy()
             for weight, slope in zip(model.trainable_weights, slopes, strict=True)

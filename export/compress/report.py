@@ -15,6 +15,13 @@ from export.compress.points import WHOLE, Budget, Point, SearchResult
 COLORS = {"float32": "tab:gray", "int8": "tab:blue", "int8, 4-bit table": "tab:orange"}
 
 
+CROSS_VALIDATED = (
+    "The model has learned from these rows too: there are too few to spare any. So the figures "
+    "begin with what models said of them that were fitted without them (cross-validation; of a "
+    "smaller model its own), and move as far as a bundle's outputs differ from its Keras model's."
+)
+
+
 def write_report(result: SearchResult, budget: Budget) -> None:
     """Write `compression.md` and `compression.png` into the folder of the trials."""
     plot_points(result, budget, result.folder / "compression.png")
@@ -59,6 +66,8 @@ def format_report(result: SearchResult, budget: Budget) -> str:
         "| faster | |",
         "|---|---|---:|---:|---:|---:|---:|---:|---:|---|",
     ]
+    if result.is_cross_validated:
+        lines[6:6] = [CROSS_VALIDATED, ""]
     front = find_front(result.points)
     for point in result.points:
         if point.error:

@@ -21,9 +21,10 @@ from export.compress.points import (
     find_best,
     find_nearest,
     format_point,
+    say,
 )
 from export.compress.report import write_report
-from export.compress.trials import Trials, say
+from export.compress.trials import Trials
 from export.errors import ExportError
 from export.export import ExportSettings, export_run, name_model
 from handler.files import empty_folder, holding, naming, write_json
@@ -31,7 +32,7 @@ from handler.inference.classifier import Classifier
 from training.output_folders import INNER_WORK, Kind, find_obstacle
 from training.run_folder import METADATA, RUN, STAGES, Run, read_run
 
-FORMAT_VERSION = 2  # of the folder of trials
+FORMAT_VERSION = 3  # of the folder of trials
 # A pruned run, finished or not, or a bundle that is being measured.
 INNER_FILES = (*RUN.files, METADATA, *BUNDLE.files, BUNDLE.mark)
 INNER = Kind("a trial", INNER_FILES, folders={"stages": STAGES, **INNER_WORK})
@@ -126,13 +127,20 @@ def search(
     folder = out.with_name(f"{out.name}.compression")
     _claim(folder, run, settings, force)
     trials = Trials(run, folder, budget, distillation, settings)
-    num_rows = len(distillation.dev_texts)
+    best = None
     for _ in trials.try_all():
         best = find_best(trials.points, budget)
         if best is not None:
-            return SearchResult(best, True, trials.points, folder, num_rows, distillation.objective)
-    nearest = find_nearest(trials.points, budget)
-    return SearchResult(nearest, False, trials.points, folder, num_rows, distillation.objective)
+            break
+    return SearchResult(
+        best or find_nearest(trials.points, budget),
+        best is not None,
+        trials.points,
+        folder,
+        len(distillation.dev_texts),
+        distillation.objective,
+        run.is_cross_validated,
+    )
 
 
 def _export_point(

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
@@ -36,6 +34,8 @@ from export.compress.points import (
     is_quick,
     measure_latency,
     measure_scores,
+    read_points,
+    say,
 )
 from export.compress.prune import measure_importance, prune_model
 from export.errors import ExportError, ToleranceError
@@ -45,8 +45,9 @@ from handler.files import write_json
 from handler.inference.classifier import Classifier, load_classifier
 from training.blocks.early_exit import closed_gate, measure_exit
 from training.encoded import map_ids
-from training.run_folder import Run, read_run, write_run
+from training.run_folder import HELD_OUT, Run, read_run, write_held_out, write_run
 from training.stages import Stages
+from training.train import load_predictor
 
 
 class Trials:
@@ -68,8 +69,10 @@ class Trials:
         self.points: list[Point] = []
         self.objective = distillation.objective
         self._stages = Stages(folder)
-        self._recorded = _read_points(folder / "trials.json")
+        self._recorded = read_points(folder / "trials.json")
         self._baseline: tuple[Classifier, NDArray[np.float32]] | None = None
+        # Folder of a run, what it would say of the development rows, what it says of them.
+        self._known: tuple[Path, NDArray[np.float32], NDArray[np.float32]] | None = None
         self._slow_width = math.inf  # the narrowest that proved too slow
         self._model = run.load_model()
         self._score: float = run.metadata["metrics"]["dev"][self.objective.score_name]
@@ -131,24 +134,29 @@ class Trials:
             tokenizer = keep_words(tokenizer, kept_ids)
         id_map = map_words(self.run.tokenizer, tokenizer)
         whole, distillation = self._model, self.distillation
-        smaller = distillation.recipe.SMALLER_VOCABULARY
+        smaller, dev = distillation.recipe.SMALLER_VOCABULARY, map_ids(distillation.dev, id_map)
         if kept_ids is not None and smaller is not None:
             train, settings = map_ids(distillation.train, id_map), distillation.settings
-            whole = smaller.shrink(whole, kept_ids, train, settings, distillation.objective, stages)
+            whole, dev = smaller.shrink(
+                whole, kept_ids, train, dev, settings, distillation.objective, stages
+            )
             kept_ids = None
         model = prune_model(whole, keep, kept_ids)
         say(f"{plan.name}: about {plan.size_bytes / 1e6:.3f} MB; fine-tuning")
         teacher = ask_teacher(self._model, distillation, self._stages)
-        fine_tune(model, teacher, distillation, id_map, stages)
+        fine_tune(model, teacher, distillation, id_map, dev, stages)
         compression = describe(plan, self._model) | {
             "teacher_share": TEACHER_SHARE,
             "epochs": distillation.settings.epochs,
             "parameters": model.count_params(),
             "seconds": round(time.monotonic() - started, 1),
         }
-        early_exit = measure_exit(model, map_ids(distillation.dev, id_map).rows)
+        early_exit = measure_exit(model, dev, self.objective)
         changes = {"compression": compression, "early_exit": early_exit}
         self._write(folder, model, tokenizer, id_map, changes)
+        if dev.places is not None and dev.offsets is not None:
+            outputs = distillation.recipe.tell_rows(model, dev, self.objective)
+            write_held_out(folder, dev.places, outputs, dev.offsets)
         stages.remove()
         folder.rename(self.folder / plan.name)
 
@@ -221,11 +229,12 @@ class Trials:
             )
             self._baseline = whole, whole.predict_outputs(texts)
         baseline, expected = self._baseline
+        dev, told = self.distillation.dev, self.distillation.told
+        outputs = classifier.predict_outputs(texts)
+        if told is not None:
+            outputs, expected = self._unlearn(run, outputs), told
         score, log_loss, drop_error = measure_scores(
-            classifier.predict_outputs(texts),
-            expected,
-            self.distillation.dev.targets,
-            self.distillation.objective,
+            outputs, expected, dev.targets, self.objective, dev.weights
         )
         own, whole_ms = measure_latency([classifier, baseline], texts)
         return Point(
@@ -240,6 +249,22 @@ class Trials:
             cpu_ms=round(own[1], 4),
             times_faster=round(whole_ms[1] / own[1], 2),
         )
+
+    def _unlearn(self, run: Run, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return what a bundle of `run`, which has learned from the development rows, would say of
+        them if it had not: what is known of that for the run, moved as the bundle's outputs differ
+        from the run's.
+
+        Args:
+            outputs: Of the bundle, shape (rows, num_outputs).
+        """
+        if not (run.folder / HELD_OUT).is_file():  # not trained yet
+            return outputs
+        if self._known is None or self._known[0] != run.folder:
+            known = load_predictor(run)(self.distillation.dev_texts)
+            self._known = run.folder, run.held_out()[1], known
+        _, told, known = self._known
+        return np.asarray(self.objective.shift_outputs(told, known, outputs))
 
     def _export(
         self, run: Run, settings: ExportSettings, converted: Converted | None = None
@@ -271,19 +296,3 @@ class Trials:
         rows = [asdict(recorded) for recorded in self._recorded.values()]
         write_json(self.folder / "trials.json", rows)
         say(format_point(point, self.objective))
-
-
-def say(text: str) -> None:
-    """Tell the user how far the search is."""
-    print(text, file=sys.stderr, flush=True)
-
-
-def _read_points(path: Path) -> dict[tuple[str, str], Point]:
-    if not path.exists():
-        return {}
-    try:
-        points = [Point(**row) for row in json.loads(path.read_text("utf-8"))]
-    except (TypeError, ValueError):
-        say(f"{path}: cannot be read, the trials are measured again")
-        return {}
-    return {(point.trial, point.precision): point for point in points}

@@ -20,6 +20,7 @@ from minnow.options import (
     Quoting,
     RememberedLabelColumn,
     RememberedTextColumn,
+    WeightColumn,
     split_names,
 )
 
@@ -43,6 +44,7 @@ def evaluate(
     text_column: RememberedTextColumn = None,
     label_column: RememberedLabelColumn = None,
     label_columns: LabelColumns = None,
+    weight_column: WeightColumn = None,
     delimiter: Delimiter = None,
     encoding: Encoding = None,
     quoting: Quoting = None,
@@ -63,11 +65,13 @@ def evaluate(
         ReadOptions(delimiter, encoding, quoting, join_surplus),
         normalize_labels or known["normalize_labels"],
         () if label_column else split_names(label_columns) or known["labels"],
+        weight_column,
     )
     task, predict_outputs = load_model(model)
     objective = make_objective(task)
     dataset = read_known_labels(data, columns, objective)
-    figures = objective.evaluate(dataset.labels, predict_outputs(dataset.texts))
+    outputs = predict_outputs(dataset.texts)
+    figures = objective.evaluate(dataset.labels, outputs, dataset.weights)
     print(json.dumps(figures) if json_output else objective.format_evaluation(figures))
 
 

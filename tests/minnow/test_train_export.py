@@ -7,6 +7,7 @@ import shutil
 
 import pytest
 
+from handler.inference.classifier import load_classifier
 from minnow.cli import main
 from training.run_folder import read_run
 
@@ -57,6 +58,21 @@ def test_a_run_is_exported_and_measured_as_its_bundle_is(tiny_run, tiny_data, tm
         accuracies.append(json.loads(capsys.readouterr().out)["accuracy"])
     assert lines[3].endswith(f" {accuracies[1]:.4f}")
     assert accuracies[0] == pytest.approx(accuracies[1], abs=0.02)
+
+
+def test_figures_by_the_weights_of_rows_stand_beside_the_others(tiny_bundle, tmp_path, capsys):
+    labels = load_classifier(tiny_bundle).task.labels
+    data = tmp_path / "rows.csv"
+    rows = [f"a good film,{labels[n % 2]},{1 + n % 2}" for n in range(12)]
+    data.write_text("\n".join(["text,label,w", *rows]) + "\n")
+
+    assert main(["evaluate", str(tiny_bundle), str(data), "--weight-column", "w", "--json"]) == 0
+
+    figures = json.loads(capsys.readouterr().out)
+    assert 0 <= figures["weighted_accuracy"] <= 1
+    assert figures["weighted_log_loss"] != figures["log_loss"]
+    assert main(["evaluate", str(tiny_bundle), str(data), "--json"]) == 0
+    assert "weighted_accuracy" not in json.loads(capsys.readouterr().out)
 
 
 def test_options_of_the_search_and_of_the_bundle_are_passed_on(

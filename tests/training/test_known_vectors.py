@@ -10,7 +10,7 @@ from tests.helpers.objectives import single_label
 from training.data import Sources, read_sources
 from training.encoded import encode_split
 from training.errors import DataError
-from training.known_vectors import place_known, read_known, reduce_known
+from training.known_vectors import count_extra, place_known, read_known, reduce_known
 from training.linear.plan import choose_plan
 from training.linear.weights import fit_linear
 from training.settings import Settings
@@ -83,7 +83,7 @@ def test_others_are_bounded_by_the_bytes_that_they_weigh(tmp_path, monkeypatch):
     path.write_text("".join(f"w{n} {n} 1\n" for n in range(50)))
     monkeypatch.setattr("training.known_vectors.MAX_BYTES", 10 * (20 + 4))
 
-    known = read_known(path, ["w49", "unknown"], num_columns=4)
+    known = read_known(path, ["w49", "unknown"], count_extra(4))
 
     assert known.words == [*(f"w{n}" for n in range(10)), "w49"]
 

@@ -165,3 +165,18 @@ def test_folder_is_free_or_may_be_replaced(folder, tmp_path):
 
     with pytest.raises(RunError, match=re.escape(f"{folder}: exists already. Give another --out")):
         check_free(folder, force=False)
+
+
+def test_vectors_are_kept_and_checked(tmp_path):
+    vectors = np.linspace(-1, 1, 12, dtype=np.float32).reshape(4, 3)
+    write_run(tmp_path, TinyModel(), TOKENIZER, [[2, 3]], METADATA | {"vocab_size": 4}, vectors)
+
+    np.testing.assert_allclose(read_run(tmp_path).load_vectors(), vectors, atol=1e-3)
+
+    np.savez(tmp_path / "vectors.npz", vectors=vectors[1:])
+    with pytest.raises(RunError, match=r"vectors.npz: cannot be read .* not one for each word"):
+        read_run(tmp_path).load_vectors()
+
+
+def test_a_run_may_have_no_vectors(path):
+    assert read_run(path).load_vectors() is None

@@ -14,7 +14,14 @@ from pyarrow import parquet
 from handler.inference.tasks import SingleLabel
 from training.columns import Columns
 from training.data import Data, Part, Sources, read_sources
-from training.encoded import Encoded, encode_part
+from training.encoded import (
+    MIN_WEIGHT,
+    Encoded,
+    encode_part,
+    encode_parts,
+    join_encoded,
+    scale_weights,
+)
 from training.errors import DataError
 from training.fit import fit
 from training.objectives.single_label import SingleLabelObjective
@@ -259,7 +266,7 @@ def test_sources_know_labels_that_no_row_has_as_its_own(tmp_path):
     data = read_sources(Sources(train))
 
     assert data.objective.task.labels == ("mixed", "neg", "pos")
-    assert data.objective.strata(data.train.labels) == ["pos", "neg", "pos"]
+    assert data.objective.strata(data.objective.encode(data.train.labels)) == [2, 1, 2]
     assert "3 rows have probabilities" in survey_data(data, 1, 100).format()
     with pytest.raises(DataError, match=r"dev\.jsonl: 1 labels do not stand in .* 'new'"):
         read_sources(Sources(train, dev))
@@ -345,3 +352,26 @@ def test_fitting_finds_what_soft_and_weighted_rows_are_in_the_mean(
     outputs = fit_bias(encoded, tmp_path, "checkpoint.npz")
 
     assert outputs[1] == pytest.approx(expected, abs=0.03)  # AdamW walks around the optimum
+
+
+def test_train_and_development_rows_of_one_file_are_weighed_on_one_scale(tmp_path):
+    rows = [{"text": f"t {n}", "label": "pn"[n % 2], "w": 1 + 9 * (n > 15)} for n in range(20)]
+    data = read_sources(
+        Sources(write_lines(tmp_path / "a.jsonl", rows), columns=Columns(weight="w"))
+    )
+    split = data.split(0.2, seed=0)
+
+    train, dev = encode_parts(data, split, train_tokenizer(data.train.texts, 50, 5))
+
+    both = join_encoded(train, dev)
+    given = np.array([*split[0].weights, *split[1].weights])
+    np.testing.assert_allclose(both.weights, given / given.mean(), rtol=1e-6)
+    assert train.weights.mean() != pytest.approx(1)
+
+
+def test_weights_of_any_size_stay_finite_and_above_zero():
+    weights = scale_weights([[1e308, 1e308], [1e-308]])
+
+    np.testing.assert_allclose(weights[0], 1.5, rtol=1e-6)
+    assert weights[1] == np.float32(MIN_WEIGHT)
+    assert scale_weights([None]) == [None]

@@ -175,6 +175,82 @@ def test_figures_are_those_of_scikit_learn():
         )
 
 
+def test_weighted_figures_are_those_of_scikit_learn():
+    from sklearn import metrics
+
+    weights = [1.0, 4.0, 0.5, 2.0]
+
+    figures = OBJECTIVE.evaluate(LABELS, OUTPUTS, weights)
+
+    predicted = OUTPUTS.argmax(axis=1)
+    accuracy = metrics.accuracy_score([0, 0, 1, 1], predicted, sample_weight=weights)
+    assert figures.pop("weighted_accuracy") == pytest.approx(accuracy)
+    outputs = np.stack([1 - OUTPUTS[:, 1].astype(float), OUTPUTS[:, 1]], axis=1)
+    log_loss = metrics.log_loss([0, 0, 1, 1], outputs, sample_weight=weights)
+    assert figures["weighted_log_loss"] == pytest.approx(log_loss, abs=ATOL)
+    assert "weighted log loss  0." in OBJECTIVE.format_evaluation(
+        figures | {"weighted_accuracy": 1.0}
+    )
+    del figures["weighted_log_loss"]
+    assert figures == OBJECTIVE.evaluate(LABELS, OUTPUTS)
+    assert figures == OBJECTIVE.evaluate(LABELS, OUTPUTS, [3.0] * 4)  # all count the same
+
+
+def test_loss_of_a_row_of_weight_two_is_that_of_two_rows():
+    random = np.random.default_rng(0)
+    logits = random.normal(size=(4, 1))
+    targets = OBJECTIVE.encode(LABELS)
+    twice = [0, 0, 1, 2, 3, 3]
+
+    summed = OBJECTIVE.logits_loss(logits, targets, np.array([2.0, 1, 1, 2]))
+
+    assert summed == pytest.approx(OBJECTIVE.logits_loss(logits[twice], targets[twice]))
+    mean = OBJECTIVE.log_loss(OUTPUTS, targets, np.array([2.0, 1, 1, 2]))
+    assert mean == pytest.approx(OBJECTIVE.log_loss(OUTPUTS[twice], targets[twice]))
+
+
+def test_excess_loss_leaves_out_what_a_soft_label_leaves_open():
+    targets = np.array([[0.3, 0.7], [0.0, 1.0]], np.float32)
+    logits = np.log(np.array([[0.7 / 0.3], [3.0]]))
+
+    losses = OBJECTIVE.excess_losses(logits, targets)
+
+    np.testing.assert_allclose(losses, [0, -math.log(0.75)], atol=ATOL)
+
+
+@pytest.mark.parametrize("num_labels", [2, 4])
+def test_slopes_are_the_change_of_the_loss(num_labels):
+    random = np.random.default_rng(0)
+    objective = single_label(num_labels)
+    logits = random.normal(size=(1, objective.num_logits))
+    targets = random.dirichlet(np.ones(num_labels), 1)
+    step = 1e-6 * np.eye(objective.num_logits)
+
+    slopes = objective.loss_slopes(logits, targets)
+
+    sides = [
+        np.array([objective.logits_loss(logits + side * row, targets) for row in step])
+        for side in (1, -1)
+    ]
+    np.testing.assert_allclose(slopes[0], (sides[0] - sides[1]) / 2e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("num_labels", [2, 3])
+def test_outputs_are_shifted_by_the_difference_of_logits(num_labels):
+    random = np.random.default_rng(0)
+    objective = single_label(num_labels)
+    outputs, before, after = (np.log(random.dirichlet(np.ones(num_labels), 5)) for _ in range(3))
+    shifted = np.exp(outputs + after - before)
+
+    found = objective.shift_outputs(np.exp(outputs), np.exp(before), np.exp(after))
+
+    np.testing.assert_allclose(found, shifted / shifted.sum(axis=1, keepdims=True), atol=ATOL)
+    same = objective.shift_outputs(np.exp(outputs), np.exp(before), np.exp(before))
+    np.testing.assert_allclose(same, np.exp(outputs), atol=ATOL)
+    certain = objective.shift_outputs(np.eye(num_labels), np.eye(num_labels), np.eye(num_labels))
+    assert np.isfinite(certain).all()
+
+
 def test_three_labels_of_which_one_is_not_in_the_data():
     outputs = np.array([[0.8, 0.1, 0.1], [0.1, 0.8, 0.1], [0.1, 0.1, 0.8]])
     objective = SingleLabelObjective(SingleLabel(["a", "b", "c"]))

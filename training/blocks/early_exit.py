@@ -10,16 +10,16 @@ over a threshold, which is chosen on development rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import keras
 import numpy as np
 from keras import layers, ops
-from numpy.typing import NDArray
-from scipy.optimize import minimize
 from scipy.special import ndtr
 
+from training.calibration import calibrate
+from training.encoded import Encoded
 from training.fit import make_predictor
 from training.tasks import Floats, Objective
 
@@ -98,22 +98,25 @@ def fit_exit(
     full: Floats,
     targets: Floats,
     objective: Objective,
+    counts_as: Floats | None = None,
 ) -> None:
     """Calibrate the exit logits and set the threshold in place; closed where too little is known.
 
-    The exit logits get the scale, and a single one the shift, by which they say most nearly what
-    the whole model says.
+    The exit logits get the scale and the shifts by which they say most nearly what the whole model
+    says.
 
     Args:
         early: What the layer EXIT reads of development rows, shape (rows, num_logits).
         bias: What it lacks to be that half's logits, shape (num_logits,).
         full: Logits of the whole model, shape (rows, num_logits).
         targets: Shape (rows, num_outputs).
+        counts_as: Shape (rows,), what each row counts in a loss; None: all the same.
     """
-    scale, shift = _calibrate(early + bias, full, objective)
-    bias = scale * bias + (shift if objective.num_logits == 1 else 0.0)
+    wanted = objective.outputs_of(full)
+    found = calibrate([early + bias], wanted, objective, [0.0], counts_as)
+    scale, bias = found.scales[0], found.scales[0] * bias + found.shifts
     model.get_layer(EXIT).set_weights([scale * np.eye(len(bias)), bias])
-    threshold = choose_threshold(scale * early + bias, full, targets, objective)
+    threshold = choose_threshold(scale * early + bias, full, targets, objective, counts_as)
     if threshold is None:
         close_gate(model)
     else:
@@ -121,29 +124,29 @@ def fit_exit(
 
 
 def choose_threshold(
-    exits: Floats, full: Floats, targets: Floats, objective: Objective
+    exits: Floats,
+    full: Floats,
+    targets: Floats,
+    objective: Objective,
+    counts_as: Floats | None = None,
 ) -> float | None:
     """Return the margin over which most rows exit and the model stays what it is; None for none.
 
     Args:
         exits, full: Logits of development rows, shape (rows, num_logits).
         targets: Shape (rows, num_outputs).
+        counts_as: As in `fit_exit`; how many labels may change is a count of rows all the same.
     """
-    losses = [
-        np.array(
-            [
-                objective.logits_loss(row[None], target[None])
-                for row, target in zip(logits, targets, strict=True)
-            ]
-        )
-        for logits in (exits, full)
-    ]
+    # Beyond what soft labels make unavoidable: that differs from row to row, not between the two.
+    early_losses, losses = (objective.excess_losses(logits, targets) for logits in (exits, full))
+    weights = np.ones(len(losses)) if counts_as is None else np.asarray(counts_as, np.float64)
+    changes = weights * (early_losses - losses)
     margins, remaining = _margins(objective.output_logits(exits), objective.output_logits(full))
     order = np.argsort(-margins, kind="stable")
     margins, remaining = margins[order], remaining[order]
     num_rows = len(order)
-    moved = np.abs(np.cumsum((losses[0] - losses[1])[order])) / num_rows
-    is_good = moved <= MAX_MOVED * losses[1].std() / num_rows**0.5
+    moved = np.abs(np.cumsum(changes[order])) / weights.sum()
+    is_good = moved <= MAX_MOVED * _standard_error(losses, weights)
     is_good &= np.cumsum(remaining < 0) <= MAX_CHANGED * num_rows
     cuts = np.unique(np.linspace(MIN_EXITS, num_rows, NUM_CUTS).astype(int))
     for cut in reversed(cuts[cuts <= num_rows]):
@@ -156,38 +159,29 @@ def choose_threshold(
 
 
 def measure_exit(
-    model: keras.Model, token_ids: Sequence[Sequence[int]]
+    model: keras.Model, dev: Encoded, objective: Objective
 ) -> dict[str, float | None] | None:
     """Return `threshold`, None where the gate is closed, and `dev_share`, the share of rows that
-    exit; None of a model without an early exit."""
+    exit; None of a model without an early exit.
+
+    Of rows that the model has learned from it is the share that would exit if it had not.
+    """
     if not has_exit(model):
         return None
     (kernel, bias) = model.get_layer(GATE).get_weights()
-    over = make_predictor(keras.Model(model.input, model.get_layer(GATE).output))(token_ids)
+    early = make_predictor(keras.Model(model.input, model.get_layer(EXIT).input))(dev.rows)
+    if dev.offsets is not None:
+        early = early + dev.offsets[:, : objective.num_logits]
+    exits = model.get_layer(EXIT)(early)
+    over = np.asarray(model.get_layer(GATE)(objective.add_margin(exits)))
     threshold = float(-bias[0] / kernel[0, 0]) if kernel[0, 0] else None
     return {"threshold": threshold, "dev_share": float((over > 0).mean())}
 
 
-def _calibrate(early: Floats, full: Floats, objective: Objective) -> tuple[float, float]:
-    """Return scale and shift of the early logits at which the loss to the whole model is least.
-
-    A prior as heavy as one row keeps them finite.
-    """
-    wanted = _softmax(objective.output_logits(full))
-
-    def cost(weights: NDArray[np.float64]) -> float:
-        scale, shift = weights
-        logits = scale * early + (shift if objective.num_logits == 1 else 0)
-        prior = ((weights - [1.0, 0.0]) ** 2).sum() / 2
-        return float(objective.logits_loss(logits, wanted) + prior)
-
-    scale, shift = minimize(cost, [1.0, 0.0], bounds=[(0.0, None), (None, None)]).x
-    return float(scale), float(shift)
-
-
-def _softmax(logits: Floats) -> Floats:
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+def _standard_error(losses: Floats, weights: Floats) -> float:
+    """Return the standard error of the weighted mean; both are floats, shape (rows,)."""
+    deviations = losses - np.average(losses, weights=weights)
+    return float(np.sqrt(((weights * deviations) ** 2).sum()) / weights.sum())
 
 
 def _margins(exits: Floats, full: Floats) -> tuple[Floats, Floats]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from training.calibration import find_mixture
+from training.calibration import Calibration, find_mixture
 from training.data import Data, whole_part
 from training.encoded import Encoded, encode_part, join_encoded
 from training.linear.features import MAX_LETTER_COUNTS, estimate_letters, select_rows
@@ -33,14 +33,15 @@ def encode_dataset(data: Data) -> Encoded:
     return encode_part(part, tokenizer, data.objective)
 
 
-def choose_quick_plan(rows: Encoded, seed: int) -> Plan:
+def choose_quick_plan(rows: Encoded, objective: Objective, seed: int) -> Plan:
     """Return how strongly each kind of feature counts, chosen by a part of the rows.
 
     Letters are left out where they would take long.
     """
     order = np.random.default_rng(seed).permutation(len(rows.token_ids))
     sample = rows.select(np.sort(order[:PLAN_ROWS]))
-    plan = search_plan(find_planned(sample, Plan()), sample.targets, fold(sample, seed))
+    features, folds = find_planned(sample, Plan()), fold(sample, objective, seed)
+    plan = search_plan(features, sample, folds, objective)
     if estimate_letters(rows.token_ids, rows.words) > MAX_LETTER_COUNTS:
         plan = plan._replace(letters=0.0)
     return plan
@@ -51,26 +52,26 @@ def predict_out_of_fold(
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Return what the linear half says of each row, fitted to the rows of other folds.
 
-    Near duplicates share a fold. One temperature for all rows (and a shift, of two labels) makes
-    the loss least.
+    Near duplicates share a fold. One temperature for all rows and a shift for each logit make the
+    loss least.
 
     Returns:
         float64, shape (rows, num_outputs), the probability of each label, rows sum to 1; and bool,
         shape (rows,), whether they say anything: not where all rows of a label share a fold, as
         then no model has seen the label, and its targets stand there.
     """
-    plan = choose_quick_plan(rows, seed)
+    plan = choose_quick_plan(rows, objective, seed)
     features = find_planned(rows, plan)
     targets = objective.logit_targets(rows.targets)
     counts_as = rows.weights if rows.is_weighted else None
     num_rows = len(rows.token_ids)
     sums, num_told = np.zeros(rows.targets.shape), np.zeros(num_rows)
     for number in range(seed, seed + min(MOST_FOLDINGS, max(1, FOLDED_ROWS // num_rows))):
-        folds = fold(rows, number)
+        folds = fold(rows, objective, number)
         is_told = find_told(rows, folds)
         logits = cross_fit(features, targets, folds, plan, seed, counts_as)
-        scale, shift = find_temperature(logits[is_told], rows.targets[is_told], objective)
-        sums[is_told] += soften(logits[is_told], scale, shift, objective)
+        calibration = find_calibration(logits[is_told], rows.targets[is_told], objective)
+        sums[is_told] += soften(logits[is_told], calibration, objective)
         num_told += is_told
     told = num_told > 0
     sums[~told] = rows.targets[~told]
@@ -85,14 +86,13 @@ def find_told(rows: Encoded, folds: NDArray[np.int64]) -> NDArray[np.bool_]:
     return np.asarray(counts[folds, labels] < counts.sum(axis=0)[labels])
 
 
-def find_temperature(
+def find_calibration(
     logits: NDArray[np.float32], targets: NDArray[np.float32], objective: Objective
-) -> tuple[float, float]:
-    """Return the scale and, for two labels, the shift at which the loss of the rows is least."""
+) -> Calibration:
+    """Return the scale and the shifts at which the loss of the rows is least."""
     if not len(logits):
-        return 1.0, 0.0
-    (scale, shift), _ = find_mixture(logits, targets, objective)
-    return float(scale), float(shift)
+        return Calibration(np.ones(1), np.zeros(objective.num_logits), 0.0)
+    return find_mixture(logits, targets, objective)
 
 
 def fit_and_predict(
@@ -107,31 +107,24 @@ def fit_and_predict(
         float64, shape (others, num_outputs).
     """
     both = join_encoded(rows, others)
-    plan = choose_quick_plan(rows, seed)
+    plan = choose_quick_plan(rows, objective, seed)
     if estimate_letters(both.token_ids, both.words) > MAX_LETTER_COUNTS:
         plan = plan._replace(letters=0.0)
     features = find_planned(both, plan)
     num_rows = len(rows.token_ids)
     known = select_rows(features, np.arange(num_rows))
     targets = objective.logit_targets(rows.targets)
-    folds = fold(rows, seed)
+    folds = fold(rows, objective, seed)
     logits, is_told = cross_fit(known, targets, folds, plan, seed), find_told(rows, folds)
-    scale, shift = find_temperature(logits[is_told], rows.targets[is_told], objective)
+    calibration = find_calibration(logits[is_told], rows.targets[is_told], objective)
     weights = fit_linear(known, targets, plan, seed)
     outside = select_rows(features, np.arange(num_rows, len(both.token_ids)))
-    return soften(weights.logits(outside), scale, shift, objective)
+    return soften(weights.logits(outside), calibration, objective)
 
 
 def soften(
-    logits: NDArray[np.float32], scale: float, shift: float, objective: Objective
+    logits: NDArray[np.float32], calibration: Calibration, objective: Objective
 ) -> NDArray[np.float64]:
-    """Return the probabilities of logits; float64, shape (rows, num_outputs).
-
-    Args:
-        logits: Shape (rows, num_logits).
-        scale, shift: As `find_temperature` finds them.
-    """
-    moved = scale * logits.astype(np.float64) + (shift if objective.num_logits == 1 else 0.0)
-    outputs = objective.output_logits(moved)
-    powers = np.exp(outputs - outputs.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+    """Return the probabilities of logits, (rows, num_logits); float64, (rows, num_outputs)."""
+    moved = calibration.scales[0] * logits.astype(np.float64) + calibration.shifts
+    return np.asarray(objective.outputs_of(moved), np.float64)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,36 +39,48 @@ TRIED = {
     "letters": (0.0, 0.5, 2.0),
     "vectors": (0.0, 1.0, 4.0),
 }
+LEFT_OUT = ("letters", "vectors")  # kinds that are not even found where a plan does not count them
 # Logits are compared at the scale that suits them best.
 SCALES = np.geomspace(0.3, 6.0, 14)
 CONSTANTS = {"plan_rows": CHOOSING_ROWS, "plan_ridge": RIDGE, "plan_folds": NUM_FOLDS}
 
 
-def choose_plan(rows: Encoded, objective: Objective, seed: int) -> Plan:
+Find = Callable[[Encoded, Plan], Features]  # `find_planned`, or one that remembers
+
+
+def choose_plan(rows: Encoded, objective: Objective, seed: int, find: Find | None = None) -> Plan:
     """Return the plan by which rows out of their folds are told best.
 
     Of many rows a part is looked at; whether letters pay there, and log-count ratios in place of
     the document frequency, is then compared by weights that are fitted.
+
+    Args:
+        find: How the features of rows are found; None: `find_planned`.
     """
+    find = find or find_planned
     num_rows = len(rows.token_ids)
     order = np.random.default_rng(seed).permutation(num_rows)
-    sample = rows.select(np.sort(order[:CHOOSING_ROWS]))
-    folds = fold(sample, seed)
-    plan = search_plan(find_planned(sample, Plan()), sample.targets, folds)
+    sample = _sample(rows, order, CHOOSING_ROWS)
+    plan = search_plan(find(sample, Plan()), sample, fold(sample, objective, seed), objective)
     if num_rows <= CHOOSING_ROWS:
         return plan
-    sample = rows.select(np.sort(order[:COMPARING_ROWS]))
+    sample = _sample(rows, order, COMPARING_ROWS)
     tried = {plan, plan._replace(letters=0.0), Plan(NAIVE_BAYES, 1.0, 0.0, 0.0)}
     fullest = plan
     if plan.letters and estimate_letters(rows.token_ids, rows.words) > MAX_LETTER_COUNTS:
         tried.remove(plan)
         fullest = plan._replace(letters=0.0)
-    features, folds = find_planned(sample, fullest), fold(sample, seed)
+    features, folds = find(sample, fullest), fold(sample, objective, seed)
 
     def measure(one: Plan) -> float:
-        return _measure_plan(one, features, sample.targets, folds, objective)
+        return _measure_plan(one, features, sample, folds, objective)
 
     return min(sorted(tried), key=measure)
+
+
+def _sample(rows: Encoded, order: NDArray[np.int64], num_rows: int) -> Encoded:
+    """Return the first rows of an order; the rows themselves where that is all."""
+    return rows if len(order) <= num_rows else rows.select(np.sort(order[:num_rows]))
 
 
 def find_planned(rows: Encoded, plan: Plan) -> Features:
@@ -78,9 +90,9 @@ def find_planned(rows: Encoded, plan: Plan) -> Features:
     return find_features(rows.token_ids, rows.unknown, rows.words, with_letters, vectors)
 
 
-def fold(rows: Encoded, seed: int) -> NDArray[np.int64]:
+def fold(rows: Encoded, objective: Objective, seed: int) -> NDArray[np.int64]:
     """Return the fold of each row, int64, shape (rows,); groups stay whole, if there are two."""
-    strata = rows.targets.argmax(axis=1).tolist()
+    strata = objective.strata(rows.targets)
     folds = fold_rows(rows.groups, strata, NUM_FOLDS, seed)
     if folds.any():
         return folds
@@ -90,7 +102,7 @@ def fold(rows: Encoded, seed: int) -> NDArray[np.int64]:
 def _measure_plan(
     plan: Plan,
     features: Features,
-    targets: NDArray[np.float32],
+    rows: Encoded,
     folds: NDArray[np.int64],
     objective: Objective,
 ) -> float:
@@ -98,14 +110,17 @@ def _measure_plan(
 
     Args:
         features: With all kinds that the plan counts.
-        targets: Shape (texts, num_outputs).
         folds: int64, shape (texts,).
     """
     inside, outside = next(_each_fold(folds))
-    sides = objective.logit_targets(targets[inside])
-    weights = fit_linear(select_rows(features, inside), sides, plan, 0)
+    sides = objective.logit_targets(rows.targets[inside])
+    counts_as = rows.weights[inside] if rows.is_weighted else None
+    weights = fit_linear(select_rows(features, inside), sides, plan, 0, counts_as)
     logits = weights.logits(select_rows(features, outside))
-    return min(objective.logits_loss(scale * logits, targets[outside]) for scale in SCALES)
+    told = rows.select(outside)
+    return min(
+        objective.logits_loss(scale * logits, told.targets, told.weights) for scale in SCALES
+    )
 
 
 def cross_fit(
@@ -133,7 +148,7 @@ def cross_fit(
 
 
 def search_plan(
-    features: Features, targets: NDArray[np.floating], folds: NDArray[np.int64]
+    features: Features, rows: Encoded, folds: NDArray[np.int64], objective: Objective
 ) -> Plan:
     """Return the plan by which texts of other folds are told best, of a few tried in turn.
 
@@ -141,18 +156,18 @@ def search_plan(
     apart and takes a thousandth of the time.
 
     Args:
-        targets: Shape (texts, num_outputs), 0 to 1.
+        features: Of the rows.
         folds: int64, shape (texts,).
     """
     kernels = _Kernels(features)
-    left_out = {kind: 0.0 for kind in ("letters", "vectors") if kind not in features.blocks}
+    left_out = {kind: 0.0 for kind in LEFT_OUT if kind not in features.blocks}
     plan = Plan()._replace(**left_out)
-    best = _ridge_loss(kernels.mix(plan), targets, folds)
+    best = _ridge_loss(kernels.mix(plan), rows, folds, objective)
     tried_names = [name for name in TRIED if getattr(plan, name)]
     for name in 2 * tried_names:
         for value in TRIED[name]:
             tried = plan._replace(**{name: value})
-            loss = _ridge_loss(kernels.mix(tried), targets, folds)
+            loss = _ridge_loss(kernels.mix(tried), rows, folds, objective)
             if loss < best:
                 best, plan = loss, tried
     return plan
@@ -182,22 +197,25 @@ class _Kernels:
 
 
 def _ridge_loss(
-    kernel: NDArray[np.float32], targets: NDArray[np.floating], folds: NDArray[np.int64]
+    kernel: NDArray[np.float32], rows: Encoded, folds: NDArray[np.int64], objective: Objective
 ) -> float:
-    """Return the log loss of texts out of their folds, at the temperature that suits it best."""
-    scores = np.zeros(targets.shape)
+    """Return the mean loss of texts out of their folds, at the scale of the logits that suits it
+    best."""
+    sides = objective.logit_targets(rows.targets)
+    told = np.zeros(sides.shape)
     for inside, outside in _each_fold(folds):
-        own = kernel[np.ix_(inside, inside)] + RIDGE * np.eye(len(inside), dtype=np.float32)
-        means = targets[inside].mean(axis=0)
-        duals = linalg.solve(own, targets[inside] - means, assume_a="pos")
-        scores[outside] = kernel[np.ix_(outside, inside)] @ duals + means
+        counts_as = rows.weights[inside]
+        own = kernel[np.ix_(inside, inside)] + np.diag(np.float32(RIDGE) / counts_as)
+        means = np.average(sides[inside], axis=0, weights=counts_as)
+        duals = linalg.solve(own, sides[inside] - means, assume_a="pos")
+        told[outside] = kernel[np.ix_(outside, inside)] @ duals + means
+    logits, total = objective.rough_logits(told), float(rows.weights.sum())
 
     def loss(log_scale: float) -> float:
-        logits = np.exp(log_scale) * scores
-        logits = logits - logits.max(axis=1, keepdims=True)
-        return float((np.log(np.exp(logits).sum(axis=1)) - (targets * logits).sum(axis=1)).mean())
+        scaled = np.exp(log_scale) * logits
+        return objective.logits_loss(scaled, rows.targets, rows.weights) / total
 
-    return float(minimize_scalar(loss, bounds=(-1.0, 4.0), method="bounded").fun)
+    return float(minimize_scalar(loss, bounds=(-1.0, 5.0), method="bounded").fun)
 
 
 def _each_fold(folds: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:

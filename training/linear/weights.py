@@ -111,7 +111,7 @@ def fit_linear(
     for target in targets.T:
         if is_bayes:
             rarity = {
-                kind: log_count_ratios(block, target > 0.5) * scales[kind]
+                kind: log_count_ratios(block, target, counts_as) * scales[kind]
                 for kind, block in counts.items()
             }
             scaled = _scale(rows, rarity)
@@ -148,18 +148,24 @@ def weigh_rare(counts: sparse.csr_matrix, power: float) -> NDArray[np.float32]:
     return np.asarray((np.log((1 + num_texts) / (1 + with_it)) + 1) ** power, np.float32)
 
 
-def log_count_ratios(counts: sparse.csr_matrix, target: NDArray[np.bool_]) -> NDArray[np.float32]:
+def log_count_ratios(
+    counts: sparse.csr_matrix,
+    target: NDArray[np.floating],
+    counts_as: NDArray[np.floating] | None = None,
+) -> NDArray[np.float32]:
     """Return log((p / |p|) / (q / |q|)) of Wang & Manning (2012), eq. 2, for each feature.
 
     Args:
         counts: Shape (texts, features), how often a text has a feature.
-        target: bool, shape (texts,).
+        target: Shape (texts,), 0 to 1: a text that is on both sides counts in part on each.
+        counts_as: As in `fit_linear`.
 
     Returns:
         float32, shape (features,).
     """
-    inside = PSEUDO_COUNT + np.asarray(counts[target].sum(axis=0)).ravel()
-    outside = PSEUDO_COUNT + np.asarray(counts[~target].sum(axis=0)).ravel()
+    weights = np.ones(len(target)) if counts_as is None else counts_as.astype(np.float64)
+    inside = PSEUDO_COUNT + counts.T @ (weights * target)
+    outside = PSEUDO_COUNT + counts.T @ (weights * (1 - target))
     ratios = np.log((inside / inside.sum()) / (outside / outside.sum()))
     return np.asarray(ratios, np.float32)
 
@@ -184,9 +190,9 @@ def _fit_column(
     penalty: float,
     seed: int,
 ) -> tuple[NDArray[np.float32], float]:
-    num_inside = float(target.sum())
-    if num_inside in (0, len(target)):  # one side only: nothing to tell apart
-        inside, outside = PSEUDO_COUNT + num_inside, PSEUDO_COUNT + len(target) - num_inside
+    if len(np.unique(target)) == 1 and target[0] in (0, 1):  # one side: nothing to tell apart
+        total = float(len(target) if counts_as is None else counts_as.sum())
+        inside, outside = PSEUDO_COUNT + total * target[0], PSEUDO_COUNT + total * (1 - target[0])
         return np.zeros(scaled.shape[1], np.float32), float(np.log(inside / outside))
     solver = LogisticRegression(
         C=penalty,

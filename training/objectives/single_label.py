@@ -95,8 +95,9 @@ class SingleLabelObjective:
                     f"is {unknown[0]!r}. Use the same labels in both."
                 )
 
-    def strata(self, labels: Sequence[str]) -> Sequence[Hashable]:
-        return labels
+    def strata(self, targets: Floats) -> Sequence[Hashable]:
+        columns: list[int] = targets.argmax(axis=1).tolist()
+        return columns
 
     def encode(self, labels: Sequence[str]) -> NDArray[np.float32]:
         targets = self._encode_hard(labels, list_labels(labels))
@@ -147,25 +148,50 @@ class SingleLabelObjective:
         num_left_out = self.task.num_outputs - self.num_logits
         return np.pad(logits, ((0, 0), (num_left_out, 0)))
 
+    def outputs_of(self, logits: Floats) -> Floats:
+        logits = self.output_logits(logits)
+        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
     def logit_targets(self, targets: Floats) -> Floats:
         return targets[:, -self.num_logits :]
 
-    def logits_loss(self, logits: Floats, targets: Floats) -> float:
+    def rough_logits(self, sides: Floats) -> Floats:
+        return sides - 0.5
+
+    def shift_outputs(self, outputs: Floats, before: Floats, after: Floats) -> Floats:
+        logs, old, new = (np.log(np.maximum(part, EPSILON)) for part in (outputs, before, after))
+        powers = np.exp(logs + new - old)
+        return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+    def logits_loss(self, logits: Floats, targets: Floats, weights: Floats | None = None) -> float:
+        losses = self._cross_entropies(logits, targets)
+        return float(losses.sum() if weights is None else weights @ losses)
+
+    def loss_slopes(self, logits: Floats, targets: Floats) -> Floats:
+        return self.logit_targets(self.outputs_of(logits) - targets)
+
+    def excess_losses(self, logits: Floats, targets: Floats) -> NDArray[np.float64]:
+        entropies = -(targets * np.log(np.maximum(targets, EPSILON))).sum(axis=1)
+        return np.asarray(self._cross_entropies(logits, targets) - entropies, np.float64)
+
+    def _cross_entropies(self, logits: Floats, targets: Floats) -> Floats:
         logits = self.output_logits(logits)
         logits = logits - logits.max(axis=1, keepdims=True)
-        log_losses = np.log(np.exp(logits).sum(axis=1)) - (targets * logits).sum(axis=1)
-        return float(log_losses.sum())
+        return np.asarray(np.log(np.exp(logits).sum(axis=1)) - (targets * logits).sum(axis=1))
 
-    def log_loss(self, outputs: Floats, targets: Floats) -> float:
-        logs = np.log(np.maximum(outputs, EPSILON))
-        return float(-(targets * logs).sum(axis=1).mean(dtype=np.float64))
+    def log_loss(self, outputs: Floats, targets: Floats, weights: Floats | None = None) -> float:
+        losses = -(targets * np.log(np.maximum(outputs, EPSILON))).sum(axis=1, dtype=np.float64)
+        return float(np.average(losses, weights=weights))
 
     def row_scores(self, outputs: Floats, targets: Floats) -> NDArray[np.float64]:
         """Return 1 where the most probable label is the true one, else 0."""
         is_right: NDArray[np.bool_] = outputs.argmax(axis=1) == targets.argmax(axis=1)
         return is_right.astype(np.float64)
 
-    def evaluate(self, labels: Sequence[str], outputs: Floats) -> dict[str, Any]:
+    def evaluate(
+        self, labels: Sequence[str], outputs: Floats, weights: Sequence[float] | None = None
+    ) -> dict[str, Any]:
         targets = self._encode_hard(labels, set(labels))
         label_ids, predicted = targets.argmax(axis=1), outputs.argmax(axis=1)
         confusions = count_confusions(label_ids, predicted, self.task.num_outputs)
@@ -186,6 +212,19 @@ class SingleLabelObjective:
             "classes": classes,
             "labels": list(self.task.labels),
             "confusion_matrix": confusions.tolist(),
+        } | self._evaluate_weighted(outputs, targets, weights)
+
+    def _evaluate_weighted(
+        self, outputs: Floats, targets: Floats, weights: Sequence[float] | None
+    ) -> dict[str, float]:
+        """Return accuracy and log loss by the weights; nothing where all rows count the same."""
+        if weights is None or len(set(weights)) == 1:
+            return {}
+        counts_as = np.asarray(weights, np.float64)
+        accuracy = np.average(self.row_scores(outputs, targets), weights=counts_as)
+        return {
+            "weighted_accuracy": float(accuracy),
+            "weighted_log_loss": self.log_loss(outputs, targets, counts_as),
         }
 
     def format_evaluation(self, figures: Mapping[str, Any]) -> str:

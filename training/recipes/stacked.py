@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 from keras import layers
+from numpy.typing import NDArray
 
 from training.encoded import Encoded
 from training.encoders import read_forward
-from training.fit import fit
+from training.fit import fit, make_predictor
 from training.recipe import Fitted, History, SmallerVocabulary
 from training.settings import Settings
 from training.stages import Stages
@@ -64,6 +66,11 @@ def fine_tune_model(
 ) -> History:
     """Fit the model in place; return one row an epoch."""
     return fit(model, train, dev, settings, objective, stages.checkpoint)
+
+
+def tell_rows(model: keras.Model, rows: Encoded, objective: Objective) -> NDArray[np.float32]:
+    """Return what the model says of rows; development rows are never learned from."""
+    return make_predictor(model)(rows.rows)
 
 
 def make_teacher(model: keras.Model, objective: Objective) -> keras.Model:

@@ -34,8 +34,8 @@ from training.fit import fit, make_predictor
 from training.known_vectors import reduce_known
 from training.linear import plan as planning
 from training.linear import weights as linear_weights
-from training.linear.features import Features
-from training.linear.plan import cross_fit, find_planned, fold
+from training.linear.cache import FeatureCache
+from training.linear.plan import fold
 from training.linear.weights import Plan
 from training.mixture import (
     BOTH,
@@ -44,6 +44,7 @@ from training.mixture import (
     has_deep,
     mix_outputs,
     read_halves,
+    read_moved,
     set_mixture,
 )
 from training.progress import interruptible, step
@@ -53,11 +54,13 @@ from training.stages import Stages
 from training.tasks import Objective
 from training.wide_half import (
     count_phrases,
-    count_places_of,
     count_words,
     fit_wide_half,
     make_plan,
     reads_tail,
+    renew_offsets,
+    size_tables,
+    tell_out_of_folds,
 )
 
 SETTINGS = Settings(
@@ -87,6 +90,7 @@ VECTOR_SCALE = 0.5  # standard deviation of the first word vectors
 ENOUGH_DEV_ROWS = 1_000
 MIN_DEEP_ROWS = 300  # of fewer rows the LSTM learns nothing
 MIN_GAIN = 0.002  # of the log loss, for which the deep half is worth its bytes and its time
+FEATURES = "features"  # name of what is held in memory from the plan to the fitted wide half
 TABLES = (wide.FINGERPRINTS, wide.WEIGHTS, letters.FINGERPRINTS, letters.WEIGHTS)
 CONSTANTS: Mapping[str, Any] = (
     wide.CONSTANTS
@@ -114,20 +118,14 @@ def plan_model(
     Where there are few development rows, all rows but those of a file of their own are told out of
     their folds; `fit_model` finds that in the stages.
     """
-    rows = learned_rows(train, dev)
-    plan = make_plan(rows, settings, objective, stages)
-    features = find_planned(rows, plan)
-    num_columns = objective.num_logits * len(features.blocks.keys() & {"words", "tail"})
-    settings = dataclasses.replace(
-        settings,
-        phrase_places=count_places_of(features, "phrases", num_columns, settings),
-        run_places=count_places_of(features, "letters", objective.num_logits, settings),
-        reads_tail="tail" in features.blocks,
-    )
+    cache = _hold_features(train, dev, stages)
+    rows, find = cache.rows, cache.find
+    plan = make_plan(rows, settings, objective, stages, find)
+    settings = size_tables(lambda: find(rows, plan), settings, objective, stages)
     if rows is train:
         return settings
     held_out = stages.make(
-        "held_out", lambda: _tell_out_of_folds(rows, features, plan, settings, objective, stages)
+        "held_out", lambda: _tell_out_of_folds(cache, plan, settings, objective, stages)
     )
     return settings if held_out["deep"].any() else dataclasses.replace(settings, units=())
 
@@ -182,19 +180,12 @@ def fit_model(
 ) -> Fitted:
     """Fit the model in place, from where the stages stand."""
     rows = learned_rows(train, dev)
-    plan = make_plan(rows, settings, objective, stages)
-    fit_wide_half(model, rows, plan, settings, objective, stages)
+    held_out = _fit_wide(model, train, dev, settings, objective, stages)
     if settings.units:
         _start_deep(model, rows, settings, stages)
-    if rows is train:
+    if held_out is None:
         history = fine_tune_model(model, train, dev, settings, objective, stages)
         return Fitted(history)
-    held_out = stages.make(
-        "held_out",
-        lambda: _tell_out_of_folds(
-            rows, find_planned(rows, plan), plan, settings, objective, stages
-        ),
-    )
     if settings.units:
         teacher = make_teacher(model, objective)
         fit(teacher, rows, None, settings, objective, stages.checkpoint)
@@ -202,10 +193,11 @@ def fit_model(
     told = held_out["rows"] if settings.units else np.arange(len(rows.targets))
     halves = [held_out["wide"][told] - bias] + [held_out["deep"]] * bool(settings.units)
     logits = np.hstack(halves)
-    set_mixture(model, logits, rows.targets[told], bias, objective)
+    set_mixture(model, logits, rows.targets[told], bias, objective, rows.weights[told])
     outputs = mix_outputs(model, logits, objective)
+    known = make_predictor(read_halves(model))(rows.select(told).rows)
     history = [dict(zip(held_out["names"], row, strict=True)) for row in held_out["history"]]
-    return Fitted(history, told, outputs)
+    return Fitted(history, told, outputs, logits - known)
 
 
 def fine_tune_model(
@@ -221,11 +213,19 @@ def fine_tune_model(
     history: History = []
     if has_deep(model):
         teacher = make_teacher(model, objective)
-        history = fit(teacher, train, dev, settings, objective, stages.checkpoint, "the LSTM alone")
-    logits = make_predictor(read_halves(model))(dev.rows)
+        outside = dev if dev.offsets is None else None
+        history = fit(
+            teacher, train, outside, settings, objective, stages.checkpoint, "the LSTM alone"
+        )
+    logits = read_moved(model, dev)
     wide_bias = bias / kernel[0, 0] if kernel[0, 0] else np.zeros_like(bias)
-    set_mixture(model, logits, dev.targets, wide_bias, objective)
+    set_mixture(model, logits, dev.targets, wide_bias, objective, dev.weights)
     return history
+
+
+def tell_rows(model: keras.Model, rows: Encoded, objective: Objective) -> NDArray[np.float32]:
+    """Return what the model says of rows, of those with offsets as if it had not learned them."""
+    return mix_outputs(model, read_moved(model, rows), objective)
 
 
 def make_teacher(model: keras.Model, objective: Objective) -> keras.Model:
@@ -243,18 +243,20 @@ def shrink_vocabulary(
     model: keras.Model,
     kept_ids: NDArray[np.int64],
     train: Encoded,
+    dev: Encoded,
     settings: Settings,
     objective: Objective,
     stages: Stages,
-) -> keras.Model:
-    """Return the model of fewer words and, in proportion, fewer phrases.
+) -> tuple[keras.Model, Encoded]:
+    """Return the model of fewer words and, in proportion, fewer phrases; and the development rows.
 
-    The deep half keeps what it learned; the wide half is fitted anew.
+    The deep half keeps what it learned; the wide half is fitted anew, and the offsets of rows that
+    it learns from are found anew, out of their folds.
 
     Args:
         kept_ids: int64, shape (words,): token ids that stay, sorted; they are numbered anew in that
             order.
-        train: Rows in the new ids.
+        train, dev: Rows in the new ids.
     """
     places = {
         name: _shrink(layer.input_dim, len(kept_ids), count_words(model))
@@ -276,9 +278,10 @@ def shrink_vocabulary(
             is_table = layer.name == segments.EMBEDDING
             layer.set_weights([weights[0][kept_ids]] if is_table else weights)
     early_exit.close_gate(small)  # until it is fitted anew
-    plan = make_plan(train, settings, objective, stages)
-    fit_wide_half(small, train, plan, settings, objective, stages)
-    return small
+    find = FeatureCache(train).find
+    plan = make_plan(train, settings, objective, stages, find)
+    fit_wide_half(small, train, plan, settings, objective, stages, find)
+    return small, renew_offsets(small, train, dev, plan, settings, objective, stages, find)
 
 
 def count_rows(model: keras.Model, num_words: int) -> dict[str, int]:
@@ -324,9 +327,35 @@ def _start_deep(model: keras.Model, rows: Encoded, settings: Settings, stages: S
     pretraining.pretrain(encoder, rows, settings, stages)
 
 
+def _fit_wide(
+    model: keras.Model,
+    train: Encoded,
+    dev: Encoded,
+    settings: Settings,
+    objective: Objective,
+    stages: Stages,
+) -> dict[str, NDArray[Any]] | None:
+    """Fit the wide half in place and let the features go; return what `_tell_out_of_folds` gives,
+    None where the development rows are not learned from."""
+    cache = _hold_features(train, dev, stages)
+    plan = make_plan(cache.rows, settings, objective, stages, cache.find)
+    held_out = None
+    if cache.rows is not train:
+        held_out = stages.make(
+            "held_out", lambda: _tell_out_of_folds(cache, plan, settings, objective, stages)
+        )
+    fit_wide_half(model, cache.rows, plan, settings, objective, stages, cache.find)
+    stages.release(FEATURES)
+    return held_out
+
+
+def _hold_features(train: Encoded, dev: Encoded, stages: Stages) -> FeatureCache:
+    """Return the rows that the model is fitted to, and their features as soon as they are found."""
+    return stages.hold(FEATURES, lambda: FeatureCache(learned_rows(train, dev)))
+
+
 def _tell_out_of_folds(
-    rows: Encoded,
-    features: Features,
+    cache: FeatureCache,
     plan: Plan,
     settings: Settings,
     objective: Objective,
@@ -338,13 +367,9 @@ def _tell_out_of_folds(
     deep half does not pay; `rows`: the numbers of that fold's rows; `history`: of the deep half,
     one row an epoch, whose columns are `names`.
     """
-    folds = fold(rows, settings.seed)
-    targets = objective.logit_targets(rows.targets)
-    with step("cross-validation"):
-        counts = rows.weights if rows.is_weighted else None
-        told = interruptible(
-            lambda: cross_fit(features, targets, folds, plan, settings.seed, counts)
-        )
+    rows = cache.rows
+    folds = fold(rows, objective, settings.seed)
+    told = tell_out_of_folds(rows, cache.find(rows, plan), plan, settings, objective)
     held = np.flatnonzero(folds == 0)
     found: dict[str, NDArray[Any]] = {
         "wide": told,
@@ -363,9 +388,11 @@ def _tell_out_of_folds(
     history = fit(teacher, inside, outside, settings, objective, checkpoint, "the LSTM alone")
     deep = make_predictor(keras.Model(model.input, model.get_layer(DEEP).output))(outside.rows)
     both = np.hstack([told[held], deep])
-    alone = find_mixture(told[held], outside.targets, objective)[1]
-    mixed = find_mixture(both, outside.targets, objective)[1]
-    if mixed < alone - MIN_GAIN * len(held):
+    alone, mixed = (
+        find_mixture(halves, outside.targets, objective, outside.weights).loss
+        for halves in (told[held], both)
+    )
+    if mixed < alone - MIN_GAIN * outside.weights.sum():
         names = sorted(history[0])
         found["history"] = np.array([[row[name] for name in names] for row in history])
         found |= {"deep": deep, "names": np.array(names)}

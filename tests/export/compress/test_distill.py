@@ -62,10 +62,10 @@ def test_importance_is_measured_on_the_same_training_rows_each_time(tiny_run):
     first, again = (list(importance_batches(model, distillation)) for _ in range(2))
 
     assert len(first) == -(-len(distillation.train.token_ids) // 32)
-    for (token_ids, targets), (same_ids, same_targets) in zip(first, again, strict=True):
-        np.testing.assert_array_equal(token_ids, same_ids)
-        np.testing.assert_array_equal(targets, same_targets)
-    seen = sorted([i for i in row.tolist() if i] for token_ids, _ in first for row in token_ids)
+    for batch, same in zip(first, again, strict=True):
+        for part, same_part in zip(batch, same, strict=True):
+            np.testing.assert_array_equal(part, same_part)
+    seen = sorted([i for i in row.tolist() if i] for token_ids, *_ in first for row in token_ids)
     assert seen == sorted(distillation.train.token_ids)
 
 

@@ -21,6 +21,7 @@ ATOL = 1e-5  # float32: the sums run over other numbers of terms
 TOKEN_IDS = np.random.default_rng(0).integers(1, VOCAB_SIZE, (5, 12)).astype(np.int32)
 TOKEN_IDS[0, 7:] = 0
 TARGETS = np.eye(2, dtype=np.float32)[[0, 1, 1, 0, 1]]
+ONES = np.ones(5, np.float32)
 
 
 def build(body: Callable, mask_zero: bool = False, num_outputs: int = 2) -> keras.Model:
@@ -32,8 +33,8 @@ def build(body: Callable, mask_zero: bool = False, num_outputs: int = 2) -> kera
     return shake(keras.Model(token_ids, outputs))
 
 
-def log_loss(outputs: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
-    return -tf.reduce_mean(tf.math.log(tf.reduce_sum(outputs * targets, axis=1)))
+def log_loss(outputs: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor = ONES) -> tf.Tensor:
+    return -tf.reduce_mean(weights * tf.math.log(tf.reduce_sum(outputs * targets, axis=1)))
 
 
 def run(model: keras.Model, token_ids: np.ndarray) -> np.ndarray:
@@ -290,7 +291,7 @@ def test_units_that_are_the_output_stay():
 def test_importance_is_the_squared_slope_of_a_gate():
     """A gate on the model's outputs, by finite differences, against the sum over weights."""
     model = MODELS["convolution, then both ways"]()
-    importance, words = measure_importance(model, [(TOKEN_IDS, TARGETS)], log_loss)
+    importance, words = measure_importance(model, [(TOKEN_IDS, TARGETS, ONES)], log_loss)
 
     for owner in ("words", "conv", "both/1"):
         for unit in (0, 3):
@@ -326,3 +327,21 @@ def gated_loss(model: keras.Model, owner: str, unit: int, gate: float) -> float:
 
 def test_most_important_are_kept_in_their_order():
     assert choose_most(np.array([3.0, 9.0, 5.0, 9.0]), 2).tolist() == [1, 3]
+
+
+def test_importance_is_that_of_the_rows_that_count():
+    model = MODELS["convolution, then both ways"]()
+    weights = np.array([0, 2.5, 0, 0, 2.5], np.float32)
+    chosen = weights > 0
+
+    importance, words = measure_importance(model, [(TOKEN_IDS, TARGETS, weights)], log_loss)
+
+    def alone(outputs: tf.Tensor, targets: tf.Tensor, _: tf.Tensor) -> tf.Tensor:
+        return log_loss(outputs, targets, ONES[:2])
+
+    expected = measure_importance(
+        model, [(TOKEN_IDS[chosen], TARGETS[chosen], ONES[chosen])], alone
+    )
+    np.testing.assert_allclose(words, expected[1], rtol=1e-4)
+    for owner, values in importance.items():
+        np.testing.assert_allclose(values, expected[0][owner], rtol=1e-4)

@@ -15,7 +15,7 @@ from export.errors import ExportError
 from export.export import export_run
 from handler.inference.classifier import load_classifier
 from tests.helpers.tiny_run import SETTINGS, write_tiny_data
-from training.errors import DataError
+from training.errors import DataError, RunError
 from training.run_folder import read_run
 
 pytestmark = pytest.mark.slow
@@ -229,3 +229,19 @@ def test_default_recipe_gives_up_words_and_phrases(tmp_path):
     classifier = load_classifier(small)
     compression = classifier.manifest.provenance["compression"]
     assert compression["parameters"] < compression["parameters_before"]
+    # The run has learned from its development rows: the figures are those of models that have not.
+    assert run.is_cross_validated
+    assert classifier.manifest.provenance["cross_validated"]
+    whole_point = read_trials(small)[0]
+    score = run.metadata["metrics"]["dev"]["accuracy"]
+    assert (whole_point["score"], whole_point["drop"]) == (score, 0)
+    assert "cross-validation" in (tmp_path / "small.compression" / "compression.md").read_text()
+
+
+def test_cross_validated_run_without_its_held_out_rows_is_refused(run, tmp_path):
+    copy = change_metadata(run, tmp_path, lambda metadata: metadata.update(cross_validated=True))
+
+    with pytest.raises(RunError, match=r"run/held_out\.npz: cannot be read .*Train again"):
+        compress_run(copy, tmp_path / "b", Budget(10**6, max_drop=0.3))
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run"]

@@ -1,5 +1,7 @@
 """Early exit: which threshold development rows allow, and that the model keeps to it."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from training.blocks.early_exit import (
     EXIT,
     GATE,
     MAX_CHANGED,
+    MAX_MOVED,
     MIN_EXITS,
     choose_threshold,
     close_gate,
@@ -19,6 +22,7 @@ from training.blocks.early_exit import (
     has_exit,
     measure_exit,
 )
+from training.encoded import Encoded
 
 NUM_ROWS = 4000
 
@@ -108,6 +112,33 @@ def test_loss_moves_by_less_than_its_standard_error():
     assert abs(losses[1] - losses[0]) < 0.01
 
 
+def test_what_soft_labels_leave_open_allows_no_loss_to_move():
+    early, full, _ = make_logits(2, noise=0.0)
+    positive = 1 / (1 + np.exp(-full[:, 0]))
+    targets = np.stack([1 - positive, positive], axis=1)  # the whole model is right of every row
+
+    threshold = choose_threshold(1.5 * early, full, targets, single_label(2))
+
+    assert threshold is None
+
+
+def test_loss_of_rows_that_count_more_moves_by_less():
+    early, full, targets = make_logits(2, noise=0.1)
+    certain = 3 * early
+    weights = np.where(np.abs(full[:, 0]) > 4, 20.0, 1.0)
+    objective = single_label(2)
+
+    threshold = choose_threshold(certain, full, targets, objective, weights)
+
+    exits = exits_of(certain, threshold, 2)
+    after = np.where(exits[:, None], certain, full)
+    losses = [objective.excess_losses(logits, targets) for logits in (full, after)]
+    means = [np.average(part, weights=weights) for part in losses]
+    error = np.sqrt((weights**2 * (losses[0] - means[0]) ** 2).sum()) / weights.sum()
+    assert 0 < exits.mean()
+    assert abs(means[1] - means[0]) <= MAX_MOVED * error * 1.01  # of half a row at the cut
+
+
 @pytest.mark.parametrize("num_labels", [2, 4])
 def test_model_gives_the_exit_logits_over_the_threshold_alone(num_labels):
     objective = single_label(num_labels)
@@ -150,13 +181,15 @@ def test_share_of_rows_that_exit_is_measured():
     model.get_layer(EXIT).set_weights([np.ones((1, 1)), np.zeros(1)])
     table = next(layer for layer in model.layers if isinstance(layer, layers.Embedding))
     table.set_weights([np.arange(5.0)[:, None]])
-    rows = [[1], [2], [3], [4]]
+    rows = Encoded([[1], [2], [3], [4]], np.eye(2, dtype=np.float32)[[0, 1, 0, 1]])
+    learned = dataclasses.replace(rows, offsets=np.array([[0, 0, -1, -1]], np.float32).T)
 
-    closed = measure_exit(model, rows)
+    closed = measure_exit(model, rows, single_label(2))
     model.get_layer(GATE).set_weights([np.ones((1, 1)), np.array([-2.5])])
 
     assert closed == {"threshold": None, "dev_share": 0.0}
-    assert measure_exit(model, rows) == {"threshold": 2.5, "dev_share": 0.5}
+    assert measure_exit(model, rows, single_label(2)) == {"threshold": 2.5, "dev_share": 0.5}
+    assert measure_exit(model, learned, single_label(2))["dev_share"] == 0.25
 
 
 def test_model_without_an_exit_has_none():
@@ -166,4 +199,4 @@ def test_model_without_an_exit_has_none():
     close_gate(model)
 
     assert not has_exit(model)
-    assert measure_exit(model, [[1]]) is None
+    assert measure_exit(model, Encoded([[1]], np.ones((1, 2))), single_label(2)) is None

@@ -1,11 +1,21 @@
 """The plan of features: what is told out of folds, and what pays."""
 
 import numpy as np
+import pytest
 
 from tests.helpers.objectives import single_label
 from training.encoded import Encoded
+from training.linear import cache as cache_module
+from training.linear.cache import FeatureCache
 from training.linear.features import find_features
-from training.linear.plan import choose_plan, cross_fit, find_planned, fold
+from training.linear.plan import (
+    Find,
+    _ridge_loss,
+    choose_plan,
+    cross_fit,
+    find_planned,
+    fold,
+)
 from training.linear.weights import Plan
 
 
@@ -27,7 +37,7 @@ def test_letters_pay_where_words_are_inflected():
 
     assert plan.letters > 0
     features = find_planned(rows, plan)
-    told = cross_fit(features, rows.targets[:, 1:], fold(rows, 0), plan, 0)
+    told = cross_fit(features, rows.targets[:, 1:], fold(rows, single_label(2), 0), plan, 0)
     assert np.mean((told[:, 0] > 0) == (rows.targets[:, 1] > 0)) > 0.95
 
 
@@ -50,3 +60,61 @@ def test_row_is_told_by_others_alone():
 
     for one in range(3):
         assert np.ptp(told[folds == one]) < 1e-6
+
+
+def test_row_of_weight_two_is_as_two_rows():
+    random = np.random.default_rng(2)
+    points = random.normal(size=(40, 3)).astype(np.float32)
+    targets = np.eye(3, dtype=np.float32)[(points[:, 0] > 0) + (points[:, 1] > 0).astype(int)]
+    weights = 1 + np.arange(40, dtype=np.float32) % 2
+    twice = np.repeat(np.arange(40), weights.astype(int))
+    folds, kernel = np.arange(40) % 4, points @ points.T
+    rows = Encoded([[2]] * 40, targets, weights=weights)
+    copies = Encoded([[2]] * len(twice), targets[twice])
+
+    weighted = _ridge_loss(kernel, rows, folds, single_label(3))
+
+    copied = _ridge_loss(kernel[np.ix_(twice, twice)], copies, folds[twice], single_label(3))
+    plain = _ridge_loss(kernel, Encoded([[2]] * 40, targets), folds, single_label(3))
+    assert weighted == pytest.approx(copied, rel=1e-4)  # both are sums of float32
+    assert weighted != pytest.approx(plain, rel=1e-3)
+
+
+def count_finds(monkeypatch) -> list[int]:
+    """Count how often features are found, by the number of rows."""
+    found: list[int] = []
+
+    def find(rows: Encoded, plan: Plan):
+        found.append(len(rows.token_ids))
+        return find_planned(rows, plan)
+
+    monkeypatch.setattr(cache_module, "find_planned", find)
+    return found
+
+
+def test_features_are_found_once_for_all_plans(monkeypatch):
+    rows = make_inflected()
+    found = count_finds(monkeypatch)
+    find: Find = FeatureCache(rows).find
+
+    plan = choose_plan(rows, single_label(2), 0, find)
+    without = find(rows, plan._replace(letters=0.0))
+    find(rows.select(np.arange(5)), plan)
+
+    assert found == [120, 5]
+    expected = find_planned(rows, plan._replace(letters=0.0))
+    assert without.blocks.keys() == expected.blocks.keys() == {"words", "phrases"}
+    assert (without.hashes.keys(), without.parts) == (expected.hashes.keys(), {})
+    for kind, block in without.blocks.items():
+        assert (block != expected.blocks[kind]).nnz == 0
+
+
+def test_features_that_were_left_out_are_found_again(monkeypatch):
+    rows = make_inflected()
+    found = count_finds(monkeypatch)
+    find = FeatureCache(rows).find
+
+    find(rows, Plan(letters=0.0))
+    assert "letters" in find(rows, Plan(letters=1.0)).blocks
+
+    assert found == [120, 120]

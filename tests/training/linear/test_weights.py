@@ -21,6 +21,26 @@ PLANS = [Plan(letters=0.0), Plan(NAIVE_BAYES, letters=0.0)]
 WORDS = [f"w{number}" for number in range(40)]
 
 
+def test_log_count_ratios_count_parts_and_weights_of_texts():
+    counts = sparse.csr_matrix([[2.0, 0], [1, 1], [0, 3]])
+    weights = np.array([2.0, 1, 1])
+
+    ratios = log_count_ratios(counts, np.array([1.0, 0.75, 0]), weights)
+
+    inside = np.array([1 + 2 * 2 + 0.75, 1 + 0.75])
+    outside = np.array([1 + 0.25, 1 + 0.25 + 3])
+    expected = np.log((inside / inside.sum()) / (outside / outside.sum()))
+    np.testing.assert_allclose(ratios, expected, rtol=1e-6)
+
+
+def test_text_of_one_side_alone_counts_by_its_weight():
+    features = find_features([[2], [3]], [(), ()], list("abcd"), False)
+
+    weights = fit_linear(features, np.ones((2, 1)), Plan(letters=0.0), 0, np.array([0.5, 2.5]))
+
+    assert weights.bias == pytest.approx(np.log(4.0))  # a pseudo count, and 3, to one
+
+
 def test_log_count_ratios_follow_the_paper():
     counts = sparse.csr_matrix([[1, 0, 1], [1, 1, 0], [0, 1, 0]])
     target = np.array([True, False, False])

@@ -17,7 +17,7 @@ from training.batches import pad
 from training.data import Sources
 from training.encoded import Encoded
 from training.fit import make_predictor
-from training.mixture import set_mixture
+from training.mixture import mix_outputs, read_halves, set_mixture
 from training.recipes import wide_deep
 from training.recipes.wide_deep import (
     build_model,
@@ -159,6 +159,10 @@ def test_few_rows_are_told_out_of_their_folds(tmp_path, num_rows):
     # By heart it knows nearly all; what is told of rows by others is less, and honest.
     assert told < np.mean(known == label_ids)
     assert told > (0.6 if num_rows == 90 else 0.85)
+    logits = make_predictor(read_halves(model))(learned.rows)[fitted.rows] + fitted.offsets
+    np.testing.assert_allclose(
+        mix_outputs(model, logits, objective), fitted.outputs, rtol=0, atol=1e-6
+    )
 
 
 def test_rows_of_a_file_of_their_own_are_not_learned_from():
@@ -183,6 +187,7 @@ def test_killed_training_goes_on_to_the_same_end(tiny_data, tmp_path, num_batche
     assert sorted(before) == [
         "checkpoint_of_folds.npz",
         "plan.npz",
+        "sizes.npz",
         "word_vectors_of_folds.npz",
     ]
 
@@ -199,8 +204,7 @@ def test_stage_that_stands_is_not_computed_again(tmp_path, monkeypatch):
     first = build_model(SETTINGS, VOCAB_SIZE, objective)
     fit_model(first, train, train, SETTINGS, objective, stages)
     again = build_model(SETTINGS, VOCAB_SIZE, objective)
-    monkeypatch.setattr(wide_deep, "cross_fit", None)
-    for name in ("fit_tables", "choose_plan"):
+    for name in ("fit_tables", "choose_plan", "cross_fit"):
         monkeypatch.setattr(wide_half, name, None)
     monkeypatch.setattr(wide_deep.word_vectors, "learn_word_vectors", None)
 
@@ -221,7 +225,13 @@ def test_smaller_vocabulary_keeps_what_the_deep_half_learned(tmp_path):
     mapped = [id_map[ids].tolist() for ids in rows]
     train = dataclasses.replace(encode(mapped, label_ids), words=["w"] * len(kept_ids))
 
-    small = shrink_vocabulary(model, kept_ids, train, SETTINGS, objective, Stages(tmp_path))
+    dev = dataclasses.replace(
+        train, offsets=np.full((len(rows), 2), 9, np.float32), places=np.arange(len(rows))
+    )
+
+    small, dev = shrink_vocabulary(
+        model, kept_ids, train, dev, SETTINGS, objective, Stages(tmp_path)
+    )
 
     unknown = [np.where(np.isin(ids, kept_ids), ids, 1).tolist() for ids in rows]
     np.testing.assert_allclose(
@@ -237,6 +247,27 @@ def test_smaller_vocabulary_keeps_what_the_deep_half_learned(tmp_path):
     logits = read(small, "both_logits", mapped)[:, 0]
     bias = small.get_layer("mixture").get_weights()[1]
     assert np.mean((logits + bias > 0) == label_ids) > 0.95
+    # Of rows out of their folds it tells the pair too, but by less; the deep half is as it was.
+    told = logits + bias + dev.offsets[:, 0]
+    sides = 2 * label_ids - 1
+    assert np.mean(told * sides > 0) > 0.8
+    assert np.mean(told * sides) < np.mean((logits + bias) * sides)
+    assert (dev.offsets[:, 1] == 9).all()
+
+
+def test_half_that_knows_its_rows_by_heart_is_trusted_as_if_it_did_not(tmp_path):
+    rows, label_ids = make_rows(2, 120)
+    train, objective = encode(rows, label_ids), single_label(2)
+    model = build_model(SETTINGS, VOCAB_SIZE, objective)
+    fit_model(model, train, train, SETTINGS, objective, Stages(tmp_path / "whole"))
+    known = make_predictor(read_halves(model))(train.rows)
+    random = np.random.default_rng(0).normal(0, 3, known.shape)
+    dev = dataclasses.replace(train, offsets=(random - known).astype(np.float32))
+
+    history = fine_tune_model(model, train, dev, SETTINGS, objective, Stages(tmp_path / "small"))
+
+    assert all("dev_loss" not in row for row in history)  # there is none to be measured
+    assert model.get_layer("mixture").get_weights()[0][0, 0] < 0.2
 
 
 def test_fine_tuning_leaves_the_phrases_alone(tmp_path):
