@@ -178,5 +178,5 @@ def test_vectors_are_kept_and_checked(tmp_path):
         read_run(tmp_path).load_vectors()
 
 
-def test_a_run_may_have_no_vectors(path):
-    assert read_run(path).load_vectors() is None
+def test_a_run_may_have_no_vectors(folder):
+    assert read_run(folder).load_vectors() is None
