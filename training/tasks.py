@@ -117,6 +117,14 @@ class Objective(Protocol):
             targets: Floats, shape (rows, num_outputs).
         """
 
+    def logits_gradient(self, logits: Floats, targets: Floats) -> Floats:
+        """Return by how much each row's part of `logits_loss` rises with each of its logits,
+        floats, shape (rows, num_logits).
+
+        Args:
+            logits, targets: As `logits_loss` gets them.
+        """
+
     def log_loss(self, outputs: Floats, targets: Floats) -> float:
         """Return the mean of `loss` over the rows; both floats, shape (rows, num_outputs)."""
 

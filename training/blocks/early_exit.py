@@ -16,10 +16,9 @@ from contextlib import contextmanager
 import keras
 import numpy as np
 from keras import layers, ops
-from numpy.typing import NDArray
-from scipy.optimize import minimize
 from scipy.special import ndtr
 
+from training.calibration import find_mixture
 from training.fit import make_predictor
 from training.tasks import Floats, Objective
 
@@ -101,8 +100,8 @@ def fit_exit(
 ) -> None:
     """Calibrate the exit logits and set the threshold in place; closed where too little is known.
 
-    The exit logits get the scale, and a single one the shift, by which they say most nearly what
-    the whole model says.
+    The exit logits get the scale and the shifts by which they say most nearly what the whole model
+    says.
 
     Args:
         early: What the layer EXIT reads of development rows, shape (rows, num_logits).
@@ -110,8 +109,9 @@ def fit_exit(
         full: Logits of the whole model, shape (rows, num_logits).
         targets: Shape (rows, num_outputs).
     """
-    scale, shift = _calibrate(early + bias, full, objective)
-    bias = scale * bias + (shift if objective.num_logits == 1 else 0.0)
+    wanted = _softmax(objective.output_logits(full))
+    (scales, shifts), _ = find_mixture(early + bias, wanted, objective)
+    scale, bias = float(scales[0]), scales[0] * bias + shifts
     model.get_layer(EXIT).set_weights([scale * np.eye(len(bias)), bias])
     threshold = choose_threshold(scale * early + bias, full, targets, objective)
     if threshold is None:
@@ -166,23 +166,6 @@ def measure_exit(
     over = make_predictor(keras.Model(model.input, model.get_layer(GATE).output))(token_ids)
     threshold = float(-bias[0] / kernel[0, 0]) if kernel[0, 0] else None
     return {"threshold": threshold, "dev_share": float((over > 0).mean())}
-
-
-def _calibrate(early: Floats, full: Floats, objective: Objective) -> tuple[float, float]:
-    """Return scale and shift of the early logits at which the loss to the whole model is least.
-
-    A prior as heavy as one row keeps them finite.
-    """
-    wanted = _softmax(objective.output_logits(full))
-
-    def cost(weights: NDArray[np.float64]) -> float:
-        scale, shift = weights
-        logits = scale * early + (shift if objective.num_logits == 1 else 0)
-        prior = ((weights - [1.0, 0.0]) ** 2).sum() / 2
-        return float(objective.logits_loss(logits, wanted) + prior)
-
-    scale, shift = minimize(cost, [1.0, 0.0], bounds=[(0.0, None), (None, None)]).x
-    return float(scale), float(shift)
 
 
 def _softmax(logits: Floats) -> Floats:

@@ -10,6 +10,7 @@ from scipy import linalg, sparse
 from scipy.optimize import minimize_scalar
 
 from training.blocks.ngrams import scale_rows
+from training.calibration import find_mixture
 from training.encoded import Encoded
 from training.linear.features import (
     MAX_LETTER_COUNTS,
@@ -39,8 +40,6 @@ TRIED = {
     "letters": (0.0, 0.5, 2.0),
     "vectors": (0.0, 1.0, 4.0),
 }
-# Logits are compared at the scale that suits them best.
-SCALES = np.geomspace(0.3, 6.0, 14)
 CONSTANTS = {"plan_rows": CHOOSING_ROWS, "plan_ridge": RIDGE, "plan_folds": NUM_FOLDS}
 
 
@@ -105,7 +104,7 @@ def _measure_plan(
     sides = objective.logit_targets(targets[inside])
     weights = fit_linear(select_rows(features, inside), sides, plan, 0)
     logits = weights.logits(select_rows(features, outside))
-    return min(objective.logits_loss(scale * logits, targets[outside]) for scale in SCALES)
+    return find_mixture(logits, targets[outside], objective)[1]
 
 
 def cross_fit(

@@ -156,6 +156,12 @@ class SingleLabelObjective:
         log_losses = np.log(np.exp(logits).sum(axis=1)) - (targets * logits).sum(axis=1)
         return float(log_losses.sum())
 
+    def logits_gradient(self, logits: Floats, targets: Floats) -> Floats:
+        logits = self.output_logits(logits)
+        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+        probabilities = powers / powers.sum(axis=1, keepdims=True)
+        return self.logit_targets(probabilities - targets)
+
     def log_loss(self, outputs: Floats, targets: Floats) -> float:
         logs = np.log(np.maximum(outputs, EPSILON))
         return float(-(targets * logs).sum(axis=1).mean(dtype=np.float64))

@@ -25,8 +25,9 @@ import numpy as np
 from keras import layers
 from numpy.typing import NDArray
 
-from training import word_vectors
+from training import calibration, word_vectors
 from training.blocks import early_exit, letters, segments, wide
+from training.calibration import find_mixture
 from training.encoded import Encoded, join_encoded
 from training.encoders import read_both_ways
 from training.fit import fit, make_predictor
@@ -40,7 +41,6 @@ from training.mixture import (
     BOTH,
     DEEP,
     MIXTURE,
-    find_mixture,
     has_deep,
     mix_outputs,
     read_halves,
@@ -92,6 +92,7 @@ CONSTANTS: Mapping[str, Any] = (
     | planning.CONSTANTS
     | segments.CONSTANTS
     | early_exit.CONSTANTS
+    | calibration.CONSTANTS
     | word_vectors.CONSTANTS
     | {
         "word_vector_scale": VECTOR_SCALE,
