@@ -101,7 +101,8 @@ def test_known_words_get_what_their_letters_weigh():
 
 @pytest.mark.parametrize("plan", PLANS)
 def test_texts_without_phrases_are_fitted(plan):
-    kept, tables, weights = fit([[2], [3], [2], [3], []] * 4, [[0], [1], [0], [1], [0]] * 4, plan)
+    texts = [[1, 2], [1, 3], [1, 2], [1, 3], []]  # an unknown word begins them
+    kept, tables, weights = fit(texts * 4, [[0], [1], [0], [1], [0]] * 4, plan)
 
     assert not tables["phrases"].any()
     assert weights.logits(kept)[0] < 0 < weights.logits(kept)[1]
@@ -114,7 +115,7 @@ def test_rare_label_counts_as_much_as_the_others(plan):
     kept, _, weights = fit(texts, [[1]] * 3 + [[0]] * 57, plan)
 
     rare, frequent = weights.logits(kept)[[0, -1], 0]
-    assert rare > 0.9 * -frequent > 1
+    assert rare > 0.8 * -frequent > 1
 
 
 def test_labels_are_balanced_by_what_their_texts_count():
