@@ -25,7 +25,12 @@ from training.tasks import Objective
 CHECKPOINT_INTERVAL_S = 60.0
 CLIP_NORM = 1.0  # of the gradients
 WARM_UP_STEPS = 20  # one in so many, with `cosine_decay`
-CONSTANTS = {"gradient_clip_norm": CLIP_NORM, "warm_up_share": 1 / WARM_UP_STEPS}
+TRIED_SHARE = 0.4  # of the epochs, before which nothing is given up
+CONSTANTS = {
+    "gradient_clip_norm": CLIP_NORM,
+    "warm_up_share": 1 / WARM_UP_STEPS,
+    "tried_share": TRIED_SHARE,
+}
 
 Predictor = Callable[[Sequence[Sequence[int]]], NDArray[np.float32]]
 
@@ -38,6 +43,7 @@ def fit(
     objective: Objective,
     checkpoint: Path,
     trained: str = "the model",
+    gives_up: Callable[[], bool] | None = None,
 ) -> list[dict[str, float]]:
     """Fit `model` in place, from where `checkpoint` stands; return one row per epoch.
 
@@ -48,6 +54,8 @@ def fit(
     Args:
         dev: Development rows; None: all are trained on, and nothing is measured.
         trained: What people call what is fitted here, if it is a part of what the run keeps.
+        gives_up: Asked after each epoch, once `TRIED_SHARE` of them are over, whether the model as
+            it then is shows that more of them are in vain.
     """
     lengths = [len(ids) for ids in train.token_ids]
     num_batches = -(-len(lengths) // settings.batch_size)
@@ -75,10 +83,14 @@ def fit(
                 if dev is not None:
                     figures = _measure(predict(dev_rows), dev.targets, objective)
                 _end_epoch(model, figures, progress, settings)
+                is_tried = progress.epoch >= TRIED_SHARE * epochs
+                is_in_vain = gives_up is not None and is_tried and gives_up()
             save_checkpoint(checkpoint, model, progress)
             if figures and not is_quiet():
                 line = _describe(progress.history[-1], objective.score_name, trained)
                 tqdm.write(line, file=sys.stderr)
+            if is_in_vain:
+                break
     model.set_weights(progress.best_weights)
     return progress.history
 

@@ -351,17 +351,47 @@ def _tell_out_of_folds(
     if not settings.units or len(folds) < MIN_DEEP_ROWS:
         return found
     inside, outside = rows.select(np.flatnonzero(folds != 0)), rows.select(held)
-    model = build_model(settings, len(rows.words), objective)
-    _start_vectors(model, inside, settings, stages, "word_vectors_of_folds")
-    checkpoint = stages.checkpoint.with_name("checkpoint_of_folds.npz")
-    teacher = make_teacher(model, objective)
-    history = fit(teacher, inside, outside, settings, objective, checkpoint, "the LSTM alone")
-    deep = make_predictor(keras.Model(model.input, model.get_layer(DEEP).output))(outside.rows)
-    both = np.hstack([told[held], deep])
-    alone = find_mixture(told[held], outside.targets, objective)[1]
-    mixed = find_mixture(both, outside.targets, objective)[1]
-    if mixed < alone - MIN_GAIN * len(held):
+    gain, deep, history = _try_deep(told[held], inside, outside, settings, objective, stages)
+    if gain > MIN_GAIN * len(held):
         names = sorted(history[0])
         found["history"] = np.array([[row[name] for name in names] for row in history])
         found |= {"deep": deep, "names": np.array(names)}
     return found
+
+
+def _try_deep(
+    told: NDArray[np.float32],
+    inside: Encoded,
+    outside: Encoded,
+    settings: Settings,
+    objective: Objective,
+    stages: Stages,
+) -> tuple[float, NDArray[np.float32], History]:
+    """Return by how much the loss of rows outside falls with a deep half beside the wide one, the
+    logits of that half, (rows, num_logits), and its history. It is given up while it is fitted,
+    where nothing is gained by then.
+
+    Args:
+        told: The wide half's logits of the rows outside, as `cross_fit` tells them.
+    """
+    model = build_model(settings, len(inside.words), objective)
+    _start_vectors(model, inside, settings, stages, "word_vectors_of_folds")
+    read_deep = make_predictor(keras.Model(model.input, model.get_layer(DEEP).output))
+    alone = find_mixture(told, outside.targets, objective)[1]
+
+    def measure_gain() -> tuple[float, NDArray[np.float32]]:
+        deep = read_deep(outside.rows)
+        both = np.hstack([told, deep])
+        return alone - find_mixture(both, outside.targets, objective)[1], deep
+
+    history = fit(
+        make_teacher(model, objective),
+        inside,
+        outside,
+        settings,
+        objective,
+        stages.checkpoint.with_name("checkpoint_of_folds.npz"),
+        "the LSTM alone",
+        gives_up=lambda: measure_gain()[0] <= 0,
+    )
+    return *measure_gain(), history
