@@ -23,8 +23,8 @@ def hash_of_run(run: str) -> int:
 def runs_of(word: str) -> list[str]:
     """Return every run of letters of a word, as the docstring of the block says."""
     bordered = f"<{word}>"
-    short = [word[i : i + n] for n in (1, 2) for i in range(len(word) - n + 1)]
-    return short + [bordered[i : i + n] for n in (3, 4, 5) for i in range(len(bordered) - n + 1)]
+    longer = [bordered[i : i + n] for n in (2, 3, 4, 5) for i in range(len(bordered) - n + 1)]
+    return [*word, *longer]
 
 
 def place_of(hash_: int, num_places: int) -> tuple[int, int]:
