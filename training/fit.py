@@ -54,7 +54,7 @@ def fit(
     Args:
         dev: Development rows; None: all are trained on, and nothing is measured.
         trained: What people call what is fitted here, if it is a part of what the run keeps.
-        gives_up: Asked after each epoch, once `TRIED_SHARE` of them are over, whether the model as
+        gives_up: Asked before each epoch, once `TRIED_SHARE` of them are over, whether the model as
             it then is shows that more of them are in vain.
     """
     lengths = [len(ids) for ids in train.token_ids]
@@ -74,6 +74,12 @@ def fit(
     with tqdm(total=epochs * num_batches, unit="batch", mininterval=1.0, disable=is_barless) as bar:
         bar.update(progress.epoch * num_batches + progress.batch)
         while progress.epoch < epochs and not _is_over(progress, settings):
+            # Asked before an epoch, so that one that was cut short asks the same.
+            if gives_up and not progress.batch and progress.epoch >= TRIED_SHARE * epochs:
+                with averaged_weights(model):
+                    is_in_vain = gives_up()
+                if is_in_vain:
+                    break
             bar.set_description(f"epoch {progress.epoch + 1}/{epochs}")
             seed = settings.seed * 1000 + progress.epoch
             batches = shuffled_batches(lengths, settings.batch_size, seed)
@@ -83,14 +89,10 @@ def fit(
                 if dev is not None:
                     figures = _measure(predict(dev_rows), dev.targets, objective)
                 _end_epoch(model, figures, progress, settings)
-                is_tried = progress.epoch >= TRIED_SHARE * epochs
-                is_in_vain = gives_up is not None and is_tried and gives_up()
             save_checkpoint(checkpoint, model, progress)
             if figures and not is_quiet():
                 line = _describe(progress.history[-1], objective.score_name, trained)
                 tqdm.write(line, file=sys.stderr)
-            if is_in_vain:
-                break
     model.set_weights(progress.best_weights)
     return progress.history
 
