@@ -1,8 +1,8 @@
 """Scales and shifts of logits at which the loss of given rows is least.
 
 One scale for each part of the logits and one shift for each logit: temperature scaling with a bias
-(Guo et al., ICML 2017), of several parts at once. A prior as heavy as one row keeps them finite
-where a part makes no mistake.
+(Guo et al., ICML 2017), of several parts at once. A prior as heavy as one row keeps the scales
+finite where a part makes no mistake, one of `SHIFT_ROWS` rows the shifts.
 
 Without Keras, so that what only needs calibrated probabilities does not wait for TensorFlow.
 """
@@ -19,6 +19,10 @@ from scipy.optimize import minimize
 from training.tasks import Floats, Objective
 
 MIN_WIDE = 0.1  # least weight of the wide half
+# How many rows the prior of a shift is worth: 3, 10 and 30 differ by 0.3 points on 100 rows, and of
+# 77 labels with ten rows each 3 costs 0.3.
+SHIFT_ROWS = 10.0
+CONSTANTS = {"mixture_min_wide": MIN_WIDE, "mixture_shift_rows": SHIFT_ROWS}
 
 
 class Calibration(NamedTuple):
@@ -53,6 +57,7 @@ def calibrate(
     num_parts, num_logits = len(parts), objective.num_logits
     prior = np.concatenate([np.full(num_parts, 1.0 / num_parts), np.zeros(num_logits)])
     stacked = np.stack(parts).astype(np.float64)  # (parts, rows, num_logits)
+    heavy = np.concatenate([np.ones(num_parts), np.full(num_logits, SHIFT_ROWS)])
     weights = np.ones(len(targets)) if counts_as is None else np.asarray(counts_as, np.float64)
 
     def cost(values: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
@@ -61,8 +66,8 @@ def calibrate(
         slopes = weights[:, None] * objective.loss_slopes(logits, targets)
         by_scale = np.tensordot(stacked, slopes, 2)
         distances = values - prior
-        gradient = np.concatenate([by_scale, slopes.sum(axis=0)]) + distances
-        return loss + float(distances @ distances) / 2, gradient
+        gradient = np.concatenate([by_scale, slopes.sum(axis=0)]) + heavy * distances
+        return loss + float(heavy @ distances**2) / 2, gradient
 
     bounds = [(low, None) for low in min_scales] + [(None, None)] * num_logits
     found = minimize(cost, prior, jac=True, bounds=bounds)
@@ -77,8 +82,8 @@ def find_mixture(
 ) -> Calibration:
     """Return the scale of each half and the shifts at which the loss is least.
 
-    This calibrates the outputs too. The shifts mend what logits that were fitted one against the
-    rest say of rare labels: the log loss of TREC, out of folds, is 1.3 % lower with them.
+    This calibrates the outputs too: the wide half learns as if all labels were as frequent as each
+    other, and the shifts say how frequent they are.
 
     Args:
         halves: Logits of one half or two, shape (rows, halves * num_logits).

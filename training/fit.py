@@ -25,7 +25,12 @@ from training.tasks import Objective
 CHECKPOINT_INTERVAL_S = 60.0
 CLIP_NORM = 1.0  # of the gradients
 WARM_UP_STEPS = 20  # one in so many, with `cosine_decay`
-CONSTANTS = {"gradient_clip_norm": CLIP_NORM, "warm_up_share": 1 / WARM_UP_STEPS}
+TRIED_SHARE = 0.4  # of the epochs, before which nothing is given up
+CONSTANTS = {
+    "gradient_clip_norm": CLIP_NORM,
+    "warm_up_share": 1 / WARM_UP_STEPS,
+    "tried_share": TRIED_SHARE,
+}
 
 Predictor = Callable[[Sequence[Sequence[int]]], NDArray[np.float32]]
 
@@ -38,6 +43,7 @@ def fit(
     objective: Objective,
     checkpoint: Path,
     trained: str = "the model",
+    gives_up: Callable[[], bool] | None = None,
 ) -> list[dict[str, float]]:
     """Fit `model` in place, from where `checkpoint` stands; return one row per epoch.
 
@@ -48,6 +54,8 @@ def fit(
     Args:
         dev: Development rows; None: all are trained on, and nothing is measured.
         trained: What people call what is fitted here, if it is a part of what the run keeps.
+        gives_up: Asked before each epoch, once `TRIED_SHARE` of them are over, whether the model as
+            it then is shows that more of them are in vain.
     """
     lengths = [len(ids) for ids in train.token_ids]
     num_batches = -(-len(lengths) // settings.batch_size)
@@ -66,6 +74,12 @@ def fit(
     with tqdm(total=epochs * num_batches, unit="batch", mininterval=1.0, disable=is_barless) as bar:
         bar.update(progress.epoch * num_batches + progress.batch)
         while progress.epoch < epochs and not _is_over(progress, settings):
+            # Asked before an epoch, so that one that was cut short asks the same.
+            if gives_up and not progress.batch and progress.epoch >= TRIED_SHARE * epochs:
+                with averaged_weights(model):
+                    is_in_vain = gives_up()
+                if is_in_vain:
+                    break
             bar.set_description(f"epoch {progress.epoch + 1}/{epochs}")
             seed = settings.seed * 1000 + progress.epoch
             batches = shuffled_batches(lengths, settings.batch_size, seed)

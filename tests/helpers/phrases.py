@@ -3,7 +3,7 @@
 import numpy as np
 
 from training.blocks import letters, wide
-from training.blocks.ngrams import FIRST_WORD_ID, MULTIPLIERS, TAIL_TOKENS
+from training.blocks.ngrams import FIRST_WORD_ID, MULTIPLIERS, START_ID, TAIL_TOKENS
 from training.blocks.table import NUM_FINGERPRINTS
 
 
@@ -23,8 +23,8 @@ def hash_of_run(run: str) -> int:
 def runs_of(word: str) -> list[str]:
     """Return every run of letters of a word, as the docstring of the block says."""
     bordered = f"<{word}>"
-    short = [word[i : i + n] for n in (1, 2) for i in range(len(word) - n + 1)]
-    return short + [bordered[i : i + n] for n in (3, 4, 5) for i in range(len(bordered) - n + 1)]
+    longer = [bordered[i : i + n] for n in (2, 3, 4, 5) for i in range(len(bordered) - n + 1)]
+    return [*word, *longer]
 
 
 def place_of(hash_: int, num_places: int) -> tuple[int, int]:
@@ -66,9 +66,10 @@ def logits_of(
     rows = []
     for number, ids in enumerate(texts):
         features, tail = [], []
-        for start in range(len(ids)):
-            for size in (1, 2, 3):
-                window = ids[start : start + size]
+        started = [START_ID, *ids]
+        for start in range(-1, len(ids)):
+            for size in (1, 2, 3)[start < 0 :]:
+                window = started[start + 1 : start + 1 + size]
                 if len(window) < size or min(window) < FIRST_WORD_ID:
                     continue
                 row = window[0]

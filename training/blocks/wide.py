@@ -21,7 +21,14 @@ from keras import layers, ops
 from numpy.typing import NDArray
 
 from training.blocks import letters as letter_runs
-from training.blocks.ngrams import FIRST_WORD_ID, LONGEST, MULTIPLIERS, NO_WORD, TAIL_TOKENS
+from training.blocks.ngrams import (
+    FIRST_WORD_ID,
+    LONGEST,
+    MULTIPLIERS,
+    NO_WORD,
+    START_ID,
+    TAIL_TOKENS,
+)
 from training.blocks.table import find_rows
 from training.linear.weights import Weights
 
@@ -29,7 +36,11 @@ from training.linear.weights import Weights
 FINGERPRINTS = "wide_fingerprints"
 WEIGHTS = "wide_weights"
 WEIGHT_STEPS = 127  # of int8
-CONSTANTS = {"longest_phrase": LONGEST, "tail_tokens": TAIL_TOKENS} | letter_runs.CONSTANTS
+CONSTANTS = {
+    "longest_phrase": LONGEST,
+    "tail_tokens": TAIL_TOKENS,
+    "start_id": START_ID,
+} | letter_runs.CONSTANTS
 
 
 def count_places(num_columns: int, table_bytes: int) -> int:
@@ -64,20 +75,22 @@ def wide_logits(
         reads_tail: What begins in the tail weighs something of its own.
     """
     num_masks = 1 + reads_tail
-    padded = ops.pad(token_ids, ((0, 0), (0, TAIL_TOKENS)))  # longer than a phrase
+    started = ops.pad(token_ids, ((0, 0), (1, 0)), constant_values=START_ID)
+    padded = ops.pad(started, ((0, 0), (0, TAIL_TOKENS)))  # longer than a phrase
     size = vocab_size + num_phrases
     table = layers.Embedding(size, num_masks * num_logits, name=WEIGHTS, trainable=False)
     if reads_tail:
-        words, is_word = _find_words(token_ids, padded)
+        words, is_word = _find_words(token_ids, padded[:, 1:])
         masks = _find_texts_and_tails(padded)
     else:
         words = ops.sort(token_ids, axis=1)
         is_word = ops.expand_dims(_is_first(words), 1)
-        masks = ops.cast(ops.expand_dims(token_ids, 1) > 0, "float32")
+        masks = ops.cast(ops.expand_dims(started, 1) > 0, "float32")
     phrases = ops.sum(table(_find_rows(padded, vocab_size, num_phrases)), axis=2)
     # (batch, num_masks, num_masks * num_logits)
     sums = ops.matmul(is_word, table(words)) + ops.matmul(masks, phrases)
-    roots = ops.sqrt(ops.maximum(ops.sum(masks, axis=2, keepdims=True), 1.0))
+    lengths = ops.sum(masks[:, :, 1:], axis=2, keepdims=True)  # without the start
+    roots = ops.sqrt(ops.maximum(lengths, 1.0))
     if reads_tail:
         # Of each mask by each kind of weight: the first by the first and the last by the last.
         logits = ops.sum(ops.reshape(sums / roots, (-1, 4, num_logits))[:, ::3], axis=1)
@@ -116,7 +129,8 @@ def _find_texts_and_tails(padded: Any) -> Any:
 
 
 def _find_rows(padded: Any, vocab_size: int, num_places: int) -> Any:
-    """Return the row of the pair and of the triple at each token; (batch, length, 2).
+    """Return the row of the pair and of the triple at the start and at each token; (batch, 1 +
+    length, 2).
 
     Row 0 where the table does not have it. A sum with padding or the unknown word in it is over the
     limit.

@@ -10,6 +10,7 @@ from scipy import linalg, sparse
 from scipy.optimize import minimize_scalar
 
 from training.blocks.ngrams import scale_rows
+from training.calibration import find_mixture
 from training.encoded import Encoded
 from training.linear.features import (
     MAX_LETTER_COUNTS,
@@ -40,8 +41,6 @@ TRIED = {
     "vectors": (0.0, 1.0, 4.0),
 }
 LEFT_OUT = ("letters", "vectors")  # kinds that are not even found where a plan does not count them
-# Logits are compared at the scale that suits them best.
-SCALES = np.geomspace(0.3, 6.0, 14)
 CONSTANTS = {"plan_rows": CHOOSING_ROWS, "plan_ridge": RIDGE, "plan_folds": NUM_FOLDS}
 
 
@@ -118,9 +117,7 @@ def _measure_plan(
     weights = fit_linear(select_rows(features, inside), sides, plan, 0, counts_as)
     logits = weights.logits(select_rows(features, outside))
     told = rows.select(outside)
-    return min(
-        objective.logits_loss(scale * logits, told.targets, told.weights) for scale in SCALES
-    )
+    return find_mixture(logits, told.targets, objective, told.weights).loss
 
 
 def cross_fit(

@@ -1,5 +1,10 @@
 """What features weigh: one-against-the-rest logistic regression, and the tables that keep most.
 
+All labels count the same, however few texts one has: a strong penalty, as few texts need it, would
+else leave rare labels to the bias alone. How frequent a label is, is said by shifts that are found
+out of folds (`training/calibration.py`). On 100 rows of 3 labels, one of them of 63 %, both are
+worth 4 points of accuracy and 15 of macro F1; on 2,000 rows 1 and 3.
+
 Before it is fitted a feature is scaled by how rare it is (inverse document frequency) or by how
 much more often one side has it (naive Bayes' log-count ratios, Wang & Manning 2012), and its whole
 kind by a number that the data choose (`training/linear/plan.py`). The scales are in the weights.
@@ -108,6 +113,7 @@ def fit_linear(
             rarity[kind] = weights * scales[kind] / _mean_norm(rows[kind], weights) / total
         scaled = _scale(rows, rarity)
     columns = []
+    balanced = balance_labels(targets, counts_as)
     for target in targets.T:
         if is_bayes:
             rarity = {
@@ -116,12 +122,29 @@ def fit_linear(
             }
             scaled = _scale(rows, rarity)
         penalty = NB_PENALTY_C if is_bayes else PENALTY_C
-        weights, bias = _fit_column(scaled, target, counts_as, penalty, seed)
+        weights, bias = _fit_column(scaled, target, balanced, penalty, seed)
         columns.append((weights * np.concatenate(list(rarity.values())), bias))
     weights = np.stack([weights for weights, _ in columns], axis=-1).astype(np.float32)
     ends = np.cumsum([block.shape[1] for block in counts.values()])[:-1]
     parts = dict(zip(counts, np.split(weights, ends), strict=True))
     return Weights(parts, np.array([bias for _, bias in columns], np.float32))
+
+
+def balance_labels(
+    targets: NDArray[np.floating], counts_as: NDArray[np.floating] | None = None
+) -> NDArray[np.float64]:
+    """Return what each text counts where all labels count the same; shape (texts,), 1 in the mean.
+
+    Args:
+        targets, counts_as: As in `fit_linear`.
+    """
+    weights = np.ones(len(targets)) if counts_as is None else np.asarray(counts_as, np.float64)
+    sides = np.asarray(targets, np.float64)
+    if sides.shape[1] == 1:  # the logit of the second of two labels
+        sides = np.hstack([1 - sides, sides])
+    shares = np.average(sides, axis=0, weights=weights)
+    sides, shares = sides[:, shares > 0], shares[shares > 0]
+    return np.asarray(weights * (sides / (len(shares) * shares)).sum(axis=1))
 
 
 def choose_places(
@@ -186,7 +209,7 @@ def _scale(
 def _fit_column(
     scaled: sparse.csr_matrix,
     target: NDArray[np.floating],
-    counts_as: NDArray[np.floating] | None,
+    counts_as: NDArray[np.floating],
     penalty: float,
     seed: int,
 ) -> tuple[NDArray[np.float32], float]:
@@ -204,9 +227,7 @@ def _fit_column(
     )
     sides, weights = target > 0.5, counts_as
     if ((target > 0) & (target < 1)).any():  # a soft one is on both sides, each in part
-        both = np.concatenate([target, 1 - target]) * np.tile(
-            np.ones(len(target)) if weights is None else weights, 2
-        )
+        both = np.concatenate([target, 1 - target]) * np.tile(weights, 2)
         used = np.flatnonzero(both)
         sides, weights = used < len(target), both[used]
         scaled = scaled[used % len(target)]

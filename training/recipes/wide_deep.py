@@ -25,13 +25,12 @@ import numpy as np
 from keras import layers
 from numpy.typing import NDArray
 
-from training import pretraining, word_vectors
+from training import calibration, deep_half
 from training.blocks import early_exit, letters, segments, wide
-from training.calibration import find_mixture
+from training.deep_half import READ, make_teacher, start_deep, try_deep
 from training.encoded import Encoded, join_encoded
 from training.encoders import read_both_ways
 from training.fit import fit, make_predictor
-from training.known_vectors import reduce_known
 from training.linear import plan as planning
 from training.linear import weights as linear_weights
 from training.linear.cache import FeatureCache
@@ -47,7 +46,6 @@ from training.mixture import (
     read_moved,
     set_mixture,
 )
-from training.progress import interruptible, step
 from training.recipe import Fitted, History, SmallerVocabulary
 from training.settings import Settings
 from training.stages import Stages
@@ -83,8 +81,6 @@ SETTINGS = Settings(
     early_exit=True,
 )
 QUICK = dataclasses.replace(SETTINGS, epochs=2, min_steps=600)
-READ = "deep_read"  # layer of what the LSTM has read of a text
-VECTOR_SCALE = 0.5  # standard deviation of the first word vectors
 # So many development rows tell the mixture. Where there are fewer, they are learned from too, and
 # the mixture is told by rows out of their folds.
 ENOUGH_DEV_ROWS = 1_000
@@ -98,10 +94,9 @@ CONSTANTS: Mapping[str, Any] = (
     | planning.CONSTANTS
     | segments.CONSTANTS
     | early_exit.CONSTANTS
-    | word_vectors.CONSTANTS
-    | pretraining.CONSTANTS
+    | calibration.CONSTANTS
+    | deep_half.CONSTANTS
     | {
-        "word_vector_scale": VECTOR_SCALE,
         "enough_dev_rows": ENOUGH_DEV_ROWS,
         "deep_min_rows": MIN_DEEP_ROWS,
         "deep_min_gain": MIN_GAIN,
@@ -182,7 +177,7 @@ def fit_model(
     rows = learned_rows(train, dev)
     held_out = _fit_wide(model, train, dev, settings, objective, stages)
     if settings.units:
-        _start_deep(model, rows, settings, stages)
+        start_deep(model, rows, settings, stages)
     if held_out is None:
         history = fine_tune_model(model, train, dev, settings, objective, stages)
         return Fitted(history)
@@ -226,17 +221,6 @@ def fine_tune_model(
 def tell_rows(model: keras.Model, rows: Encoded, objective: Objective) -> NDArray[np.float32]:
     """Return what the model says of rows, of those with offsets as if it had not learned them."""
     return mix_outputs(model, read_moved(model, rows), objective)
-
-
-def make_teacher(model: keras.Model, objective: Objective) -> keras.Model:
-    """Return what a smaller model learns from: the deep half, whose weights it shares; where there
-    is none, the model.
-
-    The wide half knows the training rows by heart, and would teach no more than the labels do.
-    """
-    if not has_deep(model):
-        return model
-    return keras.Model(model.input, objective.add_head(model.get_layer(DEEP).output))
 
 
 def shrink_vocabulary(
@@ -306,27 +290,6 @@ def _shrink(num_places: int, num_words: int, vocab_size: int) -> int:
     return max(1, round(num_places * num_words / vocab_size))
 
 
-def _start_deep(model: keras.Model, rows: Encoded, settings: Settings, stages: Stages) -> None:
-    """Give the deep half what texts tell without their labels; found once."""
-    embedding = model.get_layer(segments.EMBEDDING)
-    size, dim = embedding.input_dim, embedding.output_dim
-
-    def learn() -> dict[str, NDArray[np.float32]]:
-        if rows.start is not None and rows.start.shape[1] >= dim:
-            return {"vectors": rows.start[:, :dim] / rows.start[:, :dim].std()}
-        if rows.vectors is not None and rows.vectors.shape[1] >= dim:
-            return {"vectors": reduce_known(rows.vectors, rows.token_ids, dim)}
-        with step("word vectors"):
-            learned = interruptible(
-                lambda: word_vectors.learn_word_vectors(rows.token_ids, size, dim, settings.seed)
-            )
-        return {"vectors": learned}
-
-    embedding.set_weights([stages.make("word_vectors", learn)["vectors"] * VECTOR_SCALE])
-    encoder = keras.Model(model.input, model.get_layer(READ).input)
-    pretraining.pretrain(encoder, rows, settings, stages)
-
-
 def _fit_wide(
     model: keras.Model,
     train: Encoded,
@@ -382,17 +345,9 @@ def _tell_out_of_folds(
         return found
     inside, outside = rows.select(np.flatnonzero(folds != 0)), rows.select(held)
     model = build_model(settings, len(rows.words), objective)
-    _start_deep(model, rows, settings, stages)
-    checkpoint = stages.checkpoint.with_name("checkpoint_of_folds.npz")
-    teacher = make_teacher(model, objective)
-    history = fit(teacher, inside, outside, settings, objective, checkpoint, "the LSTM alone")
-    deep = make_predictor(keras.Model(model.input, model.get_layer(DEEP).output))(outside.rows)
-    both = np.hstack([told[held], deep])
-    alone, mixed = (
-        find_mixture(halves, outside.targets, objective, outside.weights).loss
-        for halves in (told[held], both)
-    )
-    if mixed < alone - MIN_GAIN * outside.weights.sum():
+    start_deep(model, rows, settings, stages)
+    gain, deep, history = try_deep(model, told[held], inside, outside, settings, objective, stages)
+    if gain > MIN_GAIN * outside.weights.sum():
         names = sorted(history[0])
         found["history"] = np.array([[row[name] for name in names] for row in history])
         found |= {"deep": deep, "names": np.array(names)}

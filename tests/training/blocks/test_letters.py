@@ -15,7 +15,7 @@ WORDS = ("films", "a", "go", "좋아요", "ß", "𐐷x", "x" * MAX_WORD_LETTERS,
 
 
 def test_runs_of_a_word():
-    assert runs_of("go") == ["g", "o", "go", "<go", "go>", "<go>"]
+    assert runs_of("go") == ["g", "o", "<g", "go", "o>", "<go", "go>", "<go>"]
 
 
 @pytest.mark.parametrize("word", WORDS)

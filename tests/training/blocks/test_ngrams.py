@@ -8,6 +8,7 @@ from tests.helpers.phrases import hash_of
 from training.blocks.ngrams import (
     FIRST_WORD_ID,
     NO_WORD,
+    START_ID,
     TAIL_TOKENS,
     find_phrases,
     find_words,
@@ -26,16 +27,22 @@ def test_words_and_phrases_of_known_words_are_features():
 
     assert words.feature_ids.tolist() == [2, 3, 4, 5, 6, 7]
     assert words.text_ids.tolist() == [0, 0, 0, 0, 0, 2]
-    expected = {hash_of(2, 3), hash_of(4, 5), hash_of(5, 6), hash_of(4, 5, 6)}
-    assert set(phrases.feature_ids.tolist()) == expected
-    assert phrases.text_ids.tolist() == [0] * 4
+    begin = {hash_of(START_ID, 2), hash_of(START_ID, 2, 3)}
+    expected = {hash_of(2, 3), hash_of(4, 5), hash_of(5, 6), hash_of(4, 5, 6)} | begin
+    of_last = hash_of(START_ID, 7)
+    assert set(phrases.feature_ids.tolist()) == expected | {of_last}
+    assert phrases.text_ids[phrases.feature_ids != of_last].tolist() == [0] * 6
+    assert phrases.text_ids[phrases.feature_ids == of_last].tolist() == [2]
 
 
 def test_phrases_do_not_reach_into_the_next_text():
     alone, together = (find_phrases(texts) for texts in ([[2, 3]], [[2, 3], [4, 5]]))
 
-    assert alone.feature_ids.tolist() == [hash_of(2, 3)]
-    assert together.feature_ids.tolist() == [hash_of(2, 3), hash_of(4, 5)]
+    def phrases_of(*ids: int) -> set[int]:
+        return {hash_of(*ids), hash_of(START_ID, ids[0]), hash_of(START_ID, *ids)}
+
+    assert set(alone.feature_ids.tolist()) == phrases_of(2, 3)
+    assert set(together.feature_ids.tolist()) == phrases_of(2, 3) | phrases_of(4, 5)
 
 
 def test_hash_of_the_largest_ids_is_told_from_one_with_an_unknown_word():
@@ -43,6 +50,7 @@ def test_hash_of_the_largest_ids_is_told_from_one_with_an_unknown_word():
 
     phrases = find_phrases([[largest] * 3])
 
+    assert largest == START_ID
     assert set(phrases.feature_ids.tolist()) == {hash_of(largest, largest), hash_of(*[largest] * 3)}
     assert phrases.feature_ids.max() < SUM_LIMIT - 256 * 2**20 < 2**30 * NO_WORD
     assert hash_of(*[NO_WORD] * 3) < 2**63
@@ -59,14 +67,21 @@ def test_last_tokens_are_the_tail():
     assert pair[hash_of(5, 6)]
 
 
-@pytest.mark.parametrize(("min_texts", "kept"), [(1, 3), (2, 1), (3, 0)])
+@pytest.mark.parametrize(("length", "in_tail"), [(TAIL_TOKENS - 1, True), (TAIL_TOKENS, False)])
+def test_start_takes_a_place_of_the_tail(length, in_tail):
+    phrases = find_phrases([[2] * length])
+
+    begins = phrases.feature_ids == hash_of(START_ID, 2)
+    assert phrases.in_tail[begins].tolist() == [in_tail]
+
+
+@pytest.mark.parametrize(("min_texts", "kept"), [(1, 11), (2, 3), (3, 0)])
 def test_phrases_of_few_texts_are_left_out(min_texts, kept):
     phrases = find_phrases([[2, 3], [2, 3, 4], [5, 6, 5, 6]])
 
     frequent, hashes = number_frequent(phrases, min_texts)
 
-    if min_texts > 1:
-        assert len(hashes) == kept
+    assert len(hashes) == kept
     assert set(np.unique(frequent.feature_ids)) == set(range(len(hashes)))
     assert (hash_of(2, 3) in hashes) == (min_texts < 3)
     assert (hash_of(5, 6) in hashes) == (min_texts < 2)  # twice, but in one text

@@ -10,6 +10,7 @@ from training.linear.features import find_features
 from training.linear.weights import (
     NAIVE_BAYES,
     Plan,
+    balance_labels,
     choose_places,
     fit_linear,
     fit_tables,
@@ -120,10 +121,31 @@ def test_known_words_get_what_their_letters_weigh():
 
 @pytest.mark.parametrize("plan", PLANS)
 def test_texts_without_phrases_are_fitted(plan):
-    kept, tables, weights = fit([[2], [3], [2], [3], []] * 4, [[0], [1], [0], [1], [0]] * 4, plan)
+    texts = [[1, 2], [1, 3], [1, 2], [1, 3], []]  # an unknown word begins them
+    kept, tables, weights = fit(texts * 4, [[0], [1], [0], [1], [0]] * 4, plan)
 
     assert not tables["phrases"].any()
     assert weights.logits(kept)[0] < 0 < weights.logits(kept)[1]
+
+
+@pytest.mark.parametrize("plan", PLANS)
+def test_rare_label_counts_as_much_as_the_others(plan):
+    texts = [[2]] * 3 + [[3]] * 57  # a word for each label, one of them rare
+
+    kept, _, weights = fit(texts, [[1]] * 3 + [[0]] * 57, plan)
+
+    rare, frequent = weights.logits(kept)[[0, -1], 0]
+    assert rare > 0.8 * -frequent > 1
+
+
+def test_labels_are_balanced_by_what_their_texts_count():
+    soft = [[1.0, 0, 0], [0.5, 0.5, 0], [0, 1.0, 0], [0, 1.0, 0]]
+
+    found = balance_labels(np.array(soft), np.array([2.0, 1, 1, 1]))
+
+    # The first label has 2.5 of the 5, as has the second; the third has none.
+    np.testing.assert_allclose(found, [2.0, 1, 1, 1])
+    np.testing.assert_allclose(balance_labels(np.array([[1.0], [0], [0], [0]])), [2, *[2 / 3] * 3])
 
 
 @pytest.mark.parametrize("plan", PLANS)

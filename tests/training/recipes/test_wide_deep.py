@@ -165,6 +165,23 @@ def test_few_rows_are_told_out_of_their_folds(tmp_path, num_rows):
     )
 
 
+@pytest.mark.parametrize(("told", "num_epochs"), [(9.0, 2), (0.0, 5)])
+def test_deep_half_is_given_up_where_the_wide_one_knows_all(tmp_path, told, num_epochs):
+    label_ids = np.random.default_rng(0).integers(0, 2, 400)
+    rows = [[2 + int(label_id)] * 5 for label_id in label_ids]
+    inside, outside = encode(rows[:320], label_ids[:320]), encode(rows[320:], label_ids[320:])
+    wide_logits = told * (2 * label_ids[320:, None] - 1).astype(np.float32)
+    settings = dataclasses.replace(SETTINGS, epochs=5, batch_size=8, learning_rate=2e-2)
+    keras.utils.set_random_seed(1)
+
+    gain, deep, history = wide_deep._try_deep(
+        wide_logits, inside, outside, settings, single_label(2), Stages(tmp_path)
+    )
+
+    assert (len(history), deep.shape) == (num_epochs, (80, 1))  # 0.4 of the epochs, or all
+    assert gain <= 0 or not told
+
+
 def test_rows_of_a_file_of_their_own_are_not_learned_from():
     rows, label_ids = make_rows(2, 60)
     train, dev = (encode(rows[part], label_ids[part]) for part in (slice(30), slice(30, None)))
@@ -176,6 +193,7 @@ def test_rows_of_a_file_of_their_own_are_not_learned_from():
 # 9 batches and 10 checkpoints an epoch: inside the first epoch, and inside the second.
 @pytest.mark.parametrize("num_batches", [3, 14])
 def test_killed_training_goes_on_to_the_same_end(tiny_data, tmp_path, num_batches, monkeypatch):
+    monkeypatch.setattr("training.fit.TRIED_SHARE", 1.0)  # both epochs are fitted
     whole = train_run(Sources(tiny_data), tmp_path / "whole", SETTINGS)
     out = tmp_path / "run"
     with monkeypatch.context() as patch:

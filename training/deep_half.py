@@ -1,0 +1,104 @@
+"""The deep half of a model: where it starts from, how it is tried, and what it teaches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from training import pretraining, word_vectors
+from training.blocks import segments
+from training.calibration import find_mixture
+from training.encoded import Encoded
+from training.fit import fit, make_predictor
+from training.known_vectors import reduce_known
+from training.mixture import DEEP, has_deep
+from training.pretraining import pretrain
+from training.progress import interruptible, step
+from training.recipe import History
+from training.settings import Settings
+from training.stages import Stages
+from training.tasks import Objective
+from training.word_vectors import learn_word_vectors
+
+READ = "deep_read"  # layer of what the LSTM has read of a text
+VECTOR_SCALE = 0.5  # standard deviation of the first word vectors
+CONSTANTS: dict[str, Any] = (
+    word_vectors.CONSTANTS | pretraining.CONSTANTS | {"word_vector_scale": VECTOR_SCALE}
+)
+
+
+def start_deep(model: keras.Model, rows: Encoded, settings: Settings, stages: Stages) -> None:
+    """Give the deep half what texts tell without their labels; found once."""
+    embedding = model.get_layer(segments.EMBEDDING)
+    size, dim = embedding.input_dim, embedding.output_dim
+
+    def learn() -> dict[str, NDArray[np.float32]]:
+        if rows.start is not None and rows.start.shape[1] >= dim:
+            return {"vectors": rows.start[:, :dim] / rows.start[:, :dim].std()}
+        if rows.vectors is not None and rows.vectors.shape[1] >= dim:
+            return {"vectors": reduce_known(rows.vectors, rows.token_ids, dim)}
+        with step("word vectors"):
+            learned = interruptible(
+                lambda: learn_word_vectors(rows.token_ids, size, dim, settings.seed)
+            )
+        return {"vectors": learned}
+
+    embedding.set_weights([stages.make("word_vectors", learn)["vectors"] * VECTOR_SCALE])
+    encoder = keras.Model(model.input, model.get_layer(READ).input)
+    pretrain(encoder, rows, settings, stages)
+
+
+def make_teacher(model: keras.Model, objective: Objective) -> keras.Model:
+    """Return what a smaller model learns from: the deep half, whose weights it shares; where there
+    is none, the model.
+
+    The wide half knows the training rows by heart, and would teach no more than the labels do.
+    """
+    if not has_deep(model):
+        return model
+    return keras.Model(model.input, objective.add_head(model.get_layer(DEEP).output))
+
+
+def try_deep(
+    model: keras.Model,
+    told: NDArray[np.float32],
+    inside: Encoded,
+    outside: Encoded,
+    settings: Settings,
+    objective: Objective,
+    stages: Stages,
+) -> tuple[float, NDArray[np.float32], History]:
+    """Return by how much the loss of rows outside falls with a deep half beside the wide one, the
+    logits of that half, (rows, num_logits), and its history. It is given up while it is fitted,
+    where nothing is gained by then.
+
+    Args:
+        model: With its deep half as `start_deep` leaves it; fitted in place.
+        told: The wide half's logits of the rows outside, as `cross_fit` tells them.
+    """
+    read_deep = make_predictor(keras.Model(model.input, model.get_layer(DEEP).output))
+
+    def measure_loss(halves: NDArray[np.float32]) -> float:
+        return find_mixture(halves, outside.targets, objective, outside.weights).loss
+
+    alone = measure_loss(told)
+
+    def measure_gain() -> tuple[float, NDArray[np.float32]]:
+        deep = read_deep(outside.rows)
+        return alone - measure_loss(np.hstack([told, deep])), deep
+
+    history = fit(
+        make_teacher(model, objective),
+        inside,
+        outside,
+        settings,
+        objective,
+        stages.checkpoint.with_name("checkpoint_of_folds.npz"),
+        "the LSTM alone",
+        gives_up=lambda: measure_gain()[0] <= 0,
+    )
+    gain, deep = measure_gain()
+    return gain, deep, history
