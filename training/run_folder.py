@@ -38,14 +38,8 @@ if TYPE_CHECKING:
     import keras
 
 FORMAT_VERSION = 4
-METADATA, MODEL, TOKENIZER, REFERENCE, VECTORS, HELD_OUT = (
-    "metadata.json",
-    "model.keras",
-    "tokenizer.json",
-    "reference.npz",
-    "vectors.npz",
-    "held_out.npz",
-)
+METADATA, MODEL, TOKENIZER = "metadata.json", "model.keras", "tokenizer.json"
+REFERENCE, VECTORS, HELD_OUT = "reference.npz", "vectors.npz", "held_out.npz"
 STARTED = "started.json"  # beside what is made: settings, data and task of unfinished training
 FILES = (
     MODEL,
@@ -118,10 +112,9 @@ class Run:
         Raises:
             RunError: The file is damaged.
         """
-        path = self.folder / VECTORS
-        if not path.exists():
+        if not (self.folder / VECTORS).exists():
             return None
-        with self._reading(path), path.open("rb") as file, np.load(file) as arrays:
+        with self._reading_arrays(VECTORS) as arrays:
             vectors: NDArray[np.float32] = arrays["vectors"].astype(np.float32)
             if len(vectors) != self.metadata["vocab_size"]:
                 raise ArtefactError(f"{len(vectors)} vectors, not one for each word")
@@ -142,12 +135,7 @@ class Run:
         Raises:
             RunError: The file is missing or damaged.
         """
-        path = self.folder / HELD_OUT
-        with (
-            self._reading(path),
-            path.open("rb") as file,
-            np.load(file, allow_pickle=False) as arrays,
-        ):
+        with self._reading_arrays(HELD_OUT) as arrays:
             return arrays["rows"], arrays["outputs"], arrays["offsets"]
 
     @contextmanager
@@ -161,6 +149,13 @@ class Run:
                 f"{advise_training(self.metadata)}"
             ) from error
 
+    @contextmanager
+    def _reading_arrays(self, name: str) -> Iterator[Mapping[str, NDArray[Any]]]:
+        path = self.folder / name
+        # NumPy leaves a file that it opened itself open when it turns out to be no archive.
+        with self._reading(path), path.open("rb") as file, np.load(file) as arrays:
+            yield arrays
+
     def reference(self) -> tuple[list[list[int]], NDArray[np.float32]]:
         """Return texts that every later stage is compared on.
 
@@ -171,13 +166,7 @@ class Run:
         Raises:
             RunError: The file cannot be read.
         """
-        path = self.folder / REFERENCE
-        # NumPy leaves a file that it opened itself open when it turns out to be no archive.
-        with (
-            self._reading(path),
-            path.open("rb") as file,
-            np.load(file, allow_pickle=False) as arrays,
-        ):
+        with self._reading_arrays(REFERENCE) as arrays:
             ends = np.cumsum(arrays["lengths"])[:-1]
             rows = [row.tolist() for row in np.split(arrays["rows"], ends)]
             return rows, arrays["outputs"]

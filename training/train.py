@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +15,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from handler.files import check_room, empty_folder, holding, naming, write_json
+from handler.files import check_room, empty_folder, holding, naming
 from handler.inference.tokenizer import Tokenizer
 from training.batches import strip
 from training.blocks.early_exit import measure_exit
@@ -54,6 +52,7 @@ from training.tokenizer import (
     encode_texts,
     format_tokenizer,
 )
+from training.unfinished import claim
 
 REFERENCE_ROWS = 64
 # Weights, both moments, the average and the best of a checkpoint, twice while it is replaced.
@@ -114,7 +113,7 @@ def _make_run(
         "data": data.describe(),
         "task": data.objective.task.describe(),
     }
-    _claim_partial(partial, wanted, force)
+    claim(partial, wanted, force)
     if not is_run(partial / NEW):  # it is one where all was killed at the very end
         _train(partial, data, split, settings, command, started)
     if obstacle := put_in_place(partial, out, RUN, force):
@@ -215,44 +214,6 @@ def estimate_bytes(settings: Settings) -> int:
     """Return about how much room a run takes while it is made: checkpoints, stages, the model."""
     vectors = 4 * settings.vocab_size * settings.embedding_dim  # float32
     return SPARE_BYTES + COPIES * (vectors + 4 * settings.table_bytes)
-
-
-def _claim_partial(partial: Path, started: dict[str, Any], force: bool) -> None:
-    note = partial / STARTED
-    signature = hashlib.sha256(repr(sorted(_flatten(started))).encode()).hexdigest()
-    started = {"signature": signature, **started}
-    if note.exists():
-        found = _read_started(note)
-        if found.get("signature") == signature:
-            return
-        if found and not force:
-            changed = sorted(set(_flatten(found)) ^ set(_flatten(started)))
-            names = sorted({name for name, _ in changed} - {"signature"})
-            raise RunError(
-                f"{partial}: holds unfinished training of other settings or data "
-                f"({', '.join(names)} differ). Repeat them to go on, or start anew with --force."
-            )
-    empty_folder(partial, STARTED)
-    write_json(note, started)
-
-
-def _read_started(note: Path) -> dict[str, Any]:
-    """Return what the unfinished training is; empty where it does not tell any more."""
-    try:
-        found = json.loads(note.read_text("utf-8"))
-    except ValueError:
-        found = None
-    if not isinstance(found, dict):
-        say(f"{note}: cut short, the training starts anew")
-        return {}
-    return found
-
-
-def _flatten(value: Any, name: str = "") -> list[tuple[str, str]]:
-    if isinstance(value, dict):
-        parts = [_flatten(part, f"{name}.{key}".strip(".")) for key, part in value.items()]
-        return [pair for part in parts for pair in part]
-    return [(name, repr(list(value) if isinstance(value, tuple) else value))]
 
 
 def _measure(
