@@ -60,12 +60,17 @@ class _Objective:
 
 
 def pretrain(encoder: keras.Model, rows: Encoded, settings: Settings, stages: Stages) -> None:
-    """Fit an encoder in place to the neighbours of segments, if there are enough.
+    """Fit an encoder in place to the neighbours of segments, if texts without labels have enough.
+
+    The labelled texts alone do not pay: on 5,000 held-out rows of IMDB's train the log loss of both
+    halves is 0.2005 without, 0.2009 by them (20,000), 0.1989 by 50,000 texts without labels too.
 
     Args:
         encoder: From a model's inputs to what it reads of a text, (batch, channels).
-        rows: Their labels are not looked at; those without any are read too.
+        rows: Their labels are not looked at.
     """
+    if not rows.unlabelled:
+        return
     texts = [*rows.token_ids, *rows.unlabelled]
     segments, cells = find_neighbours(texts, len(rows.words))
     if len(segments) < MIN_SEGMENTS:

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from sklearn.utils.extmath import randomized_svd
 
 from training.tokenizer import PAD_ID
 
@@ -32,6 +31,8 @@ def learn_word_vectors(
     Args:
         token_ids: Of each text, without padding; read once.
     """
+    from sklearn.utils.extmath import randomized_svd  # a second, which checking data needs not
+
     counts = _count_pairs(token_ids, vocab_size).tocoo()
     totals = np.asarray(counts.sum(axis=1)).ravel() + 1e-9
     contexts = totals**SMOOTHING
