@@ -25,7 +25,7 @@ MULTIPLIERS = np.array(
 )
 LONGEST = len(MULTIPLIERS)
 # Stands before the first token in phrases: how a text begins, as a question does, is told apart. No
-# word has the id. TREC +0.9 points (100 to 2,000 rows), five other sets -0.1 to +0.1.
+# word has the id. TREC +0.9 points (100 rows), five other sets -0.1 to +0.1.
 START_ID = 2**20 - 1
 # In place of padding and the unknown word: it brings every sum to 2**54 or more.
 NO_WORD = 2**24
