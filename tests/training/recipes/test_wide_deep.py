@@ -12,13 +12,13 @@ from tests.helpers.objectives import single_label
 from tests.helpers.phrases import logits_of, make_rows
 from tests.helpers.tiny_run import ATOL, weights_of
 from tests.helpers.wide_deep import LENGTHS, SETTINGS, VOCAB_SIZE, random_tables, set_known
-from training import wide_half
+from training import deep_half, wide_half
 from training.batches import pad
 from training.data import Sources
+from training.deep_half import start_deep, try_deep
 from training.encoded import Encoded
 from training.fit import make_predictor
 from training.mixture import mix_outputs, read_halves, set_mixture
-from training.recipes import wide_deep
 from training.recipes.wide_deep import (
     build_model,
     count_rows,
@@ -174,9 +174,11 @@ def test_deep_half_is_given_up_where_the_wide_one_knows_all(tmp_path, told, num_
     settings = dataclasses.replace(SETTINGS, epochs=5, batch_size=8, learning_rate=2e-2)
     keras.utils.set_random_seed(1)
 
-    gain, deep, history = wide_deep._try_deep(
-        wide_logits, inside, outside, settings, single_label(2), Stages(tmp_path)
-    )
+    objective, stages = single_label(2), Stages(tmp_path)
+    model = build_model(settings, VOCAB_SIZE, objective)
+    start_deep(model, inside, settings, stages)
+
+    gain, deep, history = try_deep(model, wide_logits, inside, outside, settings, objective, stages)
 
     assert (len(history), deep.shape) == (num_epochs, (80, 1))  # 0.4 of the epochs, or all
     assert gain <= 0 or not told
@@ -206,7 +208,7 @@ def test_killed_training_goes_on_to_the_same_end(tiny_data, tmp_path, num_batche
         "checkpoint_of_folds.npz",
         "plan.npz",
         "sizes.npz",
-        "word_vectors_of_folds.npz",
+        "word_vectors.npz",
     ]
 
     resumed = train_run(Sources(tiny_data), out, SETTINGS)
@@ -224,7 +226,7 @@ def test_stage_that_stands_is_not_computed_again(tmp_path, monkeypatch):
     again = build_model(SETTINGS, VOCAB_SIZE, objective)
     for name in ("fit_tables", "choose_plan", "cross_fit"):
         monkeypatch.setattr(wide_half, name, None)
-    monkeypatch.setattr(wide_deep.word_vectors, "learn_word_vectors", None)
+    monkeypatch.setattr(deep_half, "learn_word_vectors", None)
 
     fit_model(again, train, train, SETTINGS, objective, stages)
 
