@@ -24,9 +24,8 @@ from training.tasks import Objective
 from training.tokenizer import UNKNOWN_ID, add_words, format_tokenizer, train_tokenizer
 from training.unlabelled import find_words
 from training.vectors.selection import WordVectors
-from training.word_vectors import learn_word_vectors, weigh_vectors
+from training.word_vectors import DIMENSIONS, learn_word_vectors, weigh_vectors
 
-VECTOR_DIMENSIONS = 75  # of words that texts without labels tell of
 MAX_UNLABELLED = 100_000  # texts that an encoder reads; words are told by all
 MIN_WEIGHT = 1e-6  # of a row beside the mean: least squares divide by it
 
@@ -245,7 +244,7 @@ def add_unlabelled(
             yield ids
 
     def learn() -> dict[str, NDArray[Any]]:
-        start = learn_word_vectors(read_all(), len(counts), VECTOR_DIMENSIONS, seed)
+        start = learn_word_vectors(read_all(), len(counts), DIMENSIONS, seed)
         return {"start": start, "vectors": weigh_vectors(start, counts / counts.sum())}
 
     def learn_told() -> dict[str, NDArray[Any]]:

@@ -16,7 +16,14 @@ BLOCK_TOKENS = 2_000_000  # that pairs are counted of at a time
 # Levy, Goldberg & Dagan, "Improving Distributional Similarity" (TACL 2015): context distribution
 # smoothing, and the square root of the singular values.
 SMOOTHING = 0.75
-CONSTANTS = {"word_vector_window": WINDOW, "word_vector_smoothing": SMOOTHING}
+# By which the linear half weighs words that texts without labels tell of. On 100 rows of five sets
+# 50, 75, 100 and 200 differ by less than the draws.
+DIMENSIONS = 75
+CONSTANTS = {
+    "word_vector_window": WINDOW,
+    "word_vector_smoothing": SMOOTHING,
+    "word_vector_dimensions": DIMENSIONS,
+}
 
 
 def learn_word_vectors(
