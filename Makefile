@@ -88,8 +88,8 @@ test: env .venv-handler/.installed ## every test, but for those of the built fun
 # name=training rows,test rows: as many sets as you have.
 SETS ?=
 .PHONY: bench-accuracy
-bench-accuracy: env ## both recipes beside fastText, TF-IDF and NBSVM: SETS="imdb=train.csv,test.csv …"
-	$(BIN)/python -m benchmarks.accuracy $(SETS)
+bench-accuracy: env ## both recipes beside fastText, TF-IDF and NBSVM: SETS="imdb=train.csv,test.csv …" ONLY=wide_deep
+	$(BIN)/python -m benchmarks.accuracy $(SETS) $(if $(ONLY),--only "$(ONLY)")
 
 ENCODER_VENV := .venv-encoder
 $(ENCODER_VENV)/.installed: requirements/encoder.txt

@@ -3,7 +3,8 @@
 Every model of a set is fitted on the same training rows and read once on the same test rows. A
 baseline chooses its setting on a tenth of the training rows, then fits all of them. fastText and
 the default recipe are fitted with three seeds. Minnow's runs stay in --work and are used again; a
-set's figures are kept in --results, so that sets can be measured one after the other.
+set's figures are kept in --results, so that sets, and with --only a recipe, can be measured one
+after the other.
 
 Latency is of one text at a time, the models of the first seed in turns in one process: read the
 ratios. Minnow's is from the text itself, a baseline's from words that are split already: how they
@@ -45,8 +46,10 @@ from export.export import ExportSettings, export_run
 from handler.inference.classifier import load_classifier
 from training.data import Sources
 from training.readers import Dataset, read_dataset
+from training.recipe import load_recipe
 from training.recipes import stacked, wide_deep
 from training.run_folder import Run, read_run
+from training.settings import Settings
 from training.split import split_rows
 from training.tasks import find_task, make_objective
 from training.train import load_predictor, train_run
@@ -66,6 +69,8 @@ BASELINES: dict[str, tuple[Fit, Sequence[Any], Sequence[int]]] = {
 }
 # The stacked recipe is what it was, and trains many times longer: one seed.
 RECIPES = {"stacked": (stacked.SETTINGS, SEEDS[:1]), "wide_deep": (wide_deep.SETTINGS, SEEDS)}
+# Settings that a recipe finds by the rows.
+PLANNED = ("units", "phrase_places", "run_places", "reads_tail")
 # Figures of the table: heading, format of the mean.
 COLUMNS = {
     "accuracy": ("accuracy %", "{:.2f}"),
@@ -101,22 +106,30 @@ def main() -> None:
     parser.add_argument("sets", nargs="+", metavar="NAME=TRAIN,TEST")
     parser.add_argument("--work", type=Path, default=Path("benchmarks/runs"))
     parser.add_argument("--results", type=Path, default=Path("benchmarks/results"))
+    parser.add_argument(
+        "--only", choices=sorted(RECIPES), help="this recipe alone; the other rows stay"
+    )
     options = parser.parse_args()
     for item in options.sets:
         name, _, files = item.partition("=")
         train, _, test = files.partition(",")
-        rows = measure_set(name, Path(train), Path(test), options.work)
+        rows = measure_set(name, Path(train), Path(test), options.work, options.only)
         write_results(options.results, name, rows)
         print(f"\n{name}\n{format_table(rows)}", flush=True)
 
 
-def measure_set(name: str, train: Path, test: Path, work: Path) -> list[Figures]:
-    """Return one row a model: its name, seeds, and every figure as a list over the seeds."""
+def measure_set(
+    name: str, train: Path, test: Path, work: Path, only: str | None = None
+) -> list[Figures]:
+    """Return one row a model: its name, seeds, and every figure as a list over the seeds.
+
+    Args:
+        only: A recipe, without the other one and the baselines.
+    """
     dataset, test_set = read_dataset(train), read_dataset(test)
-    results = [
-        *fit_baselines(dataset, test_set),
-        *fit_recipes(name, train, test_set, work),
-    ]
+    results = list(fit_recipes(name, train, test_set, work, [only] if only else list(RECIPES)))
+    if only is None:
+        results = [*fit_baselines(dataset, test_set), *results]
     texts = test_set.texts[: WARM_UP_TEXTS + LATENCY_TEXTS]
     words = split_words(texts)
     first = [(result, result.predict) for result in results if result.predict]
@@ -175,8 +188,11 @@ def choose(fit: Fit, settings: Sequence[Any], dataset: Dataset, rows: TrainingRo
     return max(settings, key=accuracy)
 
 
-def fit_recipes(name: str, train: Path, test_set: Dataset, work: Path) -> Iterator[FittedModel]:
-    for recipe, (settings, seeds) in RECIPES.items():
+def fit_recipes(
+    name: str, train: Path, test_set: Dataset, work: Path, recipes: Sequence[str]
+) -> Iterator[FittedModel]:
+    for recipe in recipes:
+        settings, seeds = RECIPES[recipe]
         for number in seeds:
             folder = work / f"{name}-{recipe}-{number}"
             run = train_once(folder, train, test_set, dataclasses.replace(settings, seed=number))
@@ -203,16 +219,24 @@ def fit_recipes(name: str, train: Path, test_set: Dataset, work: Path) -> Iterat
                 )
 
 
-def train_once(folder: Path, train: Path, test_set: Dataset, settings: Any) -> Run:
+def train_once(folder: Path, train: Path, test_set: Dataset, settings: Settings) -> Run:
     """Return the run in `folder`, trained now if it is not there."""
     if folder.exists():
         run = read_run(folder)
         made_with = {"train": read_dataset(train).sha256, "test": test_set.sha256}
         found = {role: run.metadata["data"][role]["sha256"] for role in made_with}
-        wanted = json.loads(json.dumps(dataclasses.asdict(settings)))
-        if found == made_with and run.metadata["settings"] == wanted:
+        if found == made_with and is_made_with(run, settings):
             return run
     return train_run(Sources(train, test=test_set.path), folder, settings, force=True)
+
+
+def is_made_with(run: Run, settings: Settings) -> bool:
+    """Whether the run was trained with these settings, but for those that its rows decide, and with
+    what the recipe has for constants now."""
+    constants = dict(load_recipe(settings.recipe).CONSTANTS)
+    given = json.loads(json.dumps(dataclasses.asdict(settings) | constants))
+    found = run.metadata["settings"] | run.metadata["constants"]
+    return all(found[name] == value for name, value in given.items() if name not in PLANNED)
 
 
 def measure_latency(
@@ -237,11 +261,13 @@ def measure_latency(
 
 
 def write_results(folder: Path, name: str, rows: list[Figures]) -> None:
-    """Replace the figures of set `name` in `accuracy.json`, and write all sets as tables."""
+    """Replace the figures of these models in `accuracy.json`, and write all sets as tables."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "accuracy.json"
     sets = json.loads(path.read_text("utf-8")) if path.exists() else {}
-    sets[name] = rows
+    new = {row["name"]: row for row in rows}
+    kept = {row["name"]: row for row in sets.get(name, [])}
+    sets[name] = list((kept | new).values())
     path.write_text(json.dumps(sets, indent=1) + "\n", encoding="utf-8")
     tables = [
         f"## {name}\n\n{rows[0]['train_rows']:,} training rows, "
