@@ -121,11 +121,7 @@ def main() -> None:
 def measure_set(
     name: str, train: Path, test: Path, work: Path, only: str | None = None
 ) -> list[Figures]:
-    """Return one row a model: its name, seeds, and every figure as a list over the seeds.
-
-    Args:
-        only: A recipe, without the other one and the baselines.
-    """
+    """Return one row a model, or of the recipe `only`: its name and every figure over the seeds."""
     dataset, test_set = read_dataset(train), read_dataset(test)
     results = list(fit_recipes(name, train, test_set, work, [only] if only else list(RECIPES)))
     if only is None:
