@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.few.sets import TRAIN_FILES
+from benchmarks.few.sets import find_train_file
 from training.curation.label_errors import find_label_errors
 from training.curation.out_of_fold import encode_dataset, predict_out_of_fold
 from training.data import Data, Sources, read_sources
@@ -78,8 +78,7 @@ def measure_set(folder: Path, most_rows: int) -> Iterator[str]:
 
 def read_sample(folder: Path, most_rows: int) -> Data:
     """Return a random part of the training rows."""
-    path = next(folder / name for name in TRAIN_FILES if (folder / name).exists())
-    data = read_sources(Sources(path))
+    data = read_sources(Sources(find_train_file(folder)))
     order = list(range(len(data.train)))
     random.Random(0).shuffle(order)
     texts = [data.train.texts[row] for row in order[:most_rows]]

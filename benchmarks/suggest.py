@@ -18,13 +18,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.few.sets import TRAIN_FILES
+from benchmarks.few.sets import find_train_file
+from training.curation.out_of_fold import train_speller
 from training.curation.selection import measure_margins
 from training.curation.suggest import Plan, choose, encode_texts, predict_others
 from training.overlaps import group_rows
 from training.readers import Dataset, read_dataset
-from training.recipe_settings import read_settings
-from training.tokenizer import train_tokenizer
 
 # Set -> rows that are labelled first, and in each round.
 SETS = {"agnews": 50, "trec": 50, "airline": 50, "banking77": 154}
@@ -57,8 +56,7 @@ def main() -> int:
 
 def measure_set(folder: Path, num_rows: int, num_samples: int) -> list[str]:
     """Return the lines of a set, one for each way to choose."""
-    path = next(folder / name for name in TRAIN_FILES if (folder / name).exists())
-    dataset = read_dataset(path)
+    dataset = read_dataset(find_train_file(folder))
     num_rows = min(num_rows, count_pool(dataset) // (ROUNDS + 1))
     found: dict[str, list[list[float]]] = {way: [] for way in WAYS}
     for seed in range(num_samples):
@@ -113,9 +111,7 @@ def take(dataset: Dataset, rows: list[int]) -> Dataset:
 
 def predict(labelled: Dataset, texts: list[str]) -> NDArray[np.float64]:
     """Return the probabilities of texts by the linear half; columns are the sorted labels."""
-    settings = read_settings()[0]
-    tokenizer = train_tokenizer([*labelled.texts, *texts], settings.vocab_size, settings.max_length)
-    tokenizer.reads_letters = True
+    tokenizer = train_speller([*labelled.texts, *texts])
     return predict_others(labelled, encode_texts(tokenizer, texts), tokenizer, 0)
 
 

@@ -56,6 +56,18 @@ BUNDLE = "Folder of the bundle."
 TEXT_COLUMN = "Column or field of the text: a name, data.text inside JSON, title,body to join two."
 
 Data = Annotated[Path, typer.Argument(metavar="DATA", help=DATA)]
+Texts = Annotated[
+    Path,
+    typer.Argument(
+        metavar="TEXTS", help="Texts: CSV, TSV, JSON, .txt, Parquet (also .gz, .zst) or .xlsx."
+    ),
+]
+TableOut = Annotated[
+    Path,
+    option("--out", "FILE", "Table to write: .csv, .tsv or .jsonl, also with .gz or .zst."),
+]
+ReplaceTable = Annotated[bool, flag("--force", "Replace a table that stands already.")]
+QuietReading = Annotated[bool, flag("--quiet", "Tell neither what was read nor progress.")]
 TextColumn = Annotated[str, option("--text-column", "NAME", TEXT_COLUMN)]
 LabelColumn = Annotated[
     str, option("--label-column", "NAME", "Column or field that holds the label.")

@@ -233,12 +233,15 @@ def add_unlabelled(
 ) -> Encoded:
     """Return the rows with some of the texts beside them, and with word vectors that were learned
     from all, beside those that they may have already."""
-    order = np.random.default_rng(seed).permutation(len(texts))[:MAX_UNLABELLED]
-    some = [tokenizer.encode(texts[row]).ids for row in np.sort(order).tolist()]
+    some = texts
+    if len(texts) > MAX_UNLABELLED:
+        order = np.random.default_rng(seed).permutation(len(texts))[:MAX_UNLABELLED]
+        some = [texts[row] for row in np.sort(order).tolist()]
+    read = [tokenizer.encode(text).ids for text in some]
     counts = np.full(len(train.words), 0.5)
 
     def read_all() -> Iterator[Sequence[int]]:
-        every = (tokenizer.encode(text).ids for text in texts)
+        every = read if some is texts else (tokenizer.encode(text).ids for text in texts)
         for ids in itertools.chain(train.token_ids, every):
             counts[:] += np.bincount(ids, minlength=len(counts))
             yield ids
@@ -255,4 +258,4 @@ def add_unlabelled(
     vectors = found["vectors"]
     if train.vectors is not None:
         vectors = np.hstack([train.vectors, vectors])
-    return dataclasses.replace(train, unlabelled=some, vectors=vectors, start=found["start"])
+    return dataclasses.replace(train, unlabelled=read, vectors=vectors, start=found["start"])

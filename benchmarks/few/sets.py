@@ -98,14 +98,18 @@ def find_sets(folder: Path, names: Collection[str]) -> Iterator[LabelledSet]:
             print(f"{path.name}: left out: {error}", file=sys.stderr, flush=True)
 
 
+def find_train_file(folder: Path) -> Path:
+    """Return the file of a set that is drawn from."""
+    return next(folder / name for name in TRAIN_FILES if (folder / name).exists())
+
+
 def read_set(folder: Path) -> LabelledSet:
     """Return the set in `folder`.
 
     Raises:
         DataError: Files that cannot be read, or labels that are not one a text.
     """
-    path = next(folder / name for name in TRAIN_FILES if (folder / name).exists())
-    train, test = read_dataset(path), read_dataset(folder / TEST_FILE)
+    train, test = read_dataset(find_train_file(folder)), read_dataset(folder / TEST_FILE)
     make_objective(find_task(train.labels)).check(train, test)
     test_rows = list(range(len(test)))
     if len(test) > LARGE_TEST:

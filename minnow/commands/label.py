@@ -18,6 +18,7 @@ from minnow.options import (
     Json,
     Quoting,
     TextColumn,
+    Texts,
     flag,
     option,
     split_names,
@@ -37,12 +38,6 @@ CHAT = "openai:"
 KEY = "OPENAI_API_KEY"
 CHAT_PANEL = "With openai:URL"
 
-Texts = Annotated[
-    Path,
-    typer.Argument(
-        metavar="TEXTS", help="Texts: CSV, TSV, JSON, .txt, Parquet (also .gz, .zst) or .xlsx."
-    ),
-]
 Labels = Annotated[
     str, option("--labels", "NAME,NAME", "Labels that may be answered.", callback=split_names)
 ]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from minnow.options import (
@@ -18,10 +17,12 @@ from minnow.options import (
     LabelColumn,
     LabelColumns,
     NormalizeLabels,
+    QuietReading,
     Quoting,
+    ReplaceTable,
+    TableOut,
     TextColumn,
     WeightColumn,
-    flag,
     option,
     split_names,
 )
@@ -37,18 +38,12 @@ EXAMPLES = (
 REQUIRED = ("scipy", "sklearn")
 SHOWN_PAIRS = 10
 
-Out = Annotated[
-    Path,
-    option("--out", "FILE", "Table to write: .csv, .tsv or .jsonl, also with .gz or .zst."),
-]
 Seed = Annotated[int, option("--seed", "N", "Seed of the folds.", min=0, max=2**31)]
-Force = Annotated[bool, flag("--force", "Replace a table that stands already.")]
-Quiet = Annotated[bool, flag("--quiet", "Tell neither what was read nor progress.")]
 
 
 def lint(
     data: Data,
-    out: Out,
+    out: TableOut,
     text_column: TextColumn = "text",
     label_column: LabelColumn = "label",
     label_columns: LabelColumns = None,
@@ -60,8 +55,8 @@ def lint(
     join_surplus: JoinSurplus = False,
     normalize_labels: NormalizeLabels = False,
     seed: Seed = 0,
-    force: Force = False,
-    quiet: Quiet = False,
+    force: ReplaceTable = False,
+    quiet: QuietReading = False,
     json_output: Json = False,
 ) -> None:
     """Find rows whose label is likely wrong.

@@ -18,9 +18,12 @@ from minnow.options import (
     LabelColumn,
     LabelColumns,
     NormalizeLabels,
+    QuietReading,
     Quoting,
+    ReplaceTable,
+    TableOut,
     TextColumn,
-    flag,
+    Texts,
     option,
     split_names,
 )
@@ -35,16 +38,6 @@ EXAMPLES = (
 )
 REQUIRED = ("scipy", "sklearn")
 
-Texts = Annotated[
-    Path,
-    typer.Argument(
-        metavar="TEXTS", help="Texts: CSV, TSV, JSON, .txt, Parquet (also .gz, .zst) or .xlsx."
-    ),
-]
-Out = Annotated[
-    Path,
-    option("--out", "FILE", "Table to write: .csv, .tsv or .jsonl, also with .gz or .zst."),
-]
 Labelled = Annotated[
     Path | None,
     option("--labelled", "FILE", "Rows that have labels, as minnow train reads them.", "none"),
@@ -60,13 +53,11 @@ Model = Annotated[
 ]
 Count = Annotated[int, option("--count", "N", "Rows to suggest.", min=1, max=5_000)]
 Seed = Annotated[int, option("--seed", "N", "Seed of what is drawn.", min=0, max=2**31)]
-Force = Annotated[bool, flag("--force", "Replace a table that stands already.")]
-Quiet = Annotated[bool, flag("--quiet", "Tell neither what was read nor progress.")]
 
 
 def suggest(
     texts: Texts,
-    out: Out,
+    out: TableOut,
     labelled: Labelled = None,
     model: Model = None,
     count: Count = 100,
@@ -79,8 +70,8 @@ def suggest(
     join_surplus: JoinSurplus = False,
     normalize_labels: NormalizeLabels = False,
     seed: Seed = 0,
-    force: Force = False,
-    quiet: Quiet = False,
+    force: ReplaceTable = False,
+    quiet: QuietReading = False,
     json_output: Json = False,
 ) -> None:
     """Choose rows that are worth a label.

@@ -7,6 +7,7 @@ import pytest
 
 from handler.inference.tokenizer import PAD, UNKNOWN
 from tests.helpers.objectives import single_label
+from tests.helpers.opinions import BAD, GOOD, write_opinions
 from training.data import Sources, read_sources
 from training.encoded import encode_split
 from training.errors import DataError
@@ -15,8 +16,6 @@ from training.linear.plan import choose_plan
 from training.linear.weights import fit_linear
 from training.settings import Settings
 from training.vectors.selection import WordVectors
-
-GOOD, BAD = ["fine", "good", "great", "lovely"], ["awful", "bad", "poor", "sad"]
 
 
 @pytest.fixture
@@ -35,11 +34,7 @@ def vectors(tmp_path) -> Path:
 
 @pytest.fixture
 def rows(tmp_path) -> Path:
-    path = tmp_path / "rows.csv"
-    texts = [(f"{word} number{n}", "pos") for n, word in enumerate(GOOD[:2] * 10)]
-    texts += [(f"{word} number{n}", "neg") for n, word in enumerate(BAD[:2] * 10)]
-    path.write_text("text,label\n" + "".join(f"{text},{label}\n" for text, label in texts))
-    return path
+    return write_opinions(tmp_path / "rows.csv")
 
 
 def encode(rows: Path, vectors: Path | None, tmp_path: Path):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from handler.rows.options import ReadOptions
+from tests.helpers.opinions import BAD, GOOD, write_opinions
 from training.columns import Columns
 from training.data import Sources, read_sources
 from training.encoded import add_unlabelled, encode_split
@@ -18,17 +19,10 @@ from training.settings import Settings
 from training.stages import Stages
 from training.unlabelled import find_words, read_unlabelled
 
-GOOD, BAD = ["fine", "good", "great", "lovely"], ["awful", "bad", "poor", "sad"]
-
 
 @pytest.fixture
 def rows(tmp_path) -> Path:
-    """Half of the words of each side, in ten rows each."""
-    path = tmp_path / "rows.csv"
-    texts = [(f"{word} number{n}", "pos") for n, word in enumerate(GOOD[:2] * 10)]
-    texts += [(f"{word} number{n}", "neg") for n, word in enumerate(BAD[:2] * 10)]
-    path.write_text("text,label\n" + "".join(f"{text},{label}\n" for text, label in texts))
-    return path
+    return write_opinions(tmp_path / "rows.csv")
 
 
 @pytest.fixture

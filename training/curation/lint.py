@@ -98,7 +98,7 @@ def find_conflicts(texts: Sequence[str], labels: Sequence[str]) -> dict[int, lis
     """
     members: dict[str, list[int]] = defaultdict(list)
     for row, text in enumerate(texts):
-        members[" ".join(text.casefold().split())].append(row)
+        members[_fold(text)].append(row)
     members.pop("", None)
     found: dict[int, list[int]] = {}
     for rows in members.values():
@@ -106,6 +106,11 @@ def find_conflicts(texts: Sequence[str], labels: Sequence[str]) -> dict[int, lis
             for row in rows:
                 found[row] = [other for other in rows if str(labels[other]) != str(labels[row])]
     return dict(sorted(found.items()))
+
+
+def _fold(text: str) -> str:
+    """Return what texts share that differ by case and blanks alone."""
+    return " ".join(text.casefold().split())
 
 
 def _make_rows(
@@ -153,7 +158,7 @@ def _summarize(
         len(rows),
         len({*rows, *conflicts}),
         [(*pair, count) for pair, count in sorted(pairs.items(), key=lambda one: (-one[1], one))],
-        len({" ".join(texts[row].casefold().split()) for row in conflicts}),
+        len({_fold(texts[row]) for row in conflicts}),
         len(conflicts),
         sum(not text.strip() for text in texts),
         num_unchecked,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
+from handler.inference.tokenizer import Tokenizer
 from training.calibration import Calibration, find_mixture
 from training.data import Data, whole_part
 from training.encoded import Encoded, encode_part, join_encoded
@@ -25,12 +28,16 @@ FOLDED_ROWS, MOST_FOLDINGS = 5_000, 5
 
 def encode_dataset(data: Data) -> Encoded:
     """Return all training rows as a model of the default recipe reads them."""
+    part = whole_part(data.train, data.train.overlaps.groups)
+    return encode_part(part, train_speller(data.train.texts), data.objective)
+
+
+def train_speller(texts: Iterable[str]) -> Tokenizer:
+    """Return the default recipe's tokenizer of texts, which spells unknown words."""
     settings = read_settings()[0]
-    texts = data.train.texts
     tokenizer = train_tokenizer(texts, settings.vocab_size, settings.max_length)
     tokenizer.reads_letters = True
-    part = whole_part(data.train, data.train.overlaps.groups)
-    return encode_part(part, tokenizer, data.objective)
+    return tokenizer
 
 
 def choose_quick_plan(rows: Encoded, objective: Objective, seed: int) -> Plan:

@@ -15,7 +15,7 @@ from handler.inference.tokenizer import Tokenizer
 from handler.rows.rows import Row
 from training.blocks.ngrams import count_features, find_words
 from training.columns import Columns
-from training.curation.out_of_fold import fit_and_predict
+from training.curation.out_of_fold import fit_and_predict, train_speller
 from training.curation.selection import measure_margins, reduce_words, select_unsure
 from training.curation.tables import check_output, write_table
 from training.data import Part
@@ -26,8 +26,6 @@ from training.objectives.single_label import SingleLabelObjective
 from training.overlaps import group_rows
 from training.progress import interruptible, say, step
 from training.readers import Dataset, read_dataset
-from training.recipe_settings import read_settings
-from training.tokenizer import train_tokenizer
 
 # Of more rows so many are looked at, drawn at random: enough to find a hundred that teach.
 MOST_CANDIDATES = 20_000
@@ -165,9 +163,7 @@ def choose(
         groups: int64, shape (texts,): of texts that share one, one is chosen.
     """
     known_texts = labelled.texts if labelled else []
-    settings = read_settings()[0]
-    tokenizer = train_tokenizer([*known_texts, *texts], settings.vocab_size, settings.max_length)
-    tokenizer.reads_letters = True
+    tokenizer = train_speller([*known_texts, *texts])
     others = encode_texts(tokenizer, texts)
     if plan.predict is not None:
         probabilities = np.asarray(plan.predict(texts), np.float64)

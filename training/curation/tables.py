@@ -12,10 +12,10 @@ from typing import Any
 
 from handler.errors import InvalidInput
 from handler.files import replacing
+from handler.rows.delimited import DEFAULT_DELIMITERS
 from handler.rows.formats import Format, compress, detect_format
 from training.errors import CurationError
 
-DELIMITERS = {"csv": ",", "tsv": "\t"}
 WRITTEN = ".csv, .tsv or .jsonl, also with .gz or .zst"
 
 
@@ -29,7 +29,7 @@ def check_output(out: Path, force: bool, sources: Iterable[Path]) -> Format:
         found = detect_format(out.name)
     except InvalidInput:
         found = None
-    if found is None or found.kind not in (*DELIMITERS, "jsonl"):
+    if found is None or found.kind not in (*DEFAULT_DELIMITERS, "jsonl"):
         raise CurationError(f"{out}: its name says no format, wanted one that ends in {WRITTEN}.")
     if any(out.resolve() == source.resolve() for source in sources):
         raise CurationError(f"{out}: the output would overwrite the input. Name another --out.")
@@ -58,7 +58,7 @@ def write_table(
         text = "".join(f"{line}\n" for line in lines)
     else:
         buffer = io.StringIO(newline="")
-        delimiter = DELIMITERS[file_format.kind]
+        delimiter = DEFAULT_DELIMITERS[file_format.kind]
         writer = csv.DictWriter(
             buffer, columns, delimiter=delimiter, lineterminator="\n", extrasaction="ignore"
         )

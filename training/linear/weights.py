@@ -214,7 +214,7 @@ def _fit_column(
     seed: int,
 ) -> tuple[NDArray[np.float32], float]:
     if len(np.unique(target)) == 1 and target[0] in (0, 1):  # one side: nothing to tell apart
-        total = float(len(target) if counts_as is None else counts_as.sum())
+        total = float(counts_as.sum())
         inside, outside = PSEUDO_COUNT + total * target[0], PSEUDO_COUNT + total * (1 - target[0])
         return np.zeros(scaled.shape[1], np.float32), float(np.log(inside / outside))
     solver = LogisticRegression(

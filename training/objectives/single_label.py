@@ -149,9 +149,7 @@ class SingleLabelObjective:
         return np.pad(logits, ((0, 0), (num_left_out, 0)))
 
     def outputs_of(self, logits: Floats) -> Floats:
-        logits = self.output_logits(logits)
-        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+        return _softmax(self.output_logits(logits))
 
     def logit_targets(self, targets: Floats) -> Floats:
         return targets[:, -self.num_logits :]
@@ -161,8 +159,7 @@ class SingleLabelObjective:
 
     def shift_outputs(self, outputs: Floats, before: Floats, after: Floats) -> Floats:
         logs, old, new = (np.log(np.maximum(part, EPSILON)) for part in (outputs, before, after))
-        powers = np.exp(logs + new - old)
-        return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+        return _softmax(logs + new - old)
 
     def logits_loss(self, logits: Floats, targets: Floats, weights: Floats | None = None) -> float:
         losses = self._cross_entropies(logits, targets)
@@ -243,6 +240,11 @@ class SingleLabelObjective:
             write_confusions(figures, folder / "confusion_matrix.csv")
             plots["The whole confusion matrix"] = "confusion_matrix.csv"
         return plots
+
+
+def _softmax(logits: Floats) -> Floats:
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
 OBJECTIVE: type[Objective] = SingleLabelObjective

@@ -5,7 +5,9 @@ import gzip
 import json
 
 import numpy as np
+import pyarrow
 import pytest
+from pyarrow import parquet
 
 from tests.helpers.curation import SECRET, make_rows, read, write
 from training.columns import Columns
@@ -108,9 +110,6 @@ def test_every_kind_of_file_is_read_and_written(name, out, tmp_path, labelled):
 
 
 def test_parquet_is_read(tmp_path, labelled):
-    pyarrow = pytest.importorskip("pyarrow")
-    from pyarrow import parquet
-
     texts = [text for text, _ in make_rows(20, seed=1)]
     table = pyarrow.table({"id": range(20), "text": texts})
     parquet.write_table(table, tmp_path / "new.parquet")
