@@ -25,6 +25,7 @@ class Sources:
     Args:
         dev: None: a part of `train` is held out.
         task: The task's `kind` and fields, as far as they are given; the labels tell the rest.
+        aims: What the task's thresholds are to reach, as `Objective.aims` has it.
         word_vectors: A file or folder of vectors that others have learned.
         unlabelled: A file or folder of texts without labels.
     """
@@ -36,6 +37,7 @@ class Sources:
     task: Mapping[str, Any] = field(default_factory=dict)
     word_vectors: Path | None = None
     unlabelled: Path | None = None
+    aims: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def paths(self) -> list[Path]:
@@ -127,7 +129,7 @@ def read_sources(sources: Sources) -> Data:
         read_dataset(path, train.columns) if path is not None else None
         for path in (sources.dev, sources.test)
     )
-    objective = make_objective(find_task(train.labels, sources.task))
+    objective = make_objective(find_task(train.labels, sources.task), sources.aims)
     objective.check(train, *(other for other in (dev, test) if other is not None))
     if sources.word_vectors is not None and not sources.word_vectors.exists():
         raise DataError(f"{sources.word_vectors}: no such file or folder")

@@ -37,7 +37,7 @@ from training.tokenizer import parse_document, parse_tokenizer
 if TYPE_CHECKING:
     import keras
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 METADATA, MODEL, TOKENIZER = "metadata.json", "model.keras", "tokenizer.json"
 REFERENCE, VECTORS, HELD_OUT = "reference.npz", "vectors.npz", "held_out.npz"
 STARTED = "started.json"  # beside what is made: settings, data and task of unfinished training

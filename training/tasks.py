@@ -1,6 +1,6 @@
 """Objectives: what only training needs to know of a task.
 
-`handler/inference/tasks.py` says what the columns of a model's outputs mean. An objective adds how
+`handler/inference/tasks/` says what the columns of a model's outputs mean. An objective adds how
 they are learned and measured: what a label is as a target, the model's last layers, loss, figures.
 It is a module in `training/objectives`, named as the task's kind, and the folder is the list.
 Nothing here imports TensorFlow before it is needed, so that data are checked without it.
@@ -35,14 +35,20 @@ class Objective(Protocol):
 
     Attributes:
         task: What the columns of the outputs mean.
+        aims: What `settle` is to reach, by the names of the command line's options, such as
+            `min_precision`; what was not asked for is not there.
         num_logits: Columns that the layers before the head compute.
         score_name: The figure of `evaluate` that is the mean of `row_scores`.
         loss_name: What people call the loss.
     """
 
-    def __init__(self, task: Any) -> None: ...
+    def __init__(self, task: Any, aims: Mapping[str, Any]) -> None:
+        """Raise SettingsError for an aim that this kind of task does not have."""
+
     @property
     def task(self) -> Task: ...
+    @property
+    def aims(self) -> Mapping[str, Any]: ...
     @property
     def num_logits(self) -> int: ...
     @property
@@ -165,6 +171,17 @@ class Objective(Protocol):
         Both arguments are floats, shape (rows, num_outputs).
         """
 
+    def settle(self, outputs: Floats, targets: Floats, weights: Floats | None = None) -> Objective:
+        """Return the objective whose task knows what rows tell that the model was not fitted to,
+        such as thresholds; the same one where nothing is to be known.
+
+        Called after training, and again for each smaller model.
+
+        Args:
+            outputs, targets: Floats, shape (rows, num_outputs).
+            weights: Shape (rows,): how often each row counts; None: once.
+        """
+
     def evaluate(
         self, labels: Sequence[str], outputs: Floats, weights: Sequence[float] | None = None
     ) -> dict[str, Any]:
@@ -192,9 +209,20 @@ class Objective(Protocol):
         """Draw what `evaluate` gave to files in `folder`; return title -> file name."""
 
 
-def make_objective(task: Task) -> Objective:
-    """Return how `task` is learned and measured."""
-    return _load(task.kind)(task)
+def make_objective(task: Task, aims: Mapping[str, Any] | None = None) -> Objective:
+    """Return how `task` is learned and measured.
+
+    Raises:
+        SettingsError: An aim that this kind of task does not have.
+    """
+    return _load(task.kind)(task, aims or {})
+
+
+def check_aims(kind: str, aims: Mapping[str, Any], known: Sequence[str] = ()) -> None:
+    """Raise SettingsError unless a task of this kind has all of these aims."""
+    if unknown := [name for name in aims if name not in known]:
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name in unknown)
+        raise SettingsError(f"the task {kind} takes no {flags}.")
 
 
 def list_kinds() -> list[str]:

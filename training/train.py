@@ -112,6 +112,7 @@ def _make_run(
         "settings": dataclasses.asdict(settings),
         "data": data.describe(),
         "task": data.objective.task.describe(),
+        "aims": dict(data.objective.aims),
     }
     claim(partial, wanted, force)
     if not is_run(partial / NEW):  # it is one where all was killed at the very end
@@ -155,19 +156,23 @@ def _train(
     model = recipe.build_model(settings, len(tokenizer.word_ids), objective)
     fitted = recipe.fit_model(model, train, dev, settings, objective, stages)
 
+    is_cross_validated = fitted.rows is not None
     told, told_rows = fitted.outputs, dev
-    if fitted.rows is not None and told is not None and fitted.offsets is not None:
+    if told is None:
+        told = make_predictor(model)(dev.rows)
+    if fitted.rows is not None and fitted.offsets is not None:
         dev_part = join_parts(train_part, dev_part, fitted.rows)
         told_rows = join_encoded(train, dev).select(fitted.rows)
         told_rows = dataclasses.replace(told_rows, offsets=fitted.offsets)
         write_held_out(new, rows=fitted.rows, outputs=told, offsets=fitted.offsets)
+    objective = objective.settle(told, told_rows.targets, told_rows.weights)
     parts = {"dev": dev_part} | ({} if data.test is None else {"test": whole_part(data.test)})
     with step("evaluation"):
-        metrics, mistakes = _measure(model, tokenizer, data.objective, parts, {"dev": told})
-    metadata = _describe(data, settings, recipe, tokenizer) | {
+        metrics, mistakes = _measure(model, tokenizer, objective, parts, {"dev": told})
+    metadata = _describe(data, objective, settings, recipe, tokenizer) | {
         "command": command,
         "metrics": metrics,
-        "cross_validated": told is not None,
+        "cross_validated": is_cross_validated,
         "early_exit": measure_exit(model, told_rows, objective),
         "mistakes": [mistake.row for mistake in mistakes],
         "seconds": round(time.monotonic() - started, 1),
@@ -221,13 +226,13 @@ def _measure(
     tokenizer: Tokenizer,
     objective: Objective,
     parts: Mapping[str, Part],
-    told: Mapping[str, NDArray[np.float32] | None],
+    told: Mapping[str, NDArray[np.float32]],
 ) -> tuple[dict[str, Any], list[Mistake]]:
     """Return the figures on each part by name, and the mistakes on the last one.
 
     Args:
-        told: Name of a part -> outputs of models that were not fitted to its rows, where the model
-            was; float32, shape (rows, num_outputs).
+        told: Name of a part -> its outputs where they are known, of models that were not fitted to
+            its rows; float32, shape (rows, num_outputs).
     """
     predict = make_predictor(model)
     metrics, mistakes = {}, []
@@ -241,12 +246,13 @@ def _measure(
 
 
 def _describe(
-    data: Data, settings: Settings, recipe: Recipe, tokenizer: Tokenizer
+    data: Data, objective: Objective, settings: Settings, recipe: Recipe, tokenizer: Tokenizer
 ) -> dict[str, Any]:
     """Return what `metadata.json` says of how the model came about."""
     constants: Mapping[str, Any] = TOKENIZER_CONSTANTS | FIT_CONSTANTS | dict(recipe.CONSTANTS)
     return {
-        "task": data.objective.task.describe(),
+        "task": objective.task.describe(),
+        "aims": dict(objective.aims),
         "recipe": settings.recipe,
         "settings": dataclasses.asdict(settings),
         "constants": constants,

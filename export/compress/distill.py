@@ -62,7 +62,7 @@ def prepare_distillation(run: Run, epochs: int) -> Distillation:
             not tell what it says of rows that it has not learned from.
         SettingsError: No epochs.
     """
-    objective = make_objective(run.task)
+    objective = make_objective(run.task, run.metadata["aims"])
     settings = fine_tune_settings(run, epochs)
     recipe = load_recipe(settings.recipe)
     _check_constants(run, recipe)

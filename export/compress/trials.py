@@ -152,10 +152,11 @@ class Trials:
             "seconds": round(time.monotonic() - started, 1),
         }
         early_exit = measure_exit(model, dev, self.objective)
-        changes = {"compression": compression, "early_exit": early_exit}
+        outputs = distillation.recipe.tell_rows(model, dev, self.objective)
+        task = self.objective.settle(outputs, dev.targets, dev.weights).task.describe()
+        changes = {"compression": compression, "early_exit": early_exit, "task": task}
         self._write(folder, model, tokenizer, id_map, changes)
         if dev.places is not None and dev.offsets is not None:
-            outputs = distillation.recipe.tell_rows(model, dev, self.objective)
             write_held_out(folder, dev.places, outputs, dev.offsets)
         stages.remove()
         folder.rename(self.folder / plan.name)

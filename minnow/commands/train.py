@@ -72,6 +72,20 @@ def read_recipe(name: str | None) -> str | None:
     return name
 
 
+def complete_task() -> list[str]:
+    """Return the kinds of tasks."""
+    from training.tasks import list_kinds
+
+    return list_kinds()
+
+
+def read_task_kind(kind: str | None) -> str | None:
+    """Return a kind of task that there is."""
+    if kind is not None and kind not in (kinds := complete_task()):
+        raise typer.BadParameter(f"{kind!r} is no task, wanted {' or '.join(kinds)}")
+    return kind
+
+
 def read_units(text: str | None) -> tuple[int, ...] | None:
     """Return the hidden units of each layer: "64,32" -> (64, 32)."""
     if text is None:
@@ -109,6 +123,17 @@ Unlabelled = Annotated[
         "FILE|FOLDER",
         "Your own texts without labels, of which words are learned; as many as you have.",
         "none",
+    ),
+]
+TaskKind = Annotated[
+    str | None,
+    option(
+        "--task",
+        "KIND",
+        "What is learned.",
+        "what the labels look like",
+        autocompletion=complete_task,
+        callback=read_task_kind,
     ),
 ]
 Recipe = Annotated[
@@ -209,6 +234,7 @@ def train(
     test: Test = None,
     word_vectors: WordVectorsFile = None,
     unlabelled: Unlabelled = None,
+    task: TaskKind = None,
     recipe: Recipe = None,
     quick: Quick = False,
     force: Force = False,
@@ -241,7 +267,9 @@ def train(
     options = ReadOptions(delimiter, encoding, quoting, join_surplus)
     names, labels = (text_column, label_column, group_column), split_names(label_columns)
     columns = Columns(*names, options, normalize_labels, labels, weight_column)
-    sources = Sources(data, dev, test, columns, {}, word_vectors, unlabelled)
+    sources = Sources(
+        data, dev, test, columns, {"kind": task} if task else {}, word_vectors, unlabelled
+    )
     with hush(quiet):
         fit_sources(sources, out, recipe, quick, force, read_given(context), context.obj)
 

@@ -62,7 +62,7 @@ def test_run_is_read_as_it_was_written(folder):
         "reference.npz",
         "tokenizer.json",
     ]
-    assert run.metadata == METADATA | {"format_version": 4}
+    assert run.metadata == METADATA | {"format_version": 5}
     assert isinstance(run.task, SingleLabel)
     assert run.task.labels == ("neg", "pos")
     assert run.weight_tables == ("words",)
@@ -81,7 +81,7 @@ def test_other_format_is_refused_with_the_command_that_makes_it_anew(folder, ver
         read_run(folder)
 
     assert str(caught.value) == (
-        f"{folder / 'metadata.json'}: format_version is {version}, this build reads 4. "
+        f"{folder / 'metadata.json'}: format_version is {version}, this build reads 5. "
         "Train again: minnow train rows.csv --out runs/a --force"
     )
 

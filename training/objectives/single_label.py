@@ -22,7 +22,7 @@ from training.metrics import (
 )
 from training.readers import Dataset, describe_empty_cell
 from training.soft_labels import SoftLabel, list_labels
-from training.tasks import EPSILON, Floats, Objective
+from training.tasks import EPSILON, Floats, Objective, check_aims
 
 if TYPE_CHECKING:
     import keras
@@ -39,8 +39,10 @@ class SingleLabelObjective:
     score_name = "accuracy"
     loss_name = "log loss"
 
-    def __init__(self, task: SingleLabel) -> None:
+    def __init__(self, task: SingleLabel, aims: Mapping[str, Any] | None = None) -> None:
         self.task = task
+        self.aims = dict(aims or {})
+        check_aims(task.kind, self.aims)
         self.num_logits = 1 if task.num_outputs == 2 else task.num_outputs
 
     @staticmethod
@@ -185,6 +187,11 @@ class SingleLabelObjective:
         """Return 1 where the most probable label is the true one, else 0."""
         is_right: NDArray[np.bool_] = outputs.argmax(axis=1) == targets.argmax(axis=1)
         return is_right.astype(np.float64)
+
+    def settle(
+        self, outputs: Floats, targets: Floats, weights: Floats | None = None
+    ) -> SingleLabelObjective:
+        return self
 
     def evaluate(
         self, labels: Sequence[str], outputs: Floats, weights: Sequence[float] | None = None

@@ -1,0 +1,48 @@
+"""Tasks: what the columns of a model's outputs mean.
+
+The graph of every bundle computes `outputs`, float32 (batch, columns). The bundle's manifest
+describes the task, and all that must know what a column means asks it: training, verification,
+the classifier, file columns, every wire format, the monitor, the page. What only training needs
+of a task stands in `training/tasks.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from handler.errors import ArtefactError
+from handler.inference.checks import one_of, record, show
+from handler.inference.tasks.labels import MAX_LABEL_CHARACTERS, MAX_LABELS, read_labels
+from handler.inference.tasks.single_label import SingleLabel
+from handler.inference.tasks.task import DEFAULT_OPTIONS, Cell, Options, Task, Tensor
+
+__all__ = [
+    "DEFAULT_OPTIONS",
+    "MAX_LABELS",
+    "MAX_LABEL_CHARACTERS",
+    "Cell",
+    "Options",
+    "SingleLabel",
+    "Task",
+    "Tensor",
+    "read_labels",
+    "read_task",
+]
+
+TASKS: Mapping[str, Any] = {SingleLabel.kind: SingleLabel}
+
+
+def read_task(description: object) -> Task:
+    """Return the task that `describe` described.
+
+    Raises:
+        ArtefactError: No such kind of task in this build, or fields that do not fit it.
+    """
+    kind = description.get("kind") if isinstance(description, dict) else None
+    if not isinstance(kind, str) or kind not in TASKS:
+        raise ArtefactError(f"the task is {show(kind)}, this build knows {', '.join(TASKS)}.")
+    fields = record({"kind": one_of(kind), **TASKS[kind].fields})(description, "task")
+    del fields["kind"]
+    task: Task = TASKS[kind](**fields)
+    return task
