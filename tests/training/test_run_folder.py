@@ -73,7 +73,7 @@ def test_run_is_read_as_it_was_written(folder):
     assert outputs.dtype == np.float32
 
 
-@pytest.mark.parametrize("version", [3, 5, None])
+@pytest.mark.parametrize("version", [3, 6, None])
 def test_other_format_is_refused_with_the_command_that_makes_it_anew(folder, version):
     change_metadata(folder, format_version=version)
 
