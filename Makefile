@@ -102,6 +102,10 @@ bench-few: env $(ENCODER_VENV)/.installed ## learning curves on few rows of ever
 		$(if $(SETS),--sets "$(SETS)") $(if $(ROWS),--rows "$(ROWS)") $(if $(SAMPLES),--samples $(SAMPLES)) \
 		$(if $(ONLY),--only "$(ONLY)") $(if $(VECTORS),--vectors "$(VECTORS)") $(if $(AGAIN),--again)
 
+.PHONY: bench-rare
+bench-rare: env ## a label that few rows have, beside weighted TF-IDF regressions: DATA=folder RARE=set:label,set:label WHOLE=set
+	nice -n 10 $(BIN)/python -m benchmarks.rare "$(DATA)" $(if $(RARE),--rare "$(RARE)") $(if $(WHOLE),--whole "$(WHOLE)")
+
 .PHONY: bench-lint
 bench-lint: env ## wrong labels that `minnow lint` finds among flipped ones, in sets of a folder: DATA=folder SETS=trec,agnews
 	nice -n 10 $(BIN)/python -m benchmarks.lint "$(DATA)" $(if $(SETS),--sets "$(SETS)")

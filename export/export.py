@@ -89,6 +89,14 @@ def convert_run(run: Run) -> Converted:
     return Converted(optimize_model(convert_model(model)), count_recurrent_layers(model))
 
 
+def check_settled(run: Run) -> None:
+    """Raise ExportError for a run that does not reach what its answers were to reach."""
+    settled = run.metadata.get("settled") or {}
+    if not settled.get("is_reached", True):
+        objective = make_objective(run.task, run.metadata["aims"])
+        raise ExportError(f"{run.folder}: {objective.describe_settled(settled)}.")
+
+
 def name_model(folder: Path, settings: ExportSettings) -> ExportSettings:
     """Return the settings with the model's name, that of the run in `folder` where none is given.
 
@@ -149,6 +157,7 @@ def _export_run(
     converted: Converted | None,
 ) -> dict[str, Any]:
     run = read_run(folder)
+    check_settled(run)
     converted = converted or convert_run(run)
     if settings.embedding_bits is None:
         try:
@@ -233,5 +242,6 @@ def describe_run(run: Run, settings: ExportSettings, census: dict[str, int]) -> 
             "early_exit": metadata.get("early_exit"),
             "cross_validated": run.is_cross_validated,
             "nodes": census,
-        },
+        }
+        | ({"settled": metadata["settled"]} if metadata.get("settled") else {}),
     }

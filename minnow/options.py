@@ -139,3 +139,52 @@ RememberedLabelColumn = Annotated[
     option("--label-column", "NAME", "Column or field that holds the label.", "the training's"),
 ]
 Json = Annotated[bool, flag("--json", "Print one JSON object in place of text.")]
+DECISIONS = "Which label is the answer, in place of the most probable one"
+ThresholdLabel = Annotated[
+    str | None,
+    option(
+        "--threshold-label",
+        "LABEL",
+        "The answer is LABEL wherever its probability is over a threshold, found by rows that were "
+        "not learned from.",
+        "none",
+        rich_help_panel=DECISIONS,
+    ),
+]
+MinPrecision = Annotated[
+    float | None,
+    option(
+        "--min-precision",
+        "SHARE",
+        "Precision that the threshold is to have; the lowest threshold is taken.",
+        "none",
+        parser=read_share,
+        rich_help_panel=DECISIONS,
+    ),
+]
+MinRecall = Annotated[
+    float | None,
+    option(
+        "--min-recall",
+        "SHARE",
+        "Recall that the threshold is to have; the highest threshold is taken.",
+        "none",
+        parser=read_share,
+        rich_help_panel=DECISIONS,
+    ),
+]
+Decide = Annotated[
+    str | None,
+    option(
+        "--decide",
+        "WAY",
+        "most-probable; least-cost, by the class weights; or macro-f1, which is then highest.",
+        "least-cost with class weights",
+        rich_help_panel=DECISIONS,
+    ),
+]
+
+
+def keep_given(**aims: Any) -> dict[str, Any]:
+    """Return the aims that were given, by name."""
+    return {name: value for name, value in aims.items() if value is not None}

@@ -29,19 +29,21 @@ def format_classification(figures: Mapping[str, Any]) -> str:
         f"rows               {figures['rows']}",
         f"accuracy           {figures['accuracy']:.4f}  (95 %: {low:.4f} to {high:.4f})",
         f"majority baseline  {majority:.4f}  (the accuracy of the most frequent label)",
+        f"balanced accuracy  {figures['balanced_accuracy']:.4f}  (the mean recall of the labels)",
         f"macro F1           {figures['macro_f1']:.4f}",
+        f"average precision  {figures['average_precision']:.4f}  (the mean of the labels)",
         f"log loss           {figures['log_loss']:.4f}",
         f"calibration error  {figures['calibration_error']:.4f}",
         *_format_weighted(figures),
         "",
-        f"{'label':{width}}  precision  recall      f1    rows",
+        f"{'label':{width}}  precision  recall      f1  average precision    rows",
     ]
     shown = worst_classes(classes) if len(names) > SHOWN_LABELS else list(classes)
     for name in shown:
         row = classes[name]
         lines.append(
             f"{name:{width}}     {row['precision']:.4f}  {row['recall']:.4f}  {row['f1']:.4f}"
-            f"  {row['rows']:6}"
+            f"             {row['average_precision']:.4f}  {row['rows']:6}"
         )
     if len(shown) < len(names):
         lines.append(f"… the {len(shown)} of {len(names)} labels with the lowest F1")

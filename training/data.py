@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from training.class_weights import settle_balance
 from training.columns import Columns
 from training.errors import DataError
 from training.readers import Dataset, read_dataset
@@ -131,6 +132,7 @@ def read_sources(sources: Sources) -> Data:
     )
     objective = make_objective(find_task(train.labels, sources.task), sources.aims)
     objective.check(train, *(other for other in (dev, test) if other is not None))
+    objective = settle_balance(objective, train)
     if sources.word_vectors is not None and not sources.word_vectors.exists():
         raise DataError(f"{sources.word_vectors}: no such file or folder")
     unlabelled = None

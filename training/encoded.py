@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from handler.files import replacing
 from handler.inference.letters import join_row
 from handler.inference.tokenizer import Tokenizer
+from training.class_weights import weigh_rows
 from training.data import Data, Part
 from training.known_vectors import count_extra, place_known, read_known
 from training.progress import interruptible, step
@@ -43,6 +44,8 @@ class Encoded:
             each is alone.
         weights: float32, shape (rows,): what each row counts in a loss, 1 in the mean of all that
             may be learned from; None: ones.
+        costs: float32, shape (rows,): what each row counts beside its weight in what gradient
+            descent fits, by its label (`training/class_weights.py`); None: all the same.
         vectors: float32, shape (vocabulary, dimensions), 0 of words without one; None: none has.
         start: float32, shape (vocabulary, dimensions), the most telling first: word vectors that an
             encoder may start from; None: they are found otherwise.
@@ -61,6 +64,7 @@ class Encoded:
     words: Sequence[str] = ()
     groups: NDArray[np.int64] = None  # type: ignore[assignment]  # never None from outside
     weights: NDArray[np.float32] = None  # type: ignore[assignment]  # nor this
+    costs: NDArray[np.float32] | None = None
     vectors: NDArray[np.float32] | None = None
     start: NDArray[np.float32] | None = None
     unlabelled: Sequence[Sequence[int]] = ()
@@ -88,6 +92,14 @@ class Encoded:
         """Whether rows count differently."""
         return bool((self.weights != 1).any())
 
+    @property
+    def fitted_weights(self) -> NDArray[np.float32]:
+        """What each row counts in what gradient descent fits; float32, (rows,), 1 in the mean."""
+        if self.costs is None:
+            return self.weights
+        both = self.weights * self.costs
+        return np.asarray(both / both.mean(), np.float32)
+
     def select(self, chosen: NDArray[np.int64]) -> Encoded:
         """Return some of the rows; int64, shape (rows that stay,)."""
         numbers = chosen.tolist()
@@ -98,6 +110,7 @@ class Encoded:
             unknown=[self.unknown[number] for number in numbers],
             groups=self.groups[chosen],
             weights=self.weights[chosen],
+            costs=None if self.costs is None else self.costs[chosen],
             offsets=None if self.offsets is None else self.offsets[chosen],
             places=None if self.places is None else self.places[chosen],
         )
@@ -112,19 +125,26 @@ def join_encoded(first: Encoded, second: Encoded) -> Encoded:
         unknown=[*first.unknown, *second.unknown],
         groups=np.concatenate([first.groups, second.groups]),
         weights=np.concatenate([first.weights, second.weights]),
+        costs=(
+            None
+            if first.costs is None or second.costs is None
+            else np.concatenate([first.costs, second.costs])
+        ),
     )
 
 
 def encode_part(part: Part, tokenizer: Tokenizer, objective: Objective) -> Encoded:
     """Return what a model reads of the rows, their targets and all that is learned from."""
     encodings = [tokenizer.encode(text) for text in part.texts]
+    targets = objective.encode(part.labels)
     return Encoded(
         [encoding.ids for encoding in encodings],
-        objective.encode(part.labels),
+        targets,
         [encoding.unknown for encoding in encodings],
         list(tokenizer.word_ids),
         part.groups,
         scale_weights([part.weights])[0],  # type: ignore[arg-type]
+        weigh_rows(objective, targets),
     )
 
 

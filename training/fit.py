@@ -172,11 +172,12 @@ def _train_epoch(
         train_rows: Of `train`.
     """
     started = saved = time.monotonic()
-    is_weighted = train.is_weighted
+    counts = train.fitted_weights
+    is_weighted = bool((counts != 1).any())
     while progress.batch < len(batches):
         rows = batches[progress.batch]
         batch = feed(model, [train_rows[row] for row in rows])
-        weights = train.weights[rows] if is_weighted else None
+        weights = counts[rows] if is_weighted else None
         loss = model.train_on_batch(batch, train.targets[rows], weights)
         progress.loss_sum += float(loss)
         progress.batch += 1
@@ -209,7 +210,7 @@ def count_epochs(settings: Settings, num_batches: int) -> int:
 def _measure(outputs: NDArray[np.float32], dev: Encoded, objective: Objective) -> dict[str, float]:
     """Return the loss by the rows' weights, as it is in training, and the score of all rows."""
     return {
-        "dev_loss": objective.log_loss(outputs, dev.targets, dev.weights),
+        "dev_loss": objective.log_loss(outputs, dev.targets, dev.fitted_weights),
         f"dev_{objective.score_name}": float(objective.row_scores(outputs, dev.targets).mean()),
     }
 

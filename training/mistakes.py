@@ -44,13 +44,15 @@ def find_mistakes(
     if not labels:
         return []
     right = objective.row_scores(outputs, objective.encode(part.labels))
-    scores = np.where(right > 0, -1.0, outputs.max(axis=1))
+    chosen = np.array([objective.task.explained_output(row) for row in outputs.tolist()], np.int64)
+    told = np.take_along_axis(outputs, chosen[:, None], axis=1)[:, 0]
+    scores = np.where(right > 0, -1.0, told)
     worst = np.argsort(-scores, kind="stable")[:MOST]
     return [
         Mistake(
             part.rows[row],
             part.labels[row],
-            labels[int(outputs[row].argmax())],
+            labels[int(chosen[row])],
             float(scores[row]),
             part.texts[row],
         )

@@ -64,6 +64,25 @@ def set_mixture(
         early_exit.fit_exit(model, early, bias, full, targets, objective, counts_as)
 
 
+def set_exit(
+    model: keras.Model,
+    logits: NDArray[np.float32],
+    targets: NDArray[np.float32],
+    objective: Objective,
+    counts_as: NDArray[np.floating] | None = None,
+) -> None:
+    """Set the exit anew beside a mixture that stands, if the model has one.
+
+    The arguments are those of `set_mixture`.
+    """
+    if early_exit.has_exit(model):
+        kernel, shift = model.get_layer(MIXTURE).get_weights()
+        bias = shift / kernel[0, 0] if kernel[0, 0] else np.zeros_like(shift)
+        early = logits[:, : objective.num_logits]
+        full = logits @ kernel + shift
+        early_exit.fit_exit(model, early, bias, full, targets, objective, counts_as)
+
+
 def mix_outputs(
     model: keras.Model, logits: NDArray[np.float32], objective: Objective
 ) -> NDArray[np.float32]:

@@ -60,5 +60,25 @@ def plot_confusion(figures: Mapping[str, Any], path: Path) -> None:
     _save(figure, path)
 
 
+def plot_precision_recall(figures: Mapping[str, Any], path: Path) -> None:
+    """Draw the precision of each label at each recall to a PNG; a dot is where its answers are."""
+    curves, classes = figures["precision_recall"], figures["classes"]
+    figure = Figure(figsize=(7.5, 4.5), layout="constrained")
+    axis = figure.subplots()
+    for name, curve in curves.items():
+        found = classes[name]
+        shown = name if len(name) <= NAME_LENGTH else f"{name[:NAME_LENGTH]}…"
+        label = f"{shown} ({found['average_precision']:.3f}, {found['rows']:,} rows)"
+        (line,) = axis.step(curve["recall"], curve["precision"], where="pre", label=label)
+        if found["precision"]:  # else it is never answered
+            axis.plot(found["recall"], found["precision"], "o", color=line.get_color())
+    num_labels = len(figures["labels"])
+    title = f"the {len(curves)} worst of {num_labels} labels" if len(curves) < num_labels else ""
+    axis.set(xlabel="recall", ylabel="precision", title=title, xlim=(0, 1.02), ylim=(0, 1.02))
+    axis.grid(alpha=0.3)
+    axis.legend(title="label (average precision)\ndot: the answers", bbox_to_anchor=(1, 1))
+    _save(figure, path)
+
+
 def _save(figure: Figure, path: Path) -> None:
     FigureCanvasAgg(figure).print_png(str(path))  # type: ignore[no-untyped-call]

@@ -135,6 +135,17 @@ class Recipe(Protocol):
 
         Development rows that have offsets are among the training rows."""
 
+    def settle_model(
+        self, model: keras.Model, rows: Encoded, objective: Objective
+    ) -> tuple[Objective, NDArray[np.float32]]:
+        """Return the objective, settled by rows that the model was not fitted to, and what the
+        model says of them; where a part of the model follows what its answers are, such as an early
+        exit, that is set in place.
+
+        Args:
+            rows: As `tell_rows` has them.
+        """
+
     def tell_rows(
         self, model: keras.Model, rows: Encoded, objective: Objective
     ) -> NDArray[np.float32]:
@@ -143,6 +154,25 @@ class Recipe(Protocol):
 
     def make_teacher(self, model: keras.Model, objective: Objective) -> keras.Model:
         """Return the model whose outputs a smaller model learns from, (batch, num_outputs)."""
+
+
+def settle(
+    recipe: Recipe,
+    model: keras.Model,
+    rows: Encoded,
+    told: NDArray[np.float32],
+    objective: Objective,
+) -> tuple[Objective, NDArray[np.float32]]:
+    """Return the objective, settled by rows that the model was not fitted to, and what the model
+    says of them; it is changed in place where it follows what was settled.
+
+    Args:
+        rows: As `Recipe.tell_rows` has them.
+        told: What the model says of them, float32, shape (rows, num_outputs).
+    """
+    if objective.settle(told, rows.targets, rows.weights) is objective:
+        return objective, told
+    return recipe.settle_model(model, rows, objective)
 
 
 def list_recipes() -> list[str]:

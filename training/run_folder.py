@@ -52,6 +52,7 @@ FILES = (
     "learning_curves.png",
     "confusion_matrix.png",
     "confusion_matrix.csv",
+    "precision_recall.png",
 )
 MAKE_RUN = "A run folder is made by: minnow train DATA --out RUN"
 RUN = Kind("a run", FILES, METADATA, ("format_version", "command"))

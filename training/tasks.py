@@ -37,6 +37,8 @@ class Objective(Protocol):
         task: What the columns of the outputs mean.
         aims: What `settle` is to reach, by the names of the command line's options, such as
             `min_precision`; what was not asked for is not there.
+        settled: What `settle` found, for people and metadata; `is_reached` is false where an aim is
+            not reached, so that no bundle is made. Empty before.
         num_logits: Columns that the layers before the head compute.
         score_name: The figure of `evaluate` that is the mean of `row_scores`.
         loss_name: What people call the loss.
@@ -49,6 +51,8 @@ class Objective(Protocol):
     def task(self) -> Task: ...
     @property
     def aims(self) -> Mapping[str, Any]: ...
+    @property
+    def settled(self) -> Mapping[str, Any]: ...
     @property
     def num_logits(self) -> int: ...
     @property
@@ -106,6 +110,14 @@ class Objective(Protocol):
 
     def output_logits(self, logits: Floats) -> Floats:
         """Return a logit for each output, floats, shape (rows, num_outputs).
+
+        Args:
+            logits: Floats, shape (rows, num_logits).
+        """
+
+    def answer_logits(self, logits: Floats) -> Floats:
+        """Return `output_logits`, moved so that the largest is the answer where the task's
+        thresholds choose another than the most probable.
 
         Args:
             logits: Floats, shape (rows, num_logits).
@@ -180,6 +192,13 @@ class Objective(Protocol):
         Args:
             outputs, targets: Floats, shape (rows, num_outputs).
             weights: Shape (rows,): how often each row counts; None: once.
+        """
+
+    def describe_settled(self, settled: Mapping[str, Any]) -> str:
+        """Return one line about what `settle` found, for people; "" where there is nothing.
+
+        Args:
+            settled: As the objective that `settle` returned has it.
         """
 
     def evaluate(

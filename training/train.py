@@ -27,7 +27,7 @@ from training.fit import make_predictor
 from training.mistakes import Mistake, find_mistakes
 from training.output_folders import NEW, put_in_place, restore
 from training.progress import interruptible, say, step
-from training.recipe import Recipe, load_recipe
+from training.recipe import Recipe, load_recipe, settle
 from training.report import Findings, write_report
 from training.run_folder import (
     RUN,
@@ -164,8 +164,9 @@ def _train(
         dev_part = join_parts(train_part, dev_part, fitted.rows)
         told_rows = join_encoded(train, dev).select(fitted.rows)
         told_rows = dataclasses.replace(told_rows, offsets=fitted.offsets)
+    objective, told = settle(recipe, model, told_rows, told, objective)
+    if fitted.rows is not None and fitted.offsets is not None:
         write_held_out(new, rows=fitted.rows, outputs=told, offsets=fitted.offsets)
-    objective = objective.settle(told, told_rows.targets, told_rows.weights)
     parts = {"dev": dev_part} | ({} if data.test is None else {"test": whole_part(data.test)})
     with step("evaluation"):
         metrics, mistakes = _measure(model, tokenizer, objective, parts, {"dev": told})
@@ -253,6 +254,7 @@ def _describe(
     return {
         "task": objective.task.describe(),
         "aims": dict(objective.aims),
+        "settled": dict(objective.settled),
         "recipe": settings.recipe,
         "settings": dataclasses.asdict(settings),
         "constants": constants,

@@ -99,6 +99,7 @@ class TfidfRegression:
 
     Args:
         vectorizers: Whose features stand side by side, each of length 1.
+        class_weight: "balanced", or None: all rows count the same.
     """
 
     def __init__(
@@ -107,10 +108,11 @@ class TfidfRegression:
         inverse_penalty: float,
         seed: int,
         vectorizers: Sequence[TfidfVectorizer] = (),
+        class_weight: str | None = None,
     ) -> None:
         self.vectorizers = vectorizers or [make_words_vectorizer()]
         features = [one.fit_transform(rows.texts) for one in self.vectorizers]
-        self.model = LogisticRegression(C=inverse_penalty, max_iter=1000)
+        self.model = LogisticRegression(C=inverse_penalty, max_iter=1000, class_weight=class_weight)
         self.model.fit(sparse.hstack(features, format="csr"), rows.label_ids)
 
     def predict(self, texts: Sequence[str]) -> NDArray[np.floating[Any]]:

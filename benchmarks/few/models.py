@@ -33,6 +33,7 @@ from benchmarks.baselines.encoder import INVERSE_PENALTIES as ENCODER_PENALTIES
 from benchmarks.baselines.encoder import EncoderRegression, SentenceEncoder
 from benchmarks.few.sets import Rows
 from handler.inference.classifier import load_classifier
+from handler.inference.tasks import Task
 from training.errors import SettingsError
 from training.run_folder import read_run
 
@@ -70,12 +71,14 @@ class Fitted:
     Args:
         seconds: Of training.
         predict_known: As `predict`, with what is known of texts that were asked before.
+        task: Of Minnow, how its answers are chosen.
     """
 
     predict: Predict
     size_bytes: int
     seconds: float
     predict_known: Predict | None = None
+    task: Task | None = None
 
 
 Fit = Callable[[Rows, int, Setup], Fitted]
@@ -112,7 +115,8 @@ def fit_minnow(rows: Rows, seed: int, setup: Setup, with_: str = "") -> Fitted:
         _run_minnow("export", run, "--out", bundle)
         classifier = load_classifier(bundle)
         seconds = read_run(run).metadata["seconds"]
-    return Fitted(classifier.predict_outputs, classifier.size_bytes, seconds)
+    size_bytes = classifier.size_bytes
+    return Fitted(classifier.predict_outputs, size_bytes, seconds, task=classifier.task)
 
 
 def _write_csv(path: Path, rows: Iterable[Sequence[str]]) -> None:
@@ -128,8 +132,14 @@ def _run_minnow(*arguments: str | Path) -> None:
         raise CommandError(f"minnow {arguments[0]} ended with {done.returncode}: {last}")
 
 
-def fit_tfidf(rows: Rows, seed: int, setup: Setup, parts: Sequence[str]) -> Fitted:
-    """Return TF-IDF with logistic regression, of `parts`: words, characters or both."""
+def fit_tfidf(
+    rows: Rows, seed: int, setup: Setup, parts: Sequence[str], class_weight: str | None = None
+) -> Fitted:
+    """Return TF-IDF with logistic regression, of `parts`: words, characters or both.
+
+    Args:
+        class_weight: As `TfidfRegression` has it.
+    """
     min_df = 2 if len(rows.texts) >= MIN_ROWS_TWICE else 1
     shared: dict[str, Any] = {"sublinear_tf": True, "min_df": min_df, "dtype": np.float32}
     sizes = (1, 3) if is_of_syllables(rows.texts) else (2, 5)
@@ -139,7 +149,11 @@ def fit_tfidf(rows: Rows, seed: int, setup: Setup, parts: Sequence[str]) -> Fitt
     }
     started = time.perf_counter()
     model = TfidfRegression(
-        number_labels(rows), TFIDF_INVERSE_PENALTY, seed, [vectorizers[part] for part in parts]
+        number_labels(rows),
+        TFIDF_INVERSE_PENALTY,
+        seed,
+        [vectorizers[part] for part in parts],
+        class_weight,
     )
     return Fitted(model.predict, model.size_bytes, time.perf_counter() - started)
 

@@ -130,10 +130,11 @@ def importance_batches(
     """
     train = distillation.train
     rows = train.rows
+    counts = train.fitted_weights
     lengths = [len(ids) for ids in train.token_ids]
     batches = shuffled_batches(lengths, IMPORTANCE_BATCH_SIZE, seed=0)
     for batch in batches[:IMPORTANCE_BATCHES]:
-        yield feed(model, [rows[row] for row in batch]), train.targets[batch], train.weights[batch]
+        yield feed(model, [rows[row] for row in batch]), train.targets[batch], counts[batch]
 
 
 def mean_loss(objective: Objective) -> Callable[[Any, Any, Any], Any]:

@@ -147,7 +147,7 @@ def measure_scores(
     outputs: NDArray[np.floating[Any]],
     baseline: NDArray[np.floating[Any]],
     targets: NDArray[np.floating[Any]],
-    objective: Objective,
+    objectives: tuple[Objective, Objective],
     weights: NDArray[np.floating[Any]] | None = None,
 ) -> tuple[float, float, float]:
     """Return score, log loss and `drop_error` of a point beside the unpruned `baseline`.
@@ -159,10 +159,12 @@ def measure_scores(
 
     Args:
         outputs, baseline, targets: Floats, shape (rows, num_outputs).
+        objectives: Of the point and of the baseline.
         weights: Shape (rows,), what each row counts; None: all the same.
     """
+    objective, whole = objectives
     scores = objective.row_scores(outputs, targets)
-    gains = scores - objective.row_scores(baseline, targets)
+    gains = scores - whole.row_scores(baseline, targets)
     drop_error = 100 * gains.std() / len(gains) ** 0.5
     log_loss = objective.log_loss(outputs, targets, weights)
     return float(scores.mean()), log_loss, float(drop_error)

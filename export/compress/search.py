@@ -166,7 +166,7 @@ def _claim(folder: Path, run: Run, settings: ExportSettings, force: bool) -> Non
         "model_sha256": hashlib.sha256(run.model_path.read_bytes()).hexdigest(),
         "reduce_range": settings.reduce_range,
         "sparsity": settings.sparsity,
-    }
+    } | ({"aims": run.metadata["aims"]} if run.metadata["aims"] else {})
     if os.path.lexists(folder):
         if obstacle := find_obstacle(folder, TRIALS, True):
             raise ExportError(f"{obstacle} Trials stand beside the bundle.")

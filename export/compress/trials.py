@@ -45,8 +45,10 @@ from handler.files import write_json
 from handler.inference.classifier import Classifier, load_classifier
 from training.blocks.early_exit import closed_gate, measure_exit
 from training.encoded import map_ids
+from training.recipe import settle
 from training.run_folder import HELD_OUT, Run, read_run, write_held_out, write_run
 from training.stages import Stages
+from training.tasks import make_objective
 from training.train import load_predictor
 
 
@@ -151,10 +153,14 @@ class Trials:
             "parameters": model.count_params(),
             "seconds": round(time.monotonic() - started, 1),
         }
-        early_exit = measure_exit(model, dev, self.objective)
         outputs = distillation.recipe.tell_rows(model, dev, self.objective)
-        task = self.objective.settle(outputs, dev.targets, dev.weights).task.describe()
-        changes = {"compression": compression, "early_exit": early_exit, "task": task}
+        settled, outputs = settle(distillation.recipe, model, dev, outputs, self.objective)
+        changes = {
+            "compression": compression,
+            "early_exit": measure_exit(model, dev, settled),
+            "task": settled.task.describe(),
+            "settled": dict(settled.settled),
+        }
         self._write(folder, model, tokenizer, id_map, changes)
         if dev.places is not None and dev.offsets is not None:
             write_held_out(folder, dev.places, outputs, dev.offsets)
@@ -234,8 +240,9 @@ class Trials:
         outputs = classifier.predict_outputs(texts)
         if told is not None:
             outputs, expected = self._unlearn(run, outputs), told
+        objective = make_objective(run.task, self.objective.aims)  # its thresholds are its own
         score, log_loss, drop_error = measure_scores(
-            outputs, expected, dev.targets, self.objective, dev.weights
+            outputs, expected, dev.targets, (objective, self.objective), dev.weights
         )
         own, whole_ms = measure_latency([classifier, baseline], texts)
         return Point(

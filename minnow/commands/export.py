@@ -7,11 +7,22 @@ import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from minnow.options import Json, flag, option, read_share
+from minnow.options import (
+    Decide,
+    Json,
+    MinPrecision,
+    MinRecall,
+    ThresholdLabel,
+    flag,
+    keep_given,
+    option,
+    read_share,
+)
 
 if TYPE_CHECKING:
     from handler.inference.classifier import Classifier
@@ -166,6 +177,10 @@ def export(
     embedding_bits: EmbeddingBits = None,
     sparsity: Sparsity = 0.0,
     test: Test = None,
+    threshold_label: ThresholdLabel = None,
+    min_precision: MinPrecision = None,
+    min_recall: MinRecall = None,
+    decide: Decide = None,
     force: Force = False,
     max_size: MaxSize = None,
     max_drop: MaxDrop = 0.3,
@@ -189,9 +204,15 @@ def export(
     from export.bundle_writer import check_free, name_partial
     from handler.files import holding
 
+    aims = keep_given(
+        threshold_label=threshold_label,
+        min_precision=min_precision,
+        min_recall=min_recall,
+        decide=decide,
+    )
     check_free(out, force, [path for path in (run, card, test) if path is not None])
-    with holding(name_partial(out), out):
-        objective, about, evaluate = check_inputs(run, card, test)
+    with holding(name_partial(out), out), TemporaryDirectory() as decided:
+        objective, about, evaluate = check_inputs(run, card, test, aims)
         from minnow.quiet import import_tensorflow
 
         import_tensorflow()
@@ -200,6 +221,9 @@ def export(
         from export.export import ExportSettings, export_run
         from handler.inference.bundle import read_bundle
 
+        if aims:
+            name = name or run.resolve().name
+            run = decide_again(run, aims, Path(decided))
         settings = ExportSettings(
             precision, not full_range, name, model_version, embedding_bits, sparsity, about
         )
@@ -228,20 +252,36 @@ def export(
     print(f"next: {command}", file=sys.stderr)
 
 
+def decide_again(run: Path, aims: dict[str, Any], folder: Path) -> Path:
+    """Write the run with other thresholds into `folder`, and say what they are; return `folder`."""
+    from export.decide import decide_run
+    from training.run_folder import read_run
+    from training.tasks import make_objective
+
+    decided = decide_run(read_run(run), aims, folder)
+    objective = make_objective(decided.task, decided.metadata["aims"])
+    if told := objective.describe_settled(decided.metadata["settled"]):
+        print(told, file=sys.stderr)
+    return folder
+
+
 def check_inputs(
-    run: Path, card: Path | None, test: Path | None
+    run: Path, card: Path | None, test: Path | None, aims: dict[str, Any]
 ) -> tuple[Objective, Card, Evaluate | None]:
     """Check what can be checked without TensorFlow; return what was read, and what measures the
     bundle on `test`."""
     from export.bundle_writer import read_card
     from handler.inference.manifest import Card
     from training.columns import Columns
+    from training.decisions import renew_aims
     from training.run_folder import read_run
     from training.tasks import make_objective, read_known_labels
 
     found = read_run(run)
     about = read_card(card) if card is not None else Card()
     objective = make_objective(found.task)
+    if aims:
+        objective = renew_aims(objective.task, found.metadata["aims"], aims)
     if test is None:
         return objective, about, None
     known = Columns.from_json(found.metadata["columns"])
@@ -252,7 +292,8 @@ def check_inputs(
 
     def evaluate(classifier: Classifier) -> dict[str, Any]:
         outputs = classifier.predict_outputs(dataset.texts)
-        return objective.headline(objective.evaluate(dataset.labels, outputs))
+        own = make_objective(classifier.task)  # its thresholds are its own
+        return own.headline(own.evaluate(dataset.labels, outputs))
 
     return objective, about, evaluate
 

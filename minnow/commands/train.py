@@ -11,17 +11,22 @@ import typer
 
 from minnow.options import (
     Data,
+    Decide,
     Delimiter,
     Encoding,
     GroupColumn,
     JoinSurplus,
     LabelColumn,
     LabelColumns,
+    MinPrecision,
+    MinRecall,
     NormalizeLabels,
     Quoting,
     TextColumn,
+    ThresholdLabel,
     WeightColumn,
     flag,
+    keep_given,
     option,
     read_share,
     split_names,
@@ -136,6 +141,15 @@ TaskKind = Annotated[
         callback=read_task_kind,
     ),
 ]
+ClassWeight = Annotated[
+    str | None,
+    option(
+        "--class-weight",
+        "balanced|JSON|FILE",
+        'What a mistake on a row of each label costs, such as {"spam": 5, "ham": 1}.',
+        "all the same",
+    ),
+]
 Recipe = Annotated[
     str | None,
     option(
@@ -235,6 +249,11 @@ def train(
     word_vectors: WordVectorsFile = None,
     unlabelled: Unlabelled = None,
     task: TaskKind = None,
+    class_weight: ClassWeight = None,
+    threshold_label: ThresholdLabel = None,
+    min_precision: MinPrecision = None,
+    min_recall: MinRecall = None,
+    decide: Decide = None,
     recipe: Recipe = None,
     quick: Quick = False,
     force: Force = False,
@@ -260,6 +279,7 @@ def train(
     Training that was stopped goes on when the same command runs again.
     """
     from handler.rows.options import ReadOptions
+    from training.class_weights import read_class_weight
     from training.columns import Columns
     from training.data import Sources
     from training.progress import quiet as hush
@@ -267,9 +287,15 @@ def train(
     options = ReadOptions(delimiter, encoding, quoting, join_surplus)
     names, labels = (text_column, label_column, group_column), split_names(label_columns)
     columns = Columns(*names, options, normalize_labels, labels, weight_column)
-    sources = Sources(
-        data, dev, test, columns, {"kind": task} if task else {}, word_vectors, unlabelled
+    aims = keep_given(
+        class_weight=None if class_weight is None else read_class_weight(class_weight),
+        threshold_label=threshold_label,
+        min_precision=min_precision,
+        min_recall=min_recall,
+        decide=decide,
     )
+    kind = {"kind": task} if task else {}
+    sources = Sources(data, dev, test, columns, kind, word_vectors, unlabelled, aims)
     with hush(quiet):
         fit_sources(sources, out, recipe, quick, force, read_given(context), context.obj)
 
@@ -322,6 +348,8 @@ def fit_sources(
         run = train_run(sources, out, settings, force, typed, rows, is_held=True)
     metrics = run.metadata["metrics"]
     print(rows.objective.format_evaluation(metrics.get("test", metrics["dev"])))
+    if settled := rows.objective.describe_settled(run.metadata["settled"]):
+        print(f"\n{settled}")
     say_done(run, (sources.test or sources.dev or sources.train).name)
 
 

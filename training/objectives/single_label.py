@@ -12,6 +12,13 @@ from numpy.typing import NDArray
 
 from handler.inference.tasks import MAX_LABELS, SingleLabel
 from training.confusions import format_classification, write_confusions
+from training.decisions import (
+    AIMS,
+    check_decision,
+    decide,
+    decide_logits,
+    describe_decision,
+)
 from training.errors import DataError, SettingsError
 from training.metrics import (
     calibration_error,
@@ -20,6 +27,7 @@ from training.metrics import (
     headline,
     measure_classes,
 )
+from training.precision_recall import average_precision, keep_curves
 from training.readers import Dataset, describe_empty_cell
 from training.soft_labels import SoftLabel, list_labels
 from training.tasks import EPSILON, Floats, Objective, check_aims
@@ -42,7 +50,9 @@ class SingleLabelObjective:
     def __init__(self, task: SingleLabel, aims: Mapping[str, Any] | None = None) -> None:
         self.task = task
         self.aims = dict(aims or {})
-        check_aims(task.kind, self.aims)
+        self.settled: Mapping[str, Any] = {}
+        check_aims(task.kind, self.aims, AIMS)
+        check_decision(task, self.aims)
         self.num_logits = 1 if task.num_outputs == 2 else task.num_outputs
 
     @staticmethod
@@ -150,6 +160,9 @@ class SingleLabelObjective:
         num_left_out = self.task.num_outputs - self.num_logits
         return np.pad(logits, ((0, 0), (num_left_out, 0)))
 
+    def answer_logits(self, logits: Floats) -> Floats:
+        return decide_logits(self.task, self.output_logits(logits))
+
     def outputs_of(self, logits: Floats) -> Floats:
         return _softmax(self.output_logits(logits))
 
@@ -184,38 +197,57 @@ class SingleLabelObjective:
         return float(np.average(losses, weights=weights))
 
     def row_scores(self, outputs: Floats, targets: Floats) -> NDArray[np.float64]:
-        """Return 1 where the most probable label is the true one, else 0."""
-        is_right: NDArray[np.bool_] = outputs.argmax(axis=1) == targets.argmax(axis=1)
+        """Return 1 where the answer is the true label, else 0."""
+        is_right: NDArray[np.bool_] = self.task.choose_all(outputs) == targets.argmax(axis=1)
         return is_right.astype(np.float64)
 
     def settle(
         self, outputs: Floats, targets: Floats, weights: Floats | None = None
     ) -> SingleLabelObjective:
-        return self
+        if not self.aims:
+            return self
+        task, settled = decide(self.task, self.aims, outputs, targets, weights)
+        objective = SingleLabelObjective(task, self.aims)
+        objective.settled = settled
+        return objective
+
+    def describe_settled(self, settled: Mapping[str, Any]) -> str:
+        return describe_decision(settled)
 
     def evaluate(
         self, labels: Sequence[str], outputs: Floats, weights: Sequence[float] | None = None
     ) -> dict[str, Any]:
         targets = self._encode_hard(labels, set(labels))
-        label_ids, predicted = targets.argmax(axis=1), outputs.argmax(axis=1)
+        label_ids, predicted = targets.argmax(axis=1), self.task.choose_all(outputs)
         confusions = count_confusions(label_ids, predicted, self.task.num_outputs)
         classes = measure_classes(confusions, self.task.labels)
+        for column, figures in enumerate(classes.values()):
+            is_label = label_ids == column
+            figures["average_precision"] = average_precision(outputs[:, column], is_label)
         # Rows sum to 1 within float32's rounding only, which would move some across a bin's edge.
         rows = np.asarray(outputs, np.float64)
         rows = rows / rows.sum(axis=1, keepdims=True)
         # Over the labels that stand in the data: one that does not has no F1.
-        f1 = [figures["f1"] for figures in classes.values() if figures["rows"]]
+        present = [figures for figures in classes.values() if figures["rows"]]
+        f1, recalls, areas = (
+            [figures[name] for figures in present] for name in ("f1", "recall", "average_precision")
+        )
         return {
             "rows": len(labels),
             "accuracy": (accuracy := float(self.row_scores(outputs, targets).mean())),
             "accuracy_interval": confidence_interval(accuracy, len(labels)),
             "majority_accuracy": max(Counter(map(str, labels)).values()) / len(labels),
+            "balanced_accuracy": float(np.mean(recalls)),
             "macro_f1": float(np.mean(f1)),
+            "average_precision": float(np.mean(areas)),
             "log_loss": self.log_loss(outputs, targets),
             "calibration_error": calibration_error(label_ids, rows),
             "classes": classes,
             "labels": list(self.task.labels),
             "confusion_matrix": confusions.tolist(),
+            "precision_recall": keep_curves(
+                self.task.labels, outputs, label_ids, classes, tuple(self.task.thresholds)
+            ),
         } | self._evaluate_weighted(outputs, targets, weights)
 
     def _evaluate_weighted(
@@ -238,14 +270,17 @@ class SingleLabelObjective:
         return headline(figures)
 
     def write_plots(self, figures: Mapping[str, Any], folder: Path) -> dict[str, str]:
-        """Draw the confusion matrix, of many labels the most confused; the whole goes to a CSV."""
-        from training.plots import DRAWN_LABELS, plot_confusion
+        """Draw the confusion matrix, of many labels the most confused, and what each label's
+        precision is at each recall; the whole matrix goes to a CSV."""
+        from training.plots import DRAWN_LABELS, plot_confusion, plot_precision_recall
 
         plot_confusion(figures, folder / "confusion_matrix.png")
         plots = {"Confusion matrix": "confusion_matrix.png"}
         if len(figures["labels"]) > DRAWN_LABELS:
             write_confusions(figures, folder / "confusion_matrix.csv")
             plots["The whole confusion matrix"] = "confusion_matrix.csv"
+        plot_precision_recall(figures, folder / "precision_recall.png")
+        plots["Precision and recall"] = "precision_recall.png"
         return plots
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from keras import layers
 from numpy.typing import NDArray
 
+from training.calibration import calibrate
 from training.encoded import Encoded
 from training.encoders import read_forward
 from training.fit import fit, make_predictor
@@ -21,6 +22,7 @@ from training.tasks import Objective
 
 SETTINGS = Settings(recipe="stacked")
 QUICK = dataclasses.replace(SETTINGS, epochs=1)
+LOGITS = "logits"  # name of the last layer that has weights
 CONSTANTS: Mapping[str, Any] = {}
 WEIGHT_TABLES: Sequence[str] = ()
 SMALLER_VOCABULARY: SmallerVocabulary | None = None
@@ -40,7 +42,7 @@ def build_model(settings: Settings, vocab_size: int, objective: Objective) -> ke
     hidden = read_forward(hidden, settings.units, settings.dropout_rate)
     if settings.dropout_rate:
         hidden = layers.Dropout(settings.dropout_rate)(hidden)
-    logits = layers.Dense(objective.num_logits, name="logits")(hidden)
+    logits = layers.Dense(objective.num_logits, name=LOGITS)(hidden)
     return keras.Model(token_ids, objective.add_head(logits), name="stacked")
 
 
@@ -65,7 +67,29 @@ def fine_tune_model(
     stages: Stages,
 ) -> History:
     """Fit the model in place; return one row an epoch."""
-    return fit(model, train, dev, settings, objective, stages.checkpoint)
+    history = fit(model, train, dev, settings, objective, stages.checkpoint)
+    if train.costs is not None:
+        _correct_prior(model, dev, objective)
+    return history
+
+
+def _correct_prior(model: keras.Model, dev: Encoded, objective: Objective) -> None:
+    """Scale and shift the logits in place, so that outputs are probabilities of the rows as they
+    come: class weights had moved them."""
+    layer = model.get_layer(LOGITS)
+    read_logits = make_predictor(keras.Model(model.input, layer.output))
+    found = calibrate([read_logits(dev.rows)], dev.targets, objective, [0.0], dev.weights)
+    kernel, bias = layer.get_weights()
+    scale = float(found.scales[0])
+    layer.set_weights([scale * kernel, scale * bias + found.shifts])
+
+
+def settle_model(
+    model: keras.Model, rows: Encoded, objective: Objective
+) -> tuple[Objective, NDArray[np.float32]]:
+    """Return the objective, settled by what the model says of rows, and that."""
+    outputs = tell_rows(model, rows, objective)
+    return objective.settle(outputs, rows.targets, rows.weights), outputs
 
 
 def tell_rows(model: keras.Model, rows: Encoded, objective: Objective) -> NDArray[np.float32]:

@@ -44,6 +44,7 @@ from training.mixture import (
     mix_outputs,
     read_halves,
     read_moved,
+    set_exit,
     set_mixture,
 )
 from training.recipe import Fitted, History, SmallerVocabulary
@@ -216,6 +217,19 @@ def fine_tune_model(
     wide_bias = bias / kernel[0, 0] if kernel[0, 0] else np.zeros_like(bias)
     set_mixture(model, logits, dev.targets, wide_bias, objective, dev.weights)
     return history
+
+
+def settle_model(
+    model: keras.Model, rows: Encoded, objective: Objective
+) -> tuple[Objective, NDArray[np.float32]]:
+    """Return the objective, settled by what the whole model says of rows, and what the model then
+    says of them with an exit that keeps those answers."""
+    early_exit.close_gate(model)
+    logits = read_moved(model, rows)
+    outputs = mix_outputs(model, logits, objective)
+    objective = objective.settle(outputs, rows.targets, rows.weights)
+    set_exit(model, logits, rows.targets, objective, rows.weights)
+    return objective, mix_outputs(model, logits, objective)
 
 
 def tell_rows(model: keras.Model, rows: Encoded, objective: Objective) -> NDArray[np.float32]:

@@ -42,7 +42,8 @@ def read_task(description: object) -> Task:
     kind = description.get("kind") if isinstance(description, dict) else None
     if not isinstance(kind, str) or kind not in TASKS:
         raise ArtefactError(f"the task is {show(kind)}, this build knows {', '.join(TASKS)}.")
-    fields = record({"kind": one_of(kind), **TASKS[kind].fields})(description, "task")
+    optional = getattr(TASKS[kind], "optional_fields", {})
+    fields = record({"kind": one_of(kind), **TASKS[kind].fields}, optional)(description, "task")
     del fields["kind"]
     task: Task = TASKS[kind](**fields)
     return task

@@ -17,6 +17,7 @@ from handler.inference.tasks.task import (
     Tensor,
     log_odds,
 )
+from handler.inference.tasks.thresholds import Decision, read_thresholds
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,15 +28,25 @@ SUM_ATOL = 0.01
 
 
 class SingleLabel:
-    """One of two labels or more; column i is the probability of `labels[i]`, a row sums to 1."""
+    """One of two labels or more; column i is the probability of `labels[i]`, a row sums to 1.
+
+    Args:
+        thresholds: Label -> probability from which on it is the answer, as `Decision` has them;
+            none: the answer is the most probable label.
+    """
 
     kind = "single-label"
     fields: Mapping[str, Check] = {"labels": read_labels}
+    optional_fields: Mapping[str, Check] = {"thresholds": read_thresholds}
     output_scale = 1.0
     columns: Mapping[str, type] = {"predicted_label": str, "predicted_score": float}
 
-    def __init__(self, labels: Sequence[str]) -> None:
+    def __init__(
+        self, labels: Sequence[str], thresholds: Mapping[str, float] | None = None
+    ) -> None:
         self.labels = tuple(labels)
+        self.thresholds = dict(thresholds or {})
+        self._decision = Decision(self.labels, self.thresholds) if thresholds else None
         self.num_outputs = len(self.labels)
         self.tensors = (
             Tensor("label", "BYTES"),
@@ -44,7 +55,8 @@ class SingleLabel:
         )
 
     def describe(self) -> dict[str, Any]:
-        return {"kind": self.kind, "labels": list(self.labels)}
+        described = {"kind": self.kind, "labels": list(self.labels)}
+        return described | ({"thresholds": dict(self.thresholds)} if self.thresholds else {})
 
     def find_flaw(self, row: OutputRow) -> str:
         if not all(-PROBABILITY_ATOL <= value <= 1 + PROBABILITY_ATOL for value in row):
@@ -75,8 +87,8 @@ class SingleLabel:
         }
 
     def cells(self, row: OutputRow) -> tuple[str, float]:
-        best = self.explained_output(row)
-        return self.labels[best], row[best]
+        chosen = self.explained_output(row)
+        return self.labels[chosen], row[chosen]
 
     def rank(self, row: OutputRow) -> list[tuple[str, float]]:
         return sorted(zip(self.labels, row, strict=True), key=lambda pair: -pair[1])
@@ -93,16 +105,25 @@ class SingleLabel:
         return (self.labels[self.explained_output(row)],)
 
     def explained_output(self, row: OutputRow) -> int:
-        return row.index(max(row))
+        return row.index(max(row)) if self._decision is None else self._decision.choose(row)
+
+    def choose_all(self, outputs: NDArray[np.floating[Any]]) -> NDArray[np.int64]:
+        """Return the column of each answer, int64, shape (rows,)."""
+        if self._decision is not None:
+            return self._decision.choose_all(outputs)
+        columns: NDArray[np.int64] = outputs.argmax(axis=1)
+        return columns
 
     def same_answers(
         self, left: NDArray[np.floating[Any]], right: NDArray[np.floating[Any]]
     ) -> NDArray[np.bool_]:
-        same: NDArray[np.bool_] = left.argmax(axis=1) == right.argmax(axis=1)
+        same: NDArray[np.bool_] = self.choose_all(left) == self.choose_all(right)
         return same
 
     def margins(self, outputs: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
-        """Return the gap between the two most probable labels."""
+        """Return the gap between the two most probable labels, or to the nearest threshold."""
+        if self._decision is not None:
+            return self._decision.measure_margins(outputs)
         outputs = outputs.copy()
         outputs.sort(axis=1)
         gaps: NDArray[np.floating[Any]] = outputs[:, -1] - outputs[:, -2]

@@ -74,13 +74,15 @@ def test_drop_has_the_error_of_the_rows_that_differ():
     one_lost = np.array([[0.8, 0.2], [0.2, 0.8], [0.5, 0.5], [0.9, 0.1]])
     objective = single_label(2)
 
-    accuracy, log_loss, error = measure_scores(one_lost, baseline, targets, objective)
+    accuracy, log_loss, error = measure_scores(one_lost, baseline, targets, (objective, objective))
 
     assert accuracy == 0.5
     assert log_loss == pytest.approx(-np.log([0.8, 0.8, 0.5, 0.1]).mean())
-    weighted = measure_scores(one_lost, baseline, targets, objective, np.array([1, 1, 1, 2]))
+    weighted = measure_scores(
+        one_lost, baseline, targets, (objective, objective), np.array([1, 1, 1, 2])
+    )
     assert (weighted[0], weighted[2]) == (accuracy, error)  # counts of rows
     assert weighted[1] == pytest.approx(-np.log([0.8, 0.8, 0.5, 0.1, 0.1]).mean())
     differences = np.array([0, 0, 1, 0])
     assert error == pytest.approx(100 * differences.std() / 2)  # of a mean of 4 rows
-    assert measure_scores(baseline, baseline, targets, objective)[2] == 0
+    assert measure_scores(baseline, baseline, targets, (objective, objective))[2] == 0

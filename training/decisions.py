@@ -1,0 +1,301 @@
+"""Which label a row of probabilities shall answer, found on rows that the model was not fitted to.
+
+The thresholds of `handler/inference/tasks/thresholds.py`: of one label, so that a precision or a
+recall is reached; or of all labels, so that mistakes cost least or macro F1 is highest. With few
+rows of a label counts alone mislead, so the model's own probabilities count beside them, as much as
+`PRIOR_ROWS` rows do; they are calibrated out of folds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handler.inference.tasks import SingleLabel, Task, read_task
+from training.class_weights import AIM, check_class_weight
+from training.errors import SettingsError
+from training.tasks import Objective, make_objective
+
+Floats = NDArray[np.floating[Any]]
+
+AIMS = ("class_weight", "threshold_label", "min_precision", "min_recall", "decide")
+# What `decide` can be: the most probable label, the one by which mistakes cost least by the class
+# weights, or the labels by which macro F1 is highest.
+MOST_PROBABLE, LEAST_COST, MACRO_F1 = "most-probable", "least-cost", "macro-f1"
+WAYS = (MOST_PROBABLE, LEAST_COST, MACRO_F1)
+PRIOR_ROWS = 10.0
+DIGITS = 4  # of a threshold: a hundredth of its worth is less than rows can tell
+# The factors by which a label's probability is multiplied for macro F1, and passes over the labels.
+FACTORS = np.geomspace(1 / 16, 16, 33)
+PASSES = 4
+
+
+def check_decision(task: SingleLabel, aims: Mapping[str, Any]) -> None:
+    """Raise SettingsError for aims that do not fit each other or the task's labels."""
+    if "class_weight" in aims:
+        check_class_weight(aims["class_weight"], task.labels)
+    way, label = aims.get("decide"), aims.get("threshold_label")
+    if way is not None and way not in WAYS:
+        raise SettingsError(f"--decide is {way!r}, wanted {', '.join(WAYS)}.")
+    if way == LEAST_COST and "class_weight" not in aims:
+        raise SettingsError("--decide least-cost needs --class-weight, which says the costs.")
+    wanted = [name for name in ("min_precision", "min_recall") if name in aims]
+    flags = [f"--{name.replace('_', '-')}" for name in wanted]
+    if label is None and wanted:
+        raise SettingsError(f"{flags[0]} needs --threshold-label LABEL: of which label?")
+    if label is None:
+        return
+    if way is not None:
+        raise SettingsError(f"--threshold-label and --decide {way}: wanted one of them.")
+    if label not in task.labels:
+        names = ", ".join(map(repr, task.labels[:10])) + (" …" if len(task.labels) > 10 else "")
+        raise SettingsError(f"--threshold-label: there is no label {label!r}, wanted {names}.")
+    if len(wanted) != 1:
+        raise SettingsError(
+            f"--threshold-label {label!r} needs --min-precision or --min-recall, and one of them."
+        )
+    if not 0 < aims[wanted[0]] <= 1:
+        raise SettingsError(f"{flags[0]} is {aims[wanted[0]]}, wanted more than 0, at most 1.")
+
+
+def renew_aims(task: Task, known: Mapping[str, Any], aims: Mapping[str, Any]) -> Objective:
+    """Return the objective of a finished run with other aims; class weights stay.
+
+    Args:
+        task: Of the run.
+        known: The run's own aims.
+
+    Raises:
+        SettingsError: Aims that do not fit the task or its labels.
+    """
+    kept = {name: value for name, value in known.items() if name == AIM}
+    fields = {name: value for name, value in task.describe().items() if name != "thresholds"}
+    return make_objective(read_task(fields), {**kept, **aims})
+
+
+def decide(
+    task: SingleLabel,
+    aims: Mapping[str, Any],
+    outputs: Floats,
+    targets: Floats,
+    weights: Floats | None = None,
+) -> tuple[SingleLabel, dict[str, Any]]:
+    """Return the task with the thresholds that the aims want, and what is to be said of them.
+
+    Args:
+        outputs, targets: Floats, shape (rows, labels), of rows that the model was not fitted to.
+        weights: What each row counts, shape (rows,); None: once.
+    """
+    counted = np.ones(len(outputs)) if weights is None else np.asarray(weights, np.float64)
+    label = aims.get("threshold_label")
+    if label is not None:
+        return _decide_one(task, aims, outputs, targets, counted)
+    way = aims.get("decide", LEAST_COST if "class_weight" in aims else MOST_PROBABLE)
+    thresholds: dict[str, float] = {}
+    if way == LEAST_COST:
+        thresholds = weigh_costs(task.labels, aims["class_weight"])
+    if way == MACRO_F1:
+        thresholds = maximize_macro_f1(task.labels, outputs, targets, counted)
+    told = {} if way == MOST_PROBABLE else {"decide": way, "rows": len(outputs)}
+    return SingleLabel(task.labels, thresholds), told
+
+
+def _decide_one(
+    task: SingleLabel, aims: Mapping[str, Any], outputs: Floats, targets: Floats, weights: Floats
+) -> tuple[SingleLabel, dict[str, Any]]:
+    """Return the task with a threshold of one label; without it where no threshold does."""
+    label = aims["threshold_label"]
+    column = task.labels.index(label)
+    found = choose_threshold(
+        outputs[:, column],
+        targets[:, column],
+        weights,
+        aims.get("min_precision"),
+        aims.get("min_recall"),
+    )
+    told = {
+        "decide": "threshold",
+        "label": label,
+        **{name: aims[name] for name in ("min_precision", "min_recall") if name in aims},
+        "threshold": found.value,
+        "precision": found.precision,
+        "recall": found.recall,
+        "is_reached": found.is_reached,
+        "rows": len(outputs),
+        "label_rows": int((targets[:, column] > 0.5).sum()),
+    }
+    return SingleLabel(task.labels, {label: found.value} if found.is_reached else None), told
+
+
+def decide_logits(task: SingleLabel, logits: Floats) -> Floats:
+    """Return logits whose largest is the answer, floats, shape (rows, labels); without thresholds
+    the same ones. By how much it leads is how far the answer is from another.
+
+    Of labels with a threshold it is how far their log odds are over it, of the others how far
+    each is behind the likeliest of them.
+    """
+    if not task.thresholds:
+        return logits
+    levels = np.array([task.thresholds.get(label, np.nan) for label in task.labels])
+    is_free = np.isnan(levels)
+    if not is_free.any():
+        return np.asarray(logits - np.log(levels))
+    logits = logits.astype(np.float64)
+    moved = logits.copy()
+    moved[:, is_free] -= logits[:, is_free].max(axis=1, keepdims=True)
+    for column in np.flatnonzero(~is_free):
+        others = np.delete(logits, column, axis=1)
+        odds = logits[:, column] - np.logaddexp.reduce(others, axis=1)
+        level = min(levels[column], 1 - 1e-9)
+        moved[:, column] = odds - np.log(level / (1 - level))
+    return moved
+
+
+def describe_decision(told: Mapping[str, Any]) -> str:
+    """Return one line about what was settled, for people; "" of the most probable label."""
+    if not told:
+        return ""
+    if told["decide"] != "threshold":
+        aim = "mistakes cost least" if told["decide"] == LEAST_COST else "macro F1 is highest"
+        return f"answers are the labels by which {aim}, not always the most probable ones"
+    name = "precision" if "min_precision" in told else "recall"
+    wanted, label = told[f"min_{name}"], told["label"]
+    known = (
+        f"precision {told['precision']:.3f}, recall {told['recall']:.3f} expected, of "
+        f"{told['label_rows']:,} rows of it among {told['rows']:,} that were not learned from"
+    )
+    if told["is_reached"]:
+        return f"the answer is {label!r} from a probability of {told['threshold']:g} on: {known}"
+    return (
+        f"no threshold of {label!r} reaches a {name} of {wanted:g}; the nearest has {known}. "
+        "Answers stay the most probable labels: choose another aim by minnow export RUN "
+        f"--threshold-label, without training again"
+    )
+
+
+class Threshold(NamedTuple):
+    """A threshold, and what it gives on the rows that it was chosen by.
+
+    Args:
+        value: 0 to 1.
+        precision, recall: Expected, 0 to 1, with the prior.
+        is_reached: Whether what was wanted is reached; else it is as near as can be.
+    """
+
+    value: float
+    precision: float
+    recall: float
+    is_reached: bool
+
+
+def choose_threshold(
+    probabilities: Floats,
+    shares: Floats,
+    weights: Floats,
+    min_precision: float | None = None,
+    min_recall: float | None = None,
+) -> Threshold:
+    """Return the lowest threshold whose precision, or the highest whose recall, is as wanted.
+
+    Args:
+        probabilities: Of the label, floats, shape (rows,).
+        shares: How far each row has the label, 0 to 1, shape (rows,).
+        weights: What each row counts, shape (rows,).
+        min_precision, min_recall: 0 to 1; one of them.
+    """
+    order = np.argsort(-probabilities, kind="stable")
+    told = probabilities[order].astype(np.float64)
+    ends = np.flatnonzero(np.append(told[1:] != told[:-1], True))  # equal ones are not parted
+    counted = weights[order].astype(np.float64)
+    rows, right, expected = (
+        np.cumsum(counted * values)[ends] for values in (np.ones(len(told)), shares[order], told)
+    )
+    precision = (right + PRIOR_ROWS * expected / rows) / (rows + PRIOR_ROWS)
+    share = expected / max(float(expected[-1]), 1e-12)
+    recall = (right + PRIOR_ROWS * share) / (right[-1] + PRIOR_ROWS)
+    if min_precision is not None:
+        good = np.flatnonzero(precision >= min_precision)
+        place = int(good[-1] if len(good) else precision.argmax())
+    else:
+        good = np.flatnonzero(recall >= (min_recall or 0.0))
+        place = int(good[0] if len(good) else len(ends) - 1)
+    values = told[ends]
+    below = values[place + 1] if place + 1 < len(ends) else 0.0
+    value = _round_between(below, float(values[place]))
+    return Threshold(value, float(precision[place]), float(recall[place]), bool(len(good)))
+
+
+def _round_between(below: float, above: float) -> float:
+    """Return a short number over `below`, at most `above`, both 0 to 1."""
+    middle = (below + above) / 2
+    rounded = float(f"{middle:.{DIGITS}g}")
+    return rounded if below < rounded <= above else max(middle, 1e-12)
+
+
+def weigh_costs(labels: Sequence[str], costs: Mapping[str, float]) -> dict[str, float]:
+    """Return the thresholds by which mistakes cost least, where one on a row of a label costs so
+    much: {"ham": 1, "spam": 4} -> {"spam": 0.2} (Elkan, IJCAI 2001).
+
+    Of two labels the one that costs more has a threshold, of more labels each has one.
+    """
+    least = min(costs.values())
+    if least == max(costs.values()):
+        return {}
+    if len(labels) == 2:
+        dear = max(labels, key=costs.__getitem__)
+        return {dear: least / (least + costs[dear])}
+    return {label: least / costs[label] for label in labels}
+
+
+def maximize_macro_f1(
+    labels: Sequence[str], outputs: Floats, targets: Floats, weights: Floats
+) -> dict[str, float]:
+    """Return the thresholds of all labels by which macro F1 is highest; none where those that are
+    there already are.
+
+    One label after the other gets the factor that suits it best beside the others'.
+
+    Args:
+        outputs, targets: Floats, shape (rows, labels).
+        weights: What each row counts, shape (rows,).
+    """
+    factors = np.ones(len(labels))
+    rows = weights[:, None] * targets.astype(np.float64)
+    # Of a label with few rows its own probabilities say how many of those are right.
+    prior = PRIOR_ROWS / (PRIOR_ROWS + rows.sum(axis=0))
+    blended = (1 - prior) * rows + prior * weights[:, None] * outputs
+    totals = blended.sum(axis=0)
+    best = _macro_f1(outputs, blended, weights, totals)
+    for _ in range(PASSES):
+        before = best
+        for column in range(len(labels)):
+            for factor in FACTORS:
+                tried = factors.copy()
+                tried[column] = factor
+                found = _macro_f1(outputs * tried, blended, weights, totals)
+                if found > best + 1e-9:
+                    best, factors = found, tried
+        if best == before:
+            break
+    if (factors == factors[0]).all():
+        return {}
+    return {
+        label: float(f"{factors.min() / factor:.{DIGITS}g}")
+        for label, factor in zip(labels, factors, strict=True)
+    }
+
+
+def _macro_f1(values: Floats, rows: Floats, weights: Floats, totals: Floats) -> float:
+    """Return macro F1 where the largest value of each row is its answer.
+
+    Args:
+        values, rows: Shape (rows, labels); of `rows` how much of each label a row is.
+        totals: Of `rows`, by label.
+    """
+    chosen, num_labels = values.argmax(axis=1), values.shape[1]
+    right = np.bincount(chosen, rows[np.arange(len(rows)), chosen], num_labels)
+    guesses = np.bincount(chosen, weights, num_labels)
+    return float((2 * right / np.maximum(totals + guesses, 1e-12)).mean())
