@@ -33,7 +33,8 @@ def format_classification(figures: Mapping[str, Any]) -> str:
         f"macro F1           {figures['macro_f1']:.4f}",
         f"average precision  {figures['average_precision']:.4f}  (the mean of the labels)",
         f"log loss           {figures['log_loss']:.4f}",
-        f"calibration error  {figures['calibration_error']:.4f}",
+        f"calibration error  {figures['calibration_error']:.4f}  (true probabilities would show "
+        f"{figures['calibration_noise']:.4f} on so many rows)",
         *_format_weighted(figures),
         "",
         f"{'label':{width}}  precision  recall      f1  average precision    rows",

@@ -78,3 +78,16 @@ def calibration_error(
     bins = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
     gaps = np.bincount(bins, weights=confidence - correct, minlength=CALIBRATION_BINS)
     return float(np.abs(gaps).sum() / len(label_ids))
+
+
+def calibration_noise(probabilities: NDArray[np.floating[Any]]) -> float:
+    """Return about the calibration error that so many rows would show were the probabilities true:
+    in each bin the mean distance of a normal sum from its mean.
+
+    Args:
+        probabilities: Floats, shape (rows, labels).
+    """
+    confidence = probabilities.max(axis=1)
+    bins = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+    variances = np.bincount(bins, weights=confidence * (1 - confidence))
+    return float(np.sqrt(2 / np.pi * variances.clip(0)).sum() / len(confidence))

@@ -105,6 +105,8 @@ def format_report(
             if name == "dev" and metadata.get("cross_validated"):
                 lines += [CROSS_VALIDATED, ""]
             lines += ["```", figures, "```", ""]
+    if settled := objective.describe_settled(metadata.get("settled", {})):
+        lines += ["## How answers are chosen", "", f"{escape_cell(settled)}.", ""]
     if findings.mistakes:
         lines += ["## Most confident mistakes", ""]
         lines += [*format_mistakes(findings.mistakes), ""]

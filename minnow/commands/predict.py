@@ -150,7 +150,9 @@ def format_answer(
     notes = ["no known words"] if prediction.known_tokens == 0 else []
     notes += ["truncated"] if prediction.truncated else []
     if ranked:
-        shown = [pair for pair in ranked[: options.top_k or 1] if pair[1] >= options.threshold]
+        chosen = task.predicted_labels(prediction.outputs)
+        first = ranked if options.top_k else [pair for pair in ranked if pair[0] in chosen]
+        shown = [pair for pair in first[: options.top_k] if pair[1] >= options.threshold]
         cells = [cell for pair in shown for cell in pair]
         notes += [] if shown else [f"none of {options.threshold:g} or more"]
     else:

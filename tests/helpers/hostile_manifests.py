@@ -78,6 +78,20 @@ BAD_LABELS = {
     "three": ["pos", "neg", "new"],
     "a number": ["pos", 1],
 }
+BAD_THRESHOLDS: dict[str, Any] = {
+    "null": None,
+    "none": {},
+    "an array": [0.5, 0.5],
+    "of no label": {"other": 0.5},
+    "zero": {"pos": 0},
+    "below zero": {"pos": -0.5},
+    "over 1": {"pos": 1.5},
+    "enormous": {"pos": 10**400},
+    "a text": {"pos": "0.5"},
+    "true": {"pos": True},
+    "nested": {"pos": {"pos": 0.5}},
+    "of hidden characters": {"pos\u202e": 0.5},
+}
 # Control characters, then those that change the direction, then those that do not show.
 HIDDEN = (
     "\0\t\n\r\x1b\x7f\x85\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
@@ -125,6 +139,8 @@ def list_manifests() -> Iterator[Hostile]:
     yield from _list_broken_json()
     for name, labels in BAD_LABELS.items():
         yield Hostile(f"labels: {name}", change(("task", "labels"), labels))
+    for name, thresholds in BAD_THRESHOLDS.items():
+        yield Hostile(f"thresholds: {name}", change(("task", "thresholds"), thresholds))
     for character in HIDDEN:
         label = f"p{character}s"
         yield Hostile(f"label with U+{ord(character):04X}", change(("task", "labels", 0), label))

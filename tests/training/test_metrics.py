@@ -1,7 +1,13 @@
 import numpy as np
 import pytest
 
-from training.metrics import calibration_error, count_confusions, headline, measure_classes
+from training.metrics import (
+    calibration_error,
+    calibration_noise,
+    count_confusions,
+    headline,
+    measure_classes,
+)
 
 
 def test_confusions_are_counted_by_true_and_predicted_label():
@@ -29,6 +35,19 @@ def test_calibration_is_weighted_by_the_rows_of_a_bin():
 
 def test_sure_and_right_is_calibrated():
     assert calibration_error(np.array([0, 1]), np.eye(2)) == 0.0
+
+
+@pytest.mark.parametrize("num_rows", [300, 3_000])
+def test_true_probabilities_show_the_error_of_their_noise(num_rows):
+    random = np.random.default_rng(0)
+    probabilities = random.dirichlet(np.full(3, 0.4), num_rows)
+    errors = []
+    for _ in range(50):
+        ends = probabilities.cumsum(axis=1)
+        label_ids = (random.random((num_rows, 1)) > ends).sum(axis=1).clip(0, 2)
+        errors.append(calibration_error(label_ids, probabilities))
+
+    assert calibration_noise(probabilities) == pytest.approx(np.mean(errors), rel=0.1)
 
 
 def test_headline_has_the_single_numbers():

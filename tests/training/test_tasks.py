@@ -136,10 +136,10 @@ def test_figures_are_those_computed_by_hand():
     # Each row stands in a bin of its own (13, 9, 12, 11 of 15): gaps .1, .6, .2, .25.
     assert figures["calibration_error"] == pytest.approx((0.1 + 0.6 + 0.2 + 0.25) / 4, abs=ATOL)
     assert figures["classes"]["neg"] == pytest.approx(
-        {"precision": 1.0, "recall": 0.5, "f1": 2 / 3, "rows": 2}
+        {"precision": 1.0, "recall": 0.5, "f1": 2 / 3, "average_precision": 1.0, "rows": 2}
     )
     assert figures["classes"]["pos"] == pytest.approx(
-        {"precision": 2 / 3, "recall": 1.0, "f1": 4 / 5, "rows": 2}
+        {"precision": 2 / 3, "recall": 1.0, "f1": 4 / 5, "average_precision": 1.0, "rows": 2}
     )
     assert figures["labels"] == ["neg", "pos"]
     assert figures["confusion_matrix"] == [[1, 1], [0, 2]]
@@ -164,9 +164,14 @@ def test_figures_are_those_of_scikit_learn():
     assert figures["accuracy"] == metrics.accuracy_score(label_ids, predicted)
     expected = metrics.log_loss(label_ids, outputs, labels=range(5))
     assert figures["log_loss"] == pytest.approx(expected)
+    areas = [metrics.average_precision_score(label_ids == one, outputs[:, one]) for one in range(4)]
+    assert figures["average_precision"] == pytest.approx(np.mean(areas))
+    expected = metrics.recall_score(label_ids, predicted, labels=range(4), average="macro")
+    assert figures["balanced_accuracy"] == pytest.approx(expected)
     for column, found in enumerate(figures["classes"].values()):
         assert found == pytest.approx(
             {
+                "average_precision": [*areas, 0.0][column],
                 "precision": precision[column],
                 "recall": recall[column],
                 "f1": f1[column],
@@ -259,7 +264,8 @@ def test_three_labels_of_which_one_is_not_in_the_data():
 
     # a: precision 1, recall 1/2, F1 2/3; b: F1 1; c has no rows and no F1 to average.
     assert figures["macro_f1"] == pytest.approx((2 / 3 + 1) / 2)
-    assert figures["classes"]["c"] == {"precision": 0.0, "recall": 0.0, "f1": 0.0, "rows": 0}
+    nothing = {"precision": 0.0, "recall": 0.0, "f1": 0.0, "average_precision": 0.0}
+    assert figures["classes"]["c"] == {**nothing, "rows": 0}
     assert figures["confusion_matrix"] == [[1, 0, 1], [0, 1, 0], [0, 0, 0]]
 
 
@@ -278,7 +284,7 @@ def test_text_for_people_shows_classes_and_confusion():
 
     assert lines[1] == "accuracy           0.7500  (95 %: 0.3006 to 0.9544)"
     assert lines[2].startswith("majority baseline  0.5000")
-    assert lines[8].split() == ["neg", "1.0000", "0.5000", "0.6667", "2"]
+    assert lines[10].split() == ["neg", "1.0000", "0.5000", "0.6667", "1.0000", "2"]
     assert lines[-2].split() == ["neg", "1", "1"]
     assert lines[-1].split() == ["pos", "0", "2"]
 
@@ -286,8 +292,12 @@ def test_text_for_people_shows_classes_and_confusion():
 def test_plots_are_written_and_named(tmp_path):
     plots = OBJECTIVE.write_plots(OBJECTIVE.evaluate(LABELS, OUTPUTS), tmp_path)
 
-    assert plots == {"Confusion matrix": "confusion_matrix.png"}
-    assert (tmp_path / "confusion_matrix.png").read_bytes()[:4] == b"\x89PNG"
+    assert plots == {
+        "Confusion matrix": "confusion_matrix.png",
+        "Precision and recall": "precision_recall.png",
+    }
+    for name in plots.values():
+        assert (tmp_path / name).read_bytes()[:4] == b"\x89PNG"
 
 
 def test_two_labels_of_two_rows_can_be_learned():

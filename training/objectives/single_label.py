@@ -22,6 +22,7 @@ from training.decisions import (
 from training.errors import DataError, SettingsError
 from training.metrics import (
     calibration_error,
+    calibration_noise,
     confidence_interval,
     count_confusions,
     headline,
@@ -242,6 +243,7 @@ class SingleLabelObjective:
             "average_precision": float(np.mean(areas)),
             "log_loss": self.log_loss(outputs, targets),
             "calibration_error": calibration_error(label_ids, rows),
+            "calibration_noise": calibration_noise(rows),
             "classes": classes,
             "labels": list(self.task.labels),
             "confusion_matrix": confusions.tolist(),

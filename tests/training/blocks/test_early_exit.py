@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from keras import layers
 
+from handler.inference.tasks import SingleLabel
 from tests.helpers.objectives import single_label
 from training.blocks.early_exit import (
     EXIT,
@@ -23,6 +24,7 @@ from training.blocks.early_exit import (
     measure_exit,
 )
 from training.encoded import Encoded
+from training.objectives.single_label import SingleLabelObjective
 
 NUM_ROWS = 4000
 
@@ -59,6 +61,27 @@ def test_threshold_lets_many_rows_exit_and_changes_hardly_a_label(num_labels):
     answers = [objective.output_logits(logits).argmax(axis=1) for logits in (early, full)]
     assert exits.mean() > 0.4
     assert (answers[0] != answers[1])[exits].sum() <= MAX_CHANGED * NUM_ROWS
+
+
+@pytest.mark.parametrize(
+    ("num_labels", "thresholds"),
+    [(2, {"label 1": 0.05}), (2, {"label 0": 0.9}), (4, {"label 3": 0.1})],
+)
+def test_rows_that_exit_keep_the_answer_that_thresholds_choose(num_labels, thresholds):
+    early, full, targets = make_logits(num_labels, noise=0.4)
+    plain = single_label(num_labels)
+    objective = SingleLabelObjective(SingleLabel(plain.task.labels, thresholds))
+
+    threshold = choose_threshold(early, full, targets, objective)
+
+    assert threshold is not None
+    exits = exits_of(early, threshold, num_labels)
+    answers = [objective.task.choose_all(objective.outputs_of(logits)) for logits in (early, full)]
+    assert exits.mean() > 0.2
+    assert (answers[0] != answers[1])[exits].sum() <= MAX_CHANGED * NUM_ROWS
+    # The margin of the most probable label alone would let too many go.
+    before = exits_of(early, choose_threshold(early, full, targets, plain), num_labels)
+    assert (answers[0] != answers[1])[before].sum() > MAX_CHANGED * NUM_ROWS
 
 
 def test_threshold_rises_with_the_difference_of_the_halves():
