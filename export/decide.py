@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from export.compress.distill import prepare_distillation
-from training.blocks.early_exit import measure_exit
+from export.compress.distill import prepare_distillation, settle_student
+from handler.inference.tasks import read_task
 from training.decisions import renew_aims
-from training.fit import make_predictor
-from training.recipe import settle
-from training.run_folder import Run, read_run, write_held_out, write_run
+from training.run_folder import read_run, write_held_out, write_run
+from training.tasks import make_objective
 
 
-def decide_run(run: Run, aims: Mapping[str, Any], folder: Path) -> Run:
-    """Write the run into `folder`, which is empty, with thresholds for `aims`; return it.
+def decide_run(folder: Path, aims: Mapping[str, Any], out: Path) -> str:
+    """Write the run in `folder` into `out`, which is empty, with thresholds for `aims`; return a
+    line about them for people.
 
     They are chosen, as in training, on rows that the model was not fitted to, which are read again
     from the run's data. Class weights stay those of the training.
@@ -24,30 +25,29 @@ def decide_run(run: Run, aims: Mapping[str, Any], folder: Path) -> Run:
         aims: As `Sources` has them, without class weights.
 
     Raises:
+        RunError: The run cannot be read.
         DataError: A file is gone or not what the run was trained on.
         SettingsError: Aims that do not fit the task or its labels.
     """
+    run = read_run(folder)
     objective = renew_aims(run.task, run.metadata["aims"], aims)
     distillation = prepare_distillation(run, epochs=1)
+    distillation = replace(distillation, objective=objective)
     model, rows = run.load_model(), distillation.dev
-    told = distillation.told
-    if told is None:
-        told = make_predictor(model)(rows.rows)
-    objective, told = settle(distillation.recipe, model, rows, told, objective)
-    names = objective.task.describe()["labels"]
+    told, answers = settle_student(model, distillation, rows)
+    settled = make_objective(read_task(answers["task"]), objective.aims)
+    names = run.task.describe()["labels"]
     labels = [names[column] for column in rows.targets.argmax(axis=1).tolist()]
     weights = rows.weights.tolist() if rows.is_weighted else None
-    metrics = {"dev": objective.evaluate(labels, told, weights)}
     metadata = {
         **run.metadata,
-        "task": objective.task.describe(),
+        **answers,
         "aims": dict(objective.aims),
-        "settled": dict(objective.settled),
-        "early_exit": measure_exit(model, rows, objective),
-        "metrics": metrics,
+        "metrics": {"dev": settled.evaluate(labels, told, weights)},
     }
     reference, _ = run.reference()
-    write_run(folder, model, run.tokenizer, reference, metadata, run.load_vectors())
+    write_run(out, model, run.tokenizer, reference, metadata, run.load_vectors())
     if rows.places is not None and rows.offsets is not None:
-        write_held_out(folder, rows.places, told, rows.offsets)
-    return read_run(folder)
+        write_held_out(out, rows.places, told, rows.offsets)
+    told_people = settled.describe_settled(answers["settled"])
+    return told_people or "answers are the most probable labels"

@@ -185,6 +185,8 @@ Decide = Annotated[
 ]
 
 
-def keep_given(**aims: Any) -> dict[str, Any]:
-    """Return the aims that were given, by name."""
-    return {name: value for name, value in aims.items() if value is not None}
+def read_aims(context: typer.Context) -> dict[str, Any]:
+    """Return what answers shall reach, by name, of what the user gave."""
+    options: list[Any] = context.command.params
+    names = [one.name for one in options if one.rich_help_panel == DECISIONS]
+    return {name: context.params[name] for name in names if context.params[name] is not None}

@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.batches import feed, shuffled_batches
+from training.blocks.early_exit import measure_exit
 from training.data import join_parts, read_again
 from training.encoded import Encoded, encode_parts, join_encoded, map_ids
 from training.errors import DataError, RunError, SettingsError
 from training.fit import make_predictor
-from training.recipe import Recipe, load_recipe
+from training.recipe import Recipe, load_recipe, settle
 from training.run_folder import Run, advise_training
 from training.settings import Settings, override
 from training.stages import Stages
@@ -209,3 +210,22 @@ def fine_tune(
         distillation.objective,
         stages,
     )
+
+
+def settle_student(
+    student: keras.Model, distillation: Distillation, dev: Encoded
+) -> tuple[NDArray[np.float32], dict[str, Any]]:
+    """Return what the fitted student says of the development rows, and what its metadata say of its
+    answers; its exit follows them.
+
+    Args:
+        dev: The development rows in the student's token ids.
+    """
+    recipe, objective = distillation.recipe, distillation.objective
+    told = recipe.tell_rows(student, dev, objective)
+    objective, told = settle(recipe, student, dev, told, objective)
+    return told, {
+        "early_exit": measure_exit(student, dev, objective),
+        "task": objective.task.describe(),
+        "settled": dict(objective.settled),
+    }

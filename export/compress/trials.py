@@ -23,6 +23,7 @@ from export.compress.distill import (
     fine_tune,
     importance_batches,
     mean_loss,
+    settle_student,
 )
 from export.compress.plans import Importance, Plan, Planner, describe
 from export.compress.points import (
@@ -43,9 +44,8 @@ from export.export import Converted, ExportSettings, convert_run, export_run
 from export.tokenizer_file import keep_words, map_words, read_words
 from handler.files import write_json
 from handler.inference.classifier import Classifier, load_classifier
-from training.blocks.early_exit import closed_gate, measure_exit
+from training.blocks.early_exit import closed_gate
 from training.encoded import map_ids
-from training.recipe import settle
 from training.run_folder import HELD_OUT, Run, read_run, write_held_out, write_run
 from training.stages import Stages
 from training.tasks import make_objective
@@ -153,14 +153,8 @@ class Trials:
             "parameters": model.count_params(),
             "seconds": round(time.monotonic() - started, 1),
         }
-        outputs = distillation.recipe.tell_rows(model, dev, self.objective)
-        settled, outputs = settle(distillation.recipe, model, dev, outputs, self.objective)
-        changes = {
-            "compression": compression,
-            "early_exit": measure_exit(model, dev, settled),
-            "task": settled.task.describe(),
-            "settled": dict(settled.settled),
-        }
+        outputs, answers = settle_student(model, distillation, dev)
+        changes = {"compression": compression, **answers}
         self._write(folder, model, tokenizer, id_map, changes)
         if dev.places is not None and dev.offsets is not None:
             write_held_out(folder, dev.places, outputs, dev.offsets)
@@ -240,9 +234,9 @@ class Trials:
         outputs = classifier.predict_outputs(texts)
         if told is not None:
             outputs, expected = self._unlearn(run, outputs), told
-        objective = make_objective(run.task, self.objective.aims)  # its thresholds are its own
+        both = make_objective(run.task, self.objective.aims), self.objective
         score, log_loss, drop_error = measure_scores(
-            outputs, expected, dev.targets, (objective, self.objective), dev.weights
+            outputs, expected, dev.targets, both, dev.weights
         )
         own, whole_ms = measure_latency([classifier, baseline], texts)
         return Point(

@@ -19,8 +19,8 @@ from minnow.options import (
     MinRecall,
     ThresholdLabel,
     flag,
-    keep_given,
     option,
+    read_aims,
     read_share,
 )
 
@@ -204,12 +204,7 @@ def export(
     from export.bundle_writer import check_free, name_partial
     from handler.files import holding
 
-    aims = keep_given(
-        threshold_label=threshold_label,
-        min_precision=min_precision,
-        min_recall=min_recall,
-        decide=decide,
-    )
+    aims = read_aims(context)
     check_free(out, force, [path for path in (run, card, test) if path is not None])
     with holding(name_partial(out), out), TemporaryDirectory() as decided:
         objective, about, evaluate = check_inputs(run, card, test, aims)
@@ -222,8 +217,11 @@ def export(
         from handler.inference.bundle import read_bundle
 
         if aims:
+            from export.decide import decide_run
+
             name = name or run.resolve().name
-            run = decide_again(run, aims, Path(decided))
+            print(decide_run(run, aims, Path(decided)), file=sys.stderr)
+            run = Path(decided)
         settings = ExportSettings(
             precision, not full_range, name, model_version, embedding_bits, sparsity, about
         )
@@ -250,19 +248,6 @@ def export(
         print(f"{'sha256 of manifest.json':36} {sha256}")
     command = shlex.join(["minnow", "serve", str(out)])
     print(f"next: {command}", file=sys.stderr)
-
-
-def decide_again(run: Path, aims: dict[str, Any], folder: Path) -> Path:
-    """Write the run with other thresholds into `folder`, and say what they are; return `folder`."""
-    from export.decide import decide_run
-    from training.run_folder import read_run
-    from training.tasks import make_objective
-
-    decided = decide_run(read_run(run), aims, folder)
-    objective = make_objective(decided.task, decided.metadata["aims"])
-    if told := objective.describe_settled(decided.metadata["settled"]):
-        print(told, file=sys.stderr)
-    return folder
 
 
 def check_inputs(

@@ -26,8 +26,8 @@ from minnow.options import (
     ThresholdLabel,
     WeightColumn,
     flag,
-    keep_given,
     option,
+    read_aims,
     read_share,
     split_names,
 )
@@ -287,13 +287,9 @@ def train(
     options = ReadOptions(delimiter, encoding, quoting, join_surplus)
     names, labels = (text_column, label_column, group_column), split_names(label_columns)
     columns = Columns(*names, options, normalize_labels, labels, weight_column)
-    aims = keep_given(
-        class_weight=None if class_weight is None else read_class_weight(class_weight),
-        threshold_label=threshold_label,
-        min_precision=min_precision,
-        min_recall=min_recall,
-        decide=decide,
-    )
+    aims = read_aims(context)
+    if class_weight is not None:
+        aims["class_weight"] = read_class_weight(class_weight)
     kind = {"kind": task} if task else {}
     sources = Sources(data, dev, test, columns, kind, word_vectors, unlabelled, aims)
     with hush(quiet):
