@@ -178,7 +178,7 @@ Decide = Annotated[
     option(
         "--decide",
         "WAY",
-        "most-probable; least-cost, by the class weights; or macro-f1, which is then highest.",
+        "How: most-probable; least-cost, by the class weights; macro-f1, where that is highest.",
         "least-cost with class weights",
         rich_help_panel=DECISIONS,
     ),

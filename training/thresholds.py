@@ -112,18 +112,21 @@ def maximize_macro_f1(
     rows = weights[:, None] * targets.astype(np.float64)
     # Of a label with few rows its own probabilities say how many of those are right.
     prior = PRIOR_ROWS / (PRIOR_ROWS + rows.sum(axis=0))
-    blended = (1 - prior) * rows + prior * weights[:, None] * outputs
-    totals = blended.sum(axis=0)
-    best = _macro_f1(outputs, blended, weights, totals)
+    rows = (1 - prior) * rows + prior * weights[:, None] * outputs
+    totals = rows.sum(axis=0)
+    best = _macro_f1(outputs.argmax(axis=1), rows, weights, totals)
     for _ in range(PASSES):
         before = best
         for column in range(len(labels)):
+            others = outputs * factors
+            others[:, column] = -np.inf
+            second = others.argmax(axis=1)
+            needed = others.max(axis=1)
             for factor in FACTORS:
-                tried = factors.copy()
-                tried[column] = factor
-                found = _macro_f1(outputs * tried, blended, weights, totals)
+                chosen = np.where(outputs[:, column] * factor > needed, column, second)
+                found = _macro_f1(chosen, rows, weights, totals)
                 if found > best + 1e-9:
-                    best, factors = found, tried
+                    best, factors[column] = found, factor
         if best == before:
             break
     if (factors == factors[0]).all():
@@ -134,14 +137,14 @@ def maximize_macro_f1(
     }
 
 
-def _macro_f1(values: Floats, rows: Floats, weights: Floats, totals: Floats) -> float:
-    """Return macro F1 where the largest value of each row is its answer.
+def _macro_f1(chosen: NDArray[np.int64], rows: Floats, weights: Floats, totals: Floats) -> float:
+    """Return macro F1 of answers.
 
     Args:
-        values, rows: Shape (rows, labels); of `rows` how much of each label a row is.
+        chosen: Column of each answer, shape (rows,).
+        rows: How much of each label a row is, shape (rows, labels).
         totals: Of `rows`, by label.
     """
-    chosen, num_labels = values.argmax(axis=1), values.shape[1]
-    right = np.bincount(chosen, rows[np.arange(len(rows)), chosen], num_labels)
-    guesses = np.bincount(chosen, weights, num_labels)
+    right = np.bincount(chosen, rows[np.arange(len(rows)), chosen], len(totals))
+    guesses = np.bincount(chosen, weights, len(totals))
     return float((2 * right / np.maximum(totals + guesses, 1e-12)).mean())
