@@ -36,14 +36,12 @@ def decide_run(folder: Path, aims: Mapping[str, Any], out: Path) -> str:
     model, rows = run.load_model(), distillation.dev
     told, answers = settle_student(model, distillation, rows)
     settled = make_objective(read_task(answers["task"]), objective.aims)
-    names = run.task.describe()["labels"]
-    labels = [names[column] for column in rows.targets.argmax(axis=1).tolist()]
     weights = rows.weights.tolist() if rows.is_weighted else None
     metadata = {
         **run.metadata,
         **answers,
         "aims": dict(objective.aims),
-        "metrics": {"dev": settled.evaluate(labels, told, weights)},
+        "metrics": {"dev": settled.evaluate(distillation.dev_labels, told, weights)},
     }
     reference, _ = run.reference()
     write_run(out, model, run.tokenizer, reference, metadata, run.load_vectors())

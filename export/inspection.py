@@ -164,9 +164,13 @@ def format_inspection(found: dict[str, Any]) -> str:
 
 def _format_task(task: Mapping[str, Any]) -> str:
     """Return "single-label, labels neg, pos" for {"kind": "single-label", "labels": [...]}."""
+    shown = {
+        name: [f"{key} {one}" for key, one in value.items()] if isinstance(value, dict) else value
+        for name, value in task.items()
+    }
     fields = (
         f", {name} {', '.join(map(str, value)) if isinstance(value, list) else value}"
-        for name, value in task.items()
+        for name, value in shown.items()
         if name != "kind"
     )
     return f"{task['kind']}{''.join(fields)}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -40,6 +40,7 @@ class Distillation:
         dev_texts: The texts of `dev`.
         told: float32, shape (rows of `dev`, num_outputs): what models said of `dev` that were not
             fitted to it; None: the run was not fitted to it either.
+        dev_labels: The labels of `dev`.
     """
 
     recipe: Recipe
@@ -49,6 +50,7 @@ class Distillation:
     dev: Encoded
     dev_texts: list[str]
     told: NDArray[np.float32] | None = None
+    dev_labels: Sequence[str] = ()
 
 
 def prepare_distillation(run: Run, epochs: int) -> Distillation:
@@ -78,7 +80,8 @@ def prepare_distillation(run: Run, epochs: int) -> Distillation:
         train = join_encoded(train, dev)
         dev = replace(train.select(rows), offsets=offsets, places=rows)
         dev_part = join_parts(*split, rows)
-    return Distillation(recipe, objective, settings, train, dev, dev_part.texts, told)
+    texts, labels = dev_part.texts, dev_part.labels
+    return Distillation(recipe, objective, settings, train, dev, texts, told, labels)
 
 
 def _check_constants(run: Run, recipe: Recipe) -> None:
