@@ -32,6 +32,7 @@ from training.errors import DataError
 from training.tasks import make_objective
 
 SHARE = 0.01
+FEWEST = 10  # rows of the label: two a fold
 PRECISION = 0.8
 OTHERS = "other"
 NUM_FOLDS = 5
@@ -70,8 +71,8 @@ def main() -> int:
     except (CommandError, DataError) as error:
         print(error, file=sys.stderr)
         return 1
-    options.results.mkdir(parents=True, exist_ok=True)
-    (options.results / "rare.md").write_text("".join(lines), encoding="utf-8")
+    options.results.parent.mkdir(parents=True, exist_ok=True)
+    options.results.write_text("".join(lines), encoding="utf-8")
     return 0
 
 
@@ -83,7 +84,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--rows", type=int, default=20_000, help="most rows that are trained on")
     parser.add_argument("--train-options", type=shlex.split, default=[], help="of `minnow train`")
     parser.add_argument("--work", type=Path, default=Path("benchmarks/runs/rare"))
-    parser.add_argument("--results", type=Path, default=Path("benchmarks/results"))
+    parser.add_argument("--results", type=Path, default=Path("benchmarks/results/rare.md"))
     return parser.parse_args()
 
 
@@ -108,24 +109,27 @@ def measure_rare(labelled: LabelledSet, name: str, most_rows: int, setup: Setup)
     is_label = np.array([one == label for one in test.labels])
     weights = np.where(is_label, SHARE / (1 - SHARE) * (~is_label).sum() / is_label.sum(), 1.0)
     counts = f"{len(rows.texts):,}, {rows.labels.count(label)} | {is_label.sum():,}"
-    for model, (fitted, threshold) in (
-        ("Minnow", fit_minnow_rare(rows, label, setup)),
-        ("TF-IDF, balanced", fit_tfidf_rare(rows, label, setup)),
-    ):
+    for model, fit in (("Minnow", fit_minnow_rare), ("TF-IDF, balanced", fit_tfidf_rare)):
+        try:
+            fitted, threshold = fit(rows, label, setup)
+        except CommandError as error:  # such as a precision that no threshold reaches
+            yield f"| {name} | {counts} | {model} | not measured: {error} | | |"
+            continue
         column = sorted({label, OTHERS}).index(label)
         scores = fitted.predict(test.texts)[:, column]
         yield f"| {name} | {counts} | {model} | {describe(scores, is_label, weights, threshold)} |"
 
 
 def make_rare(rows: Rows, label: str, most_rows: int) -> Rows:
-    """Return rows of which a hundredth has the label, in random order; the others are one label."""
+    """Return rows of which a hundredth has the label, ten at least, in random order; the others are
+    one label."""
     merged = merge_others(rows, label)
     order = list(range(len(merged.texts)))
     random.Random(0).shuffle(order)
     others = [row for row in order if merged.labels[row] == OTHERS]
     others = others[: round((1 - SHARE) * most_rows)]
     own = [row for row in order if merged.labels[row] == label]
-    chosen = {*others, *own[: round(SHARE / (1 - SHARE) * len(others))]}
+    chosen = {*others, *own[: max(FEWEST, round(SHARE / (1 - SHARE) * len(others)))]}
     return merged.take([row for row in order if row in chosen])
 
 

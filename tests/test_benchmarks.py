@@ -75,6 +75,15 @@ RUNS = {
         "{tiny_sets} --sets=tiny --results={tmp_path}/lint.md",
         ["| tiny | 80 | 5 % random | ", "| tiny | 80 | 10 % similar | "],
     ),
+    "rare": (
+        "{tiny_sets} --rare=tiny:pos --whole=tiny '--train-options=--epochs=1'"
+        " --results={tmp_path}/rare.md --work={tmp_path}/work",
+        [
+            "| tiny:pos | 50, 10 | 20 | Minnow | ",
+            "| tiny:pos | 50, 10 | 20 | TF-IDF, balanced | ",
+            "| tiny | 80 | Minnow, --decide macro-f1 | ",
+        ],
+    ),
     "suggest": (
         "{tiny_sets} --sets=tiny --samples=2 --results={tmp_path}/suggest.md",
         ["| tiny, 13 | at random | ", "| tiny, 13 | `minnow suggest` | "],
