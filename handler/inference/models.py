@@ -4,6 +4,7 @@ by name and version, and one of them is the default."""
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
@@ -143,6 +144,13 @@ class Model:
             "known_tokens": prediction.known_tokens,
         }
 
+    @property
+    def _thresholds(self) -> list[str]:
+        """The task's thresholds as a text, if it has any: with others the same model answers
+        otherwise."""
+        thresholds = self.task.describe().get("thresholds")
+        return [json.dumps(thresholds, sort_keys=True)] if thresholds else []
+
     def describe_task(self) -> dict[str, Any]:
         """Return the task's kind under `task`, and its fields, such as `labels`."""
         fields = self.task.describe()
@@ -152,8 +160,9 @@ class Model:
         return self.limits._asdict()
 
     def result_id(self, *source: str) -> str:
-        """Return 32 hex digits: the same for the same source and model, on any machine."""
-        parts = "\n".join((*source, self.sha256))
+        """Return 32 hex digits: the same for the same source, model and thresholds, on any
+        machine."""
+        parts = "\n".join((*source, self.sha256, *self._thresholds))
         return hashlib.sha256(parts.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 

@@ -7,7 +7,7 @@ import pytest
 from handler.inference.bundle import MANIFEST
 from handler.inference.classifier import load_classifier
 from tests.helpers.http_cases import INFER
-from tests.helpers.http_service import caller, make_service
+from tests.helpers.http_service import caller, make_models, make_service
 from tests.helpers.paths import TESTS
 
 TEXT = "good film"  # 0.88 pos, 0.12 neg: the most probable label is pos
@@ -67,3 +67,9 @@ def test_the_list_of_hugging_face_is_in_the_order_of_probability(call):
 
 def test_the_model_tells_its_thresholds(call):
     assert call("GET", "/model").json["thresholds"] == {"neg": 0.1}
+
+
+def test_results_are_others_by_other_thresholds(classifier, tiny_classifier):
+    ids = {make_models(one).default.result_id("a") for one in (classifier, tiny_classifier)}
+
+    assert len(ids) == 2
