@@ -127,7 +127,9 @@ class FileJob:
         return self._name_job(size, version)
 
     def _name_job(self, size: int, version: str) -> list[Any]:
-        how = [self.limits._asdict(), self.column, asdict(self.options)]
+        how: list[Any] = [self.limits._asdict(), self.column, asdict(self.options)]
+        if thresholds := self.manifest.task.describe().get("thresholds"):
+            how.append(thresholds)  # the same model answers otherwise by others
         return [self.name, size, version, self.model_sha256, *how]
 
     def _score(self, identity: list[Any]) -> int:
