@@ -22,6 +22,7 @@ class Mistake:
 
     Args:
         row: Number of the row in its file, from 1.
+        score: Of the predicted label; of a number how far it is from the truth.
         text: For the report alone.
     """
 
@@ -35,14 +36,14 @@ class Mistake:
 def find_mistakes(
     objective: Objective, part: Part, outputs: NDArray[np.floating[Any]]
 ) -> list[Mistake]:
-    """Return the most confident mistakes, the most confident first; of a task of labels.
+    """Return the most confident mistakes, the most confident first; of numbers the largest errors.
 
     Args:
         outputs: Floats, shape (rows, num_outputs).
     """
     labels = objective.task.describe().get("labels")
     if not labels:
-        return []
+        return _find_largest_errors(objective, part, outputs)
     right = objective.row_scores(outputs, objective.encode(part.labels))
     scores = np.where(right > 0, -1.0, outputs.max(axis=1))
     worst = np.argsort(-scores, kind="stable")[:MOST]
@@ -50,13 +51,37 @@ def find_mistakes(
         Mistake(
             part.rows[row],
             part.labels[row],
-            labels[int(outputs[row].argmax())],
+            str(objective.task.cells(outputs[row].tolist())[0]),
             float(scores[row]),
             part.texts[row],
         )
         for row in worst.tolist()
         if scores[row] >= 0
     ]
+
+
+def _find_largest_errors(
+    objective: Objective, part: Part, outputs: NDArray[np.floating[Any]]
+) -> list[Mistake]:
+    errors = (outputs - objective.encode(part.labels))[:, 0]
+    worst = np.argsort(-np.abs(errors), kind="stable")[:MOST]
+    return [
+        Mistake(
+            part.rows[row],
+            part.labels[row],
+            f"{outputs[row, 0]:.6g}",
+            float(errors[row]),
+            part.texts[row],
+        )
+        for row in worst.tolist()
+        if errors[row]
+    ]
+
+
+def name_mistakes(objective: Objective) -> str:
+    """Return what people call what `find_mistakes` finds."""
+    has_labels = "labels" in objective.task.describe()
+    return "most confident mistakes" if has_labels else "largest errors"
 
 
 def format_mistakes(mistakes: Sequence[Mistake]) -> list[str]:

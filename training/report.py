@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from training.data import Part
-from training.mistakes import Mistake, escape_cell, format_mistakes
+from training.mistakes import Mistake, escape_cell, format_mistakes, name_mistakes
 from training.plots import plot_history
 from training.survey import Survey
 from training.tasks import Objective
@@ -106,7 +106,7 @@ def format_report(
                 lines += [CROSS_VALIDATED, ""]
             lines += ["```", figures, "```", ""]
     if findings.mistakes:
-        lines += ["## Most confident mistakes", ""]
+        lines += [f"## {name_mistakes(objective).capitalize()}", ""]
         lines += [*format_mistakes(findings.mistakes), ""]
     for title, file_name in plots.items():
         if not file_name.endswith(".png"):

@@ -31,6 +31,7 @@ from training.recipe_settings import DEFAULT_RECIPE, describe_default
 if TYPE_CHECKING:
     from training.data import Sources
     from training.run_folder import Run
+    from training.tasks import Objective
 
 PANEL = "Model"
 EXAMPLES = (
@@ -322,13 +323,15 @@ def fit_sources(
         run = train_run(sources, out, settings, force, typed, rows, is_held=True)
     metrics = run.metadata["metrics"]
     print(rows.objective.format_evaluation(metrics.get("test", metrics["dev"])))
-    say_done(run, (sources.test or sources.dev or sources.train).name)
+    say_done(run, rows.objective, (sources.test or sources.dev or sources.train).name)
 
 
-def say_done(run: Run, data_name: str) -> None:
+def say_done(run: Run, objective: Objective, data_name: str) -> None:
     """Say where to look, and what comes next."""
+    from training.mistakes import name_mistakes
+
     if numbers := run.metadata["mistakes"]:
-        print(f"\nmost confident mistakes: rows {', '.join(map(str, numbers))} of {data_name}")
+        print(f"\n{name_mistakes(objective)}: rows {', '.join(map(str, numbers))} of {data_name}")
     print(f"\n{run.folder}: done. The report is in {run.folder / 'report.md'}", file=sys.stderr)
     bundle = Path("bundles") / run.folder.resolve().name
     command = shlex.join(["minnow", "export", str(run.folder), "--out", str(bundle)])

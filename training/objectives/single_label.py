@@ -38,6 +38,8 @@ class SingleLabelObjective:
 
     score_name = "accuracy"
     loss_name = "log loss"
+    linear = "balanced"
+    has_margin = True
 
     def __init__(self, task: SingleLabel, aims: Mapping[str, Any] | None = None) -> None:
         self.task = task
@@ -138,6 +140,15 @@ class SingleLabelObjective:
             logits = ops.pad(logits, ((0, 0), (1, 0)))
         return layers.Activation("softmax", name="outputs")(logits)
 
+    def fit_head(
+        self,
+        model: keras.Model,
+        logits: Floats,
+        targets: Floats,
+        weights: Floats | None = None,
+    ) -> None:
+        """Do nothing: a softmax has no weights."""
+
     def add_margin(self, logits: keras.KerasTensor) -> keras.KerasTensor:
         from keras import ops
 
@@ -185,8 +196,13 @@ class SingleLabelObjective:
 
     def row_scores(self, outputs: Floats, targets: Floats) -> NDArray[np.float64]:
         """Return 1 where the most probable label is the true one, else 0."""
-        is_right: NDArray[np.bool_] = outputs.argmax(axis=1) == targets.argmax(axis=1)
+        is_right: NDArray[np.bool_] = self._answers(outputs) == targets.argmax(axis=1)
         return is_right.astype(np.float64)
+
+    def _answers(self, outputs: Floats) -> NDArray[np.integer[Any]]:
+        """Return the column of the answer of each row, integers, shape (rows,)."""
+        columns: NDArray[np.integer[Any]] = outputs.argmax(axis=1)
+        return columns
 
     def settle(
         self, outputs: Floats, targets: Floats, weights: Floats | None = None
@@ -197,7 +213,7 @@ class SingleLabelObjective:
         self, labels: Sequence[str], outputs: Floats, weights: Sequence[float] | None = None
     ) -> dict[str, Any]:
         targets = self._encode_hard(labels, set(labels))
-        label_ids, predicted = targets.argmax(axis=1), outputs.argmax(axis=1)
+        label_ids, predicted = targets.argmax(axis=1), self._answers(outputs)
         confusions = count_confusions(label_ids, predicted, self.task.num_outputs)
         classes = measure_classes(confusions, self.task.labels)
         # Rows sum to 1 within float32's rounding only, which would move some across a bin's edge.

@@ -37,7 +37,7 @@ class SingleLabel:
     def __init__(self, labels: Sequence[str]) -> None:
         self.labels = tuple(labels)
         self.num_outputs = len(self.labels)
-        self.tensors = (
+        self.tensors: tuple[Tensor, ...] = (
             Tensor("label", "BYTES"),
             Tensor("score", "FP32"),
             Tensor("probabilities", "FP32", self.num_outputs),
