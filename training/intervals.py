@@ -21,16 +21,17 @@ ROWS_PER_PART = 150  # the coverage of so many is off by 2.4 points at one stand
 
 
 def find_interval(
-    outputs: NDArray[np.floating[Any]], targets: NDArray[np.floating[Any]], coverage: float
+    outputs: NDArray[np.floating[Any]], errors: NDArray[np.floating[Any]], coverage: float
 ) -> dict[str, Any] | None:
     """Return the fields of `Interval` (`handler/inference/tasks/regression.py`); None where there
     are too few rows for any finite radius.
 
     Args:
-        outputs, targets: Of rows that the model was not fitted to, shape (rows,).
+        outputs: Of rows that the model was not fitted to, shape (rows,).
+        errors: How far such a model's answers are from the truth, above 0 or below, shape (rows,).
         coverage: Share of the truths that are to be inside, above 0 and below 1.
     """
-    outputs, errors = np.asarray(outputs, np.float64), np.abs(np.asarray(outputs - targets))
+    outputs, errors = np.asarray(outputs, np.float64), np.abs(np.asarray(errors, np.float64))
     num_parts = max(1, min(MAX_PARTS, len(outputs) // ROWS_PER_PART))
     shares = np.arange(1, num_parts) / num_parts
     edges = np.unique(np.quantile(outputs, shares)) if len(shares) else np.empty(0)

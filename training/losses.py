@@ -34,17 +34,16 @@ def make_keras_loss(loss: str, scale: float) -> Callable[[Any, Any], Any]:
     """Return Keras' function from targets and outputs, both (rows, 1), to the loss of each row.
 
     Args:
+        loss: SQUARED or HUBER.
         scale: Standard deviation of the targets.
     """
     from keras import ops
 
     def measure(targets: Any, outputs: Any) -> Any:
         errors = (ops.cast(outputs, "float32") - ops.cast(targets, "float32"))[:, 0] / scale
-        sizes = ops.abs(errors)
-        if loss == ABSOLUTE:
-            return sizes
         if loss == SQUARED:
             return ops.square(errors)
+        sizes = ops.abs(errors)
         far = 2 * DELTA * sizes - DELTA**2
         return ops.where(sizes < DELTA, ops.square(errors), far)
 

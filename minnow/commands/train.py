@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from minnow.number_options import Coverage, Loss, NoClip, read_number_aims
 from minnow.options import (
     Data,
     Delimiter,
@@ -236,6 +237,9 @@ def train(
     word_vectors: WordVectorsFile = None,
     unlabelled: Unlabelled = None,
     task: TaskKind = None,
+    loss: Loss = None,
+    coverage: Coverage = None,
+    no_clip: NoClip = False,
     recipe: Recipe = None,
     quick: Quick = False,
     force: Force = False,
@@ -268,9 +272,9 @@ def train(
     options = ReadOptions(delimiter, encoding, quoting, join_surplus)
     names, labels = (text_column, label_column, group_column), split_names(label_columns)
     columns = Columns(*names, options, normalize_labels, labels, weight_column)
-    sources = Sources(
-        data, dev, test, columns, {"kind": task} if task else {}, word_vectors, unlabelled
-    )
+    aims = read_number_aims(loss, coverage)
+    known = ({"kind": task} if task else {}) | ({"clips": False} if no_clip else {})
+    sources = Sources(data, dev, test, columns, known, word_vectors, unlabelled, aims)
     with hush(quiet):
         fit_sources(sources, out, recipe, quick, force, read_given(context), context.obj)
 

@@ -1,55 +1,18 @@
-"""A curve from what a model has computed to a number: straight between knots, never falling, flat
-beyond both ends.
+"""The head of a model of numbers: the curve of `training/isotonic.py` as two layers.
 
-A model that is fitted by squared errors tells how high a number is; the curve tells which number
-that is. Where targets stand in two heaps, as stars do, the mean of rows is a number that none of
-them has: of 1,000 reviews with a logit between 1 and 4 stars and 7 and 10 the median is in a heap.
-Fitted to rows that the model was not fitted to, it is the isotonic regression of their means or
-medians (Barlow et al., "Statistical Inference under Order Restrictions", 1972).
+logit ── how far it is from each knot to the next one, 0 to 1 ── what these ways add ── outputs
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import keras
 import numpy as np
 from keras import layers, ops
-from numpy.typing import NDArray
 
-from training.losses import center, measure_loss
+from training.isotonic import NUM_KNOTS, Curve
 from training.tasks import Floats
 
-# Layers: how far a logit is on its way from each knot to the next one, and the sum of what these
-# parts of the way add.
 WAYS, SUM = "curve_ways", "outputs"
-NUM_KNOTS = 21
-ROWS_PER_KNOT = 60
-MIN_GAIN = 0.005  # share of the loss of held-out rows for which the straight line is left
-SLOPE = 0.002  # of the range, by which the curve rises at least: equal answers have no order
-CONSTANTS = {
-    "curve_knots": NUM_KNOTS,
-    "curve_rows_per_knot": ROWS_PER_KNOT,
-    "curve_min_gain": MIN_GAIN,
-    "curve_slope": SLOPE,
-}
-
-
-class Curve(NamedTuple):
-    """Knots: float64, shape (NUM_KNOTS,), `logits` ascending, `values` not falling."""
-
-    logits: NDArray[np.float64]
-    values: NDArray[np.float64]
-
-    def __call__(self, logits: Floats) -> NDArray[np.float64]:
-        """Return the values at logits of any shape."""
-        return np.asarray(np.interp(logits, self.logits, self.values))
-
-
-def draw_line(lowest: float, highest: float, mean: float, scale: float) -> Curve:
-    """Return the straight line mean + scale * logit between two values."""
-    values = np.linspace(lowest, highest, NUM_KNOTS)
-    return Curve((values - mean) / scale, values)
 
 
 def add_curve(logits: keras.KerasTensor, curve: Curve) -> keras.KerasTensor:
@@ -66,69 +29,6 @@ def set_curve(model: keras.Model, curve: Curve) -> None:
     """Give a model that `add_curve` made a part of another curve."""
     for name, weights in zip((WAYS, SUM), _weigh(curve), strict=True):
         model.get_layer(name).set_weights(list(weights))
-
-
-def fit_curve(
-    logits: Floats, targets: Floats, line: Curve, loss: str, weights: Floats | None = None
-) -> Curve:
-    """Return the curve at which the loss of rows is least, or the line where it is no worse.
-
-    Args:
-        logits: Of rows that the model was not fitted to, shape (rows,).
-        targets: Numbers, shape (rows,).
-        line: From the lowest value that there may be to the highest.
-        loss: A name in `training/losses.py`.
-        weights: Shape (rows,), what each row counts; None: all the same.
-    """
-    logits, targets = np.asarray(logits, np.float64), np.asarray(targets, np.float64)
-    counts_as = np.ones(len(logits)) if weights is None else np.asarray(weights, np.float64)
-    if len(logits) < 4 * ROWS_PER_KNOT:
-        return line
-    halves = np.random.default_rng(0).permutation(len(logits)) % 2
-    told = np.empty(len(logits))
-    for half in (0, 1):
-        seen, unseen = halves != half, halves == half
-        curve = _draw_curve(logits[seen], targets[seen], line, loss, counts_as[seen])
-        told[unseen] = curve(logits[unseen])
-    scale = float(np.average(np.abs(targets - np.median(targets)), weights=counts_as)) or 1.0
-    bent, straight = (
-        float(np.average(measure_loss((values - targets) / scale, loss), weights=counts_as))
-        for values in (told, line(logits))
-    )
-    if bent > (1 - MIN_GAIN) * straight:
-        return line
-    return _draw_curve(logits, targets, line, loss, counts_as)
-
-
-def _draw_curve(
-    logits: Floats, targets: Floats, line: Curve, loss: str, counts_as: Floats
-) -> Curve:
-    """Return the curve through the center of each of a few parts of the rows, sorted by logit."""
-    from sklearn.isotonic import isotonic_regression
-
-    order = np.argsort(logits, kind="stable")
-    num_parts = min(NUM_KNOTS - 2, len(order) // ROWS_PER_KNOT)
-    parts = np.array_split(order, num_parts)
-    places = np.array([np.average(logits[part], weights=counts_as[part]) for part in parts])
-    centers = np.array([center(targets[part], loss, counts_as[part]) for part in parts])
-    heavy = np.array([counts_as[part].sum() for part in parts])
-    centers = isotonic_regression(centers, sample_weight=heavy)
-    lowest, highest = line.values[0], line.values[-1]
-    # Beyond the first and the last center as steep as the line, to the ends of what was seen.
-    first = centers[0] + line(logits[order[0]]) - line(places[0])
-    last = centers[-1] + line(logits[order[-1]]) - line(places[-1])
-    places = np.concatenate([[logits[order[0]]], places, [logits[order[-1]]]])
-    values = np.clip(np.concatenate([[first], centers, [last]]), lowest, highest)
-    room = (0, NUM_KNOTS - len(values))
-    knots, values = _separate(np.pad(places, room, "edge")), np.pad(values, room, "edge")
-    share = (knots - knots[0]) / (knots[-1] - knots[0])
-    return Curve(knots, (1 - SLOPE) * values + SLOPE * (lowest + share * (highest - lowest)))
-
-
-def _separate(places: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the places, each a little above the one before: a text that stands often has one."""
-    least = 1e-4 * max(1.0, float(np.abs(places).max()))
-    return np.asarray(np.maximum.accumulate(places) + least * np.arange(len(places)))
 
 
 def _weigh(curve: Curve) -> tuple[tuple[Floats, Floats], tuple[Floats, Floats]]:

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from handler.inference.tasks import Regression
 from training.errors import SettingsError
 from training.intervals import find_interval
-from training.losses import LOSSES, SQUARED, make_keras_loss, measure_loss
+from training.isotonic import Curve, draw_line, fit_curve, tell_out_of_folds
+from training.losses import HUBER, LOSSES, SQUARED, make_keras_loss, measure_loss
 from training.metrics import headline
 from training.number_figures import format_numbers, measure_numbers
 from training.numbers import check_spread, find_numbers, read_column, read_numbers
@@ -67,7 +68,10 @@ class RegressionObjective:
 
     @property
     def loss(self) -> Callable[[Any, Any], Any]:
-        return make_keras_loss(self.loss_kind, self.task.standard_deviation)
+        """Of absolute errors too Huber's, which has a slope that ends at 0: the curve makes the
+        median of what the logit tells."""
+        trained = SQUARED if self.loss_kind == SQUARED else HUBER
+        return make_keras_loss(trained, self.task.standard_deviation)
 
     def check(self, train: Dataset, *others: Dataset) -> None:
         """Raise DataError unless every row has a number, and those of `train` differ."""
@@ -101,14 +105,13 @@ class RegressionObjective:
         weights: Floats | None = None,
     ) -> None:
         """Bend the curve of the model, in place."""
-        from training.blocks.curve import fit_curve, set_curve
+        from training.blocks.curve import set_curve
 
         curve = fit_curve(logits[:, 0], targets[:, 0], self._line(), self.loss_kind, weights)
         set_curve(model, curve)
 
-    def _line(self) -> Any:
-        from training.blocks.curve import draw_line
-
+    def _line(self) -> Curve:
+        """Return the line from logits to numbers that the curve is before it is bent."""
         task = self.task
         room = 0.0 if task.clips else ROOM * task.standard_deviation
         lowest, highest = task.lowest - room, task.highest + room
@@ -166,7 +169,11 @@ class RegressionObjective:
         self, outputs: Floats, targets: Floats, weights: Floats | None = None
     ) -> RegressionObjective:
         """Return the objective whose task knows how far from its answer the truth is."""
-        interval = find_interval(outputs[:, 0], targets[:, 0], self.coverage)
+        ends = self._line().values[[0, -1]]
+        # Of the outputs too a curve can be made, as they are in the order of the logits.
+        line = draw_line(float(ends[0]), float(ends[1]), 0.0, 1.0)
+        told = tell_out_of_folds(outputs[:, 0], targets[:, 0], line, self.loss_kind, weights)
+        interval = find_interval(outputs[:, 0], told - targets[:, 0], self.coverage)
         fields = self.task.describe() | {"interval": interval}
         del fields["kind"]
         return RegressionObjective(Regression(**fields), self.aims)

@@ -25,8 +25,8 @@ import numpy as np
 from keras import layers
 from numpy.typing import NDArray
 
-from training import calibration, deep_half
-from training.blocks import curve, early_exit, letters, segments, wide
+from training import calibration, deep_half, isotonic
+from training.blocks import early_exit, letters, segments, wide
 from training.deep_half import READ, make_teacher, start_deep, try_deep
 from training.encoded import Encoded, join_encoded
 from training.encoders import read_both_ways
@@ -95,7 +95,7 @@ CONSTANTS: Mapping[str, Any] = (
     | segments.CONSTANTS
     | early_exit.CONSTANTS
     | calibration.CONSTANTS
-    | curve.CONSTANTS
+    | isotonic.CONSTANTS
     | deep_half.CONSTANTS
     | {
         "enough_dev_rows": ENOUGH_DEV_ROWS,
