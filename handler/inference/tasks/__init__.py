@@ -17,13 +17,14 @@ from handler.inference.tasks.labels import MAX_LABEL_CHARACTERS, MAX_LABELS, rea
 from handler.inference.tasks.ordinal import Ordinal
 from handler.inference.tasks.regression import Regression
 from handler.inference.tasks.single_label import SingleLabel
-from handler.inference.tasks.task import DEFAULT_OPTIONS, Cell, Options, Task, Tensor
+from handler.inference.tasks.task import DEFAULT_OPTIONS, Cell, Number, Options, Task, Tensor
 
 __all__ = [
     "DEFAULT_OPTIONS",
     "MAX_LABELS",
     "MAX_LABEL_CHARACTERS",
     "Cell",
+    "Number",
     "Options",
     "Ordinal",
     "Regression",

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from handler.errors import ArtefactError
 from handler.inference.checks import FLOAT32_MAX, Check, array, flag, number, record
-from handler.inference.tasks.task import DEFAULT_OPTIONS, Cell, Options, OutputRow, Tensor
+from handler.inference.tasks.task import (
+    DEFAULT_OPTIONS,
+    Cell,
+    Number,
+    Options,
+    OutputRow,
+    Tensor,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -169,7 +176,7 @@ class Regression:
 
     def _round(self, value: float) -> float:
         """Return a number without the digits that float32 and int8 make up: 3.700000048 -> 3.7."""
-        return round(value, self._digits)
+        return Number(round(value, self._digits))
 
 
 def _read_parts(interval: Mapping[str, Any] | None) -> Interval | None:
