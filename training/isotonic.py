@@ -19,13 +19,15 @@ from training.tasks import Floats
 
 NUM_KNOTS = 21
 ROWS_PER_KNOT = 60
-MIN_GAIN = 0.005  # share of the loss of held-out rows for which the straight line is left
+# Share of the loss of held-out rows, and standard errors, for which the straight line is left.
+MIN_GAIN, NUM_ERRORS = 0.005, 2.0
 SLOPE = 0.002  # of the range, by which the curve rises at least: equal answers have no order
 NUM_FOLDS = 5
 CONSTANTS = {
     "curve_knots": NUM_KNOTS,
     "curve_rows_per_knot": ROWS_PER_KNOT,
     "curve_min_gain": MIN_GAIN,
+    "curve_min_errors": NUM_ERRORS,
     "curve_slope": SLOPE,
 }
 
@@ -71,10 +73,14 @@ def fit_curve(
         told[unseen] = curve(logits[unseen])
     scale = float(np.average(np.abs(targets - np.median(targets)), weights=counts_as)) or 1.0
     bent, straight = (
-        float(np.average(measure_loss((values - targets) / scale, loss), weights=counts_as))
+        counts_as * measure_loss((values - targets) / scale, loss)
         for values in (told, line(logits))
     )
-    if bent > (1 - MIN_GAIN) * straight:
+    gains = straight - bent
+    least = max(
+        MIN_GAIN * float(straight.mean()), NUM_ERRORS * float(gains.std()) / len(gains) ** 0.5
+    )
+    if gains.mean() < least:
         return line
     return _draw_curve(logits, targets, line, loss, counts_as)
 

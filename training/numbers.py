@@ -60,7 +60,7 @@ def read_numbers(labels: Sequence[str], place: Callable[[int], str]) -> NDArray[
     known: dict[str, float] = {}
     numbers = np.empty(len(labels))
     for index, label in enumerate(labels):
-        number = known.get(label)
+        number = None if isinstance(label, SoftLabel) else known.get(label)
         if number is None:
             try:
                 number = known[label] = read_number(label)
