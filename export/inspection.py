@@ -164,11 +164,7 @@ def format_inspection(found: dict[str, Any]) -> str:
 
 def _format_task(task: Mapping[str, Any]) -> str:
     """Return "single-label, labels neg, pos" for {"kind": "single-label", "labels": [...]}."""
-    fields = (
-        f", {name} {_show_field(value)}"
-        for name, value in task.items()
-        if name != "kind"
-    )
+    fields = (f", {name} {_show_field(value)}" for name, value in task.items() if name != "kind")
     return f"{task['kind']}{''.join(fields)}"
 
 

@@ -84,14 +84,16 @@ def name_mistakes(objective: Objective) -> str:
     return "most confident mistakes" if has_labels else "largest errors"
 
 
-def format_mistakes(mistakes: Sequence[Mistake]) -> list[str]:
+def format_mistakes(mistakes: Sequence[Mistake], has_labels: bool = True) -> list[str]:
     """Return a Markdown table of mistakes, the texts shortened."""
-    lines = ["| row | label | predicted | score | text |", "|---|---|---|---|---|"]
+    what, form = ("score", ".3f") if has_labels else ("error", "+.4g")
+    lines = [f"| row | label | predicted | {what} | text |", "|---|---|---|---|---|"]
     for mistake in mistakes:
         text = " ".join(mistake.text.split())
         if len(text) > SHOWN_CHARACTERS:
             text = f"{text[:SHOWN_CHARACTERS]}…"
-        cells = [str(mistake.row), mistake.label, mistake.predicted, f"{mistake.score:.3f}", text]
+        score = format(mistake.score, form)
+        cells = [str(mistake.row), mistake.label, mistake.predicted, score, text]
         lines.append(f"| {' | '.join(map(escape_cell, cells))} |")
     return lines
 

@@ -107,7 +107,8 @@ def format_report(
             lines += ["```", figures, "```", ""]
     if findings.mistakes:
         lines += [f"## {name_mistakes(objective).capitalize()}", ""]
-        lines += [*format_mistakes(findings.mistakes), ""]
+        has_labels = "labels" in objective.task.describe()
+        lines += [*format_mistakes(findings.mistakes, has_labels), ""]
     for title, file_name in plots.items():
         if not file_name.endswith(".png"):
             lines += [f"[{title}]({file_name})", ""]

@@ -77,7 +77,8 @@ def survey_data(data: Data, num_dev: int, max_length: int, is_torn: bool = False
         lines += describe_contradictions(data.train)
         warnings += found
     else:
-        lines.insert(2, describe_numbers(read_column(data.train)))
+        numbers = describe_numbers(read_column(data.train))
+        lines.insert(2, f"{numbers}; learned as numbers, by --task single-label as labels")
     for role, part in (("dev", data.dev), ("test", data.test)):
         if part is not None and (same := len(set(part.texts) & set(data.train.texts))):
             warnings.append(f"{same:,} texts of {role} stand in the training rows too")
