@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import lsq_linear
 
 from training.losses import center, measure_loss
 from training.tasks import Floats
@@ -21,6 +22,8 @@ NUM_KNOTS = 21
 ROWS_PER_KNOT = 60
 # Share of the loss of held-out rows, and standard errors, for which the straight line is left.
 MIN_GAIN, NUM_ERRORS = 0.005, 2.0
+# Times the slope of the line, at most: what int8 moves a logit by, the curve moves its answer by.
+MAX_SLOPE = 2.5
 SLOPE = 0.002  # of the range, by which the curve rises at least: equal answers have no order
 NUM_FOLDS = 5
 CONSTANTS = {
@@ -29,6 +32,7 @@ CONSTANTS = {
     "curve_min_gain": MIN_GAIN,
     "curve_min_errors": NUM_ERRORS,
     "curve_slope": SLOPE,
+    "curve_max_slope": MAX_SLOPE,
 }
 
 
@@ -110,25 +114,42 @@ def _draw_curve(
     logits: Floats, targets: Floats, line: Curve, loss: str, counts_as: Floats
 ) -> Curve:
     """Return the curve through the center of each of a few parts of the rows, sorted by logit."""
-    from sklearn.isotonic import isotonic_regression
-
     order = np.argsort(logits, kind="stable")
-    num_parts = min(NUM_KNOTS - 2, len(order) // ROWS_PER_KNOT)
-    parts = np.array_split(order, num_parts)
+    parts = np.array_split(order, min(NUM_KNOTS - 2, len(order) // ROWS_PER_KNOT))
     places = np.array([np.average(logits[part], weights=counts_as[part]) for part in parts])
-    centers = np.array([center(targets[part], loss, counts_as[part]) for part in parts])
-    heavy = np.array([counts_as[part].sum() for part in parts])
-    centers = isotonic_regression(centers, sample_weight=heavy)
-    lowest, highest = line.values[0], line.values[-1]
-    # Beyond the first and the last center as steep as the line, to the ends of what was seen.
-    first = centers[0] + line(logits[order[0]]) - line(places[0])
-    last = centers[-1] + line(logits[order[-1]]) - line(places[-1])
+    # Beyond the first and the last part as steep as the line, to the ends of what was seen.
     places = np.concatenate([[logits[order[0]]], places, [logits[order[-1]]]])
+    centers = np.array([center(targets[part], loss, counts_as[part]) for part in parts])
+    first = centers[0] + line(places[0]) - line(places[1])
+    last = centers[-1] + line(places[-1]) - line(places[-2])
+    lowest, highest = line.values[0], line.values[-1]
     values = np.clip(np.concatenate([[first], centers, [last]]), lowest, highest)
+    heavy = np.array([counts_as[part].sum() for part in parts])
+    heavy = np.concatenate([[ROWS_PER_KNOT / 4], heavy, [ROWS_PER_KNOT / 4]])
     room = (0, NUM_KNOTS - len(values))
-    knots, values = _separate(np.pad(places, room, "edge")), np.pad(values, room, "edge")
-    share = (knots - knots[0]) / (knots[-1] - knots[0])
-    return Curve(knots, (1 - SLOPE) * values + SLOPE * (lowest + share * (highest - lowest)))
+    places = _separate(np.pad(places, room, "edge"))
+    scale = float((highest - lowest) / (line.logits[-1] - line.logits[0]))
+    steepest = MAX_SLOPE * scale * np.diff(places)
+    values = _fit_rising(np.pad(values, room, "edge"), np.pad(heavy, room, "edge"), steepest)
+    values = np.clip(values, lowest, highest)
+    share = (places - places[0]) / (places[-1] - places[0])
+    return Curve(places, (1 - SLOPE) * values + SLOPE * (lowest + share * (highest - lowest)))
+
+
+def _fit_rising(
+    values: NDArray[np.float64], weights: NDArray[np.float64], most: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the values nearest to the given ones, by weighted squares, of which each is as large
+    as the one before, and at most so much larger.
+
+    Args:
+        values, weights: Shape (knots,).
+        most: Shape (knots - 1,).
+    """
+    steps = np.tri(len(values)) * np.sqrt(weights)[:, None]
+    bounds = np.concatenate([[-np.inf], np.zeros(len(most))]), np.concatenate([[np.inf], most])
+    found = lsq_linear(steps, values * np.sqrt(weights), bounds, method="bvls")
+    return np.asarray(np.cumsum(found.x))
 
 
 def _separate(places: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -139,10 +139,11 @@ def test_splits_keep_tenths_of_the_numbers_in_proportion():
     objective = make_regression()
 
     parts = objective.strata(np.arange(100, dtype=np.float32)[:, None])
-    of_stars = objective.strata(np.array([[1], [1], [1], [10], [10]], np.float32))
+    of_stars = objective.strata(np.repeat(np.float32([[1], [10]]), [12, 8], axis=0))
 
     assert np.bincount(parts).tolist() == [10] * 10
-    assert of_stars[0] == of_stars[2] != of_stars[3] == of_stars[4]
+    assert of_stars[0] == of_stars[11] != of_stars[12] == of_stars[19]
+    assert len({*objective.strata(np.arange(7, dtype=np.float32)[:, None])}) == 1
 
 
 @pytest.mark.parametrize("make", [make_regression, make_ordinal])
@@ -296,6 +297,15 @@ def test_the_curve_finds_the_two_heaps_between_which_the_line_answers():
     assert 1 <= curve.values[0] < curve.values[-1] <= 10
 
 
+def test_the_curve_is_never_so_steep_that_int8_would_show():
+    logits = np.random.default_rng(0).normal(size=2000)
+
+    curve = fit_curve(logits, np.where(logits > 0, 9.0, 2.0), draw_line(1, 10, 5.5, 1), "absolute")
+
+    steepest = (np.diff(curve.values) / np.diff(curve.logits)).max()
+    assert 2 < steepest < 2.6  # 2.5 standard deviations for one of the logit
+
+
 @pytest.mark.parametrize("loss", LOSSES)
 def test_the_line_stays_where_it_fits_or_where_few_rows_tell(loss):
     draw = np.random.default_rng(0)
@@ -307,7 +317,7 @@ def test_the_line_stays_where_it_fits_or_where_few_rows_tell(loss):
 
 
 def test_equal_logits_make_a_curve_too():
-    line = draw_line(0, 10, 5, 1)
+    line = draw_line(0, 10, 5, 4)
     logits = np.repeat([0.0, 1.0], 300)
 
     curve = fit_curve(logits, np.repeat([1.0, 9.0], 300), line, "squared")

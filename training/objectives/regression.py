@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     import keras
 
 COVERAGE = 0.9  # of the interval, unless told
-NUM_STRATA = 10  # parts of the numbers that a split keeps in proportion
+# Parts of the numbers that a split keeps in proportion, and the rows that one needs: of fewer none
+# could be held out.
+NUM_STRATA, ROWS_PER_STRATUM = 10, 4
 ROOM = 8.0  # standard deviations that an answer may be from the mean where nothing is clipped
 
 
@@ -82,7 +84,8 @@ class RegressionObjective:
     def strata(self, targets: Floats) -> Sequence[Hashable]:
         """Return for each row the tenth of the numbers that it stands in."""
         numbers = targets[:, 0]
-        edges = np.unique(np.quantile(numbers, np.arange(1, NUM_STRATA) / NUM_STRATA))
+        num_strata = max(1, min(NUM_STRATA, len(numbers) // ROWS_PER_STRATUM))
+        edges = np.unique(np.quantile(numbers, np.arange(1, num_strata) / num_strata))
         parts: list[int] = np.searchsorted(edges, numbers, side="left").tolist()
         return parts
 
