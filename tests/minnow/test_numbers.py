@@ -101,6 +101,15 @@ def test_evaluate_measures_a_bundle_of_numbers(tmp_path, capsys):
     assert "mean absolute error 3.125" in capsys.readouterr().out
 
 
+def test_rows_to_label_are_not_chosen_by_a_model_of_numbers(tmp_path, capsys):
+    bundle, data = write_regression(tmp_path), write_texts(tmp_path / "a.csv")
+    flags = ["--model", str(bundle), "--out", str(tmp_path / "chosen.csv")]
+
+    assert main(["suggest", str(data), *flags]) == 1
+
+    assert "its task is regression, wanted a model of labels" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("cells", "flags", "message"),
     [
