@@ -8,7 +8,7 @@ from scipy import stats
 from sklearn import metrics
 
 from handler.inference.tasks import Ordinal, Regression
-from tests.training.test_tasks import make_dataset
+from tests.helpers.objectives import make_dataset
 from training.errors import DataError, SettingsError
 from training.intervals import find_interval, find_radius
 from training.isotonic import draw_line, fit_curve, tell_out_of_folds
