@@ -174,10 +174,7 @@ def write_stars(path, num_rows, is_whole=False):
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["wide_deep", "stacked"])
 def test_numbers_from_rows_to_an_int8_bundle_that_is_as_good(recipe, tmp_path, capsys):
-    data, test = write_stars(tmp_path / "train.csv", 700), tmp_path / "test.csv"
-    rows = data.read_text().splitlines(keepends=True)
-    test.write_text(rows[0] + "".join(rows[501:]))
-    data.write_text("".join(rows[:501]))
+    data, test = split_stars(tmp_path)
     run, bundle = tmp_path / "run", tmp_path / "bundle"
     small = ["--epochs", "2", "--units", "8", "--vocab-size", "50", "--max-length", "32"]
 
@@ -206,44 +203,37 @@ def test_numbers_from_rows_to_an_int8_bundle_that_is_as_good(recipe, tmp_path, c
     assert manifest["provenance"]["columns"]["label"] == "stars"
 
 
-@pytest.mark.slow
-def test_stars_as_ordered_labels_and_as_a_smaller_bundle(tmp_path, capsys):
-    data = write_stars(tmp_path / "train.csv", 600, is_whole=True)
-    run, bundle = tmp_path / "run", tmp_path / "bundle"
-    small = ["--epochs", "2", "--units", "8", "--vocab-size", "50", "--max-length", "32"]
-
-    assert main(["train", str(data), "--out", str(run), "--task", "ordinal", *small]) == 0
-
-    assert "mean absolute error" in capsys.readouterr().out
-    budget = ["--max-size", "26kB", "--max-drop", "20", "--fine-tune-epochs", "1"]
-    assert main(["export", str(run), "--out", str(bundle), *budget]) == 0
-    assert "ranked log loss" in capsys.readouterr().err
-    assert main(["evaluate", str(bundle), str(data), "--json"]) == 0
-    figures = json.loads(capsys.readouterr().out)
-    assert figures["labels"] == ["1", "2", "3", "4", "5"]
-    assert figures["mae"] < 0.6  # the median for all 1.0
-    assert figures["spearman"] > 0.75
-
-
-@pytest.mark.slow
-def test_numbers_with_an_lstm_are_pruned_and_distilled(tmp_path, capsys):
-    data, dev = write_stars(tmp_path / "train.csv", 700), tmp_path / "dev.csv"
+def split_stars(folder, is_whole=False):
+    """Return files of 500 rows to train on and 200 others."""
+    data, other = write_stars(folder / "train.csv", 700, is_whole), folder / "other.csv"
     rows = data.read_text().splitlines(keepends=True)
-    dev.write_text(rows[0] + "".join(rows[501:]))
+    other.write_text(rows[0] + "".join(rows[501:]))
     data.write_text("".join(rows[:501]))
+    return data, other
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("flags", "is_whole", "aims"),
+    [(["--loss", "huber"], False, {"loss": "huber"}), (["--task", "ordinal"], True, {})],
+)
+def test_numbers_with_an_lstm_are_pruned_and_distilled(flags, is_whole, aims, tmp_path, capsys):
+    data, dev = split_stars(tmp_path, is_whole)
     run, bundle = tmp_path / "run", tmp_path / "bundle"
     small = ["--epochs", "2", "--units", "16", "--embedding-dim", "16", "--max-length", "32"]
 
-    command = ["train", str(data), "--dev", str(dev), "--out", str(run), "--loss", "huber"]
+    command = ["train", str(data), "--dev", str(dev), "--out", str(run), *flags]
     assert main([*command, *small]) == 0  # development rows of their own: the LSTM stays
-    budget = ["--max-size", "26kB", "--max-drop", "30", "--fine-tune-epochs", "1"]
+    budget = ["--max-size", "26kB", "--max-drop", "40", "--fine-tune-epochs", "1"]
     assert main(["export", str(run), "--out", str(bundle), *budget]) == 0
 
     assert "width-" in capsys.readouterr().err
     assert main(["evaluate", str(bundle), str(dev), "--json"]) == 0
     figures = json.loads(capsys.readouterr().out)
-    assert figures["mae"] < 0.7
-    assert figures["coverage"] == pytest.approx(0.9, abs=0.07)
-    settings = json.loads((run / "metadata.json").read_text())
-    assert settings["early_exit"] is None
-    assert settings["aims"] == {"loss": "huber"}
+    assert figures["mae"] < 0.75  # the median for all 1.0
+    assert figures["spearman"] > 0.7
+    if not is_whole:
+        assert figures["coverage"] == pytest.approx(0.9, abs=0.07)
+    metadata = json.loads((run / "metadata.json").read_text())
+    assert metadata["early_exit"] is None
+    assert metadata["aims"] == aims
