@@ -164,16 +164,16 @@ def format_inspection(found: dict[str, Any]) -> str:
 
 def _format_task(task: Mapping[str, Any]) -> str:
     """Return "single-label, labels neg, pos" for {"kind": "single-label", "labels": [...]}."""
-    shown = {
-        name: [f"{key} {one}" for key, one in value.items()] if isinstance(value, dict) else value
-        for name, value in task.items()
-    }
-    fields = (
-        f", {name} {', '.join(map(str, value)) if isinstance(value, list) else value}"
-        for name, value in shown.items()
-        if name != "kind"
-    )
+    fields = (f", {name} {_show_field(value)}" for name, value in task.items() if name != "kind")
     return f"{task['kind']}{''.join(fields)}"
+
+
+def _show_field(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return " ".join(f"{name} {_show_field(inner)}" for name, inner in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(_show_field, value)) or "none"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _readers(model: onnx.ModelProto, name: str) -> set[str]:

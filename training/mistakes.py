@@ -22,6 +22,7 @@ class Mistake:
 
     Args:
         row: Number of the row in its file, from 1.
+        score: Of the predicted label; of a number how far it is from the truth.
         text: For the report alone.
     """
 
@@ -35,14 +36,14 @@ class Mistake:
 def find_mistakes(
     objective: Objective, part: Part, outputs: NDArray[np.floating[Any]]
 ) -> list[Mistake]:
-    """Return the most confident mistakes, the most confident first; of a task of labels.
+    """Return the most confident mistakes, the most confident first; of numbers the largest errors.
 
     Args:
         outputs: Floats, shape (rows, num_outputs).
     """
     labels = objective.task.describe().get("labels")
     if not labels:
-        return []
+        return _find_largest_errors(objective, part, outputs)
     right = objective.row_scores(outputs, objective.encode(part.labels))
     chosen = np.array([objective.task.explained_output(row) for row in outputs.tolist()], np.int64)
     told = np.take_along_axis(outputs, chosen[:, None], axis=1)[:, 0]
@@ -52,7 +53,7 @@ def find_mistakes(
         Mistake(
             part.rows[row],
             part.labels[row],
-            labels[int(chosen[row])],
+            str(objective.task.cells(outputs[row].tolist())[0]),
             float(scores[row]),
             part.texts[row],
         )
@@ -61,14 +62,40 @@ def find_mistakes(
     ]
 
 
-def format_mistakes(mistakes: Sequence[Mistake]) -> list[str]:
+def _find_largest_errors(
+    objective: Objective, part: Part, outputs: NDArray[np.floating[Any]]
+) -> list[Mistake]:
+    errors = (outputs - objective.encode(part.labels))[:, 0]
+    worst = np.argsort(-np.abs(errors), kind="stable")[:MOST]
+    return [
+        Mistake(
+            part.rows[row],
+            part.labels[row],
+            f"{outputs[row, 0]:.6g}",
+            float(errors[row]),
+            part.texts[row],
+        )
+        for row in worst.tolist()
+        if errors[row]
+    ]
+
+
+def name_mistakes(objective: Objective) -> str:
+    """Return what people call what `find_mistakes` finds."""
+    has_labels = "labels" in objective.task.describe()
+    return "most confident mistakes" if has_labels else "largest errors"
+
+
+def format_mistakes(mistakes: Sequence[Mistake], has_labels: bool = True) -> list[str]:
     """Return a Markdown table of mistakes, the texts shortened."""
-    lines = ["| row | label | predicted | score | text |", "|---|---|---|---|---|"]
+    what, form = ("score", ".3f") if has_labels else ("error", "+.4g")
+    lines = [f"| row | label | predicted | {what} | text |", "|---|---|---|---|---|"]
     for mistake in mistakes:
         text = " ".join(mistake.text.split())
         if len(text) > SHOWN_CHARACTERS:
             text = f"{text[:SHOWN_CHARACTERS]}…"
-        cells = [str(mistake.row), mistake.label, mistake.predicted, f"{mistake.score:.3f}", text]
+        score = format(mistake.score, form)
+        cells = [str(mistake.row), mistake.label, mistake.predicted, score, text]
         lines.append(f"| {' | '.join(map(escape_cell, cells))} |")
     return lines
 

@@ -58,8 +58,9 @@ def set_mixture(
     kernel = np.vstack([scale * identity for scale in found.scales])
     shift = found.scales[0] * bias + found.shifts
     model.get_layer(MIXTURE).set_weights([kernel, shift])
+    full = logits @ kernel + shift
+    objective.fit_head(model, full, targets, counts_as)
     if early_exit.has_exit(model):
-        full = logits @ kernel + shift
         early = logits[:, :num_logits]
         early_exit.fit_exit(model, early, bias, full, targets, objective, counts_as)
 
@@ -91,4 +92,8 @@ def mix_outputs(
     mixed = model.get_layer(MIXTURE)(both)
     if early_exit.has_exit(model):
         mixed = early_exit.exit_again(model, both[:, : objective.num_logits], mixed, objective)
-    return np.asarray(keras.Model(both, objective.add_head(mixed))(logits))
+    head = keras.Model(both, objective.add_head(mixed))
+    for layer in head.layers:
+        if layer.weights:
+            layer.set_weights(model.get_layer(layer.name).get_weights())
+    return np.asarray(head(logits))

@@ -80,5 +80,24 @@ def plot_precision_recall(figures: Mapping[str, Any], path: Path) -> None:
     _save(figure, path)
 
 
+def plot_numbers(figures: Mapping[str, Any], path: Path) -> None:
+    """Draw predicted numbers over true ones to a PNG; on the line both are the same."""
+    true, told = np.array(figures["points"]).T
+    different = np.unique(true)
+    jitter = np.zeros(len(true))
+    if 1 < len(different) <= DRAWN_LABELS:  # or many would be one point
+        room = 0.3 * np.diff(different).min()
+        jitter = np.random.default_rng(0).uniform(-room, room, len(true))
+    figure = Figure(figsize=(6, 6), layout="constrained")
+    axis = figure.subplots()
+    ends = [min(true.min(), told.min()), max(true.max(), told.max())]
+    axis.plot(ends, ends, color="black", linewidth=1, label="predicted = true")
+    axis.scatter(true + jitter, told, s=12, alpha=0.35, linewidths=0)
+    axis.set(xlabel="true number", ylabel="predicted number")
+    axis.grid(alpha=0.3)
+    axis.legend()
+    _save(figure, path)
+
+
 def _save(figure: Figure, path: Path) -> None:
     FigureCanvasAgg(figure).print_png(str(path))  # type: ignore[no-untyped-call]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from training.data import Part
-from training.mistakes import Mistake, escape_cell, format_mistakes
+from training.mistakes import Mistake, escape_cell, format_mistakes, name_mistakes
 from training.plots import plot_history
 from training.survey import Survey
 from training.tasks import Objective
@@ -108,8 +108,9 @@ def format_report(
     if settled := objective.describe_settled(metadata.get("settled", {})):
         lines += ["## How answers are chosen", "", f"{escape_cell(settled)}.", ""]
     if findings.mistakes:
-        lines += ["## Most confident mistakes", ""]
-        lines += [*format_mistakes(findings.mistakes), ""]
+        lines += [f"## {name_mistakes(objective).capitalize()}", ""]
+        has_labels = "labels" in objective.task.describe()
+        lines += [*format_mistakes(findings.mistakes, has_labels), ""]
     for title, file_name in plots.items():
         if not file_name.endswith(".png"):
             lines += [f"[{title}]({file_name})", ""]

@@ -15,6 +15,7 @@ import numpy as np
 
 from training.data import Data
 from training.labels import find_variants
+from training.numbers import are_whole, describe_numbers, have_commas, read_column
 from training.overlaps import Overlaps
 from training.readers import Dataset
 from training.shingles import Tokens, split_texts
@@ -70,10 +71,14 @@ def survey_data(data: Data, num_dev: int, max_length: int, is_torn: bool = False
     if "labels" in data.objective.task.describe():
         found, token = warn_of_labels(data.train.labels, tokens)
         lines.insert(2, describe_labels(data.train.labels))
+        lines[3:3] = tell_of_numbers(data.train.labels, data.objective.task.kind)
         if soft := describe_soft(data.train.labels):
             lines.insert(3, soft)
         lines += describe_contradictions(data.train)
         warnings += found
+    else:
+        numbers = describe_numbers(read_column(data.train))
+        lines.insert(2, f"{numbers}; learned as numbers, by --task single-label as labels")
     for role, part in (("dev", data.dev), ("test", data.test)):
         if part is not None and (same := len(set(part.texts) & set(data.train.texts))):
             warnings.append(f"{same:,} texts of {role} stand in the training rows too")
@@ -94,6 +99,23 @@ def describe_labels(labels: Sequence[str]) -> str:
     shown = ", ".join(f"{label} {count:,}" for label, count in counts[:SHOWN_LABELS])
     more = f", and {len(counts) - SHOWN_LABELS:,} more" if len(counts) > SHOWN_LABELS else ""
     return f"{len(counts):,} labels: {shown}{more}"
+
+
+def tell_of_numbers(labels: Sequence[str], kind: str) -> list[str]:
+    """Return a line where labels are numbers that are learned as labels without an order."""
+    if kind != "single-label":
+        return []
+    if are_whole(labels):
+        return [
+            "the labels are whole numbers, learned as labels without an order: --task ordinal "
+            "learns their order, --task regression a number"
+        ]
+    if have_commas(labels):
+        return [
+            "the labels are numbers with commas, learned as labels without an order: write "
+            "1234.5, and --task regression learns numbers"
+        ]
+    return []
 
 
 def describe_texts(dataset: Dataset, tokens: Tokens, max_length: int) -> list[str]:

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from handler.inference.tasks import SingleLabel, Task
+from handler.inference.tasks import Regression, SingleLabel, Task
 from training.columns import Columns
 from training.errors import DataError, SettingsError
+from training.numbers import are_fractional
 from training.readers import Dataset, read_dataset
 
 if TYPE_CHECKING:
@@ -42,6 +43,9 @@ class Objective(Protocol):
         num_logits: Columns that the layers before the head compute.
         score_name: The figure of `evaluate` that is the mean of `row_scores`.
         loss_name: What people call the loss.
+        linear: How the linear half of a model learns each logit, a name in
+            `training/linear/weights.py`: "balanced", "logistic", "squared".
+        has_margin: Whether `add_margin` says what it says; else there is no early exit.
     """
 
     def __init__(self, task: Any, aims: Mapping[str, Any]) -> None:
@@ -59,6 +63,10 @@ class Objective(Protocol):
     def score_name(self) -> str: ...
     @property
     def loss_name(self) -> str: ...
+    @property
+    def linear(self) -> str: ...
+    @property
+    def has_margin(self) -> bool: ...
 
     @staticmethod
     def find_task(labels: Sequence[str], given: Mapping[str, Any]) -> Task:
@@ -101,6 +109,22 @@ class Objective(Protocol):
         """Return the outputs, (batch, num_outputs), of a model that computed the logits, (batch,
         num_logits); by a layer named `outputs`."""
 
+    def fit_head(
+        self,
+        model: keras.Model,
+        logits: Floats,
+        targets: Floats,
+        weights: Floats | None = None,
+    ) -> None:
+        """Set the weights of the head that `add_head` made a part of `model`, if it has any, by
+        rows that the model was not fitted to.
+
+        Args:
+            logits: Floats, shape (rows, num_logits).
+            targets: Floats, shape (rows, num_outputs).
+            weights: Shape (rows,): how often each row counts; None: once.
+        """
+
     def add_margin(self, logits: keras.KerasTensor) -> keras.KerasTensor:
         """Return by how much the answer's logit leads the next one's, (batch, 1), 0 or more.
 
@@ -128,7 +152,7 @@ class Objective(Protocol):
 
     def logit_targets(self, targets: Floats) -> Floats:
         """Return floats, shape (rows, num_logits): how far a row is on the side of each logit, 0 to
-        1.
+        1; of numbers how far they are from their mean, in standard deviations.
 
         Args:
             targets: Floats, shape (rows, num_outputs), as `encode` gives them.
@@ -253,12 +277,14 @@ def find_task(labels: Sequence[str], given: Mapping[str, Any] | None = None) -> 
     """Return the task that rows with these labels are: ["pos", "neg", "pos"] -> neg or pos.
 
     Args:
-        given: What is known of the task: its `kind`, by default a single label, and fields of it.
+        given: What is known of the task: its `kind`, and fields of it. By default it is regression
+            where labels are numbers with fractions (`training/numbers.py`), else a single label.
 
     Raises:
         SettingsError: No such kind of task in this build, or it takes no such field.
     """
-    fields = {"kind": SingleLabel.kind, **(given or {})}
+    usual = Regression.kind if are_fractional(labels) else SingleLabel.kind
+    fields = {"kind": usual, **(given or {})}
     kind = fields.pop("kind")
     if kind not in list_kinds():
         raise SettingsError(f"there is no task {kind!r}, wanted {', '.join(list_kinds())}.")

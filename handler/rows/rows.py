@@ -75,5 +75,5 @@ class Rows(Protocol):
 
 
 def format_cells(cells: Iterable[Cell]) -> list[str]:
-    """Return cells as texts: `("pos", 0.5)` -> `["pos", "0.500000"]`."""
+    """Return cells as texts: `("pos", 0.5)` -> `["pos", "0.500000"]`; a `Number` as it is."""
     return [f"{cell:.{DECIMALS}f}" if isinstance(cell, float) else cell for cell in cells]

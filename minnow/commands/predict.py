@@ -146,7 +146,8 @@ def format_answer(
     task: Task, prediction: Prediction, options: Options, answer: dict[str, Any]
 ) -> Iterator[str]:
     """Yield a line with tabs between: the answer, and what limits its worth; then the tokens."""
-    ranked = task.rank(prediction.outputs) if options.top_k or options.threshold else []
+    chooses = (options.top_k or options.threshold) and "scores" in answer  # a number has none
+    ranked = task.rank(prediction.outputs) if chooses else []
     notes = ["no known words"] if prediction.known_tokens == 0 else []
     notes += ["truncated"] if prediction.truncated else []
     if ranked:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from minnow.errors import CommandError
 from minnow.options import (
     Delimiter,
     Encoding,
@@ -97,7 +98,9 @@ def suggest(
     if model is not None:
         from minnow.commands.evaluate import load_model
 
-        predict = load_model(model)[1]
+        task, predict = load_model(model)
+        if "labels" not in task.describe():
+            raise CommandError(f"{model}: its task is {task.kind}, wanted a model of labels")
     options = ReadOptions(delimiter, encoding, quoting, join_surplus)
     names = (text_column, label_column, None, options)
     columns = Columns(*names, normalize_labels, split_names(label_columns))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from minnow.number_options import Coverage, Loss, NoClip, read_number_aims
 from minnow.options import (
     Data,
     Decide,
@@ -36,6 +37,7 @@ from training.recipe_settings import DEFAULT_RECIPE, describe_default
 if TYPE_CHECKING:
     from training.data import Sources
     from training.run_folder import Run
+    from training.tasks import Objective
 
 PANEL = "Model"
 EXAMPLES = (
@@ -254,6 +256,9 @@ def train(
     min_precision: MinPrecision = None,
     min_recall: MinRecall = None,
     decide: Decide = None,
+    loss: Loss = None,
+    coverage: Coverage = None,
+    no_clip: NoClip = False,
     recipe: Recipe = None,
     quick: Quick = False,
     force: Force = False,
@@ -287,11 +292,11 @@ def train(
     options = ReadOptions(delimiter, encoding, quoting, join_surplus)
     names, labels = (text_column, label_column, group_column), split_names(label_columns)
     columns = Columns(*names, options, normalize_labels, labels, weight_column)
-    aims = read_aims(context)
+    aims = read_aims(context) | read_number_aims(loss, coverage)
     if class_weight is not None:
         aims["class_weight"] = read_class_weight(class_weight)
-    kind = {"kind": task} if task else {}
-    sources = Sources(data, dev, test, columns, kind, word_vectors, unlabelled, aims)
+    known = ({"kind": task} if task else {}) | ({"clips": False} if no_clip else {})
+    sources = Sources(data, dev, test, columns, known, word_vectors, unlabelled, aims)
     with hush(quiet):
         fit_sources(sources, out, recipe, quick, force, read_given(context), context.obj)
 
@@ -346,13 +351,15 @@ def fit_sources(
     print(rows.objective.format_evaluation(metrics.get("test", metrics["dev"])))
     if settled := rows.objective.describe_settled(run.metadata["settled"]):
         print(f"\n{settled}")
-    say_done(run, (sources.test or sources.dev or sources.train).name)
+    say_done(run, rows.objective, (sources.test or sources.dev or sources.train).name)
 
 
-def say_done(run: Run, data_name: str) -> None:
+def say_done(run: Run, objective: Objective, data_name: str) -> None:
     """Say where to look, and what comes next."""
+    from training.mistakes import name_mistakes
+
     if numbers := run.metadata["mistakes"]:
-        print(f"\nmost confident mistakes: rows {', '.join(map(str, numbers))} of {data_name}")
+        print(f"\n{name_mistakes(objective)}: rows {', '.join(map(str, numbers))} of {data_name}")
     print(f"\n{run.folder}: done. The report is in {run.folder / 'report.md'}", file=sys.stderr)
     bundle = Path("bundles") / run.folder.resolve().name
     command = shlex.join(["minnow", "export", str(run.folder), "--out", str(bundle)])

@@ -3,16 +3,14 @@
 import math
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from handler.inference.tasks import SingleLabel
-from tests.helpers.objectives import single_label
+from tests.helpers.objectives import make_dataset, single_label
 from training.errors import DataError, SettingsError
 from training.objectives.single_label import SingleLabelObjective
-from training.readers import Dataset
 from training.tasks import find_task, make_objective
 
 OBJECTIVE = SingleLabelObjective(SingleLabel(["neg", "pos"]))
@@ -20,10 +18,6 @@ LABELS = ["neg", "neg", "pos", "pos"]
 OUTPUTS = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8], [0.25, 0.75]], np.float32)
 # float32 outputs against hand-computed float64.
 ATOL = 1e-6
-
-
-def make_dataset(labels: list[str], name: str = "rows.csv") -> Dataset:
-    return Dataset([""] * len(labels), labels, None, Path(name), "")
 
 
 def test_task_of_labels_is_sorted_and_has_its_objective():
@@ -43,7 +37,7 @@ def test_target_is_one_in_the_column_of_the_label():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"kind": "ranking"}, "there is no task 'ranking', wanted single-label"),
+        ({"kind": "ranking"}, "there is no task 'ranking', wanted .*single-label"),
         ({"separator": "|"}, "the task single-label takes no separator."),
     ],
 )

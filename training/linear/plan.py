@@ -20,7 +20,9 @@ from training.linear.features import (
     select_rows,
 )
 from training.linear.weights import (
+    BALANCED,
     NAIVE_BAYES,
+    SQUARED,
     Plan,
     fit_linear,
     root_length,
@@ -64,7 +66,9 @@ def choose_plan(rows: Encoded, objective: Objective, seed: int, find: Find | Non
     if num_rows <= CHOOSING_ROWS:
         return plan
     sample = _sample(rows, order, COMPARING_ROWS)
-    tried = {plan, plan._replace(letters=0.0), Plan(NAIVE_BAYES, 1.0, 0.0, 0.0)}
+    tried = {plan, plan._replace(letters=0.0)}
+    if objective.linear != SQUARED:  # numbers have no two sides, whose counts could be compared
+        tried.add(Plan(NAIVE_BAYES, 1.0, 0.0, 0.0))
     fullest = plan
     if plan.letters and estimate_letters(rows.token_ids, rows.words) > MAX_LETTER_COUNTS:
         tried.remove(plan)
@@ -115,7 +119,8 @@ def _measure_plan(
     sides = objective.logit_targets(rows.targets[inside])
     counts_as = rows.weights[inside] if rows.is_weighted else None
     costs = None if rows.costs is None else rows.costs[inside]
-    weights = fit_linear(select_rows(features, inside), sides, plan, 0, counts_as, costs)
+    inner = select_rows(features, inside)
+    weights = fit_linear(inner, sides, plan, 0, counts_as, costs, objective.linear)
     logits = weights.logits(select_rows(features, outside))
     told = rows.select(outside)
     return find_mixture(logits, told.targets, objective, told.weights).loss
@@ -129,6 +134,7 @@ def cross_fit(
     seed: int,
     counts_as: NDArray[np.floating] | None = None,
     costs: NDArray[np.floating] | None = None,
+    linear: str = BALANCED,
 ) -> NDArray[np.float32]:
     """Return the logits of each text by weights that were fitted without its fold.
 
@@ -136,13 +142,13 @@ def cross_fit(
 
     Args:
         folds: int64, shape (texts,).
-        counts_as, costs: As in `fit_linear`.
+        counts_as, costs, linear: As in `fit_linear`.
     """
     logits = np.zeros((len(folds), targets.shape[1]), np.float32)
     for inside, outside in _each_fold(folds):
         counts, own_costs = (None if all_ is None else all_[inside] for all_ in (counts_as, costs))
-        known = select_rows(features, inside)
-        weights = fit_linear(known, targets[inside], plan, seed, counts, own_costs)
+        inner = select_rows(features, inside)
+        weights = fit_linear(inner, targets[inside], plan, seed, counts, own_costs, linear)
         logits[outside] = weights.logits(select_rows(features, outside))
     return logits
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
+from sklearn.svm import LinearSVR
 
 from training.blocks.ngrams import TAIL_TOKENS, scale_rows
 from training.blocks.table import place_features
@@ -33,9 +34,14 @@ TAIL_SCALE = 0.4
 TOLERANCE = 1e-3  # liblinear's, and its passes at most
 MAX_PASSES = 300
 NAIVE_BAYES = -1.0  # in place of a power
+SQUARED_PENALTY_C = 1.0  # of squared errors of targets whose variance is 1
+# How each logit is learned (`Objective.linear`): by logistic regression where all labels count the
+# same, or as they are, or by least squares with an L2 penalty (ridge regression).
+BALANCED, LOGISTIC, SQUARED = "balanced", "logistic", "squared"
 CONSTANTS = {
     "linear_penalty_c": PENALTY_C,
     "linear_bayes_penalty_c": NB_PENALTY_C,
+    "linear_squared_penalty_c": SQUARED_PENALTY_C,
     "linear_pseudo_count": PSEUDO_COUNT,
     "linear_tail_scale": TAIL_SCALE,
     "linear_tolerance": TOLERANCE,
@@ -96,14 +102,17 @@ def fit_linear(
     seed: int,
     counts_as: NDArray[np.floating] | None = None,
     costs: NDArray[np.floating] | None = None,
+    linear: str = BALANCED,
 ) -> Weights:
     """Return the weights, fitted to the texts.
 
     Args:
-        targets: Shape (texts, num_logits), 0 to 1: how far a text is on the side of each logit.
+        targets: Shape (texts, num_logits), 0 to 1: how far a text is on the side of each logit; to
+            be fitted by least squares any number.
         counts_as: Shape (texts,), what each text counts; None: all the same.
         costs: Shape (texts,), what each text counts beside, by its label, once all labels count the
             same; None: no more.
+        linear: As `Objective.linear` has it.
     """
     scales = plan.scales(features)
     counts = {kind: features.blocks[kind] for kind in scales}
@@ -116,9 +125,11 @@ def fit_linear(
             rarity[kind] = weights * scales[kind] / _mean_norm(rows[kind], weights) / total
         scaled = _scale(rows, rarity)
     columns = []
-    balanced = balance_labels(targets, counts_as)
+    counted = np.ones(len(targets)) if counts_as is None else np.asarray(counts_as, np.float64)
+    if linear == BALANCED:
+        counted = balance_labels(targets, counts_as)
     if costs is not None:
-        balanced *= costs / np.average(costs, weights=balanced)
+        counted = counted * (costs / np.average(costs, weights=counted))
     for target in targets.T:
         if is_bayes:
             rarity = {
@@ -127,7 +138,10 @@ def fit_linear(
             }
             scaled = _scale(rows, rarity)
         penalty = NB_PENALTY_C if is_bayes else PENALTY_C
-        weights, bias = _fit_column(scaled, target, balanced, penalty, seed)
+        if linear == SQUARED:
+            weights, bias = _fit_squares(scaled, target, counted, seed)
+        else:
+            weights, bias = _fit_column(scaled, target, counted, penalty, seed)
         columns.append((weights * np.concatenate(list(rarity.values())), bias))
     weights = np.stack([weights for weights, _ in columns], axis=-1).astype(np.float32)
     ends = np.cumsum([block.shape[1] for block in counts.values()])[:-1]
@@ -243,6 +257,28 @@ def _fit_column(
     return solver.coef_[0].astype(np.float32), float(solver.intercept_[0])
 
 
+def _fit_squares(
+    scaled: sparse.csr_matrix,
+    target: NDArray[np.floating],
+    counts_as: NDArray[np.floating],
+    seed: int,
+) -> tuple[NDArray[np.float32], float]:
+    """Return ridge regression's weights and bias, by liblinear's dual coordinate descent."""
+    solver = LinearSVR(
+        C=SQUARED_PENALTY_C,
+        loss="squared_epsilon_insensitive",
+        epsilon=0.0,
+        dual=True,
+        tol=TOLERANCE,
+        max_iter=MAX_PASSES,
+        random_state=seed,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # as in `_fit_column`
+        solver.fit(scaled, target, sample_weight=counts_as)
+    return solver.coef_.astype(np.float32), float(np.ravel(solver.intercept_)[0])
+
+
 def fit_tables(
     features: Features,
     token_ids: Sequence[Sequence[int]],
@@ -253,6 +289,7 @@ def fit_tables(
     seed: int,
     counts_as: NDArray[np.floating] | None = None,
     costs: NDArray[np.floating] | None = None,
+    linear: str = BALANCED,
 ) -> tuple[Features, dict[str, NDArray[np.uint8]], Weights]:
     """Return the features that tables of the given sizes keep, those tables, and the weights.
 
@@ -260,9 +297,9 @@ def fit_tables(
 
     Args:
         num_places: Kind -> places.
-        counts_as, costs: As in `fit_linear`.
+        counts_as, costs, linear: As in `fit_linear`.
     """
-    weights = fit_linear(features, targets, plan, seed, counts_as, costs)
+    weights = fit_linear(features, targets, plan, seed, counts_as, costs, linear)
     tables = choose_places(features, weights, num_places)
     kept = keep_features(features, token_ids, unknown, tables)
-    return kept, tables, fit_linear(kept, targets, plan, seed, counts_as, costs)
+    return kept, tables, fit_linear(kept, targets, plan, seed, counts_as, costs, linear)

@@ -47,12 +47,15 @@ class SingleLabelObjective:
 
     score_name = "accuracy"
     loss_name = "log loss"
+    linear = "balanced"
+    has_margin = True
+    known_aims: Sequence[str] = AIMS
 
     def __init__(self, task: SingleLabel, aims: Mapping[str, Any] | None = None) -> None:
         self.task = task
         self.aims = dict(aims or {})
         self.settled: Mapping[str, Any] = {}
-        check_aims(task.kind, self.aims, AIMS)
+        check_aims(task.kind, self.aims, self.known_aims)
         check_decision(task, self.aims)
         self.num_logits = 1 if task.num_outputs == 2 else task.num_outputs
 
@@ -148,6 +151,15 @@ class SingleLabelObjective:
         if self.num_logits < self.task.num_outputs:
             logits = ops.pad(logits, ((0, 0), (1, 0)))
         return layers.Activation("softmax", name="outputs")(logits)
+
+    def fit_head(
+        self,
+        model: keras.Model,
+        logits: Floats,
+        targets: Floats,
+        weights: Floats | None = None,
+    ) -> None:
+        """Do nothing: a softmax has no weights."""
 
     def add_margin(self, logits: keras.KerasTensor) -> keras.KerasTensor:
         from keras import ops

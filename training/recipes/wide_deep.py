@@ -25,7 +25,7 @@ import numpy as np
 from keras import layers
 from numpy.typing import NDArray
 
-from training import calibration, deep_half
+from training import calibration, deep_half, isotonic
 from training.blocks import early_exit, letters, segments, wide
 from training.deep_half import READ, make_teacher, start_deep, try_deep
 from training.encoded import Encoded, join_encoded
@@ -96,6 +96,7 @@ CONSTANTS: Mapping[str, Any] = (
     | segments.CONSTANTS
     | early_exit.CONSTANTS
     | calibration.CONSTANTS
+    | isotonic.CONSTANTS
     | deep_half.CONSTANTS
     | {
         "enough_dev_rows": ENOUGH_DEV_ROWS,
@@ -160,7 +161,7 @@ def build_model(settings: Settings, vocab_size: int, objective: Objective) -> ke
         deep = layers.Dense(num_logits, name=DEEP)(deep)
         both = layers.Concatenate(name=BOTH)([wide_part, deep])
     logits = layers.Dense(num_logits, name=MIXTURE)(both)
-    if settings.early_exit and settings.units:
+    if settings.early_exit and settings.units and objective.has_margin:
         logits = early_exit.exit_early(wide_part, logits, objective)
     inputs = token_ids if spelled is None else {"token_ids": token_ids, "letters": spelled}
     return keras.Model(inputs, objective.add_head(logits), name="wide_deep")

@@ -14,15 +14,20 @@ from typing import Any
 from handler.errors import ArtefactError
 from handler.inference.checks import one_of, record, show
 from handler.inference.tasks.labels import MAX_LABEL_CHARACTERS, MAX_LABELS, read_labels
+from handler.inference.tasks.ordinal import Ordinal
+from handler.inference.tasks.regression import Regression
 from handler.inference.tasks.single_label import SingleLabel
-from handler.inference.tasks.task import DEFAULT_OPTIONS, Cell, Options, Task, Tensor
+from handler.inference.tasks.task import DEFAULT_OPTIONS, Cell, Number, Options, Task, Tensor
 
 __all__ = [
     "DEFAULT_OPTIONS",
     "MAX_LABELS",
     "MAX_LABEL_CHARACTERS",
     "Cell",
+    "Number",
     "Options",
+    "Ordinal",
+    "Regression",
     "SingleLabel",
     "Task",
     "Tensor",
@@ -30,7 +35,7 @@ __all__ = [
     "read_task",
 ]
 
-TASKS: Mapping[str, Any] = {SingleLabel.kind: SingleLabel}
+TASKS: Mapping[str, Any] = {task.kind: task for task in (SingleLabel, Regression, Ordinal)}
 
 
 def read_task(description: object) -> Task:

@@ -48,7 +48,7 @@ class SingleLabel:
         self.thresholds = dict(thresholds or {})
         self._decision = Decision(self.labels, self.thresholds) if thresholds else None
         self.num_outputs = len(self.labels)
-        self.tensors = (
+        self.tensors: tuple[Tensor, ...] = (
             Tensor("label", "BYTES"),
             Tensor("score", "FP32"),
             Tensor("probabilities", "FP32", self.num_outputs),
@@ -66,7 +66,7 @@ class SingleLabel:
 
     def answer(self, row: OutputRow, options: Options = DEFAULT_OPTIONS) -> dict[str, Any]:
         """Return `label`, its probability `score`, and `scores`; ranked where `top_k` is asked."""
-        label, score = self.cells(row)
+        label, score = self.cells(row)[:2]
         scores = dict(zip(self.labels, row, strict=True))
         if options is not DEFAULT_OPTIONS:
             ranked = self.rank(row)[: options.top_k] if options.top_k else scores.items()
@@ -97,7 +97,7 @@ class SingleLabel:
         return log_odds(score)
 
     def tensor_values(self, name: str, row: OutputRow) -> Sequence[Cell]:
-        label, score = self.cells(row)
+        label, score = self.cells(row)[:2]
         values: dict[str, Sequence[Cell]] = {"label": (label,), "score": (score,)}
         return values.get(name, row)
 

@@ -32,6 +32,15 @@ class Options(NamedTuple):
     explain_field: str = "explain"
 
 
+class Number(float):
+    """A cell that is written as it is: a score has six decimals in a file, a number its own."""
+
+    __slots__ = ()
+
+    def __format__(self, form: str) -> str:
+        return repr(self) if form.endswith("f") else super().__format__(form)
+
+
 DEFAULT_OPTIONS = Options()
 # A float32 probability is 1 - 6e-8 at most before it is 1: log odds past 16.6 are not measured.
 CLOSEST = 2.0**-24

@@ -12,9 +12,11 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
 from handler.http.formats.pages import STATIC
+from handler.inference.classifier import load_classifier
 from handler.inference.manifest import Card
 from tests.helpers.browser import find_browser, type_text
-from tests.helpers.http_service import Server
+from tests.helpers.http_service import Server, make_service
+from tests.helpers.number_bundles import write_ordinal, write_regression
 
 pytestmark = pytest.mark.slow
 WAIT_S = 20
@@ -396,3 +398,26 @@ def test_an_allowed_origin_reads_across_and_nobody_embeds(chromium, make_service
 
     assert allowed > 0
     assert embedded == "TypeError: Failed to fetch"
+
+
+@pytest.mark.parametrize(
+    ("write", "winner", "num_bars", "title", "told"),
+    [
+        (write_regression, "2, from -0.5 to 4.5", 0, "+2", "Tells a number"),
+        (write_ordinal, "1, 88.1 %", 2, "38.1 points", "Tells, in this order"),
+    ],
+)
+def test_numbers_and_ordered_labels_are_shown(
+    chromium, tmp_path, write, winner, num_bars, title, told
+):
+    with Server(make_service(load_classifier(write(tmp_path)))) as server:
+        page = open_page(chromium, server.url + "/")
+        wait(page, lambda: find(page, "#card dt"))
+        classify(page, "good film")
+
+        assert find(page, "#winner")[0].text == winner
+        assert len(find(page, "#scores progress")) == num_bars
+        assert find(page, "#words mark")[0].get_attribute("title") == title
+        assert told in [term.text for term in find(page, "#card dt")]
+        assert [line for line in page.get_log("browser") if line["level"] == "SEVERE"] == []
+        page.save_screenshot(str(tmp_path / "page.png"))

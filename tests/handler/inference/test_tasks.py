@@ -75,5 +75,7 @@ def test_the_same_answer_is_the_same_label():
 
 
 def test_an_unknown_kind_is_named():
-    with pytest.raises(ArtefactError, match="the task is 'ranking', this build knows single-label"):
+    with pytest.raises(
+        ArtefactError, match="the task is 'ranking', this build knows .*single-label"
+    ):
         read_task({"kind": "ranking"})

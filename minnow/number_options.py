@@ -1,0 +1,64 @@
+"""Options of `minnow train` for numbers."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from minnow.options import option, read_share
+
+LOSS = (
+    "Of numbers, which errors training makes least: squared (the answer is the mean), absolute "
+    "(the median) or huber (between them, for a few numbers that are far out)."
+)
+
+
+def complete_loss() -> list[str]:
+    """Return the losses of numbers."""
+    from training.losses import LOSSES
+
+    return list(LOSSES)
+
+
+def read_loss(name: str | None) -> str | None:
+    """Return a loss that there is."""
+    if name is not None and name not in (losses := complete_loss()):
+        raise typer.BadParameter(f"{name!r} is no loss, wanted {' or '.join(losses)}")
+    return name
+
+
+Loss = Annotated[
+    str | None,
+    option(
+        "--loss",
+        "NAME",
+        LOSS,
+        "squared",
+        autocompletion=complete_loss,
+        callback=read_loss,
+    ),
+]
+Coverage = Annotated[
+    float | None,
+    option(
+        "--coverage",
+        "SHARE",
+        "Of numbers, share of the texts whose interval holds the truth.",
+        "0.9",
+        parser=read_share,
+    ),
+]
+NoClip = Annotated[
+    bool,
+    typer.Option(
+        "--no-clip",
+        help="Let numbers be below or above all that were learned from.",
+    ),
+]
+
+
+def read_number_aims(loss: str | None, coverage: float | None) -> dict[str, Any]:
+    """Return the aims that were given."""
+    aims = {"loss": loss, "coverage": coverage}
+    return {name: value for name, value in aims.items() if value is not None}
