@@ -56,6 +56,12 @@ def make_shared_schemas(limits: Limits) -> dict[str, Schema]:
             "default": False,
             "description": "Add each token's contribution to the answer.",
         },
+        "Coverage": {
+            "type": ["number", "null"],
+            "exclusiveMinimum": 0,
+            "exclusiveMaximum": 1,
+            "description": "Add the set of labels that holds the true one so often.",
+        },
         "Problem": make_object(
             "type title status detail",
             {

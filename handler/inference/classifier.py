@@ -26,6 +26,7 @@ from handler.inference.bundle import EXPORT_AGAIN, Bundle, naming, read_bundle  
 from handler.inference.golden import check_golden, check_interface  # noqa: E402
 from handler.inference.manifest import MANIFEST, MODEL  # noqa: E402
 from handler.inference.padding import feed  # noqa: E402
+from handler.inference.tasks import Selective  # noqa: E402
 from handler.inference.tokenizer import Encoding, Located  # noqa: E402
 
 if TYPE_CHECKING:
@@ -51,7 +52,8 @@ class Prediction(NamedTuple):
     """What the model says of one text; the task tells what its outputs mean.
 
     Args:
-        outputs: A value for each column of the task.
+        outputs: A value for each column of the task, and behind them the text's distance from the
+            model's scope, where the task has one.
         truncated: The text had more tokens than the model reads; the rest was not looked at.
         known_tokens: Tokens that stand in the vocabulary; 0 means the answer is the bare prior.
         num_tokens: Tokens that the model read, known or not.
@@ -86,6 +88,7 @@ class Classifier:
         self.folder = bundle.folder
         self.manifest = bundle.manifest
         self.task = bundle.manifest.task
+        self._scope = self.task.scope if isinstance(self.task, Selective) else None
         self.model_sha256 = bundle.manifest.files[MODEL].sha256
         self.size_bytes = bundle.size_bytes
         self._tokenizer = bundle.tokenizer
@@ -124,6 +127,9 @@ class Classifier:
         """Return one prediction per text, in the order of `texts`."""
         encodings = self.encode_texts(texts)
         outputs = self.run([encoding.row for encoding in encodings]).tolist()
+        if self._scope is not None:
+            for row, encoding in zip(outputs, encodings, strict=True):
+                row.append(self._scope.measure(encoding.ids))
         return [
             Prediction(row, is_truncated, self.count_known(ids), len(ids))
             for row, (ids, is_truncated, _) in zip(outputs, encodings, strict=True)

@@ -14,6 +14,7 @@ from typing import Any
 from handler.errors import ArtefactError
 from handler.inference.checks import one_of, record, show
 from handler.inference.tasks.labels import MAX_LABEL_CHARACTERS, MAX_LABELS, read_labels
+from handler.inference.tasks.selective import SELECTIVE_FIELDS, Selective
 from handler.inference.tasks.single_label import SingleLabel
 from handler.inference.tasks.task import DEFAULT_OPTIONS, Cell, Options, Task, Tensor
 
@@ -23,6 +24,7 @@ __all__ = [
     "MAX_LABEL_CHARACTERS",
     "Cell",
     "Options",
+    "Selective",
     "SingleLabel",
     "Task",
     "Tensor",
@@ -31,6 +33,7 @@ __all__ = [
 ]
 
 TASKS: Mapping[str, Any] = {SingleLabel.kind: SingleLabel}
+SELECTIVE_KINDS = (SingleLabel.kind,)  # whose answers may be withheld
 
 
 def read_task(description: object) -> Task:
@@ -42,7 +45,9 @@ def read_task(description: object) -> Task:
     kind = description.get("kind") if isinstance(description, dict) else None
     if not isinstance(kind, str) or kind not in TASKS:
         raise ArtefactError(f"the task is {show(kind)}, this build knows {', '.join(TASKS)}.")
-    fields = record({"kind": one_of(kind), **TASKS[kind].fields})(description, "task")
+    optional = SELECTIVE_FIELDS if kind in SELECTIVE_KINDS else {}
+    fields = record({"kind": one_of(kind), **TASKS[kind].fields}, optional)(description, "task")
     del fields["kind"]
+    selective = {name: fields.pop(name) for name in optional if name in fields}
     task: Task = TASKS[kind](**fields)
-    return task
+    return Selective(task, **selective) if selective else task
