@@ -23,6 +23,7 @@ from handler.errors import ArtefactError
 from handler.files import holding, naming
 from handler.inference.classifier import Classifier
 from handler.inference.manifest import MODEL, TOKENIZER, Card, check_name
+from handler.inference.tasks import Task
 from training.output_folders import restore
 from training.run_folder import Run, advise_training, read_run
 from training.tasks import make_objective
@@ -48,6 +49,7 @@ class ExportSettings:
             0.0004 larger; 8 where 4 take a reference row too far from Keras.
         sparsity: Share of an int8 bundle's weights that become zero: a smaller zip, no more speed.
         card: What people should know of the model.
+        task: In place of the run's, by other aims (`settle_again`); None: the run's.
     """
 
     precision: str = "int8"
@@ -57,6 +59,7 @@ class ExportSettings:
     embedding_bits: int | None = None
     sparsity: float = 0.0
     card: Card = Card()
+    task: Task | None = None
 
 
 @dataclass(frozen=True)
@@ -205,7 +208,7 @@ def describe_run(run: Run, settings: ExportSettings, census: dict[str, int]) -> 
     return {
         "name": settings.name,
         "version": settings.version,
-        "task": run.task.describe(),
+        "task": (settings.task or run.task).describe(),
         "max_length": metadata["max_length"],
         "pad_id": metadata["pad_id"],
         "unknown_id": metadata["unknown_id"],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,6 +10,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from handler.inference.tasks import Task
 from training.batches import feed, shuffled_batches
 from training.data import join_parts, read_again
 from training.encoded import Encoded, encode_parts, join_encoded, map_ids
@@ -17,6 +18,7 @@ from training.errors import DataError, RunError, SettingsError
 from training.fit import make_predictor
 from training.recipe import Recipe, load_recipe
 from training.run_folder import Run, advise_training
+from training.selective import check_selective_aims, settle_selective
 from training.settings import Settings, override
 from training.stages import Stages
 from training.tasks import Objective, make_objective
@@ -50,11 +52,14 @@ class Distillation:
     told: NDArray[np.float32] | None = None
 
 
-def prepare_distillation(run: Run, epochs: int) -> Distillation:
+def prepare_distillation(
+    run: Run, epochs: int, aims: Mapping[str, Any] | None = None
+) -> Distillation:
     """Return the run's recipe and rows, which are read again from its data.
 
     Args:
         epochs: Of every fine-tuning.
+        aims: Of the objective, beside or in place of those that the run was trained with.
 
     Raises:
         DataError: A file is gone or not what the run was trained on.
@@ -62,7 +67,7 @@ def prepare_distillation(run: Run, epochs: int) -> Distillation:
             not tell what it says of rows that it has not learned from.
         SettingsError: No epochs.
     """
-    objective = make_objective(run.task, run.metadata["aims"])
+    objective = make_objective(run.task, {**run.metadata["aims"], **(aims or {})})
     settings = fine_tune_settings(run, epochs)
     recipe = load_recipe(settings.recipe)
     _check_constants(run, recipe)
@@ -78,6 +83,41 @@ def prepare_distillation(run: Run, epochs: int) -> Distillation:
         dev = replace(train.select(rows), offsets=offsets, places=rows)
         dev_part = join_parts(*split, rows)
     return Distillation(recipe, objective, settings, train, dev, dev_part.texts, told)
+
+
+def settle_task(
+    distillation: Distillation,
+    outputs: NDArray[np.float32],
+    dev: Encoded,
+    id_map: NDArray[np.int32] | None = None,
+) -> Task:
+    """Return the task with what the development rows decide of it.
+
+    Args:
+        outputs: Of models that were not fitted to the rows, float32, shape (rows, num_outputs).
+        dev: In the ids of the model that it is for.
+        id_map: Token id -> id of that model; None: it is the run's.
+    """
+    train = distillation.train if id_map is None else map_ids(distillation.train, id_map)
+    objective = distillation.objective.settle(outputs, dev.targets, dev.weights)
+    return settle_selective(objective, outputs, dev, train)
+
+
+def settle_again(run: Run, aims: Mapping[str, Any]) -> Task:
+    """Return the task of a finished run by other aims, without training; its data are read again.
+
+    Raises:
+        DataError: A file is gone or not what the run was trained on.
+        SettingsError: The rows do not reach an aim.
+    """
+    from training.train import load_predictor
+
+    distillation = prepare_distillation(run, 1, aims)
+    check_selective_aims(distillation.objective.aims, len(distillation.dev.token_ids))
+    told = distillation.told
+    if told is None:
+        told = load_predictor(run)(distillation.dev_texts)
+    return settle_task(distillation, told, distillation.dev)
 
 
 def _check_constants(run: Run, recipe: Recipe) -> None:

@@ -56,6 +56,7 @@ def compress_run(
     force: bool = False,
     evaluate: Callable[[Classifier], Mapping[str, Any]] | None = None,
     is_held: bool = False,
+    aims: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Write the best bundle of the run that keeps `budget` to `out`; return its metrics.
 
@@ -69,6 +70,7 @@ def compress_run(
         force: Replace `out`, and trials of another run.
         evaluate: Figures of the finished classifier to keep in the manifest as `metrics.bundle`.
         is_held: As for `export_run`.
+        aims: As for `prepare_distillation`; `settings.task` is the run's by them.
 
     Raises:
         DataError: The rows of the run are gone, or it is not worth being made smaller.
@@ -80,7 +82,7 @@ def compress_run(
     run = read_run(run_folder)
     with nullcontext() if is_held else holding(name_partial(out), out), naming(out):
         return _compress_run(
-            run, out, budget, settings, fine_tune_epochs, best_effort, force, evaluate
+            run, out, budget, settings, fine_tune_epochs, best_effort, force, evaluate, aims
         )
 
 
@@ -93,8 +95,9 @@ def _compress_run(
     best_effort: bool,
     force: bool,
     evaluate: Callable[[Classifier], Mapping[str, Any]] | None,
+    aims: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
-    result = search(run, out, budget, settings, fine_tune_epochs, force)
+    result = search(run, out, budget, settings, fine_tune_epochs, force, aims)
     write_report(result, budget)
     report, nearest = (
         result.folder / "compression.md",
@@ -117,15 +120,17 @@ def search(
     settings: ExportSettings,
     fine_tune_epochs: int,
     force: bool,
+    aims: Mapping[str, Any] | None = None,
 ) -> SearchResult:
     """Try bundles of `run` until one keeps `budget`; nothing is written to `out`.
 
     The arguments are those of `compress_run`.
     """
-    distillation = prepare_distillation(run, fine_tune_epochs)
+    distillation = prepare_distillation(run, fine_tune_epochs, aims)
+    settings = replace(settings, task=None)  # of a trial it is settled anew
     check_teacher(run, distillation)
     folder = out.with_name(f"{out.name}.compression")
-    _claim(folder, run, settings, force)
+    _claim(folder, run, settings, force, aims)
     trials = Trials(run, folder, budget, distillation, settings)
     best = None
     for _ in trials.try_all():
@@ -154,11 +159,18 @@ def _export_point(
     """Write the chosen point's bundle to `out`; return its metrics."""
     point = result.chosen
     source = run.folder if point.trial == WHOLE else result.folder / point.trial
-    settings = replace(settings, **PRECISIONS[point.precision])
+    task = settings.task if point.trial == WHOLE else None
+    settings = replace(settings, task=task, **PRECISIONS[point.precision])
     return export_run(source, out, settings, force, evaluate, is_held=True)
 
 
-def _claim(folder: Path, run: Run, settings: ExportSettings, force: bool) -> None:
+def _claim(
+    folder: Path,
+    run: Run,
+    settings: ExportSettings,
+    force: bool,
+    aims: Mapping[str, Any] | None,
+) -> None:
     """Make the trials' folder; refuse or replace one of another run or other settings."""
     note = folder / "run.json"
     wanted = {
@@ -166,6 +178,7 @@ def _claim(folder: Path, run: Run, settings: ExportSettings, force: bool) -> Non
         "model_sha256": hashlib.sha256(run.model_path.read_bytes()).hexdigest(),
         "reduce_range": settings.reduce_range,
         "sparsity": settings.sparsity,
+        **({"aims": dict(aims)} if aims else {}),
     }
     if os.path.lexists(folder):
         if obstacle := find_obstacle(folder, TRIALS, True):

@@ -23,6 +23,7 @@ from export.compress.distill import (
     fine_tune,
     importance_batches,
     mean_loss,
+    settle_task,
 )
 from export.compress.plans import Importance, Plan, Planner, describe
 from export.compress.points import (
@@ -153,7 +154,7 @@ class Trials:
         }
         early_exit = measure_exit(model, dev, self.objective)
         outputs = distillation.recipe.tell_rows(model, dev, self.objective)
-        task = self.objective.settle(outputs, dev.targets, dev.weights).task.describe()
+        task = settle_task(distillation, outputs, dev, id_map).describe()
         changes = {"compression": compression, "early_exit": early_exit, "task": task}
         self._write(folder, model, tokenizer, id_map, changes)
         if dev.places is not None and dev.offsets is not None:

@@ -91,7 +91,7 @@ class Classifier:
         self._scope = self.task.scope if isinstance(self.task, Selective) else None
         self.model_sha256 = bundle.manifest.files[MODEL].sha256
         self.size_bytes = bundle.size_bytes
-        self._tokenizer = bundle.tokenizer
+        self.tokenizer = bundle.tokenizer
         is_cpu = tuple(providers) == CPU
         if bundle.manifest.precision == "int8" and not is_cpu:
             # ONNX Runtime has no int8 LSTM for CUDA: it would copy the batch to the CPU and back,
@@ -113,15 +113,15 @@ class Classifier:
                 enable_fallback=int(not is_cpu),  # to the CPU; it would only print and try again
             )
         with naming(bundle.folder / MODEL):
-            check_interface(self.session, self.manifest, self._tokenizer.reads_letters)
+            check_interface(self.session, self.manifest, self.tokenizer.reads_letters)
 
     def encode_texts(self, texts: Sequence[str]) -> list[Encoding]:
         """Return what the model reads of each text."""
-        return [self._tokenizer.encode(text) for text in texts]
+        return [self.tokenizer.encode(text) for text in texts]
 
     def locate_tokens(self, texts: Sequence[str]) -> list[Located]:
         """Return what the model reads of each text, and where it stands, at a higher price."""
-        return [self._tokenizer.locate(text) for text in texts]
+        return [self.tokenizer.locate(text) for text in texts]
 
     def predict(self, texts: Sequence[str]) -> list[Prediction]:
         """Return one prediction per text, in the order of `texts`."""
@@ -161,7 +161,7 @@ class Classifier:
 
     def feed(self, rows: Sequence[Sequence[int]]) -> dict[str, NDArray[np.int32]]:
         """Return the arrays that the session reads of texts, by the names of its inputs."""
-        return feed(rows, self.manifest.pad_id, self._tokenizer.reads_letters)
+        return feed(rows, self.manifest.pad_id, self.tokenizer.reads_letters)
 
     def count_known(self, ids: Sequence[int]) -> int:
         """Return how many of `ids` are neither padding nor the unknown token."""
@@ -170,11 +170,11 @@ class Classifier:
     def check_golden(self, stops: Stops | None = None) -> None:
         """Raise ArtefactError unless the golden text gets the outputs in the manifest."""
         (encoding,) = self.encode_texts([self.manifest.golden.text])
-        last_id = len(self._tokenizer.word_ids) - 1
+        last_id = len(self.tokenizer.word_ids) - 1
         options = onnxruntime.RunOptions()
         if stops is not None:
             stops.append(partial(setattr, options, "terminate", True))  # at the next node
-        reads_letters = self._tokenizer.reads_letters
+        reads_letters = self.tokenizer.reads_letters
         with naming(self.folder / MANIFEST):
             check_golden(self.session, self.manifest, encoding.row, last_id, reads_letters, options)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from minnow.options import Json, flag, option, read_share
+from minnow.selective import AbstainAccuracy, LabelSets, ScopeCoverage, make_aims
 
 if TYPE_CHECKING:
     from handler.inference.classifier import Classifier
@@ -167,6 +168,9 @@ def export(
     sparsity: Sparsity = 0.0,
     test: Test = None,
     force: Force = False,
+    abstain_accuracy: AbstainAccuracy = None,
+    scope_coverage: ScopeCoverage = None,
+    label_sets: LabelSets = False,
     max_size: MaxSize = None,
     max_drop: MaxDrop = 0.3,
     max_latency_ms: MaxLatency = None,
@@ -195,13 +199,17 @@ def export(
         from minnow.quiet import import_tensorflow
 
         import_tensorflow()
+        from export.compress.distill import settle_again
         from export.compress.points import Budget
         from export.compress.search import compress_run
         from export.export import ExportSettings, export_run
         from handler.inference.bundle import read_bundle
+        from training.run_folder import read_run
 
+        aims = make_aims(abstain_accuracy, scope_coverage, label_sets)
+        task = settle_again(read_run(run), aims) if aims else None
         settings = ExportSettings(
-            precision, not full_range, name, model_version, embedding_bits, sparsity, about
+            precision, not full_range, name, model_version, embedding_bits, sparsity, about, task
         )
         same: dict[str, Any] = {
             "settings": settings,
@@ -216,6 +224,7 @@ def export(
             search: dict[str, Any] = {
                 "fine_tune_epochs": fine_tune_epochs,
                 "best_effort": best_effort,
+                "aims": aims,
             }
             metrics = compress_run(run, out, keep, **search, **same)
         sha256 = read_bundle(out).sha256
@@ -235,8 +244,12 @@ def check_inputs(
     bundle on `test`."""
     from export.bundle_writer import read_card
     from handler.inference.manifest import Card
+    from handler.inference.tasks import Selective
     from training.columns import Columns
+    from training.data import whole_part
+    from training.encoded import encode_part
     from training.run_folder import read_run
+    from training.selective_figures import measure_selective
     from training.tasks import make_objective, read_known_labels
 
     found = read_run(run)
@@ -252,7 +265,11 @@ def check_inputs(
 
     def evaluate(classifier: Classifier) -> dict[str, Any]:
         outputs = classifier.predict_outputs(dataset.texts)
-        return objective.headline(objective.evaluate(dataset.labels, outputs))
+        figures = objective.evaluate(dataset.labels, outputs)
+        if isinstance(classifier.task, Selective):
+            rows = encode_part(whole_part(dataset), classifier.tokenizer, objective)
+            figures |= measure_selective(classifier.task, objective, outputs, rows)
+        return objective.headline(figures)
 
     return objective, about, evaluate
 

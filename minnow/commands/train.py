@@ -26,6 +26,7 @@ from minnow.options import (
     read_share,
     split_names,
 )
+from minnow.selective import AbstainAccuracy, LabelSets, ScopeCoverage, make_aims
 from training.recipe_settings import DEFAULT_RECIPE, describe_default
 
 if TYPE_CHECKING:
@@ -235,6 +236,9 @@ def train(
     word_vectors: WordVectorsFile = None,
     unlabelled: Unlabelled = None,
     task: TaskKind = None,
+    abstain_accuracy: AbstainAccuracy = None,
+    scope_coverage: ScopeCoverage = None,
+    label_sets: LabelSets = False,
     recipe: Recipe = None,
     quick: Quick = False,
     force: Force = False,
@@ -267,9 +271,9 @@ def train(
     options = ReadOptions(delimiter, encoding, quoting, join_surplus)
     names, labels = (text_column, label_column, group_column), split_names(label_columns)
     columns = Columns(*names, options, normalize_labels, labels, weight_column)
-    sources = Sources(
-        data, dev, test, columns, {"kind": task} if task else {}, word_vectors, unlabelled
-    )
+    given_task = {"kind": task} if task else {}
+    aims = make_aims(abstain_accuracy, scope_coverage, label_sets)
+    sources = Sources(data, dev, test, columns, given_task, word_vectors, unlabelled, aims)
     with hush(quiet):
         fit_sources(sources, out, recipe, quick, force, read_given(context), context.obj)
 
@@ -315,13 +319,14 @@ def fit_sources(
         from minnow.quiet import import_tensorflow
 
         import_tensorflow()
+        from training.selective_figures import format_evaluation
         from training.train import train_run
 
         module = load_recipe(recipe or DEFAULT_RECIPE)
         settings = override(module.QUICK if quick else module.SETTINGS, given)
         run = train_run(sources, out, settings, force, typed, rows, is_held=True)
     metrics = run.metadata["metrics"]
-    print(rows.objective.format_evaluation(metrics.get("test", metrics["dev"])))
+    print(format_evaluation(rows.objective, metrics.get("test", metrics["dev"])))
     say_done(run, (sources.test or sources.dev or sources.train).name)
 
 

@@ -22,7 +22,7 @@ from training.metrics import (
 )
 from training.readers import Dataset, describe_empty_cell
 from training.soft_labels import SoftLabel, list_labels
-from training.tasks import EPSILON, Floats, Objective, check_aims
+from training.tasks import EPSILON, SELECTIVE_AIMS, Floats, Objective, check_aims
 
 if TYPE_CHECKING:
     import keras
@@ -42,7 +42,7 @@ class SingleLabelObjective:
     def __init__(self, task: SingleLabel, aims: Mapping[str, Any] | None = None) -> None:
         self.task = task
         self.aims = dict(aims or {})
-        check_aims(task.kind, self.aims)
+        check_aims(task.kind, self.aims, SELECTIVE_AIMS)
         self.num_logits = 1 if task.num_outputs == 2 else task.num_outputs
 
     @staticmethod
