@@ -103,9 +103,10 @@ def find_min_score(
     of all rows.
 
     Few rows tell little of the rare mistakes above a threshold, and of all thresholds that seem to
-    do, the lowest is one of those that were lucky. So the share is that of probabilities: a
-    logistic regression of being right on the log odds of the score (Platt 1999), two numbers that
-    all rows tell; and one mistake more is counted than it expects (Laplace's rule).
+    do, the lowest is one of those that were lucky. So the mistakes above it are the mean of those
+    that were counted and of those that a logistic regression expects (of being right on the log
+    odds of the score, Platt 1999: two numbers that all rows tell), and one more (Laplace's rule).
+    docs/tasks.md has what other rules gave.
 
     Args:
         scores: Of the answers, 0 to 1, shape (rows,).
@@ -116,7 +117,8 @@ def find_min_score(
     """
     order = np.argsort(-scores, kind="stable")
     counts = np.arange(1, len(order) + 1)
-    mistakes = np.cumsum(1 - _calibrate(scores, is_right)[order])
+    expected = 1 - _calibrate(scores, is_right)
+    mistakes = np.cumsum((expected + ~is_right)[order]) / 2
     shares = 1 - (mistakes + MORE_MISTAKES) / (counts + MORE_MISTAKES)
     reached = np.flatnonzero(shares >= accuracy)
     if not len(reached):
