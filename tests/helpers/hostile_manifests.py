@@ -49,7 +49,7 @@ PLACES: dict[tuple[str | int, ...], str] = {
     ("task", "abstain", "min_score"): "",
     ("task", "scope"): "",
     ("task", "scope", "coverage"): "",
-    ("task", "scope", "information"): "",
+    ("task", "scope", "information"): "long",  # digits; see "a scope of fewer words"
     ("task", "scope", "center"): "",
     ("task", "scope", "center", 0): "negative fraction",
     ("task", "scope", "precision"): "",
