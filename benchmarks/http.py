@@ -91,7 +91,7 @@ def make_ways(classifier: Classifier, texts: Sequence[str]) -> dict[str, Callabl
 
 
 def make_bare(classifier: Classifier, texts: Sequence[str]) -> Callable[[int], Any]:
-    tokenizer, session = classifier._tokenizer, classifier.session
+    tokenizer, session = classifier.tokenizer, classifier.session
 
     def run(i: int) -> Any:
         return session.run(None, classifier.feed([tokenizer.encode(texts[i % len(texts)]).row]))

@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from export.compress.distill import prepare_distillation, settle_student
-from handler.inference.tasks import read_task
-from training.decisions import renew_aims
+from handler.inference.tasks import Selective, read_task
+from training.decisions import AIMS, renew_aims
 from training.run_folder import read_run, write_held_out, write_run
+from training.selective import check_selective_aims
+from training.selective_figures import measure_selective
 from training.tasks import make_objective
 
 
 def decide_run(folder: Path, aims: Mapping[str, Any], out: Path) -> str:
-    """Write the run in `folder` into `out`, which is empty, with thresholds for `aims`; return a
-    line about them for people.
+    """Write the run in `folder` into `out`, which is empty, with answers for `aims`; return a
+    line about them for people, "" where there is nothing to say.
 
     They are chosen, as in training, on rows that the model was not fitted to, which are read again
     from the run's data. Class weights stay those of the training.
@@ -34,18 +36,24 @@ def decide_run(folder: Path, aims: Mapping[str, Any], out: Path) -> str:
     distillation = prepare_distillation(run, epochs=1)
     distillation = replace(distillation, objective=objective)
     model, rows = run.load_model(), distillation.dev
+    check_selective_aims(objective.aims, len(rows.token_ids))
     told, answers = settle_student(model, distillation, rows)
-    settled = make_objective(read_task(answers["task"]), objective.aims)
+    task = read_task(answers["task"])
+    settled = make_objective(task, objective.aims)
     weights = rows.weights.tolist() if rows.is_weighted else None
+    figures = settled.evaluate(distillation.dev_labels, told, weights)
+    if isinstance(task, Selective):
+        figures |= measure_selective(task, settled, told, rows, distillation.train)
     metadata = {
         **run.metadata,
         **answers,
         "aims": dict(objective.aims),
-        "metrics": {"dev": settled.evaluate(distillation.dev_labels, told, weights)},
+        "metrics": {"dev": figures},
     }
     reference, _ = run.reference()
     write_run(out, model, run.tokenizer, reference, metadata, run.load_vectors())
     if rows.places is not None and rows.offsets is not None:
         write_held_out(out, rows.places, told, rows.offsets)
-    told_people = settled.describe_settled(answers["settled"])
-    return told_people or "answers are the most probable labels"
+    described = settled.describe_settled(answers["settled"])
+    is_decided = bool(aims.keys() & {*AIMS})
+    return described or ("answers are the most probable labels" if is_decided else "")

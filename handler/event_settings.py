@@ -33,6 +33,8 @@ class EventSettings(NamedTuple):
 
     Args:
         results: Where a record's result goes; None: it is returned, where the source allows that.
+        review: Where texts go that the model did not answer, for people or a larger model; None:
+            nowhere.
         object_results: Where a scored object goes; None: below `results`, if that is `s3://`.
         object_source: Where objects come from; given, it is compared with the two above at start.
         continuation_queue: The function's own queue, for objects that outlast one invocation.
@@ -46,6 +48,7 @@ class EventSettings(NamedTuple):
     """
 
     results: Target | None = None
+    review: Target | None = None
     object_results: Target | None = None
     object_source: Target | None = None
     continuation_queue: Target | None = None
@@ -63,6 +66,7 @@ def read_event_settings(environment: Mapping[str, str]) -> EventSettings:
             has its name, its value, what was wanted.
     """
     results = _target(environment, "MINNOW_RESULTS", SINKS)
+    review = _target(environment, "MINNOW_REVIEW", SINKS)
     objects = _target(environment, "MINNOW_OBJECT_RESULTS", ("s3",))
     source = _target(environment, "MINNOW_OBJECT_SOURCE", ("s3",))
     if objects is None and results is not None and results.scheme == "s3":
@@ -73,8 +77,17 @@ def read_event_settings(environment: Mapping[str, str]) -> EventSettings:
             f"s3://{objects.name}/{objects.path} overlap, so a result would trigger the function "
             "again: wanted another bucket, or two prefixes of which neither begins with the other"
         )
+    if source is not None and review is not None and review.scheme == "s3":
+        if overlap(source, review):
+            raise SettingsError(
+                f"MINNOW_OBJECT_SOURCE s3://{source.name}/{source.path} and MINNOW_REVIEW "
+                f"s3://{review.name}/{review.path} overlap, so a text for review would trigger the "
+                "function: wanted another bucket, or two prefixes of which neither begins with the "
+                "other"
+            )
     return EventSettings(
         results=results,
+        review=review,
         object_results=objects,
         object_source=source,
         continuation_queue=_target(environment, "MINNOW_CONTINUATION_QUEUE", ("sqs",)),

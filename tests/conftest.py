@@ -5,6 +5,7 @@ import pytest
 
 from handler.inference.classifier import Classifier, load_classifier
 from tests.helpers.paths import TESTS
+from tests.helpers.selective_bundle import write_selective_bundle
 
 # A shell starts what runs in the background with Ctrl-C ignored, and so would all be that is
 # started here.
@@ -20,6 +21,12 @@ def tiny_bundle() -> Path:
 @pytest.fixture(scope="session")
 def tiny_classifier(tiny_bundle: Path) -> Classifier:
     return load_classifier(tiny_bundle)
+
+
+@pytest.fixture(scope="session")
+def selective_bundle(tiny_bundle: Path, tmp_path_factory) -> Path:
+    """The tiny bundle that does not answer every text, and has label sets."""
+    return write_selective_bundle(tiny_bundle, tmp_path_factory.mktemp("selective") / "tiny")
 
 
 @pytest.fixture(scope="session")

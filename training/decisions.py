@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from handler.inference.tasks import SingleLabel, Task, read_task
+from handler.inference.tasks import Selective, SingleLabel, Task, read_task
 from training.class_weights import AIM, check_class_weight
 from training.errors import SettingsError
 from training.tasks import Objective, make_objective
@@ -52,7 +52,8 @@ def check_decision(task: SingleLabel, aims: Mapping[str, Any]) -> None:
 
 
 def renew_aims(task: Task, known: Mapping[str, Any], aims: Mapping[str, Any]) -> Objective:
-    """Return the objective of a finished run with other aims; class weights stay.
+    """Return the objective of a finished run with other aims; those of another kind stay, and class
+    weights.
 
     Args:
         task: Of the run.
@@ -61,8 +62,14 @@ def renew_aims(task: Task, known: Mapping[str, Any], aims: Mapping[str, Any]) ->
     Raises:
         SettingsError: Aims that do not fit the task or its labels.
     """
-    kept = {name: value for name, value in known.items() if name == AIM}
-    fields = {name: value for name, value in task.describe().items() if name != "thresholds"}
+    is_decided = bool(aims.keys() & {*AIMS})
+    kept = {
+        name: value
+        for name, value in known.items()
+        if name == AIM or name not in AIMS or not is_decided
+    }
+    own = task.task if isinstance(task, Selective) else task
+    fields = {name: value for name, value in own.describe().items() if name != "thresholds"}
     return make_objective(read_task(fields), {**kept, **aims})
 
 

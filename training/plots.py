@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from training.confusions import most_confused
 
@@ -96,6 +96,35 @@ def plot_numbers(figures: Mapping[str, Any], path: Path) -> None:
     axis.set(xlabel="true number", ylabel="predicted number")
     axis.grid(alpha=0.3)
     axis.legend()
+    _save(figure, path)
+
+
+def plot_risk_coverage(figures: Mapping[str, Any], path: Path) -> None:
+    """Draw the accuracy of the most certain rows by their share of all rows to a PNG, and what is
+    answered and promised."""
+    shares, accuracies = zip(*figures["risk_coverage"], strict=True)
+    figure = Figure(figsize=(6.5, 4), layout="constrained")
+    axis = figure.subplots()
+    axis.plot(shares, accuracies, label=f"AURC {figures['aurc']:.4f}")
+    if "answered_accuracy" in figures:
+        chosen = figures["coverage"], figures["answered_accuracy"]
+        axis.plot(
+            *chosen,
+            "o",
+            color="tab:orange",
+            label="answered: {:.1%}, right: {:.2%}".format(*chosen),
+        )
+    if "promised_accuracy" in figures:
+        promised = figures["promised_accuracy"]
+        axis.axhline(
+            promised, color="black", linewidth=1, linestyle=":", label=f"promised: {promised:.2%}"
+        )
+    axis.set(xlabel="share of the rows that is answered", ylabel="accuracy of the answers")
+    axis.set(xlim=(0, 1), title="the most certain rows first")
+    axis.xaxis.set_major_formatter(PercentFormatter(1))
+    axis.yaxis.set_major_formatter(PercentFormatter(1))
+    axis.grid(alpha=0.3)
+    axis.legend(loc="lower left")
     _save(figure, path)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from training.data import Part
 from training.mistakes import Mistake, escape_cell, format_mistakes, name_mistakes
 from training.plots import plot_history
+from training.selective_figures import format_evaluation, write_plots
 from training.survey import Survey
 from training.tasks import Objective
 
@@ -70,6 +71,7 @@ def write_report(
     plots = _write_history(folder, history, objective) if history else {}
     shown = "test" if "test" in metadata["metrics"] else "dev"
     plots |= objective.write_plots(metadata["metrics"][shown], folder)
+    plots |= write_plots(metadata["metrics"][shown], folder)
     report = format_report(metadata, history, objective, plots, findings)
     (folder / "report.md").write_text(report, encoding="utf-8")
     return ["history.csv"] * bool(history) + ["report.md", *plots.values()]
@@ -100,7 +102,7 @@ def format_report(
     lines += format_survey(findings, "labels" in objective.task.describe())
     for name, title in (("test", "Test rows"), ("dev", "Development rows")):
         if name in metadata["metrics"]:
-            figures = objective.format_evaluation(metadata["metrics"][name])
+            figures = format_evaluation(objective, metadata["metrics"][name])
             lines += [f"## {title}", ""]
             if name == "dev" and metadata.get("cross_validated"):
                 lines += [CROSS_VALIDATED, ""]

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from handler.inference.tasks import Regression, SingleLabel, Task
+from handler.inference.tasks import Regression, Selective, SingleLabel, Task
 from training.columns import Columns
 from training.errors import DataError, SettingsError
 from training.numbers import are_fractional
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.floating[Any]]
 EPSILON = 1e-7  # Keras' own, against log(0)
+# Aims of answers that may be withheld (`training/selective.py`), for kinds that have a label.
+SELECTIVE_AIMS = ("abstain_accuracy", "scope_coverage", "label_sets")
 FOLDER = Path(__file__).with_name("objectives")
 
 
@@ -253,12 +255,14 @@ class Objective(Protocol):
 
 
 def make_objective(task: Task, aims: Mapping[str, Any] | None = None) -> Objective:
-    """Return how `task` is learned and measured.
+    """Return how `task` is learned and measured, of one whose answers may be withheld the task
+    within.
 
     Raises:
         SettingsError: An aim that this kind of task does not have.
     """
-    return _load(task.kind)(task, aims or {})
+    own = task.task if isinstance(task, Selective) else task
+    return _load(task.kind)(own, aims or {})
 
 
 def check_aims(kind: str, aims: Mapping[str, Any], known: Sequence[str] = ()) -> None:

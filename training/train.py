@@ -16,11 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handler.files import check_room, empty_folder, holding, naming
+from handler.inference.tasks import Selective
 from handler.inference.tokenizer import Tokenizer
 from training.batches import strip
 from training.blocks.early_exit import measure_exit
 from training.data import Data, Part, Sources, join_parts, read_sources, whole_part
-from training.encoded import add_unlabelled, encode_split, join_encoded
+from training.encoded import add_unlabelled, encode_part, encode_split, join_encoded
 from training.errors import RunError
 from training.fit import CONSTANTS as FIT_CONSTANTS
 from training.fit import make_predictor
@@ -41,6 +42,8 @@ from training.run_folder import (
     write_held_out,
     write_run,
 )
+from training.selective import check_selective_aims, leave_selective, settle_selective
+from training.selective_figures import measure_selective
 from training.settings import Settings
 from training.stages import Stages
 from training.survey import survey_data
@@ -107,12 +110,13 @@ def _make_run(
     check_room(out, estimate_bytes(settings))
     data = data or read_sources(sources)
     split = data.split(settings.dev_fraction, settings.seed)  # before anything is written
+    check_selective_aims(data.objective.aims, sum(len(part.texts) for part in split))
     partial = name_partial(out)
     wanted = {
         "settings": dataclasses.asdict(settings),
         "data": data.describe(),
         "task": data.objective.task.describe(),
-        "aims": dict(data.objective.aims),
+        "aims": leave_selective(data.objective.aims),
     }
     claim(partial, wanted, force)
     if not is_run(partial / NEW):  # it is one where all was killed at the very end
@@ -167,10 +171,18 @@ def _train(
     objective, told = settle(recipe, model, told_rows, told, objective)
     if fitted.rows is not None and fitted.offsets is not None:
         write_held_out(new, rows=fitted.rows, outputs=told, offsets=fitted.offsets)
+    learned = join_encoded(train, dev) if is_cross_validated else train
+    task = settle_selective(objective, told, told_rows, learned)
     parts = {"dev": dev_part} | ({} if data.test is None else {"test": whole_part(data.test)})
     with step("evaluation"):
-        metrics, mistakes = _measure(model, tokenizer, objective, parts, {"dev": told})
+        outputs = _tell_parts(model, tokenizer, parts, {"dev": told})
+        metrics, mistakes = _measure(objective, parts, outputs)
+        if isinstance(task, Selective):
+            for name, part in parts.items():
+                read = told_rows if name == "dev" else encode_part(part, tokenizer, objective)
+                metrics[name] |= measure_selective(task, objective, outputs[name], read, learned)
     metadata = _describe(data, objective, settings, recipe, tokenizer) | {
+        "task": task.describe(),
         "command": command,
         "metrics": metrics,
         "cross_validated": is_cross_validated,
@@ -222,27 +234,36 @@ def estimate_bytes(settings: Settings) -> int:
     return SPARE_BYTES + COPIES * (vectors + 4 * settings.table_bytes)
 
 
-def _measure(
+def _tell_parts(
     model: keras.Model,
     tokenizer: Tokenizer,
-    objective: Objective,
     parts: Mapping[str, Part],
     told: Mapping[str, NDArray[np.float32]],
+) -> dict[str, NDArray[np.float32]]:
+    """Return the outputs of each part by name, float32, shape (rows, num_outputs).
+
+    Args:
+        told: Those that are known, of models that were not fitted to the rows.
+    """
+    predict = make_predictor(model)
+    return {
+        name: told[name] if name in told else predict(encode_texts(tokenizer, part.texts))
+        for name, part in parts.items()
+    }
+
+
+def _measure(
+    objective: Objective, parts: Mapping[str, Part], outputs: Mapping[str, NDArray[np.float32]]
 ) -> tuple[dict[str, Any], list[Mistake]]:
     """Return the figures on each part by name, and the mistakes on the last one.
 
     Args:
-        told: Name of a part -> its outputs where they are known, of models that were not fitted to
-            its rows; float32, shape (rows, num_outputs).
+        outputs: Of each part, as `_tell_parts` gives them.
     """
-    predict = make_predictor(model)
     metrics, mistakes = {}, []
     for name, part in parts.items():
-        outputs = told.get(name)
-        if outputs is None:
-            outputs = predict(encode_texts(tokenizer, part.texts))
-        metrics[name] = objective.evaluate(part.labels, outputs, part.weights)
-        mistakes = find_mistakes(objective, part, outputs)
+        metrics[name] = objective.evaluate(part.labels, outputs[name], part.weights)
+        mistakes = find_mistakes(objective, part, outputs[name])
     return metrics, mistakes
 
 

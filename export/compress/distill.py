@@ -18,6 +18,7 @@ from training.errors import DataError, RunError, SettingsError
 from training.fit import make_predictor
 from training.recipe import Recipe, load_recipe, settle
 from training.run_folder import Run, advise_training
+from training.selective import settle_selective
 from training.settings import Settings, override
 from training.stages import Stages
 from training.tasks import Objective, make_objective
@@ -216,19 +217,24 @@ def fine_tune(
 
 
 def settle_student(
-    student: keras.Model, distillation: Distillation, dev: Encoded
+    student: keras.Model,
+    distillation: Distillation,
+    dev: Encoded,
+    id_map: NDArray[np.int32] | None = None,
 ) -> tuple[NDArray[np.float32], dict[str, Any]]:
     """Return what the fitted student says of the development rows, and what its metadata say of its
     answers; its exit follows them.
 
     Args:
         dev: The development rows in the student's token ids.
+        id_map: Token id -> id of the student; None: they are the same.
     """
+    train = distillation.train if id_map is None else map_ids(distillation.train, id_map)
     recipe, objective = distillation.recipe, distillation.objective
     told = recipe.tell_rows(student, dev, objective)
     objective, told = settle(recipe, student, dev, told, objective)
     return told, {
         "early_exit": measure_exit(student, dev, objective),
-        "task": objective.task.describe(),
+        "task": settle_selective(objective, told, dev, train).describe(),
         "settled": dict(objective.settled),
     }

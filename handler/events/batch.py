@@ -122,6 +122,11 @@ def _process_part(
             for index in wave
             if index in predictions and index not in failures
         }
+        if invocation.resources.review_sink is not None:
+            from handler.events.review import send_reviews
+
+            send_reviews(results, texts, predictions, invocation, failures)
+            results = {index: result for index, result in results.items() if index not in failures}
         answers.update(_deliver(results, invocation, failures))
         for index in wave:
             work = works[index]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from handler.aws import make_client
 from handler.errors import HandlerError
-from handler.event_settings import EventSettings
+from handler.event_settings import EventSettings, Target
 from handler.inference.exchange import Exchange
 from handler.inference.models import Model
 
@@ -28,11 +28,19 @@ class Resources:
     @cached_property
     def sink(self) -> Sink | None:
         """The sink of MINNOW_RESULTS, or None."""
+        return self._open_sink(self.settings.results)
+
+    @cached_property
+    def review_sink(self) -> Sink | None:
+        """The sink of MINNOW_REVIEW, or None."""
+        return self._open_sink(self.settings.review)
+
+    def _open_sink(self, target: Target | None) -> Sink | None:
         from handler.sinks import open_sink
 
-        if self.settings.results is None:
+        if target is None:
             return None
-        sink: Sink = open_sink(self.settings.results)
+        sink: Sink = open_sink(target)
         if self.settings.idempotency_table and not sink.overwrites:
             from handler.sinks.idempotent import IdempotentSink
 
@@ -53,15 +61,20 @@ class Resources:
 
     def forget_clients(self) -> None:
         """Throw the clients away: a call of one of them was left behind, with its connection."""
-        for name in ("sink", "continuation_queue", "s3"):
+        for name in ("sink", "review_sink", "continuation_queue", "s3"):
             self.__dict__.pop(name, None)
 
     def refuse_loop(self, source_arn: str) -> None:
-        """Raise HandlerError if results would come back to this source as new work."""
+        """Raise HandlerError if what is sent would come back to this source as new work."""
         if self.sink is not None and self.sink.feeds(source_arn):
             raise HandlerError(
                 f"MINNOW_RESULTS is the source of this event ({source_arn}): each result would be "
                 "scored again. Set MINNOW_RESULTS to another queue, table or bucket"
+            )
+        if self.review_sink is not None and self.review_sink.feeds(source_arn):
+            raise HandlerError(
+                f"MINNOW_REVIEW is the source of this event ({source_arn}): each text for review "
+                "would be scored again. Set MINNOW_REVIEW to another queue, table or bucket"
             )
 
     def require_sink(self, family: str) -> None:

@@ -31,6 +31,12 @@ def make_nullable(schema: Schema) -> Schema:
 STRING: Schema = {"type": "string"}
 PARAMETERS: Schema = {"type": ["object", "null"]}
 COUNT: Schema = {"type": "integer", "minimum": 0}
+COVERAGE: Schema = {
+    "type": ["number", "null"],
+    "exclusiveMinimum": 0,
+    "exclusiveMaximum": 1,
+    "description": "Add the set of labels that holds the true one so often.",
+}
 
 
 def make_shared_schemas(limits: Limits) -> dict[str, Schema]:
@@ -56,6 +62,7 @@ def make_shared_schemas(limits: Limits) -> dict[str, Schema]:
             "default": False,
             "description": "Add each token's contribution to the answer.",
         },
+        "Coverage": COVERAGE,
         "Problem": make_object(
             "type title status detail",
             {

@@ -101,6 +101,8 @@ def move_out(tensor: dict[str, Any]) -> bytes:
     data = tensor.pop("data")
     if tensor["datatype"] == "FP32":
         encoded = struct.pack(f"<{len(data)}f", *data)
+    elif tensor["datatype"] == "BOOL":
+        encoded = bytes(data)
     else:
         elements = [element.encode() for element in data]
         encoded = b"".join(struct.pack("<I", len(element)) + element for element in elements)

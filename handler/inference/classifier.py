@@ -26,6 +26,7 @@ from handler.inference.bundle import EXPORT_AGAIN, Bundle, naming, read_bundle  
 from handler.inference.golden import check_golden, check_interface  # noqa: E402
 from handler.inference.manifest import MANIFEST, MODEL  # noqa: E402
 from handler.inference.padding import feed  # noqa: E402
+from handler.inference.tasks import Selective  # noqa: E402
 from handler.inference.tokenizer import Encoding, Located  # noqa: E402
 
 if TYPE_CHECKING:
@@ -51,7 +52,8 @@ class Prediction(NamedTuple):
     """What the model says of one text; the task tells what its outputs mean.
 
     Args:
-        outputs: A value for each column of the task.
+        outputs: A value for each column of the task, and behind them the text's distance from the
+            model's scope, where the task has one.
         truncated: The text had more tokens than the model reads; the rest was not looked at.
         known_tokens: Tokens that stand in the vocabulary; 0 means the answer is the bare prior.
         num_tokens: Tokens that the model read, known or not.
@@ -86,9 +88,10 @@ class Classifier:
         self.folder = bundle.folder
         self.manifest = bundle.manifest
         self.task = bundle.manifest.task
+        self._scope = self.task.scope if isinstance(self.task, Selective) else None
         self.model_sha256 = bundle.manifest.files[MODEL].sha256
         self.size_bytes = bundle.size_bytes
-        self._tokenizer = bundle.tokenizer
+        self.tokenizer = bundle.tokenizer
         is_cpu = tuple(providers) == CPU
         if bundle.manifest.precision == "int8" and not is_cpu:
             # ONNX Runtime has no int8 LSTM for CUDA: it would copy the batch to the CPU and back,
@@ -110,20 +113,23 @@ class Classifier:
                 enable_fallback=int(not is_cpu),  # to the CPU; it would only print and try again
             )
         with naming(bundle.folder / MODEL):
-            check_interface(self.session, self.manifest, self._tokenizer.reads_letters)
+            check_interface(self.session, self.manifest, self.tokenizer.reads_letters)
 
     def encode_texts(self, texts: Sequence[str]) -> list[Encoding]:
         """Return what the model reads of each text."""
-        return [self._tokenizer.encode(text) for text in texts]
+        return [self.tokenizer.encode(text) for text in texts]
 
     def locate_tokens(self, texts: Sequence[str]) -> list[Located]:
         """Return what the model reads of each text, and where it stands, at a higher price."""
-        return [self._tokenizer.locate(text) for text in texts]
+        return [self.tokenizer.locate(text) for text in texts]
 
     def predict(self, texts: Sequence[str]) -> list[Prediction]:
         """Return one prediction per text, in the order of `texts`."""
         encodings = self.encode_texts(texts)
         outputs = self.run([encoding.row for encoding in encodings]).tolist()
+        if self._scope is not None:
+            for row, encoding in zip(outputs, encodings, strict=True):
+                row.append(self._scope.measure(encoding.ids))
         return [
             Prediction(row, is_truncated, self.count_known(ids), len(ids))
             for row, (ids, is_truncated, _) in zip(outputs, encodings, strict=True)
@@ -155,7 +161,7 @@ class Classifier:
 
     def feed(self, rows: Sequence[Sequence[int]]) -> dict[str, NDArray[np.int32]]:
         """Return the arrays that the session reads of texts, by the names of its inputs."""
-        return feed(rows, self.manifest.pad_id, self._tokenizer.reads_letters)
+        return feed(rows, self.manifest.pad_id, self.tokenizer.reads_letters)
 
     def count_known(self, ids: Sequence[int]) -> int:
         """Return how many of `ids` are neither padding nor the unknown token."""
@@ -164,11 +170,11 @@ class Classifier:
     def check_golden(self, stops: Stops | None = None) -> None:
         """Raise ArtefactError unless the golden text gets the outputs in the manifest."""
         (encoding,) = self.encode_texts([self.manifest.golden.text])
-        last_id = len(self._tokenizer.word_ids) - 1
+        last_id = len(self.tokenizer.word_ids) - 1
         options = onnxruntime.RunOptions()
         if stops is not None:
             stops.append(partial(setattr, options, "terminate", True))  # at the next node
-        reads_letters = self._tokenizer.reads_letters
+        reads_letters = self.tokenizer.reads_letters
         with naming(self.folder / MANIFEST):
             check_golden(self.session, self.manifest, encoding.row, last_id, reads_letters, options)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from handler.inference.tasks import Selective
+
 if TYPE_CHECKING:
     from handler.inference.classifier import Prediction
     from handler.inference.tasks import Task
@@ -27,6 +29,7 @@ class Exchange:
         caller: Name of the API key.
         problem: Why it was refused or failed.
         labels: Predicted label -> number of texts.
+        abstained: Texts that were not answered.
     """
 
     def __init__(self, request_id: str, operation: str = "none", model: str = "") -> None:
@@ -46,6 +49,7 @@ class Exchange:
         self.tokens = 0
         self.unknown_tokens = 0
         self.labels: dict[str, int] = {}
+        self.abstained = 0
 
     def count(self, task: Task, predictions: Sequence[Prediction]) -> None:
         """Add what was predicted."""
@@ -56,6 +60,8 @@ class Exchange:
             self.unknown_tokens += prediction.num_tokens - prediction.known_tokens
             for label in task.predicted_labels(prediction.outputs):
                 self.labels[label] = self.labels.get(label, 0) + 1
+        if isinstance(task, Selective):
+            self.abstained += sum(bool(task.why_abstained(one.outputs)) for one in predictions)
 
     def describe(self) -> dict[str, Any]:
         """Return the log line's fields."""
@@ -72,7 +78,7 @@ class Exchange:
             line["message"] = "event"
         line["latency_ms"] = round(self.latency_ms, 3)
         line |= {name: getattr(self, name) for name in COUNTS}
-        for name in ("labels", "caller", "problem"):
+        for name in ("labels", "abstained", "caller", "problem"):
             if value := getattr(self, name):
                 line[name] = value
         return line

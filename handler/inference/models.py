@@ -15,7 +15,7 @@ from handler.inference.classifier import CPU, Classifier, Prediction, load_class
 from handler.inference.manifest import MANIFEST
 from handler.inference.monitor import Monitor
 from handler.inference.requests import TEXTS, Source, check_text
-from handler.inference.tasks import DEFAULT_OPTIONS, Options
+from handler.inference.tasks import DEFAULT_OPTIONS, Options, Selective
 from handler.settings import Limits
 
 GOLDEN_PERIOD_S = 1.0
@@ -77,7 +77,8 @@ class Model:
 
         Raises:
             InvalidInput: No text, too many, one too long, one that is not Unicode text, or more
-                tokens than can be explained where that is asked for.
+                tokens than can be explained where that is asked for; or a coverage for which the
+                model has no label sets.
         """
         return self.classifier.predict(self.check_request(texts, source, options))
 
@@ -89,11 +90,29 @@ class Model:
     ) -> list[str]:
         """Return the texts of one request if `predict` takes them; raises what it raises."""
         checked = self.check_texts(texts, source)
+        if options.coverage is not None:
+            self._check_coverage(options.coverage, options.coverage_field)
         if options.explain:
             from handler.inference.explain import check_num_tokens  # rare, so not at start
 
             check_num_tokens(self.classifier, checked, self.limits, options.explain_field)
         return checked
+
+    def _check_coverage(self, coverage: float, field: str) -> None:
+        sets = self.task.label_sets if isinstance(self.task, Selective) else None
+        if sets is None:
+            raise InvalidInput(
+                f"{field}: this model has no label sets. Export it again: minnow export RUN --out "
+                "BUNDLE --label-sets",
+                field=field,
+            )
+        lowest, highest = sets.ends
+        if not lowest <= coverage <= highest:
+            raise InvalidInput(
+                f"{field} is {coverage:g}, this model has label sets from {lowest:g} to "
+                f"{highest:g}",
+                field=field,
+            )
 
     def check_texts(self, texts: Sequence[object], source: Source = TEXTS) -> list[str]:
         """Return the texts of one request if they can be scored.
@@ -153,7 +172,8 @@ class Model:
 
     def describe_task(self) -> dict[str, Any]:
         """Return the task's kind under `task`, and its fields, such as `labels`."""
-        fields = self.task.describe()
+        task = self.task
+        fields = task.describe_briefly() if isinstance(task, Selective) else task.describe()
         return {"task": fields.pop("kind"), **fields}
 
     def describe_limits(self) -> dict[str, int]:

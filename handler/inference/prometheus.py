@@ -56,6 +56,8 @@ class Prometheus:
         add(("seconds", name), exchange.latency_ms / 1000)
         for label, count in exchange.labels.items():
             add(("labels", exchange.model, label), count)
+        if exchange.abstained:
+            add(("abstained", exchange.model), exchange.abstained)
         if exchange.texts:
             add(("truncated_texts",), exchange.truncated)
             add(("tokens",), exchange.tokens)
@@ -77,6 +79,11 @@ class Prometheus:
         for _, model, label in _select(counts, "labels"):
             count = int(counts["labels", model, label])
             lines.append(f"minnow_predictions_total{_labels(model=model, label=label)} {count}")
+        if abstained := _select(counts, "abstained"):
+            lines.append("# TYPE minnow_abstained_texts_total counter")
+        for _, model in abstained:
+            count = int(counts["abstained", model])
+            lines.append(f"minnow_abstained_texts_total{_labels(model=model)} {count}")
         for name in TOTALS:
             lines += [f"# TYPE minnow_{name}_total counter"]
             lines += [f"minnow_{name}_total {int(counts.get((name,), 0))}"]

@@ -1,7 +1,7 @@
 """Reading the native request, whichever way it came, and checking what came.
 
-`{"text": ...}` or `{"texts": [...]}`, with the options `top_k`, `threshold` and `explain`. Pure and
-stateless: a model answers what was read.
+`{"text": ...}` or `{"texts": [...]}`, with the options `top_k`, `threshold`, `explain` and
+`coverage`. Pure and stateless: a model answers what was read.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from handler.settings import Limits
 MAX_EXPANSION = 18  # letters that NFKC makes of one character (U+FDFA), in Unicode 16
 # NFKC in pieces of so many characters: Python sorts combining marks in quadratic time.
 PIECE_CHARACTERS = 256
-REQUEST_FIELDS = ("text", "texts", "top_k", "threshold", "explain")
+REQUEST_FIELDS = ("text", "texts", "top_k", "threshold", "explain", "coverage")
 
 
 class Source(NamedTuple):
@@ -153,7 +153,15 @@ def read_options(request: Mapping[str, Any], path: str = "") -> Options:
         raise InvalidInput(
             f"{path}explain is {name_type(explain)}, wanted true or false", field=f"{path}explain"
         )
-    return Options(top_k, float(threshold), explain, f"{path}explain")
+    coverage = request.get("coverage")
+    if coverage is not None and (not is_number(coverage) or not 0 < coverage < 1):
+        raise InvalidInput(
+            f"{path}coverage: wanted a number between 0 and 1", field=f"{path}coverage"
+        )
+    coverage = None if coverage is None else float(coverage)
+    return Options(
+        *(top_k, float(threshold), explain, f"{path}explain", coverage, f"{path}coverage")
+    )
 
 
 def read_parameters(holder: Mapping[str, Any], path: str = "parameters") -> Mapping[str, Any]:

@@ -17,6 +17,7 @@ from handler.errors import ArtefactError
 from handler.inference.characters import KINDS, NUM_CODES, Characters
 from handler.inference.checks import one_of, parse_json, record, refuse, text
 from handler.inference.manifest import MAX_WORDS, Manifest
+from handler.inference.tasks import Selective
 from handler.inference.tokenizer import RULES, Tokenizer
 
 GZIP = 31  # zlib's `wbits` for a gzip header; the gzip module is one more import
@@ -47,6 +48,12 @@ def unpack_tokenizer(content: bytes, manifest: Manifest) -> Tokenizer:
             raise ArtefactError(
                 f"has {len(ids)} words, and the manifest's {name} is {getattr(manifest, name)}."
             )
+    scope = manifest.task.scope if isinstance(manifest.task, Selective) else None
+    if scope is not None and len(scope.information) != len(ids):
+        raise ArtefactError(
+            f"has {len(ids)} words, and the manifest's task.scope.information tells of "
+            f"{len(scope.information)}."
+        )
     return Tokenizer(
         fields["characters"], ids, manifest.unknown_id, manifest.max_length, fields["letters"]
     )

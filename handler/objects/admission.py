@@ -20,7 +20,7 @@ from handler.rows.formats import Format, detect_format
 logger = logging.getLogger("minnow")
 # `_committed_...` and `_started_...` are Databricks'; `..._$folder$` is EMR's.
 MARKER_NAME = re.compile(r"_SUCCESS|_FAILED|_(committed|started)_\w+|.+_\$folder\$|\.DS_Store")
-RESULT_NAME = re.compile(r"[0-9a-f]{32}\.json")  # what `handler/sinks/s3.py` writes
+RESULT_NAME = re.compile(r"[0-9a-f]{32}(-review)?\.json")  # what `handler/sinks/s3.py` writes
 ENCODINGS = {"gzip": "gzip", "x-gzip": "gzip", "zstd": "zstd"}
 PLAIN = ("", "identity", "aws-chunked")  # the last is how it was sent, not how it lies there
 
@@ -67,11 +67,12 @@ def refuse_own_result(reference: ObjectRef, settings: EventSettings) -> None:
             "would trigger the function by its own result. Use another bucket, or a prefix in the "
             "bucket's notification that results do not have"
         )
-    results = settings.results
-    if results is not None and results.scheme == "s3" and _lies_below(reference, results):
-        if RESULT_NAME.fullmatch(reference.key.removeprefix(results.path)):
+    for sent in (settings.results, settings.review):
+        if sent is None or sent.scheme != "s3" or not _lies_below(reference, sent):
+            continue
+        if RESULT_NAME.fullmatch(reference.key.removeprefix(sent.path)):
             raise InvalidInput(
-                f"the object is a result of ours, below s3://{results.name}/{results.path}: leave "
+                f"the object is a result of ours, below s3://{sent.name}/{sent.path}: leave "
                 "that prefix out of the bucket's notification"
             )
 

@@ -26,6 +26,7 @@ from minnow.options import (
 
 if TYPE_CHECKING:
     from handler.inference.tasks import Task
+    from handler.inference.tokenizer import Tokenizer
 
 PANEL = "Model"
 EXAMPLES = (
@@ -53,8 +54,12 @@ def evaluate(
     json_output: Json = False,
 ) -> None:
     """Measure a run or a bundle on labelled texts."""
+    from handler.inference.tasks import Selective
     from handler.rows.options import ReadOptions
     from training.columns import Columns
+    from training.data import whole_part
+    from training.encoded import encode_part
+    from training.selective_figures import format_evaluation, measure_selective
     from training.tasks import make_objective, read_known_labels
 
     known = read_columns(model)
@@ -67,12 +72,15 @@ def evaluate(
         () if label_column else split_names(label_columns) or known["labels"],
         weight_column,
     )
-    task, predict_outputs = load_model(model)
+    task, predict_outputs, tokenizer = load_model(model)
     objective = make_objective(task)
     dataset = read_known_labels(data, columns, objective)
     outputs = predict_outputs(dataset.texts)
     figures = objective.evaluate(dataset.labels, outputs, dataset.weights)
-    print(json.dumps(figures) if json_output else objective.format_evaluation(figures))
+    if isinstance(task, Selective):
+        rows = encode_part(whole_part(dataset), tokenizer, objective)
+        figures |= measure_selective(task, objective, outputs, rows)
+    print(json.dumps(figures) if json_output else format_evaluation(objective, figures))
 
 
 def read_columns(folder: Path) -> dict[str, Any]:
@@ -88,8 +96,9 @@ def read_columns(folder: Path) -> dict[str, Any]:
     return usual | dict(columns) | {"labels": tuple(names) if is_named else ()}
 
 
-def load_model(folder: Path) -> tuple[Task, Callable[[list[str]], Any]]:
-    """Return the task of a run or of a bundle, and a function from texts to its outputs."""
+def load_model(folder: Path) -> tuple[Task, Callable[[list[str]], Any], Tokenizer]:
+    """Return the task of a run or of a bundle, a function from texts to its outputs, and its
+    tokenizer."""
     from training.run_folder import is_run, read_run
 
     if is_run(folder):
@@ -103,8 +112,8 @@ def load_model(folder: Path) -> tuple[Task, Callable[[list[str]], Any]]:
 
             return load_predictor(run)(texts)
 
-        return run.task, predict_outputs
+        return run.task, predict_outputs, run.load_tokenizer()
     from handler.inference.classifier import load_classifier
 
     classifier = load_classifier(folder, threads=0)
-    return classifier.task, classifier.predict_outputs
+    return classifier.task, classifier.predict_outputs, classifier.tokenizer

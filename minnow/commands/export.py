@@ -23,6 +23,7 @@ from minnow.options import (
     read_aims,
     read_share,
 )
+from minnow.selective import AbstainAccuracy, LabelSets, ScopeCoverage, make_aims
 
 if TYPE_CHECKING:
     from handler.inference.classifier import Classifier
@@ -182,6 +183,9 @@ def export(
     min_recall: MinRecall = None,
     decide: Decide = None,
     force: Force = False,
+    abstain_accuracy: AbstainAccuracy = None,
+    scope_coverage: ScopeCoverage = None,
+    label_sets: LabelSets = False,
     max_size: MaxSize = None,
     max_drop: MaxDrop = 0.3,
     max_latency_ms: MaxLatency = None,
@@ -204,7 +208,7 @@ def export(
     from export.bundle_writer import check_free, name_partial
     from handler.files import holding
 
-    aims = read_aims(context)
+    aims = read_aims(context) | make_aims(abstain_accuracy, scope_coverage, label_sets)
     check_free(out, force, [path for path in (run, card, test) if path is not None])
     with holding(name_partial(out), out), TemporaryDirectory() as decided:
         objective, about, evaluate = check_inputs(run, card, test, aims)
@@ -220,7 +224,8 @@ def export(
             from export.decide import decide_run
 
             name = name or run.resolve().name
-            print(decide_run(run, aims, Path(decided)), file=sys.stderr)
+            if settled := decide_run(run, aims, Path(decided)):
+                print(settled, file=sys.stderr)
             run = Path(decided)
         settings = ExportSettings(
             precision, not full_range, name, model_version, embedding_bits, sparsity, about
@@ -257,9 +262,13 @@ def check_inputs(
     bundle on `test`."""
     from export.bundle_writer import read_card
     from handler.inference.manifest import Card
+    from handler.inference.tasks import Selective
     from training.columns import Columns
+    from training.data import whole_part
     from training.decisions import renew_aims
+    from training.encoded import encode_part
     from training.run_folder import read_run
+    from training.selective_figures import measure_selective
     from training.tasks import make_objective, read_known_labels
 
     found = read_run(run)
@@ -278,7 +287,11 @@ def check_inputs(
     def evaluate(classifier: Classifier) -> dict[str, Any]:
         outputs = classifier.predict_outputs(dataset.texts)
         own = make_objective(classifier.task)  # its thresholds are its own
-        return own.headline(own.evaluate(dataset.labels, outputs))
+        figures = own.evaluate(dataset.labels, outputs)
+        if isinstance(classifier.task, Selective):
+            rows = encode_part(whole_part(dataset), classifier.tokenizer, own)
+            figures |= measure_selective(classifier.task, own, outputs, rows)
+        return own.headline(figures)
 
     return objective, about, evaluate
 

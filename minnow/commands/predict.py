@@ -14,6 +14,7 @@ import typer
 
 from minnow.errors import CommandError
 from minnow.options import SHIPPED, BundleOption, flag, option, read_share
+from minnow.selective import read_aim
 
 if TYPE_CHECKING:
     from handler.inference.classifier import Prediction
@@ -38,6 +39,16 @@ Threshold = Annotated[
     option("--threshold", "SHARE", "Show labels of this probability or more.", parser=read_share),
 ]
 Explain = Annotated[bool, flag("--explain", "Show what each token speaks for.")]
+Coverage = Annotated[
+    float | None,
+    option(
+        "--coverage",
+        "SHARE",
+        "Show the labels that hold the true one so often, such as 0.9.",
+        "no set",
+        parser=read_aim,
+    ),
+]
 Json = Annotated[bool, flag("--json", "Print one JSON object a line, as POST /predict answers.")]
 
 
@@ -54,6 +65,7 @@ def predict(
     top_k: TopK = None,
     threshold: Threshold = 0.0,
     explain: Explain = False,
+    coverage: Coverage = None,
     json_output: Json = False,
 ) -> None:
     """Classify texts, or the lines of standard input as they come."""
@@ -61,7 +73,9 @@ def predict(
     from handler.inference.tasks import Options
 
     model = load_model(bundle)
-    options = Options(top_k, threshold, explain)
+    options = Options(top_k, threshold, explain, "--explain", coverage, "--coverage")
+    if coverage is not None:
+        check_coverage(model, options)
     # Given texts are one batch; a line is answered before the next one is read.
     batches = [texts] if texts else ([line] for line in read_lines())
     for batch in batches:
@@ -83,6 +97,16 @@ def load_model(bundle: Path | None) -> Model:
     if bundle is None:
         print(f"minnow: by {SHIPPED}; --bundle names another", file=sys.stderr)
     return Model(load_classifier(bundle or DEFAULT_BUNDLE), NO_LIMITS)
+
+
+def check_coverage(model: Model, options: Options) -> None:
+    """Raise CommandError where the model has no set of labels for the coverage."""
+    from handler.errors import InvalidInput
+
+    try:
+        model.check_request([""], options=options)
+    except InvalidInput as error:
+        raise CommandError(f"{error.detail}.") from error
 
 
 def split_bundle(bundle: Path | None, texts: list[str]) -> tuple[Path | None, list[str]]:
@@ -158,6 +182,13 @@ def format_answer(
         notes += [] if shown else [f"none of {options.threshold:g} or more"]
     else:
         cells = list(task.cells(prediction.outputs))
+    if answer.get("abstained"):
+        why = "out of scope" if answer.get("out_of_scope") else "uncertain"
+        cells = ["-", answer["score"]]
+        notes = [f"no answer, {why}; best: {answer['best']}", *notes]
+    elif "best" in answer and not ranked:
+        cells = [answer["label"], answer["score"]]
+    notes += [f"set: {', '.join(answer['set']) or 'empty'}"] if "set" in answer else []
     line = "\t".join(cell if isinstance(cell, str) else f"{cell:.4f}" for cell in cells)
     yield f"{line}  ({', '.join(notes)})".strip() if notes else line
     for token in answer.get("explanation", ()):

@@ -98,7 +98,7 @@ def suggest(
     if model is not None:
         from minnow.commands.evaluate import load_model
 
-        task, predict = load_model(model)
+        task, predict, _ = load_model(model)
         if "labels" not in task.describe():
             raise CommandError(f"{model}: its task is {task.kind}, wanted a model of labels")
     options = ReadOptions(delimiter, encoding, quoting, join_surplus)

@@ -32,6 +32,7 @@ from minnow.options import (
     read_share,
     split_names,
 )
+from minnow.selective import AbstainAccuracy, LabelSets, ScopeCoverage, make_aims
 from training.recipe_settings import DEFAULT_RECIPE, describe_default
 
 if TYPE_CHECKING:
@@ -259,6 +260,9 @@ def train(
     loss: Loss = None,
     coverage: Coverage = None,
     no_clip: NoClip = False,
+    abstain_accuracy: AbstainAccuracy = None,
+    scope_coverage: ScopeCoverage = None,
+    label_sets: LabelSets = False,
     recipe: Recipe = None,
     quick: Quick = False,
     force: Force = False,
@@ -293,6 +297,7 @@ def train(
     names, labels = (text_column, label_column, group_column), split_names(label_columns)
     columns = Columns(*names, options, normalize_labels, labels, weight_column)
     aims = read_aims(context) | read_number_aims(loss, coverage)
+    aims |= make_aims(abstain_accuracy, scope_coverage, label_sets)
     if class_weight is not None:
         aims["class_weight"] = read_class_weight(class_weight)
     known = ({"kind": task} if task else {}) | ({"clips": False} if no_clip else {})
@@ -342,13 +347,14 @@ def fit_sources(
         from minnow.quiet import import_tensorflow
 
         import_tensorflow()
+        from training.selective_figures import format_evaluation
         from training.train import train_run
 
         module = load_recipe(recipe or DEFAULT_RECIPE)
         settings = override(module.QUICK if quick else module.SETTINGS, given)
         run = train_run(sources, out, settings, force, typed, rows, is_held=True)
     metrics = run.metadata["metrics"]
-    print(rows.objective.format_evaluation(metrics.get("test", metrics["dev"])))
+    print(format_evaluation(rows.objective, metrics.get("test", metrics["dev"])))
     if settled := rows.objective.describe_settled(run.metadata["settled"]):
         print(f"\n{settled}")
     say_done(run, rows.objective, (sources.test or sources.dev or sources.train).name)

@@ -19,6 +19,7 @@ REFUSED = [
     ("MINNOW_RESULTS", "s3://", f"MINNOW_RESULTS is 's3://', {ANY_SINK}"),
     ("MINNOW_RESULTS", "https://a/b", f"MINNOW_RESULTS is 'https://a/b', {ANY_SINK}"),
     ("MINNOW_RESULTS", "s3://[a/", f"MINNOW_RESULTS is 's3://[a/' (Invalid IPv6 URL), {ANY_SINK}"),
+    ("MINNOW_REVIEW", "foo", f"MINNOW_REVIEW is 'foo', {ANY_SINK}"),
     (
         "MINNOW_OBJECT_RESULTS",
         "sqs://a",
@@ -51,6 +52,11 @@ def test_a_variable_that_cannot_be_meant_is_a_settings_error(
 def test_results_that_would_come_back_as_objects_are_a_settings_error() -> None:
     with pytest.raises(SettingsError, match="overlap, so a result would trigger the function"):
         read_event_settings({"MINNOW_RESULTS": "s3://b/", "MINNOW_OBJECT_SOURCE": "s3://b/in/"})
+
+
+def test_texts_for_review_that_would_come_back_as_objects_are_a_settings_error() -> None:
+    with pytest.raises(SettingsError, match="MINNOW_REVIEW s3://b/in/r/ overlap, so a text for"):
+        read_event_settings({"MINNOW_REVIEW": "s3://b/in/r", "MINNOW_OBJECT_SOURCE": "s3://b/in/"})
 
 
 def test_an_empty_variable_is_none() -> None:

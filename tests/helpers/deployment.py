@@ -95,6 +95,7 @@ def _make_resources(stack: Stack) -> None:
     for queue in stack.find_properties("AWS::SQS::Queue").values():
         sqs.create_queue(QueueName=queue["QueueName"])
     make_target(stack.environment["MINNOW_RESULTS"])
+    make_target(stack.environment["MINNOW_REVIEW"])
     if table := stack.environment["MINNOW_IDEMPOTENCY_TABLE"]:
         make_table(table, "id")
 

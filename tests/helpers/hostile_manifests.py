@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from tests.helpers.hostile import (
     show_place,
     write_manifest,
 )
+from tests.helpers.selective_bundle import SELECTIVE
 
 WRONG: dict[str, Any] = {
     "null": None,
@@ -42,6 +44,21 @@ PLACES: dict[tuple[str | int, ...], str] = {
     ("task", "kind"): "",
     ("task", "labels"): "",
     ("task", "labels", 0): "text",
+    ("task", "abstain"): "",
+    ("task", "abstain", "accuracy"): "",
+    ("task", "abstain", "min_score"): "",
+    ("task", "scope"): "",
+    ("task", "scope", "coverage"): "",
+    ("task", "scope", "information"): "long",  # digits; see "a scope of fewer words"
+    ("task", "scope", "center"): "",
+    ("task", "scope", "center", 0): "negative fraction",
+    ("task", "scope", "precision"): "",
+    ("task", "scope", "precision", 0): "fraction",
+    ("task", "scope", "max_distance"): "fraction",
+    ("task", "label_sets"): "",
+    ("task", "label_sets", 0): "",
+    ("task", "label_sets", 0, 0): "",
+    ("task", "label_sets", 0, 1): "",
     ("max_length",): "",
     ("pad_id",): "",
     ("unknown_id",): "",
@@ -108,6 +125,27 @@ BAD_OUTPUTS = {
     "texts": ["0.88", "0.12"],
     "beyond float32": [1e39, -1e39],
 }
+BAD_SELECTIVE: dict[str, tuple[tuple[str, ...], Any]] = {
+    "accuracy of 0": (("abstain", "accuracy"), 0),
+    "accuracy of 1": (("abstain", "accuracy"), 1),
+    "score above 1": (("abstain", "min_score"), 1.01),
+    "no accuracy": (("abstain",), {"min_score": 0.5}),
+    "another field": (("abstain",), {"accuracy": 0.9, "min_score": 0.5, "max": 1}),
+    "digits in upper case": (("scope", "information"), "FF222"),
+    "digits with a blank": (("scope", "information"), "ff 22"),
+    "Arabic digits": (("scope", "information"), "ff\u0662\u0662\u0662"),
+    "three centers": (("scope", "center"), [1, 2, 3]),
+    "no distance": (("scope", "precision"), [1, 2, 1]),
+    "a flat distance": (("scope", "precision"), [1, 1, 1]),
+    "distance of 0": (("scope", "max_distance"), 0),
+    "scope of all": (("scope", "coverage"), 1),
+    "coverages that fall": (("label_sets",), [[0.9, 0.4], [0.8, 0.3]]),
+    "thresholds that rise": (("label_sets",), [[0.8, 0.3], [0.9, 0.4]]),
+    "coverage twice": (("label_sets",), [[0.8, 0.3], [0.8, 0.3]]),
+    "coverage of 1": (("label_sets",), [[1, 0.3]]),
+    "201 coverages": (("label_sets",), [[n / 300, 0.1] for n in range(1, 202)]),
+    "a triple": (("label_sets",), [[0.8, 0.3, 0.1]]),
+}
 BAD_ATOL = {
     "zero": 0,
     "below zero": -1e-6,
@@ -144,6 +182,10 @@ def list_manifests() -> Iterator[Hostile]:
     for character in HIDDEN:
         label = f"p{character}s"
         yield Hostile(f"label with U+{ord(character):04X}", change(("task", "labels", 0), label))
+    for name, (place, value) in BAD_SELECTIVE.items():
+        yield Hostile(f"selective: {name}", _change_full(("task", *place), value))
+    scope = {**SELECTIVE["scope"], "information": "2222"}
+    yield Hostile("a scope of fewer words", change(("task", "scope"), scope), TOKENIZER)
     for name, outputs in BAD_OUTPUTS.items():
         yield Hostile(f"golden outputs: {name}", change(("golden", "outputs"), outputs))
     for name, atol in BAD_ATOL.items():
@@ -174,6 +216,7 @@ def _change_full(place: tuple[str | int, ...], value: Any) -> Any:
     def damage(bundle: Path) -> None:
         document = read_manifest(bundle)
         document["provenance"]["columns"] = {"text": "text", "label": "label"}
+        document["task"] |= copy.deepcopy(SELECTIVE)
         document["card"] = {"summary": "a", "known_failures": ["b"], "examples": ["c"]}
         put(document, place, value)
         write_manifest(bundle, document)

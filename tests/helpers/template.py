@@ -22,7 +22,7 @@ REGION = "eu-west-1"
 ACCOUNT = "123456789012"  # moto's
 STACK = "minnow"
 # What you name to the stack, and it does not make.
-NAMED = {"ResultsName": "results", "IdempotencyTableName": "records"}
+NAMED = {"ResultsName": "results", "ReviewName": "review", "IdempotencyTableName": "records"}
 NOTHING = object()  # AWS::NoValue: what refers to it is left out
 PSEUDO_PARAMETERS = {
     "AWS::AccountId": ACCOUNT,
@@ -177,9 +177,10 @@ class Stack:
         return {arn: key for arn, key in found.items() if key}
 
     def _list_targets(self) -> Iterator[str]:
-        """Yield the ARNs of the queue and tables that the stack is given and may use."""
+        """Yield the ARNs of the queues and tables that the stack is given and may use."""
         given = {name: self.parameters.get(name) for name in NAMED}
         yield f"arn:aws:sqs:{REGION}:{ACCOUNT}:{given['ResultsName']}"
+        yield f"arn:aws:sqs:{REGION}:{ACCOUNT}:{given['ReviewName']}"
         for name in given.values():
             yield f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{name}"
 

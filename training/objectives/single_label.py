@@ -31,7 +31,7 @@ from training.metrics import (
 from training.precision_recall import average_precision, keep_curves
 from training.readers import Dataset, describe_empty_cell
 from training.soft_labels import SoftLabel, list_labels
-from training.tasks import EPSILON, Floats, Objective, check_aims
+from training.tasks import EPSILON, SELECTIVE_AIMS, Floats, Objective, check_aims
 
 if TYPE_CHECKING:
     import keras
@@ -49,7 +49,7 @@ class SingleLabelObjective:
     loss_name = "log loss"
     linear = "balanced"
     has_margin = True
-    known_aims: Sequence[str] = AIMS
+    known_aims: Sequence[str] = (*AIMS, *SELECTIVE_AIMS)
 
     def __init__(self, task: SingleLabel, aims: Mapping[str, Any] | None = None) -> None:
         self.task = task
@@ -217,7 +217,7 @@ class SingleLabelObjective:
     def settle(
         self, outputs: Floats, targets: Floats, weights: Floats | None = None
     ) -> SingleLabelObjective:
-        if not self.aims:
+        if not self.aims.keys() & {*AIMS}:
             return self
         task, settled = decide(self.task, self.aims, outputs, targets, weights)
         objective = SingleLabelObjective(task, self.aims)

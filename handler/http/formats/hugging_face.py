@@ -1,12 +1,14 @@
 """Hugging Face text classification: `POST /`, as `huggingface_hub.InferenceClient` speaks it.
 
 The client posts to the URL that it is given as it stands, takes the first element of the answer,
-and wants objects of `label` and `score` in it: hence the list in a list for one text too.
+and wants objects of `label` and `score` in it: hence the list in a list for one text too. The list
+of a text that the model does not answer is empty: its first element would be taken for an answer.
+With the parameter `coverage` a list has the labels of that set.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from handler.errors import InvalidInput
@@ -23,6 +25,7 @@ from handler.inference.requests import (
     read_options,
     read_parameters,
 )
+from handler.inference.tasks import Options, Selective, Task
 
 FUNCTIONS = ("softmax", "sigmoid", "none")
 
@@ -30,7 +33,8 @@ FUNCTIONS = ("softmax", "sigmoid", "none")
 def classify(model: Model, request: Request) -> Asking:
     require_json(request)
     texts, source, parameters = _read(parse_json(request.body))
-    top_k = read_options({"top_k": parameters.get("top_k")}, "parameters.").top_k
+    asked = {name: parameters.get(name) for name in ("top_k", "coverage")}
+    options = read_options(asked, "parameters.")
     function = parameters.get("function_to_apply")
     function = "softmax" if function is None else function
     if function not in FUNCTIONS:
@@ -39,15 +43,22 @@ def classify(model: Model, request: Request) -> Asking:
             field="parameters.function_to_apply",
         )
     is_raw = function == "none"  # of which `sigmoid` gives the probability back
-    predictions = yield from predict(model, request, texts, source)
+    predictions = yield from predict(model, request, texts, source, options)
     answer = [
         [
             {"label": label, "score": model.task.raw_score(score) if is_raw else score}
-            for label, score in model.task.rank(prediction.outputs)[:top_k]
+            for label, score in _rank(model.task, prediction.outputs, options)
         ]
         for prediction in predictions
     ]
     return json_response(answer)
+
+
+def _rank(task: Task, row: Sequence[float], options: Options) -> list[tuple[str, float]]:
+    """Return the labels of the answer with their scores, the highest first."""
+    if options.coverage is not None and isinstance(task, Selective):
+        return task.find_set(row, options.coverage)[: options.top_k]
+    return task.rank(row)[: options.top_k]
 
 
 def _read(document: object) -> tuple[list[str], Source, Mapping[str, Any]]:
@@ -69,6 +80,7 @@ def make_schemas(model: Model) -> dict[str, Schema]:
     """Return the components by name."""
     parameters = {
         "top_k": refer("TopK"),
+        "coverage": refer("Coverage"),
         "function_to_apply": {"enum": [*FUNCTIONS, None]},
     }
     ranked = {"label": {"type": "string"}, "score": {"type": "number"}}

@@ -73,6 +73,7 @@ def make_schemas(model: Model) -> dict[str, Schema]:
         "top_k": refer("TopK"),
         "threshold": refer("Threshold"),
         "explain": refer("Explain"),
+        "coverage": refer("Coverage"),
     }
     text, texts = make_nullable(refer("Text")), make_nullable(refer("Texts"))
     null = {"type": "null"}
@@ -120,6 +121,10 @@ def _prediction(model: Model) -> Schema:
                 "description": "0: the text says nothing to the model.",
             },
             "explanation": make_array(refer("Contribution")),
+            "set": {
+                **make_array(STRING),
+                "description": "With coverage: the labels of which one is true so often.",
+            },
         },
         closed=True,
     )

@@ -88,6 +88,7 @@ def make_schemas(model: Model) -> dict[str, Schema]:
         "top_k": refer("TopK"),
         "threshold": refer("Threshold"),
         "explain": refer("Explain"),
+        "coverage": refer("Coverage"),
     }
     return {
         "Instances": make_array(instance, minItems=1, maxItems=model.limits.max_texts),

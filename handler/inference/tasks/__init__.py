@@ -16,6 +16,7 @@ from handler.inference.checks import one_of, record, show
 from handler.inference.tasks.labels import MAX_LABEL_CHARACTERS, MAX_LABELS, read_labels
 from handler.inference.tasks.ordinal import Ordinal
 from handler.inference.tasks.regression import Regression
+from handler.inference.tasks.selective import SELECTIVE_FIELDS, Selective
 from handler.inference.tasks.single_label import SingleLabel
 from handler.inference.tasks.task import DEFAULT_OPTIONS, Cell, Number, Options, Task, Tensor
 
@@ -28,6 +29,7 @@ __all__ = [
     "Options",
     "Ordinal",
     "Regression",
+    "Selective",
     "SingleLabel",
     "Task",
     "Tensor",
@@ -36,6 +38,7 @@ __all__ = [
 ]
 
 TASKS: Mapping[str, Any] = {task.kind: task for task in (SingleLabel, Regression, Ordinal)}
+SELECTIVE_KINDS = (SingleLabel.kind,)  # whose answers may be withheld
 
 
 def read_task(description: object) -> Task:
@@ -47,8 +50,11 @@ def read_task(description: object) -> Task:
     kind = description.get("kind") if isinstance(description, dict) else None
     if not isinstance(kind, str) or kind not in TASKS:
         raise ArtefactError(f"the task is {show(kind)}, this build knows {', '.join(TASKS)}.")
-    optional = getattr(TASKS[kind], "optional_fields", {})
+    own = getattr(TASKS[kind], "optional_fields", {})
+    selective_fields = SELECTIVE_FIELDS if kind in SELECTIVE_KINDS else {}
+    optional = {**own, **selective_fields}
     fields = record({"kind": one_of(kind), **TASKS[kind].fields}, optional)(description, "task")
     del fields["kind"]
+    selective = {name: fields.pop(name) for name in selective_fields if name in fields}
     task: Task = TASKS[kind](**fields)
-    return task
+    return Selective(task, **selective) if selective else task

@@ -24,12 +24,16 @@ class Options(NamedTuple):
         threshold: Only labels of at least this probability in `scores`, 0 to 1.
         explain: Add each token's contribution (`handler/inference/explain.py`).
         explain_field: What the sender calls that option, for the error of too many tokens.
+        coverage: How often the true label shall be in `set`; None: no set.
+        coverage_field: What the sender calls that option, for errors.
     """
 
     top_k: int | None = None
     threshold: float = 0.0
     explain: bool = False
     explain_field: str = "explain"
+    coverage: float | None = None
+    coverage_field: str = "coverage"
 
 
 class Number(float):
@@ -52,7 +56,7 @@ class Tensor(NamedTuple):
 
     Args:
         name: As clients ask for it.
-        datatype: "BYTES" or "FP32".
+        datatype: "BYTES", "FP32" or "BOOL".
         width: Values for each text; None: one, in a tensor of one dimension.
     """
 
@@ -109,7 +113,7 @@ class Task(Protocol):
         """Return what a score of `rank` was before the function that bounds it; a probability's log
         odds, and of what no function bounds the score itself."""
 
-    def tensor_values(self, name: str, row: OutputRow) -> Sequence[Cell]:
+    def tensor_values(self, name: str, row: OutputRow) -> Sequence[Cell | bool]:
         """Return what one text adds to the tensor `name`."""
 
     def predicted_labels(self, row: OutputRow) -> Sequence[str]:

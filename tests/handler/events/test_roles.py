@@ -55,7 +55,7 @@ class Findings(Counter[str]):
 
 
 @pytest.fixture(scope="module")
-def record(moto_url: str, tiny_bundle: Path) -> Record:
+def record(moto_url: str, tiny_bundle: Path, selective_bundle: Path) -> Record:
     """Return a function that tells who calls what in a stack.
 
     Run once for each set of the function's variables: nothing else changes what it calls.
@@ -65,7 +65,8 @@ def record(moto_url: str, tiny_bundle: Path) -> Record:
     def record_stack(stack: Stack) -> Recording:
         name = json.dumps(stack.environment)
         if name not in recordings:
-            with deploy(stack, moto_url, tiny_bundle) as function:
+            bundle = selective_bundle if stack.environment["MINNOW_REVIEW"] else tiny_bundle
+            with deploy(stack, moto_url, bundle) as function:
                 recordings[name] = run_everything(function)
         return recordings[name]
 

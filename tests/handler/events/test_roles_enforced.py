@@ -39,14 +39,16 @@ def enforce(stack: Stack) -> Authorize:
         {"ResultsTo": "table", "KmsKeyArn": KEY},
         {"ResultsTo": "queue", "IdempotencyTableName": "records"},
         {"ResultsTo": "bus", "IdempotencyTableName": "records", "KmsKeyArn": KEY},
+        {"ReviewTo": "bucket"},
+        {"ReviewTo": "queue", "ResultsTo": "bus", "IdempotencyTableName": "records"},
     ],
 )
 def test_everything_ends_as_it_should_under_the_roles_of_the_template(
-    switches: dict[str, str], moto_url: str, tiny_bundle: Path
+    switches: dict[str, str], moto_url: str, selective_bundle: Path
 ) -> None:
-    stack = Stack(TEMPLATE, {"ResultsName": "results", **switches})
+    stack = Stack(TEMPLATE, {"ResultsName": "results", "ReviewName": "review", **switches})
 
-    with deploy(stack, moto_url, tiny_bundle, enforce(stack)) as function:
+    with deploy(stack, moto_url, selective_bundle, enforce(stack)) as function:
         run_everything(function)  # which looks at every reply, and at what lies in the buckets
 
 

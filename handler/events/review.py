@@ -1,0 +1,67 @@
+"""Texts that the model did not answer, sent to people or to a larger model.
+
+A review has the id, source and model of the record's result, and the texts that were not answered
+with what the model would have said. Unlike a result it holds texts: who decides must read them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from handler.errors import DeliveryError, HandlerError
+from handler.events.resources import Invocation
+from handler.events.work import Texts
+from handler.inference.classifier import Prediction
+from handler.inference.models import Model
+from handler.inference.tasks import Selective
+from handler.sinks.sink import Result
+
+
+def make_review(
+    result: Result, texts: Texts, predictions: Sequence[Prediction], model: Model
+) -> Result | None:
+    """Return what is sent for the texts of one record that were not answered, each with its place
+    among the record's texts; None where all were."""
+    if not isinstance(model.task, Selective):
+        return None
+    reviews = [
+        {"index": index, "text": texts.texts[index], **model.shape_prediction(prediction)}
+        for index, prediction in enumerate(predictions)
+        if model.task.why_abstained(prediction.outputs)
+    ]
+    if not reviews:
+        return None
+    review_id = f"{result.result_id}-review"  # in the idempotency table it is not the result
+    same = {name: result.document[name] for name in ("id", "source", "model")}
+    return Result(review_id, {"result_id": review_id, **same, "reviews": reviews}, result.group)
+
+
+def send_reviews(
+    results: Mapping[int, Result],
+    works: Mapping[int, Texts],
+    predictions: Mapping[int, Sequence[Prediction]],
+    invocation: Invocation,
+    failures: dict[int, HandlerError],
+) -> None:
+    """Send what the model did not answer; a record whose review cannot be sent has failed.
+
+    To be called before the results are sent: a record whose result was sent is done.
+
+    Args:
+        results, works, predictions: By record number.
+    """
+    sink, model = invocation.resources.review_sink, invocation.resources.model
+    reviews = {
+        index: review
+        for index, result in results.items()
+        if (review := make_review(result, works[index], predictions[index], model)) is not None
+    }
+    if sink is None or not reviews:
+        return
+    unique = {review.result_id: review for review in reviews.values()}
+    unsent = sink.send(list(unique.values()), invocation.deadline)
+    for index, review in reviews.items():
+        if review.result_id in unsent:
+            failures[index] = DeliveryError(
+                f"its texts for review could not be sent: {unsent[review.result_id]}"
+            )
