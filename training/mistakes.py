@@ -40,17 +40,15 @@ def find_mistakes(
     Args:
         outputs: Floats, shape (rows, num_outputs).
     """
-    labels = objective.task.describe().get("labels")
-    if not labels:
+    if "labels" not in objective.task.describe():
         return []
-    right = objective.row_scores(outputs, objective.encode(part.labels))
-    scores = np.where(right > 0, -1.0, outputs.max(axis=1))
+    scores = objective.mistake_scores(outputs, objective.encode(part.labels))
     worst = np.argsort(-scores, kind="stable")[:MOST]
     return [
         Mistake(
             part.rows[row],
             part.labels[row],
-            labels[int(outputs[row].argmax())],
+            ", ".join(objective.task.predicted_labels(outputs[row].tolist())),
             float(scores[row]),
             part.texts[row],
         )

@@ -61,7 +61,9 @@ def set_mixture(
     if early_exit.has_exit(model):
         full = logits @ kernel + shift
         early = logits[:, :num_logits]
-        early_exit.fit_exit(model, early, bias, full, targets, objective, counts_as)
+        # So that answers are counted which change at the thresholds that will be.
+        settled = objective.settle(objective.outputs_of(full), targets, counts_as)
+        early_exit.fit_exit(model, early, bias, full, targets, settled, counts_as)
 
 
 def mix_outputs(

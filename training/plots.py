@@ -32,7 +32,7 @@ def plot_history(history: Sequence[Mapping[str, float]], score_name: str, path: 
     for axis in (losses, scores):
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.grid(alpha=0.3)
-    _save(figure, path)
+    save(figure, path)
 
 
 def plot_confusion(figures: Mapping[str, Any], path: Path) -> None:
@@ -57,8 +57,9 @@ def plot_confusion(figures: Mapping[str, Any], path: Path) -> None:
         for (row, column), share in np.ndenumerate(shares):
             color = "white" if share > 0.5 else "black"
             axis.text(column, row, str(counts[row, column]), ha="center", va="center", color=color)
-    _save(figure, path)
+    save(figure, path)
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure as a PNG."""
     FigureCanvasAgg(figure).print_png(str(path))  # type: ignore[no-untyped-call]

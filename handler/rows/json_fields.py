@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from json.decoder import scanstring  # type: ignore[attr-defined]
 from typing import Any
 
-from handler.inference.tasks import Cell
+from handler.inference.tasks import Cell, JsonCell
 from handler.rows.rows import DECIMALS
 
 BLANK = re.compile(r"[ \t\r\n]*")
@@ -78,7 +78,7 @@ def encode_cells(names: Sequence[str], cells: Iterable[Cell]) -> dict[str, str]:
     """Return name -> JSON of the cells that are added to a row."""
     rounded = (round(cell, DECIMALS) if isinstance(cell, float) else cell for cell in cells)
     return {
-        name: json.dumps(cell, ensure_ascii=False)
+        name: cell if isinstance(cell, JsonCell) else json.dumps(cell, ensure_ascii=False)
         for name, cell in zip(names, rounded, strict=True)
     }
 

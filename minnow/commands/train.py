@@ -17,6 +17,7 @@ from minnow.options import (
     JoinSurplus,
     LabelColumn,
     LabelColumns,
+    LabelSeparator,
     NormalizeLabels,
     Quoting,
     TextColumn,
@@ -136,6 +137,16 @@ TaskKind = Annotated[
         callback=read_task_kind,
     ),
 ]
+MinPrecision = Annotated[
+    float | None,
+    option(
+        "--min-precision",
+        "SHARE",
+        "Of several labels a text: the precision that each label keeps, in place of the best F1.",
+        "none",
+        parser=read_share,
+    ),
+]
 Recipe = Annotated[
     str | None,
     option(
@@ -223,6 +234,7 @@ def train(
     text_column: TextColumn = "text",
     label_column: LabelColumn = "label",
     label_columns: LabelColumns = None,
+    label_separator: LabelSeparator = None,
     group_column: GroupColumn = None,
     weight_column: WeightColumn = None,
     delimiter: Delimiter = None,
@@ -235,6 +247,7 @@ def train(
     word_vectors: WordVectorsFile = None,
     unlabelled: Unlabelled = None,
     task: TaskKind = None,
+    min_precision: MinPrecision = None,
     recipe: Recipe = None,
     quick: Quick = False,
     force: Force = False,
@@ -266,9 +279,18 @@ def train(
 
     options = ReadOptions(delimiter, encoding, quoting, join_surplus)
     names, labels = (text_column, label_column, group_column), split_names(label_columns)
-    columns = Columns(*names, options, normalize_labels, labels, weight_column)
+    columns = Columns(
+        *names, options, normalize_labels, labels, weight_column, separator=label_separator
+    )
     sources = Sources(
-        data, dev, test, columns, {"kind": task} if task else {}, word_vectors, unlabelled
+        data,
+        dev,
+        test,
+        columns,
+        {"kind": task} if task else {},
+        word_vectors,
+        unlabelled,
+        {} if min_precision is None else {"min_precision": min_precision},
     )
     with hush(quiet):
         fit_sources(sources, out, recipe, quick, force, read_given(context), context.obj)

@@ -20,6 +20,7 @@ from training.labels import find_variants
 from training.progress import interruptible, say, step
 
 DECIMALS = 6
+ONE_LABEL = {"kind": SingleLabel.kind}  # of several, each may be wrong, and none suggested
 COLUMNS = (
     *("row", "label", "suggested", "score", "probability_label", "probability_suggested"),
     *("suspected", "same_text", "text"),
@@ -65,7 +66,7 @@ def lint_file(sources: Sources, out: Path, seed: int = 0, force: bool = False) -
     """
     check_output(out, force, [sources.train])
     with step("reading"):
-        data = interruptible(lambda: read_sources(sources))
+        data = interruptible(lambda: read_sources(replace(sources, task=ONE_LABEL)))
     say(f"{sources.train}: {len(data.train):,} rows, {data.train.found.describe()}")
     with step("vocabulary"):
         rows = interruptible(lambda: encode_dataset(data))

@@ -33,6 +33,8 @@ TAIL_SCALE = 0.4
 TOLERANCE = 1e-3  # liblinear's, and its passes at most
 MAX_PASSES = 300
 NAIVE_BAYES = -1.0  # in place of a power
+SUM_ATOL = 1e-3  # of one label's probabilities from 1
+BALANCE = 1.0
 CONSTANTS = {
     "linear_penalty_c": PENALTY_C,
     "linear_bayes_penalty_c": NB_PENALTY_C,
@@ -113,7 +115,7 @@ def fit_linear(
             rarity[kind] = weights * scales[kind] / _mean_norm(rows[kind], weights) / total
         scaled = _scale(rows, rarity)
     columns = []
-    balanced = balance_labels(targets, counts_as)
+    balanced = None if has_several(targets) else balance_labels(targets, counts_as)
     for target in targets.T:
         if is_bayes:
             rarity = {
@@ -122,7 +124,8 @@ def fit_linear(
             }
             scaled = _scale(rows, rarity)
         penalty = NB_PENALTY_C if is_bayes else PENALTY_C
-        weights, bias = _fit_column(scaled, target, balanced, penalty, seed)
+        balance = balance_sides(target, counts_as) if balanced is None else balanced
+        weights, bias = _fit_column(scaled, target, balance, penalty, seed)
         columns.append((weights * np.concatenate(list(rarity.values())), bias))
     weights = np.stack([weights for weights, _ in columns], axis=-1).astype(np.float32)
     ends = np.cumsum([block.shape[1] for block in counts.values()])[:-1]
@@ -145,6 +148,33 @@ def balance_labels(
     shares = np.average(sides, axis=0, weights=weights)
     sides, shares = sides[:, shares > 0], shares[shares > 0]
     return np.asarray(weights * (sides / (len(shares) * shares)).sum(axis=1))
+
+
+def has_several(targets: NDArray[np.floating]) -> bool:
+    """Say whether a text can have several labels, or none: whether its targets do not sum to 1."""
+    if targets.shape[1] == 1:
+        return False
+    return bool((np.abs(targets.sum(axis=1, dtype=np.float64) - 1) > SUM_ATOL).any())
+
+
+def balance_sides(
+    target: NDArray[np.floating], counts_as: NDArray[np.floating] | None = None
+) -> NDArray[np.float64]:
+    """Return what each text counts for one label of several that it can have; shape (texts,).
+
+    Texts with the label count the more, the fewer they are, to the power `BALANCE`: at 1 as much as
+    all those without it.
+
+    Args:
+        target: Shape (texts,), 0 to 1: how far a text has the label.
+        counts_as: As in `fit_linear`.
+    """
+    weights = np.ones(len(target)) if counts_as is None else np.asarray(counts_as, np.float64)
+    side = np.asarray(target, np.float64)
+    share = float(np.average(side, weights=weights))
+    if not 0 < share < 1:
+        return weights
+    return np.asarray(weights * (side / (2 * share) + (1 - side) / (2 * (1 - share))) ** BALANCE)
 
 
 def choose_places(

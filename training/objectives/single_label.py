@@ -146,6 +146,18 @@ class SingleLabelObjective:
         highest, _ = ops.top_k(logits, 2)
         return highest[:, :1] - highest[:, 1:]
 
+    def exit_margins(self, exits: Floats, full: Floats) -> tuple[Floats, Floats]:
+        exits, full = self.output_logits(exits), self.output_logits(full)
+        answers = exits.argmax(axis=1)[:, None]
+
+        def lead(logits: Floats) -> Floats:
+            others = logits.astype(np.float64)
+            own = np.take_along_axis(others, answers, axis=1)[:, 0]
+            np.put_along_axis(others, answers, -np.inf, axis=1)
+            return np.asarray(own - others.max(axis=1))
+
+        return lead(exits), lead(full)
+
     def output_logits(self, logits: Floats) -> Floats:
         num_left_out = self.task.num_outputs - self.num_logits
         return np.pad(logits, ((0, 0), (num_left_out, 0)))
@@ -187,6 +199,10 @@ class SingleLabelObjective:
         """Return 1 where the most probable label is the true one, else 0."""
         is_right: NDArray[np.bool_] = outputs.argmax(axis=1) == targets.argmax(axis=1)
         return is_right.astype(np.float64)
+
+    def mistake_scores(self, outputs: Floats, targets: Floats) -> Floats:
+        right = self.row_scores(outputs, targets)
+        return np.asarray(np.where(right > 0, -1.0, outputs.max(axis=1)))
 
     def settle(
         self, outputs: Floats, targets: Floats, weights: Floats | None = None

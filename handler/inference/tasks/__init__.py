@@ -14,14 +14,17 @@ from typing import Any
 from handler.errors import ArtefactError
 from handler.inference.checks import one_of, record, show
 from handler.inference.tasks.labels import MAX_LABEL_CHARACTERS, MAX_LABELS, read_labels
+from handler.inference.tasks.multi_label import MultiLabel
 from handler.inference.tasks.single_label import SingleLabel
-from handler.inference.tasks.task import DEFAULT_OPTIONS, Cell, Options, Task, Tensor
+from handler.inference.tasks.task import DEFAULT_OPTIONS, Cell, JsonCell, Options, Task, Tensor
 
 __all__ = [
     "DEFAULT_OPTIONS",
     "MAX_LABELS",
     "MAX_LABEL_CHARACTERS",
     "Cell",
+    "JsonCell",
+    "MultiLabel",
     "Options",
     "SingleLabel",
     "Task",
@@ -30,7 +33,10 @@ __all__ = [
     "read_task",
 ]
 
-TASKS: Mapping[str, Any] = {SingleLabel.kind: SingleLabel}
+TASKS: Mapping[str, Any] = {
+    SingleLabel.kind: SingleLabel,
+    MultiLabel.kind: MultiLabel,
+}
 
 
 def read_task(description: object) -> Task:
