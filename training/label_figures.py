@@ -157,10 +157,9 @@ def format_figures(figures: Mapping[str, Any]) -> str:
     shown = worst_classes(classes) if len(names) > 3 * SHOWN_LABELS else list(classes)
     for name in shown:
         row = classes[name]
-        threshold = "    never" if row["threshold"] == 1 else f"   {row['threshold']:.4f}"
         lines.append(
             f"{name:{width}}     {row['precision']:.4f}  {row['recall']:.4f}  {row['f1']:.4f}"
-            f"    {row['average_precision']:.4f}  {threshold}  {row['rows']:6}"
+            f"    {row['average_precision']:.4f}     {row['threshold']:.4f}  {row['rows']:6}"
         )
     if len(shown) < len(names):
         lines.append(f"… the {len(shown)} of {len(names)} labels with the lowest F1")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 PRIOR_ROWS = 20.0
 DECIMALS = 6
 HALF = 0.5  # from this target on a row counts as one that has the label
-NEVER = 1.0  # the threshold of a label that is not given
+NEVER = 1.0  # the threshold of a label that is given only where float32 is certain of it
 CONSTANTS = {"threshold_prior_rows": PRIOR_ROWS}
 
 Floats = NDArray[np.floating]

@@ -146,10 +146,15 @@ def format_answer(
     task: Task, prediction: Prediction, options: Options, answer: dict[str, Any]
 ) -> Iterator[str]:
     """Yield a line with tabs between: the answer, and what limits its worth; then the tokens."""
-    ranked = task.rank(prediction.outputs) if options.top_k or options.threshold else []
+    is_asked = bool(options.top_k or options.threshold)
+    ranked = task.rank(prediction.outputs) if is_asked or "labels" in answer else []
     notes = ["no known words"] if prediction.known_tokens == 0 else []
     notes += ["truncated"] if prediction.truncated else []
-    if ranked:
+    if ranked and not is_asked:  # as many as the text has
+        shown = [pair for pair in ranked if pair[0] in answer["labels"]]
+        cells = [cell for pair in shown for cell in pair]
+        notes += [] if shown else ["no label"]
+    elif ranked:
         shown = [pair for pair in ranked[: options.top_k or 1] if pair[1] >= options.threshold]
         cells = [cell for pair in shown for cell in pair]
         notes += [] if shown else [f"none of {options.threshold:g} or more"]

@@ -43,7 +43,7 @@ def test_target_is_one_in_the_column_of_the_label():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"kind": "ranking"}, "there is no task 'ranking', wanted single-label"),
+        ({"kind": "ranking"}, "there is no task 'ranking', wanted .*single-label"),
         ({"separator": "|"}, "the task single-label takes no separator."),
     ],
 )

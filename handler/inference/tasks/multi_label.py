@@ -41,9 +41,8 @@ class MultiLabel:
 
     Args:
         labels: Two or more.
-        thresholds: From which probability on a text has the label, one for each; a threshold of 1
-            is that of a label that is never given, as no probability of a float32 sigmoid is
-            known to be 1. By default 0.5 for each.
+        thresholds: From which probability on a text has the label, one for each; at 1 it has it
+            only where float32 cannot tell its probability from 1. By default 0.5 for each.
 
     Raises:
         ArtefactError: There is not one threshold for each label.
