@@ -230,7 +230,8 @@ class _Reader:
 
     def describe(self, number: int, problem: LabelProblem) -> DataError:
         """Return the error of a row whose label is none."""
-        return self._describe(number, ",".join(self.columns.labels) or self.columns.label, problem)
+        columns = self.columns.resolve(self.found)
+        return self._describe(number, ",".join(columns.labels) or columns.label, problem)
 
     def _describe(self, number: int, column: str, problem: LabelProblem) -> DataError:
         return DataError(
