@@ -215,8 +215,9 @@ def _take_one(label: str, row: int, describe: Describe) -> str:
         return label
     if len(label.names) == 1:
         return label.names[0]
-    many = f"has {len(label.names)} labels, wanted one. If a text can have several, a model of "
-    raise describe(row, LabelProblem(many + "--task multi-label learns them"))
+    many = f"has {len(label.names)} labels, wanted one"
+    cure = "that a text can have several is learned by minnow train --task multi-label"
+    raise describe(row, LabelProblem(f"{many} ({cure})"))
 
 
 def _parse_list(text: str) -> list[Any]:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handler.inference.tasks import SingleLabel
+from training.curation.checks import check_single
 from training.curation.label_errors import LabelErrors, find_label_errors
 from training.curation.out_of_fold import encode_dataset, predict_out_of_fold
 from training.curation.tables import check_output, write_table
@@ -67,6 +68,7 @@ def lint_file(sources: Sources, out: Path, seed: int = 0, force: bool = False) -
     check_output(out, force, [sources.train])
     with step("reading"):
         data = interruptible(lambda: read_sources(replace(sources, task=ONE_LABEL)))
+    check_single(data.train)
     say(f"{sources.train}: {len(data.train):,} rows, {data.train.found.describe()}")
     with step("vocabulary"):
         rows = interruptible(lambda: encode_dataset(data))
