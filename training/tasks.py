@@ -40,6 +40,7 @@ class Objective(Protocol):
         aims: What `settle` is to reach, by the names of the command line's options, such as
             `min_precision`; what was not asked for is not there.
         num_logits: Columns that the layers before the head compute.
+        scales_each: Each logit is an answer of its own, and is calibrated for itself.
         score_name: The figure of `evaluate` that is the mean of `row_scores`.
         loss_name: What people call the loss.
     """
@@ -53,6 +54,8 @@ class Objective(Protocol):
     def aims(self) -> Mapping[str, Any]: ...
     @property
     def num_logits(self) -> int: ...
+    @property
+    def scales_each(self) -> bool: ...
     @property
     def score_name(self) -> str: ...
     @property

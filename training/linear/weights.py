@@ -124,8 +124,11 @@ def fit_linear(
             }
             scaled = _scale(rows, rarity)
         penalty = NB_PENALTY_C if is_bayes else PENALTY_C
-        balance = balance_sides(target, counts_as) if balanced is None else balanced
+        balance, shift = balanced, 0.0
+        if balance is None:
+            balance, shift = balance_sides(target, counts_as)
         weights, bias = _fit_column(scaled, target, balance, penalty, seed)
+        bias += shift
         columns.append((weights * np.concatenate(list(rarity.values())), bias))
     weights = np.stack([weights for weights, _ in columns], axis=-1).astype(np.float32)
     ends = np.cumsum([block.shape[1] for block in counts.values()])[:-1]
@@ -159,11 +162,13 @@ def has_several(targets: NDArray[np.floating]) -> bool:
 
 def balance_sides(
     target: NDArray[np.floating], counts_as: NDArray[np.floating] | None = None
-) -> NDArray[np.float64]:
-    """Return what each text counts for one label of several that it can have; shape (texts,).
+) -> tuple[NDArray[np.float64], float]:
+    """Return what each text counts for one label of several that it can have, shape (texts,); and
+    what is to be added to the logits, so that they are those of texts that count the same.
 
     Texts with the label count the more, the fewer they are, to the power `BALANCE`: at 1 as much as
-    all those without it.
+    all those without it. Their log odds are then too high by the logarithm of that (King & Zeng,
+    "Logistic Regression in Rare Events Data", 2001, prior correction).
 
     Args:
         target: Shape (texts,), 0 to 1: how far a text has the label.
@@ -173,8 +178,10 @@ def balance_sides(
     side = np.asarray(target, np.float64)
     share = float(np.average(side, weights=weights))
     if not 0 < share < 1:
-        return weights
-    return np.asarray(weights * (side / (2 * share) + (1 - side) / (2 * (1 - share))) ** BALANCE)
+        return weights, 0.0
+    inside, outside = (2 * share) ** -BALANCE, (2 * (1 - share)) ** -BALANCE
+    balanced = weights * (side * inside + (1 - side) * outside)
+    return balanced, float(np.log(outside / inside))
 
 
 def choose_places(

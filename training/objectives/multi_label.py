@@ -34,6 +34,7 @@ class MultiLabelObjective:
     worth beside it, does not depend on how many other labels there are, as in a mean it would.
     """
 
+    scales_each = True
     score_name = "sample_f1"
     loss_name = "log loss"
 

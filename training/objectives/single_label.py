@@ -36,6 +36,7 @@ class SingleLabelObjective:
     a model, and the table of phrases with it, need not hold the same weights twice.
     """
 
+    scales_each = False
     score_name = "accuracy"
     loss_name = "log loss"
 
