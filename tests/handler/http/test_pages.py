@@ -12,9 +12,11 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
 from handler.http.formats.pages import STATIC
+from handler.inference.classifier import load_classifier
 from handler.inference.manifest import Card
 from tests.helpers.browser import find_browser, type_text
-from tests.helpers.http_service import Server
+from tests.helpers.http_service import Server, make_service
+from tests.helpers.multi_label import copy_bundle
 
 pytestmark = pytest.mark.slow
 WAIT_S = 20
@@ -396,3 +398,20 @@ def test_an_allowed_origin_reads_across_and_nobody_embeds(chromium, make_service
 
     assert allowed > 0
     assert embedded == "TypeError: Failed to fetch"
+
+
+def test_all_labels_over_their_thresholds_are_shown(chromium, tiny_bundle, tmp_path):
+    bundle = copy_bundle(tiny_bundle, tmp_path / "tiny")
+    with Server(make_service(load_classifier(bundle))) as server:
+        page = open_page(chromium, server.url + "/")
+        wait(page, lambda: find(page, "#card dd"))
+        classify(page, "a good film")
+        both = find(page, "#winner")[0].text, len(find(page, ".score.best"))
+        classify(page, "bad bad bad")
+        wait(page, lambda: find(page, "#winner")[0].text == "neg")
+        one = len(find(page, ".score.best"))
+        about = [term.text for term in find(page, "#card dd")]
+
+    assert both == ("pos, neg", 2)
+    assert one == 1
+    assert "pos, neg" in about
