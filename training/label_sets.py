@@ -20,6 +20,7 @@ from training.soft_labels import SoftLabel
 
 LIST = re.compile(r"""\s*\[\s*(["'\]]|-?\d)""")  # how a list begins; other labels may too
 SURE = re.compile(r"""\s*\[\s*["'\]]""")  # and what else hardly does: "[1]" may be a label
+NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?")
 SEPARATORS = ("|", ";", ",")  # that are looked for
 # Of the parts of cells that hold a separator so many stand in another cell too, if they are labels.
 # In "Boston, MA" and "Phones|Android" places and products stand once.
@@ -164,7 +165,9 @@ def find_separator(labels: Sequence[str]) -> str:
     They do where nearly every part stands in other cells too, alone or beside others:
     "Action,Comedy", "Comedy", "Action,Drama", but not "Boston, MA", "Salem, MA".
     """
-    cells = {str(label) for label in labels if type(label) is str and label}
+    cells = {label for label in labels if type(label) is str and label}
+    if all(NUMBER.fullmatch(cell) for cell in cells):  # "4,5", with a decimal comma
+        return ""
     for separator in SEPARATORS:
         holders: defaultdict[str, int] = defaultdict(int)
         parted: set[str] = set()

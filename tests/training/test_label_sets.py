@@ -125,6 +125,8 @@ def test_columns_of_labels_and_objects_need_not_sum_to_one(tmp_path):
         (["Sci/Tech", "World", "Sports"], ""),
         (["a", "b", "a,b"], ""),  # one cell alone shows nothing
         (["pos", "neg"] * 5, ""),
+        ([f"{whole},{half}" for whole in range(1, 9) for half in (0, 5)], ""),
+        ([], ""),
         (["a,", "b,", "a,b", "b,a"], ""),
     ],
 )
