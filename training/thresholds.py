@@ -3,6 +3,20 @@
 A label of twenty rows has the best threshold of these twenty by luck. So what rows say is mixed
 with what the probabilities themselves expect, which are calibrated: as if `PRIOR_ROWS` rows more
 had the label that it takes for likely. Where a label has many rows, they alone decide.
+
+F1 is flat around its best threshold: each is moved a little towards the one that is best for all
+labels together, which costs the single F1 next to nothing. A precision is kept if it is reached one
+standard error below what is found: the lowest threshold at which it is just reached is one at which
+luck helped.
+
+Measured on GoEmotions' development rows (28 labels, of 6 to 880 rows in a half), the linear half
+calibrated and thresholds chosen on one half, figures of the other, mean of 8 to 12 halves:
+
+    prior of 0, 10, 40 rows, infinity: macro F1 47.9, 47.8, 47.6, 45.4; micro 54.2, 54.2, 54.3, 54.1
+    moved by 0, 0.15, 0.3, 0.5, 1:     macro F1 47.9, 47.8, 47.2, 45.6, 42.8;
+                                       micro F1 54.3, 55.0, 55.4, 55.7, 55.7
+    precision 0.9 asked, 0, 0.5, 1 standard errors: 0.861, 0.887, 0.904 of all labels together, and
+    0.840, 0.872, 0.889 in the mean of the labels; of 0.7: 0.687, 0.703, 0.723 together
 """
 
 from __future__ import annotations
@@ -10,11 +24,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-PRIOR_ROWS = 20.0
+PRIOR_ROWS = 10.0
+COMMON_SHARE = 0.2  # of the way, in log odds, to the threshold of all labels together
+STANDARD_ERRORS = 1.0  # by which a precision is to be reached
 DECIMALS = 6
 HALF = 0.5  # from this target on a row counts as one that has the label
 NEVER = 1.0  # the threshold of a label that is given only where float32 is certain of it
-CONSTANTS = {"threshold_prior_rows": PRIOR_ROWS}
+CLOSEST = 1e-6  # of a probability to 0 and 1, for its log odds
 
 Floats = NDArray[np.floating]
 
@@ -40,12 +56,15 @@ def keep_precision(
     precision: float,
     prior_rows: float = PRIOR_ROWS,
 ) -> float:
-    """Return the lowest threshold of one label that keeps a precision; `NEVER` where none does.
+    """Return the lowest threshold of one label that keeps a precision, as far as rows can tell;
+    `NEVER` where none does.
 
     The arguments are those of `best_f1`.
     """
     cuts = _Cuts(probabilities, targets, weights, prior_rows)
-    kept = np.flatnonzero(cuts.precision(prior_rows) >= precision)
+    found = cuts.precision(prior_rows)
+    errors = np.sqrt(found * (1 - found) / (cuts.chosen + prior_rows))
+    kept = np.flatnonzero(found - STANDARD_ERRORS * errors >= precision)
     return cuts.threshold(int(kept[-1])) if len(kept) else NEVER
 
 
@@ -109,8 +128,21 @@ def choose(
         precision: What each label is to keep; None: its F1 is to be highest.
     """
     counts = np.ones(len(outputs)) if weights is None else np.asarray(weights, np.float64)
-    found = []
-    for label in range(outputs.shape[1]):
-        column = outputs[:, label], targets[:, label], counts
-        found.append(best_f1(*column) if precision is None else keep_precision(*column, precision))
-    return found
+    columns = [(outputs[:, label], targets[:, label], counts) for label in range(outputs.shape[1])]
+    if precision is not None:
+        return [keep_precision(*column, precision) for column in columns]
+    repeated = np.repeat(counts, outputs.shape[1])
+    common = best_f1(outputs.ravel(), targets.ravel(), repeated)
+    return [_move(best_f1(*column), common) for column in columns]
+
+
+def _move(threshold: float, common: float) -> float:
+    """Return a threshold moved towards the common one."""
+    own, other = (_log_odds(one) for one in (threshold, common))
+    moved = 1 / (1 + np.exp((COMMON_SHARE - 1) * own - COMMON_SHARE * other))
+    return max(round(float(moved), DECIMALS), CLOSEST)
+
+
+def _log_odds(share: float) -> float:
+    kept = min(max(share, CLOSEST), 1 - CLOSEST)
+    return float(np.log(kept) - np.log1p(-kept))

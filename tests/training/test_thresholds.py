@@ -49,7 +49,8 @@ def test_a_promised_precision_is_kept_on_other_rows():
         threshold = keep_precision(probabilities, targets, np.ones(500), 0.8)
         kept.append(true[wide >= threshold].mean())
 
-    assert np.mean(kept) == pytest.approx(0.8, abs=0.03)
+    assert 0.8 < np.mean(kept) < 0.88
+    assert np.mean(np.array(kept) > 0.79) > 0.9
 
 
 def test_a_precision_that_no_row_has_gives_the_label_to_none():
