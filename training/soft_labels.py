@@ -127,8 +127,8 @@ def scale_to_one(probabilities: Mapping[str, float]) -> dict[str, float]:
     total = sum(probabilities.values())
     if abs(total - 1) > SUM_ATOL:
         raise LabelProblem(
-            f"has probabilities whose sum is {total:.4g}, wanted 1 (of several labels that a text "
-            "can have, --task multi-label wants none)"
+            f"has probabilities whose sum is {total:.4g}, wanted 1 (where a text can have several "
+            "labels, --task multi-label takes each for itself)"
         )
     return {label: number / total for label, number in probabilities.items()}
 

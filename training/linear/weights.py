@@ -34,10 +34,12 @@ TOLERANCE = 1e-3  # liblinear's, and its passes at most
 MAX_PASSES = 300
 NAIVE_BAYES = -1.0  # in place of a power
 SUM_ATOL = 1e-3  # of one label's probabilities from 1
-BALANCE = 1.0
+BALANCE, SEVERAL_PENALTY_C = 0.5, 5.0  # where a text can have several labels
 CONSTANTS = {
     "linear_penalty_c": PENALTY_C,
     "linear_bayes_penalty_c": NB_PENALTY_C,
+    "linear_balance_of_several": BALANCE,
+    "linear_penalty_c_of_several": SEVERAL_PENALTY_C,
     "linear_pseudo_count": PSEUDO_COUNT,
     "linear_tail_scale": TAIL_SCALE,
     "linear_tolerance": TOLERANCE,
@@ -124,6 +126,7 @@ def fit_linear(
             }
             scaled = _scale(rows, rarity)
         penalty = NB_PENALTY_C if is_bayes else PENALTY_C
+        penalty = penalty if balanced is not None else SEVERAL_PENALTY_C
         balance, shift = balanced, 0.0
         if balance is None:
             balance, shift = balance_sides(target, counts_as)
