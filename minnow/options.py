@@ -99,6 +99,15 @@ LabelColumns = Annotated[
         "one column",
     ),
 ]
+LabelSeparator = Annotated[
+    str | None,
+    option(
+        "--label-separator",
+        "TEXT",
+        "What stands between the labels of a cell, where a text can have several, such as |.",
+        "found where it is a list",
+    ),
+]
 Delimiter = Annotated[
     str | None,
     option(

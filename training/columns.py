@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from handler.inference.tasks import MAX_LABEL_CHARACTERS, MAX_LABELS
 from handler.rows.columns import SHOWN_NAMES, ColumnError
 from handler.rows.options import Found, ReadOptions
 
@@ -24,6 +25,8 @@ class Columns:
         normalize_labels: Take labels that differ by case, blanks or number form for one.
         labels: Columns named as the labels, which hold their probabilities; in place of `label`.
         weight: Column of what each row counts; optional.
+        several: Whether a row can have several labels (`training/label_sets.py`); None: found.
+        separator: What stands between the labels of a cell; "" for nothing; None: found.
     """
 
     text: str = "text"
@@ -33,6 +36,14 @@ class Columns:
     normalize_labels: bool = False
     labels: tuple[str, ...] = ()
     weight: str | None = None
+    several: bool | None = None
+    separator: str | None = None
+
+    @property
+    def most_characters(self) -> int:
+        """Of a cell: of one label, or of as many as there may be."""
+        is_one = not (self.several or self.separator)
+        return MAX_LABEL_CHARACTERS if is_one else MAX_LABEL_CHARACTERS * MAX_LABELS
 
     @property
     def fields(self) -> list[tuple[str, str]]:

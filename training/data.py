@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from training.class_weights import settle_balance
 from training.columns import Columns
 from training.errors import DataError
+from training.label_sets import describe_list_like, find_separator
 from training.readers import Dataset, read_dataset
 from training.split import split_rows
-from training.tasks import Objective, find_task, make_objective
+from training.tasks import Objective, find_task, make_objective, say_several
 from training.unlabelled import Unlabelled, read_unlabelled
 
 
@@ -125,7 +126,11 @@ def read_sources(sources: Sources) -> Data:
         DataError: A file cannot be read, or its labels cannot be learned.
         SettingsError: There is no such task.
     """
-    train = read_dataset(sources.train, sources.columns)
+    kind = sources.task.get("kind")
+    train = read_dataset(sources.train, say_several(sources.columns, kind))
+    if kind is None and (separator := find_separator(train.labels)):
+        about = f"{train.path}: column {train.label_column!r}"
+        raise DataError(f"{about}: {describe_list_like(train.labels, separator)}")
     dev, test = (
         read_dataset(path, train.columns) if path is not None else None
         for path in (sources.dev, sources.test)

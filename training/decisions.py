@@ -69,7 +69,8 @@ def renew_aims(task: Task, known: Mapping[str, Any], aims: Mapping[str, Any]) ->
         if name == AIM or name not in AIMS or not is_decided
     }
     own = task.task if isinstance(task, Selective) else task
-    fields = {name: value for name, value in own.describe().items() if name != "thresholds"}
+    optional = getattr(own, "optional_fields", {})
+    fields = {name: value for name, value in own.describe().items() if name not in optional}
     return make_objective(read_task(fields), {**kept, **aims})
 
 

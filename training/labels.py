@@ -30,7 +30,7 @@ class LabelProblem(DataError):
     """Why a cell is no label; holds nothing of the cell."""
 
 
-def format_label(value: object) -> str:
+def format_label(value: object, most: int = MAX_LABEL_CHARACTERS) -> str:
     """Return a label as its own text: 1 -> "1", True -> "true", Decimal("1.50") -> "1.50".
 
     Blanks around it are no part of it. "" where there is none: null, NaN, and what other tools
@@ -47,10 +47,8 @@ def format_label(value: object) -> str:
     if hidden and not "\ud800" <= hidden <= "\udfff":
         place = f"U+{ord(hidden):04X}, at character {text.index(hidden)}"
         raise LabelProblem(f"holds a character that does not show or reorders others ({place})")
-    if len(text) > MAX_LABEL_CHARACTERS:
-        raise LabelProblem(
-            f"has {len(text)} characters, wanted a label of {MAX_LABEL_CHARACTERS} at most"
-        )
+    if len(text) > most:
+        raise LabelProblem(f"has {len(text)} characters, wanted a label of {most} at most")
     return text
 
 

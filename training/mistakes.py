@@ -41,19 +41,15 @@ def find_mistakes(
     Args:
         outputs: Floats, shape (rows, num_outputs).
     """
-    labels = objective.task.describe().get("labels")
-    if not labels:
+    if "labels" not in objective.task.describe():
         return _find_largest_errors(objective, part, outputs)
-    right = objective.row_scores(outputs, objective.encode(part.labels))
-    chosen = np.array([objective.task.explained_output(row) for row in outputs.tolist()], np.int64)
-    told = np.take_along_axis(outputs, chosen[:, None], axis=1)[:, 0]
-    scores = np.where(right > 0, -1.0, told)
+    scores = objective.mistake_scores(outputs, objective.encode(part.labels))
     worst = np.argsort(-scores, kind="stable")[:MOST]
     return [
         Mistake(
             part.rows[row],
             part.labels[row],
-            str(objective.task.cells(outputs[row].tolist())[0]),
+            ", ".join(objective.task.predicted_labels(outputs[row].tolist())),
             float(scores[row]),
             part.texts[row],
         )

@@ -32,7 +32,7 @@ def plot_history(history: Sequence[Mapping[str, float]], score_name: str, path: 
     for axis in (losses, scores):
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.grid(alpha=0.3)
-    _save(figure, path)
+    save(figure, path)
 
 
 def plot_confusion(figures: Mapping[str, Any], path: Path) -> None:
@@ -57,7 +57,7 @@ def plot_confusion(figures: Mapping[str, Any], path: Path) -> None:
         for (row, column), share in np.ndenumerate(shares):
             color = "white" if share > 0.5 else "black"
             axis.text(column, row, str(counts[row, column]), ha="center", va="center", color=color)
-    _save(figure, path)
+    save(figure, path)
 
 
 def plot_precision_recall(figures: Mapping[str, Any], path: Path) -> None:
@@ -77,7 +77,7 @@ def plot_precision_recall(figures: Mapping[str, Any], path: Path) -> None:
     axis.set(xlabel="recall", ylabel="precision", title=title, xlim=(0, 1.02), ylim=(0, 1.02))
     axis.grid(alpha=0.3)
     axis.legend(title="label (average precision)\ndot: the answers", bbox_to_anchor=(1, 1))
-    _save(figure, path)
+    save(figure, path)
 
 
 def plot_numbers(figures: Mapping[str, Any], path: Path) -> None:
@@ -96,7 +96,7 @@ def plot_numbers(figures: Mapping[str, Any], path: Path) -> None:
     axis.set(xlabel="true number", ylabel="predicted number")
     axis.grid(alpha=0.3)
     axis.legend()
-    _save(figure, path)
+    save(figure, path)
 
 
 def plot_risk_coverage(figures: Mapping[str, Any], path: Path) -> None:
@@ -125,8 +125,9 @@ def plot_risk_coverage(figures: Mapping[str, Any], path: Path) -> None:
     axis.yaxis.set_major_formatter(PercentFormatter(1))
     axis.grid(alpha=0.3)
     axis.legend(loc="lower left")
-    _save(figure, path)
+    save(figure, path)
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure as a PNG."""
     FigureCanvasAgg(figure).print_png(str(path))  # type: ignore[no-untyped-call]

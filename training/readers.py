@@ -20,11 +20,14 @@ from handler.rows.rows import Row
 from training.columns import Columns, describe_column
 from training.errors import DataError
 from training.folders import read_folder
+from training.label_sets import LabelSet, is_list, read_list, settle_labels
 from training.labels import LabelProblem, format_label, normalize_label
 from training.soft_labels import (
     SoftLabel,
     is_soft,
     read_label_columns,
+    read_probabilities,
+    read_shares,
     read_soft_label,
     read_weight,
 )
@@ -48,7 +51,8 @@ class Dataset:
 
     Args:
         labels: As they stand in the file, without blanks around; "" where there is none, which some
-            tasks allow; a `SoftLabel` where it is probabilities.
+            tasks allow; a `SoftLabel` where it is probabilities, a `LabelSet` where a row can have
+            several.
         groups: None without a group column.
         label_column: Where the labels stand, for errors.
         columns: What was asked for, by the names that the file has.
@@ -114,6 +118,7 @@ def read_dataset(path: Path, columns: Columns | None = None) -> Dataset:
         digest.update(f"[{content}]".encode())
     if not texts:
         raise DataError(f"{path}: holds no rows, wanted labelled texts")
+    labels, columns = settle_labels(labels, columns, reader.describe)
     resolved = columns.resolve(reader.found)
     return Dataset(
         texts,
@@ -186,11 +191,15 @@ class _Reader:
             return known
         column = self.columns.label
         try:
+            if is_list(value, self.columns):
+                return read_list(value, self.columns)
             if is_soft(value):
+                if self.columns.several:
+                    return LabelSet(read_probabilities(value, self.columns.normalize_labels))
                 return read_soft_label(value, self.columns.normalize_labels)
-            label = format_label(value)
+            label = format_label(value, self.columns.most_characters)
         except LabelProblem as error:
-            raise self._describe(number, column, error) from None
+            raise self.describe(number, error) from None
         label = self.read_text(label, number, column)
         if self.columns.normalize_labels:
             label = normalize_label(label)
@@ -198,11 +207,13 @@ class _Reader:
             self._labels[key] = label
         return label
 
-    def read_label_columns(self, values: Sequence[object], number: int) -> SoftLabel:
+    def read_label_columns(self, values: Sequence[object], number: int) -> str:
         try:
+            if self.columns.several:
+                return LabelSet(read_shares(self.columns.labels, values))
             return read_label_columns(self.columns.labels, values)
         except LabelProblem as error:
-            raise self._describe(number, ",".join(self.columns.labels), error) from None
+            raise self.describe(number, error) from None
 
     def read_weight(self, value: object, number: int, column: str) -> float:
         try:
@@ -216,6 +227,11 @@ class _Reader:
         if not group:
             raise DataError(describe_empty_cell(self.path, number, column))
         return group
+
+    def describe(self, number: int, problem: LabelProblem) -> DataError:
+        """Return the error of a row whose label is none."""
+        columns = self.columns.resolve(self.found)
+        return self._describe(number, ",".join(columns.labels) or columns.label, problem)
 
     def _describe(self, number: int, column: str, problem: LabelProblem) -> DataError:
         return DataError(
@@ -245,7 +261,7 @@ class _Reader:
 
 
 def _dump_label(label: str) -> str:
-    if isinstance(label, SoftLabel):
+    if isinstance(label, SoftLabel | LabelSet):
         return json.dumps(label.probabilities, sort_keys=True)
     return json.dumps(label)
 

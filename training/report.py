@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from training.data import Part
+from training.label_sets import names_of
 from training.mistakes import Mistake, escape_cell, format_mistakes, name_mistakes
 from training.plots import plot_history
 from training.selective_figures import format_evaluation, write_plots
@@ -39,7 +40,10 @@ def format_survey(findings: Findings, has_labels: bool) -> list[str]:
     lines += [f"- the token that tells the label: `{survey.token}`"] if survey.token else []
     if not has_labels:
         return [*lines, ""]
-    counts = {name: Counter(part.labels) for name, part in findings.parts.items()}
+    counts = {
+        name: Counter(one for label in part.labels for one in names_of(label))
+        for name, part in findings.parts.items()
+    }
     lines += ["", f"| label | {' | '.join(counts)} |", f"|---|{'---|' * len(counts)}"]
     for label in sorted(set().union(*counts.values())):
         numbers = " | ".join(f"{count[label]:,}" for count in counts.values())

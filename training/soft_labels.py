@@ -60,6 +60,18 @@ def read_soft_label(value: object, normalize: bool = False) -> SoftLabel:
     """Return the label of a cell of which `is_soft` is true.
 
     Args:
+        value, normalize: As in `read_probabilities`; the sum is 1.
+
+    Raises:
+        LabelProblem: It is no such object; holds nothing of the cell.
+    """
+    return SoftLabel(scale_to_one(read_probabilities(value, normalize)))
+
+
+def read_probabilities(value: object, normalize: bool = False) -> dict[str, float]:
+    """Return label -> probability of a cell of which `is_soft` is true, whatever their sum.
+
+    Args:
         value: `{"pos": 0.8, "neg": 0.2}`, or the same as JSON; null is 0, as a label that is not
             there.
         normalize: Labels that differ by form alone are one, of the sum of their probabilities.
@@ -84,7 +96,7 @@ def read_soft_label(value: object, normalize: bool = False) -> SoftLabel:
             form = normalize_label(label)
             merged[form] = merged.get(form, 0.0) + probability
         found = merged
-    return SoftLabel(scale_to_one(found))
+    return found
 
 
 def read_label_columns(labels: Sequence[str], cells: Sequence[object]) -> SoftLabel:
@@ -93,8 +105,17 @@ def read_label_columns(labels: Sequence[str], cells: Sequence[object]) -> SoftLa
     Raises:
         LabelProblem: A cell is no probability, or the sum is not 1; holds nothing of the row.
     """
+    return SoftLabel(scale_to_one(read_shares(labels, cells)))
+
+
+def read_shares(labels: Sequence[str], cells: Sequence[object]) -> dict[str, float]:
+    """Return label -> probability of a row that has a column for each, whatever their sum.
+
+    Raises:
+        LabelProblem: A cell is no probability; holds nothing of the row.
+    """
     numbers = [_read_cell(cell) for cell in cells]
-    return SoftLabel(scale_to_one(dict(zip(labels, numbers, strict=True))))
+    return dict(zip(labels, numbers, strict=True))
 
 
 def scale_to_one(probabilities: Mapping[str, float]) -> dict[str, float]:
@@ -105,7 +126,10 @@ def scale_to_one(probabilities: Mapping[str, float]) -> dict[str, float]:
     """
     total = sum(probabilities.values())
     if abs(total - 1) > SUM_ATOL:
-        raise LabelProblem(f"has probabilities whose sum is {total:.4g}, wanted 1")
+        raise LabelProblem(
+            f"has probabilities whose sum is {total:.4g}, wanted 1 (where a text can have several "
+            "labels, --task multi-label takes each for itself)"
+        )
     return {label: number / total for label, number in probabilities.items()}
 
 

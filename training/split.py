@@ -5,10 +5,12 @@ from __future__ import annotations
 import random
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from training import stratify
 from training.errors import DataError
 from training.readers import Dataset
 
@@ -20,7 +22,8 @@ def split_rows(
 ) -> tuple[list[int], list[int]]:
     """Return (train rows, development rows), every stratum in about the same share of both.
 
-    Each stratum keeps a row to train on. Rows of one group stay on one side, so that no development
+    Each stratum keeps a row to train on. Rows of several strata each are dealt out as
+    `training/stratify.py` says. Rows of one group stay on one side, so that no development
     text was also trained on, nearly or in part (`training/overlaps.py`). Where such groups leave no
     development row, those of the group column, or of equal texts, are taken in their place.
 
@@ -32,8 +35,9 @@ def split_rows(
         DataError: The groups leave no development row.
     """
     overlaps = dataset.overlaps
+    hold_out = _hold_out_sets if _is_several(strata) else _hold_out
     for groups in (overlaps.groups, overlaps.exact_groups):
-        train_rows, dev_rows = _hold_out(groups, strata, dev_fraction, seed)
+        train_rows, dev_rows = hold_out(groups, strata, dev_fraction, seed)
         if dev_rows:
             return train_rows, dev_rows
     raise DataError(_describe_unsplit(dataset, int(overlaps.exact_groups.max()) + 1))
@@ -63,6 +67,8 @@ def fold_rows(groups: Ints, strata: Sequence[Hashable], num_folds: int, seed: in
     if len(groups) != len(strata):
         raise ValueError(f"{len(groups)} rows have groups, {len(strata)} have strata")
     members = list(_gather(groups).values())
+    if _is_several(strata):
+        return _fold_sets(members, strata, min(num_folds, len(members)), seed)
     random.Random(seed).shuffle(members)
     members.sort(key=len, reverse=True)
     folds = [_Fold() for _ in range(min(num_folds, len(members)))]
@@ -120,6 +126,42 @@ def _hold_out(
         else:
             train_rows += rows
     return sorted(train_rows), sorted(dev_rows)
+
+
+def _is_several(strata: Sequence[Hashable]) -> bool:
+    return any(isinstance(stratum, frozenset) for stratum in strata)
+
+
+def _hold_out_sets(
+    groups: Ints, sets: Sequence[Any], dev_fraction: float, seed: int
+) -> tuple[list[int], list[int]]:
+    """Return what `_hold_out` does, of rows of several strata."""
+    members = list(_gather(groups).values())
+    wanted = stratify.want_held_out(sets, dev_fraction)
+    parts = stratify.deal_out(members, sets, wanted, seed)
+    train_labels = {label for part, rows in zip(parts, members, strict=True) if not part
+                    for row in rows for label in sets[row]}  # fmt: skip
+    for group in np.flatnonzero(parts).tolist():  # a group with all rows of a label goes back
+        labels = {label for row in members[group] for label in sets[row]}
+        if not labels <= train_labels:
+            parts[group] = 0
+            train_labels |= labels
+    both: tuple[list[int], list[int]] = ([], [])
+    for part, rows in zip(parts.tolist(), members, strict=True):
+        both[part].extend(rows)
+    return sorted(both[0]), sorted(both[1]) if both[0] else []
+
+
+def _fold_sets(
+    members: Sequence[Sequence[int]], sets: Sequence[Any], num_folds: int, seed: int
+) -> Ints:
+    """Return what `fold_rows` does, of rows of several strata."""
+    parts = stratify.deal_out(members, sets, stratify.want_folds(sets, num_folds), seed)
+    used = np.unique(parts)  # none is empty
+    result = np.empty(len(sets), np.int64)
+    for part, rows in zip(np.searchsorted(used, parts).tolist(), members, strict=True):
+        result[list(rows)] = part
+    return result
 
 
 def _gather(groups: Ints) -> dict[int, list[int]]:

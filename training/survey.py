@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from training.data import Data
+from training.label_sets import LabelSet, describe_sets, names_of
 from training.labels import find_variants
 from training.numbers import are_whole, describe_numbers, have_commas, read_column
 from training.overlaps import Overlaps
@@ -69,9 +70,13 @@ def survey_data(data: Data, num_dev: int, max_length: int, is_torn: bool = False
     lines += describe_overlaps(data.train.overlaps, is_torn)
     token = ""
     if "labels" in data.objective.task.describe():
-        found, token = warn_of_labels(data.train.labels, tokens)
-        lines.insert(2, describe_labels(data.train.labels))
-        lines[3:3] = tell_of_numbers(data.train.labels, data.objective.task.kind)
+        if any(isinstance(label, LabelSet) for label in data.train.labels):
+            found = warn_of_sets(data.train.labels)
+            lines[2:2] = describe_sets(data.train.labels, SHOWN_LABELS)
+        else:
+            found, token = warn_of_labels(data.train.labels, tokens)
+            lines.insert(2, describe_labels(data.train.labels))
+            lines[3:3] = tell_of_numbers(data.train.labels, data.objective.task.kind)
         if soft := describe_soft(data.train.labels):
             lines.insert(3, soft)
         lines += describe_contradictions(data.train)
@@ -192,8 +197,40 @@ def find_script(text: str) -> str:
     return {"CJK": "Chinese characters"}.get(name, name.capitalize())
 
 
+def warn_of_sets(labels: Sequence[str]) -> list[str]:
+    """Return warnings of rows with several labels."""
+    each = [name for label in labels for name in names_of(label)]
+    warnings = warn_of_counts(each)
+    sizes = Counter(len(names_of(label)) for label in labels)
+    if set(sizes) == {1}:
+        warnings.append(
+            "every row has one label: --task single-label is more accurate, if a text never has "
+            "two. Else, is the --label-separator right?"
+        )
+    return warnings
+
+
 def warn_of_labels(labels: Sequence[str], tokens: Tokens) -> tuple[list[str], str]:
     """Return warnings, and the token that decides everything, "" where none does."""
+    counts = Counter(labels)
+    warnings = warn_of_counts(labels)
+    label, count = counts.most_common(1)[0]
+    if count > LARGE_MAJORITY * len(labels):
+        warnings.append(
+            f"{count / len(labels):.1%} of the rows have the label {label}: compare macro F1, "
+            "accuracy alone says little"
+        )
+    token, share = find_deciding_token(tokens, labels)
+    if token:
+        warnings.append(
+            f"one token tells the label of {share:.1%} of the rows: does the text hold its label? "
+            "The report names it"
+        )
+    return warnings, token
+
+
+def warn_of_counts(labels: Sequence[str]) -> list[str]:
+    """Return warnings of how many labels there are, how often each, and in which forms."""
     counts = Counter(labels)
     warnings = []
     if len(counts) >= MANY_LABELS:
@@ -209,19 +246,7 @@ def warn_of_labels(labels: Sequence[str], tokens: Tokens) -> tuple[list[str], st
     for variants in find_variants(labels)[:SHOWN_ROWS]:
         names = ", ".join(f"{name} {rows:,}" for name, rows in variants.items())
         warnings.append(f"labels that differ by form alone ({names}): --normalize-labels merges")
-    label, count = counts.most_common(1)[0]
-    if count > LARGE_MAJORITY * len(labels):
-        warnings.append(
-            f"{count / len(labels):.1%} of the rows have the label {label}: compare macro F1, "
-            "accuracy alone says little"
-        )
-    token, share = find_deciding_token(tokens, labels)
-    if token:
-        warnings.append(
-            f"one token tells the label of {share:.1%} of the rows: does the text hold its label? "
-            "The report names it"
-        )
-    return warnings, token
+    return warnings
 
 
 def find_deciding_token(tokens: Tokens, labels: Sequence[str]) -> tuple[str, float]:

@@ -8,6 +8,7 @@ Nothing here imports TensorFlow before it is needed, so that data are checked wi
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
@@ -17,9 +18,10 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from handler.inference.tasks import Regression, Selective, SingleLabel, Task
+from handler.inference.tasks import MultiLabel, Regression, Selective, SingleLabel, Task
 from training.columns import Columns
 from training.errors import DataError, SettingsError
+from training.label_sets import LabelSet
 from training.numbers import are_fractional
 from training.readers import Dataset, read_dataset
 
@@ -43,6 +45,7 @@ class Objective(Protocol):
         settled: What `settle` found, for people and metadata; `is_reached` is false where an aim is
             not reached, so that no bundle is made. Empty before.
         num_logits: Columns that the layers before the head compute.
+        scales_each: Each logit is an answer of its own, and is calibrated for itself.
         score_name: The figure of `evaluate` that is the mean of `row_scores`.
         loss_name: What people call the loss.
         linear: How the linear half of a model learns each logit, a name in
@@ -61,6 +64,8 @@ class Objective(Protocol):
     def settled(self) -> Mapping[str, Any]: ...
     @property
     def num_logits(self) -> int: ...
+    @property
+    def scales_each(self) -> bool: ...
     @property
     def score_name(self) -> str: ...
     @property
@@ -93,7 +98,7 @@ class Objective(Protocol):
 
     def strata(self, targets: Floats) -> Sequence[Hashable]:
         """Return for each row what a split keeps in about the same share on both sides; of a soft
-        label its most probable one.
+        label its most probable one. A row of a `frozenset` is of as many strata as that has.
 
         Args:
             targets: Floats, shape (rows, num_outputs), as `encode` gives them.
@@ -128,22 +133,24 @@ class Objective(Protocol):
         """
 
     def add_margin(self, logits: keras.KerasTensor) -> keras.KerasTensor:
-        """Return by how much the answer's logit leads the next one's, (batch, 1), 0 or more.
+        """Return by how much the answer's logit leads the next one's, or that of each label is off
+        its threshold, (batch, 1), 0 or more.
 
         Args:
             logits: (batch, num_logits).
         """
 
-    def output_logits(self, logits: Floats) -> Floats:
-        """Return a logit for each output, floats, shape (rows, num_outputs).
+    def exit_margins(self, exits: Floats, full: Floats) -> tuple[Floats, Floats, Floats]:
+        """Return what `add_margin` gives of an early exit's logits; by how much its answer leads
+        there, by the task's thresholds; and by how much in the whole model, which is under 0 where
+        the answer changes; all floats, shape (rows,).
 
         Args:
-            logits: Floats, shape (rows, num_logits).
+            exits, full: Logits, shape (rows, num_logits).
         """
 
-    def answer_logits(self, logits: Floats) -> Floats:
-        """Return `output_logits`, moved so that the largest is the answer where the task's
-        thresholds choose another than the most probable.
+    def output_logits(self, logits: Floats) -> Floats:
+        """Return a logit for each output, floats, shape (rows, num_outputs).
 
         Args:
             logits: Floats, shape (rows, num_logits).
@@ -209,6 +216,12 @@ class Objective(Protocol):
         Both arguments are floats, shape (rows, num_outputs).
         """
 
+    def mistake_scores(self, outputs: Floats, targets: Floats) -> Floats:
+        """Return how certain a wrong answer was, floats, shape (rows,); below 0 of a right one.
+
+        Both arguments are floats, shape (rows, num_outputs). Only asked of tasks with labels.
+        """
+
     def settle(self, outputs: Floats, targets: Floats, weights: Floats | None = None) -> Objective:
         """Return the objective whose task knows what rows tell that the model was not fitted to,
         such as thresholds; the same one where nothing is to be known.
@@ -254,6 +267,12 @@ class Objective(Protocol):
         """Draw what `evaluate` gave to files in `folder`; return title -> file name."""
 
 
+def _guess_kind(labels: Sequence[str]) -> str:
+    if any(isinstance(label, LabelSet) for label in labels):
+        return MultiLabel.kind
+    return Regression.kind if are_fractional(labels) else SingleLabel.kind
+
+
 def make_objective(task: Task, aims: Mapping[str, Any] | None = None) -> Objective:
     """Return how `task` is learned and measured, of one whose answers may be withheld the task
     within.
@@ -281,14 +300,14 @@ def find_task(labels: Sequence[str], given: Mapping[str, Any] | None = None) -> 
     """Return the task that rows with these labels are: ["pos", "neg", "pos"] -> neg or pos.
 
     Args:
-        given: What is known of the task: its `kind`, and fields of it. By default it is regression
-            where labels are numbers with fractions (`training/numbers.py`), else a single label.
+        given: What is known of the task: its `kind`, and fields of it. By default it is several
+            labels where rows have sets of them (`training/label_sets.py`), regression where labels
+            are numbers with fractions (`training/numbers.py`), else a single label.
 
     Raises:
         SettingsError: No such kind of task in this build, or it takes no such field.
     """
-    usual = Regression.kind if are_fractional(labels) else SingleLabel.kind
-    fields = {"kind": usual, **(given or {})}
+    fields = {"kind": _guess_kind(labels), **(given or {})}
     kind = fields.pop("kind")
     if kind not in list_kinds():
         raise SettingsError(f"there is no task {kind!r}, wanted {', '.join(list_kinds())}.")
@@ -301,12 +320,25 @@ def read_known_labels(path: Path, columns: Columns, objective: Objective) -> Dat
     Raises:
         DataError: It can't be read, or a label is missing or unknown; with the file's name.
     """
-    dataset = read_dataset(path, columns)
+    dataset = read_dataset(path, say_several(columns, objective.task.kind))
     try:
         objective.encode(dataset.labels)
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
     return dataset
+
+
+def say_several(columns: Columns, kind: str | None) -> Columns:
+    """Return the columns that say whether rows have several labels, as the kind of task needs it;
+    None: it is found.
+
+    Raises:
+        SettingsError: A separator is given for a single label.
+    """
+    if kind == SingleLabel.kind and columns.separator:
+        raise SettingsError("--label-separator is for several labels, the task is single-label.")
+    known = {MultiLabel.kind: True, SingleLabel.kind: False, None: columns.several}
+    return dataclasses.replace(columns, several=known.get(kind))
 
 
 def _load(kind: str) -> type[Objective]:

@@ -234,11 +234,12 @@ class Trials:
         outputs = classifier.predict_outputs(texts)
         if told is not None:
             outputs, expected = self._unlearn(run, outputs), told
+        # Of a smaller model with its own thresholds.
         both = make_objective(run.task, self.objective.aims), self.objective
         score, log_loss, drop_error = measure_scores(
             outputs, expected, dev.targets, both, dev.weights
         )
-        own, whole_ms = measure_latency([classifier, baseline], texts)
+        own_ms, whole_ms = measure_latency([classifier, baseline], texts)
         return Point(
             trial,
             precision,
@@ -247,9 +248,9 @@ class Trials:
             round(100 * (self._score - score), 6),
             round(drop_error, 6),
             round(log_loss, 6),
-            latency_ms=round(own[0], 4),
-            cpu_ms=round(own[1], 4),
-            times_faster=round(whole_ms[1] / own[1], 2),
+            latency_ms=round(own_ms[0], 4),
+            cpu_ms=round(own_ms[1], 4),
+            times_faster=round(whole_ms[1] / own_ms[1], 2),
         )
 
     def _unlearn(self, run: Run, outputs: NDArray[np.float32]) -> NDArray[np.float32]:

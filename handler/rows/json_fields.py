@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from json.decoder import scanstring  # type: ignore[attr-defined]
 from typing import Any
 
-from handler.inference.tasks import Cell, Number
+from handler.inference.tasks import Cell, JsonCell, Number
 from handler.rows.rows import DECIMALS
 
 BLANK = re.compile(r"[ \t\r\n]*")
@@ -81,7 +81,7 @@ def encode_cells(names: Sequence[str], cells: Iterable[Cell]) -> dict[str, str]:
         for cell in cells
     )
     return {
-        name: json.dumps(cell, ensure_ascii=False)
+        name: cell if isinstance(cell, JsonCell) else json.dumps(cell, ensure_ascii=False)
         for name, cell in zip(names, rounded, strict=True)
     }
 

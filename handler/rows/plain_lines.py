@@ -72,7 +72,6 @@ class LineRows:
             labels.append(label.removeprefix(LABEL_PREFIX))
         if self.num_values == 1:
             return Row(self.number, (text,), record)
-        if len(labels) != 1:
-            problem = f"it has {len(labels)} labels, wanted one" if labels else NO_LABEL
-            return Row(self.number, (), problem=problem)
-        return Row(self.number, (text, labels[0]), record)
+        if not labels:
+            return Row(self.number, (), problem=NO_LABEL)
+        return Row(self.number, (text, labels if len(labels) > 1 else labels[0]), record)

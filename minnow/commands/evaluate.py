@@ -16,6 +16,7 @@ from minnow.options import (
     JoinSurplus,
     Json,
     LabelColumns,
+    LabelSeparator,
     NormalizeLabels,
     Quoting,
     RememberedLabelColumn,
@@ -45,6 +46,7 @@ def evaluate(
     text_column: RememberedTextColumn = None,
     label_column: RememberedLabelColumn = None,
     label_columns: LabelColumns = None,
+    label_separator: LabelSeparator = None,
     weight_column: WeightColumn = None,
     delimiter: Delimiter = None,
     encoding: Encoding = None,
@@ -71,6 +73,7 @@ def evaluate(
         normalize_labels or known["normalize_labels"],
         () if label_column else split_names(label_columns) or known["labels"],
         weight_column,
+        separator=known["separator"] if label_separator is None else label_separator,
     )
     task, predict_outputs, tokenizer = load_model(model)
     objective = make_objective(task)
@@ -91,9 +94,15 @@ def read_columns(folder: Path) -> dict[str, Any]:
     known = read_run(folder).metadata.get("columns") if is_run(folder) else None
     columns: Any = known or ({} if is_run(folder) else read_bundle(folder).manifest.columns)
     usual = {"text": "text", "label": "label", "normalize_labels": False}
+    separator = columns.get("separator")
     names = columns.get("labels")
     is_named = isinstance(names, list) and all(isinstance(name, str) for name in names)
-    return usual | dict(columns) | {"labels": tuple(names) if is_named else ()}
+    return (
+        usual
+        | dict(columns)
+        | {"labels": tuple(names) if is_named else ()}
+        | {"separator": separator if isinstance(separator, str) else None}
+    )
 
 
 def load_model(folder: Path) -> tuple[Task, Callable[[list[str]], Any], Tokenizer]:

@@ -280,7 +280,11 @@ def check_inputs(
         return objective, about, None
     known = Columns.from_json(found.metadata["columns"])
     columns = Columns(
-        known.text, known.label, normalize_labels=known.normalize_labels, labels=known.labels
+        known.text,
+        known.label,
+        normalize_labels=known.normalize_labels,
+        labels=known.labels,
+        separator=known.separator,
     )
     dataset = read_known_labels(test, columns, objective)
 

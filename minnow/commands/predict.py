@@ -170,11 +170,16 @@ def format_answer(
     task: Task, prediction: Prediction, options: Options, answer: dict[str, Any]
 ) -> Iterator[str]:
     """Yield a line with tabs between: the answer, and what limits its worth; then the tokens."""
-    chooses = (options.top_k or options.threshold) and "scores" in answer  # a number has none
-    ranked = task.rank(prediction.outputs) if chooses else []
+    # A number has no scores to choose from; several labels are as many as the text has.
+    is_asked = bool(options.top_k or options.threshold) and "scores" in answer
+    ranked = task.rank(prediction.outputs) if is_asked or "labels" in answer else []
     notes = ["no known words"] if prediction.known_tokens == 0 else []
     notes += ["truncated"] if prediction.truncated else []
-    if ranked:
+    if ranked and not is_asked:
+        shown = [pair for pair in ranked if pair[0] in answer["labels"]]
+        cells = [cell for pair in shown for cell in pair]
+        notes += [] if shown else ["no label"]
+    elif ranked:
         chosen = task.predicted_labels(prediction.outputs)
         first = ranked if options.top_k else [pair for pair in ranked if pair[0] in chosen]
         shown = [pair for pair in first[: options.top_k] if pair[1] >= options.threshold]

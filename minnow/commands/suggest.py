@@ -6,7 +6,7 @@ import dataclasses
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -94,17 +94,18 @@ def suggest(
 
     if labelled is None and model is None:
         raise typer.BadParameter("wanted --labelled FILE, or --model MODEL, or both")
-    predict = None
+    more: dict[str, Any] = {}
     if model is not None:
         from minnow.commands.evaluate import load_model
 
-        task, predict, _ = load_model(model)
+        task, more["predict"], _ = load_model(model)
         if "labels" not in task.describe():
             raise CommandError(f"{model}: its task is {task.kind}, wanted a model of labels")
+        more["margins"] = task.margins
     options = ReadOptions(delimiter, encoding, quoting, join_surplus)
     names = (text_column, label_column, None, options)
     columns = Columns(*names, normalize_labels, split_names(label_columns))
-    plan = Plan(count, labelled, columns, predict, seed)
+    plan = Plan(count, labelled, columns, seed=seed, **more)
     with hush(quiet):
         suggestions = suggest_file(Source(texts, text_column, options), out, plan, force)
     if json_output:

@@ -19,6 +19,7 @@ from minnow.options import (
     JoinSurplus,
     LabelColumn,
     LabelColumns,
+    LabelSeparator,
     MinPrecision,
     MinRecall,
     NormalizeLabels,
@@ -240,6 +241,7 @@ def train(
     text_column: TextColumn = "text",
     label_column: LabelColumn = "label",
     label_columns: LabelColumns = None,
+    label_separator: LabelSeparator = None,
     group_column: GroupColumn = None,
     weight_column: WeightColumn = None,
     delimiter: Delimiter = None,
@@ -295,7 +297,9 @@ def train(
 
     options = ReadOptions(delimiter, encoding, quoting, join_surplus)
     names, labels = (text_column, label_column, group_column), split_names(label_columns)
-    columns = Columns(*names, options, normalize_labels, labels, weight_column)
+    columns = Columns(
+        *names, options, normalize_labels, labels, weight_column, separator=label_separator
+    )
     aims = read_aims(context) | read_number_aims(loss, coverage)
     aims |= make_aims(abstain_accuracy, scope_coverage, label_sets)
     if class_weight is not None:

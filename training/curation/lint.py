@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handler.inference.tasks import SingleLabel
+from training.curation.checks import check_single
 from training.curation.label_errors import LabelErrors, find_label_errors
 from training.curation.out_of_fold import encode_dataset, predict_out_of_fold
 from training.curation.tables import check_output, write_table
@@ -20,7 +21,8 @@ from training.labels import find_variants
 from training.progress import interruptible, say, step
 
 DECIMALS = 6
-LABELS = {"kind": SingleLabel.kind}  # also where they look like numbers
+# Also where they look like numbers; of several labels each may be wrong, and none is suggested.
+ONE_LABEL = {"kind": SingleLabel.kind}
 COLUMNS = (
     *("row", "label", "suggested", "score", "probability_label", "probability_suggested"),
     *("suspected", "same_text", "text"),
@@ -66,7 +68,8 @@ def lint_file(sources: Sources, out: Path, seed: int = 0, force: bool = False) -
     """
     check_output(out, force, [sources.train])
     with step("reading"):
-        data = interruptible(lambda: read_sources(replace(sources, task=LABELS)))
+        data = interruptible(lambda: read_sources(replace(sources, task=ONE_LABEL)))
+    check_single(data.train)
     say(f"{sources.train}: {len(data.train):,} rows, {data.train.found.describe()}")
     with step("vocabulary"):
         rows = interruptible(lambda: encode_dataset(data))

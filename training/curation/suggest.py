@@ -15,6 +15,7 @@ from handler.inference.tokenizer import Tokenizer
 from handler.rows.rows import Row
 from training.blocks.ngrams import count_features, find_words
 from training.columns import Columns
+from training.curation.checks import check_single
 from training.curation.out_of_fold import fit_and_predict, train_speller
 from training.curation.selection import measure_margins, reduce_words, select_unsure
 from training.curation.tables import check_output, write_table
@@ -43,6 +44,7 @@ class Plan:
         predict: From texts to probabilities, shape (texts, labels); None: the linear half, fitted
             to `labelled`, says them.
         seed: Of what is drawn at random.
+        margins: From what `predict` says to how sure that is, shape (texts,).
     """
 
     count: int
@@ -50,6 +52,7 @@ class Plan:
     columns: Columns = Columns()
     predict: Predict | None = None
     seed: int = 0
+    margins: Callable[[NDArray[np.float64]], NDArray[Any]] = measure_margins
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,8 @@ def suggest_file(source: Source, out: Path, plan: Plan, force: bool = False) -> 
     check_output(out, force, inputs)
     with step("reading"):
         labelled = None if plan.labelled is None else read_labelled(plan.labelled, plan.columns)
+        if labelled is not None and plan.predict is None:
+            check_single(labelled)
         numbers, texts, num_rows, num_bad = draw_candidates(source, MOST_CANDIDATES, plan.seed)
     say(f"{source.path}: {num_rows:,} rows, {len(texts):,} of them looked at")
     if not texts:
@@ -174,7 +179,8 @@ def choose(
     words = find_words(others.token_ids)
     counts = count_features(words, len(texts), len(others.words), is_once=True)
     places = reduce_words(counts, plan.seed)
-    return select_unsure(measure_margins(probabilities), groups, places, plan.count, plan.seed)
+    margins = np.asarray(plan.margins(probabilities), np.float64)
+    return select_unsure(margins, groups, places, plan.count, plan.seed)
 
 
 def predict_others(

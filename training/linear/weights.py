@@ -35,13 +35,17 @@ TOLERANCE = 1e-3  # liblinear's, and its passes at most
 MAX_PASSES = 300
 NAIVE_BAYES = -1.0  # in place of a power
 SQUARED_PENALTY_C = 1.0  # of squared errors of targets whose variance is 1
+BALANCE, SEVERAL_PENALTY_C = 0.5, 5.0  # where a text can have several labels
 # How each logit is learned (`Objective.linear`): by logistic regression where all labels count the
-# same, or as they are, or by least squares with an L2 penalty (ridge regression).
-BALANCED, LOGISTIC, SQUARED = "balanced", "logistic", "squared"
+# same, each label counts as `balance_sides` says, or all as they are; or by least squares with an
+# L2 penalty (ridge regression).
+BALANCED, SEVERAL, LOGISTIC, SQUARED = "balanced", "several", "logistic", "squared"
 CONSTANTS = {
     "linear_penalty_c": PENALTY_C,
     "linear_bayes_penalty_c": NB_PENALTY_C,
     "linear_squared_penalty_c": SQUARED_PENALTY_C,
+    "linear_balance_of_several": BALANCE,
+    "linear_penalty_c_of_several": SEVERAL_PENALTY_C,
     "linear_pseudo_count": PSEUDO_COUNT,
     "linear_tail_scale": TAIL_SCALE,
     "linear_tolerance": TOLERANCE,
@@ -140,6 +144,10 @@ def fit_linear(
         penalty = NB_PENALTY_C if is_bayes else PENALTY_C
         if linear == SQUARED:
             weights, bias = _fit_squares(scaled, target, counted, seed)
+        elif linear == SEVERAL:
+            balance, shift = balance_sides(target, counted)
+            weights, bias = _fit_column(scaled, target, balance, SEVERAL_PENALTY_C, seed)
+            bias += shift
         else:
             weights, bias = _fit_column(scaled, target, counted, penalty, seed)
         columns.append((weights * np.concatenate(list(rarity.values())), bias))
@@ -164,6 +172,30 @@ def balance_labels(
     shares = np.average(sides, axis=0, weights=weights)
     sides, shares = sides[:, shares > 0], shares[shares > 0]
     return np.asarray(weights * (sides / (len(shares) * shares)).sum(axis=1))
+
+
+def balance_sides(
+    target: NDArray[np.floating], counts_as: NDArray[np.floating] | None = None
+) -> tuple[NDArray[np.float64], float]:
+    """Return what each text counts for one label of several that it can have, shape (texts,); and
+    what is to be added to the logits, so that they are those of texts that count the same.
+
+    Texts with the label count the more, the fewer they are, to the power `BALANCE`: at 1 as much as
+    all those without it. Their log odds are then too high by the logarithm of that (King & Zeng,
+    "Logistic Regression in Rare Events Data", 2001, prior correction).
+
+    Args:
+        target: Shape (texts,), 0 to 1: how far a text has the label.
+        counts_as: As in `fit_linear`.
+    """
+    weights = np.ones(len(target)) if counts_as is None else np.asarray(counts_as, np.float64)
+    side = np.asarray(target, np.float64)
+    share = float(np.average(side, weights=weights))
+    if not 0 < share < 1:
+        return weights, 0.0
+    inside, outside = (2 * share) ** -BALANCE, (2 * (1 - share)) ** -BALANCE
+    balanced = weights * (side * inside + (1 - side) * outside)
+    return balanced, float(np.log(outside / inside))
 
 
 def choose_places(

@@ -42,6 +42,7 @@ class RegressionObjective:
     num_logits = 1
     linear = "squared"
     has_margin = False
+    scales_each = False
     settled: Mapping[str, Any] = {}
 
     def __init__(self, task: Regression, aims: Mapping[str, Any] | None = None) -> None:
@@ -127,8 +128,11 @@ class RegressionObjective:
     def output_logits(self, logits: Floats) -> Floats:
         return logits
 
-    def answer_logits(self, logits: Floats) -> Floats:
-        return self.output_logits(logits)
+    def exit_margins(self, exits: Floats, full: Floats) -> tuple[Floats, Floats, Floats]:
+        raise NotImplementedError("of numbers nothing exits early: `has_margin` is false")
+
+    def mistake_scores(self, outputs: Floats, targets: Floats) -> Floats:
+        return np.abs(outputs - targets)[:, 0]
 
     def outputs_of(self, logits: Floats) -> Floats:
         """Return the numbers without the curve, which the model alone knows."""

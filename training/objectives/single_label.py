@@ -45,6 +45,7 @@ class SingleLabelObjective:
     a model, and the table of phrases with it, need not hold the same weights twice.
     """
 
+    scales_each = False
     score_name = "accuracy"
     loss_name = "log loss"
     linear = "balanced"
@@ -169,12 +170,17 @@ class SingleLabelObjective:
         highest, _ = ops.top_k(logits, 2)
         return highest[:, :1] - highest[:, 1:]
 
+    def exit_margins(self, exits: Floats, full: Floats) -> tuple[Floats, Floats, Floats]:
+        plain = self.output_logits(exits)
+        answers, whole = (
+            decide_logits(self.task, self.output_logits(logits)) for logits in (exits, full)
+        )
+        chosen = answers.argmax(axis=1)
+        return _lead(plain, plain.argmax(axis=1)), _lead(answers, chosen), _lead(whole, chosen)
+
     def output_logits(self, logits: Floats) -> Floats:
         num_left_out = self.task.num_outputs - self.num_logits
         return np.pad(logits, ((0, 0), (num_left_out, 0)))
-
-    def answer_logits(self, logits: Floats) -> Floats:
-        return decide_logits(self.task, self.output_logits(logits))
 
     def outputs_of(self, logits: Floats) -> Floats:
         return _softmax(self.output_logits(logits))
@@ -213,6 +219,12 @@ class SingleLabelObjective:
         """Return 1 where the answer is the true label, else 0."""
         is_right: NDArray[np.bool_] = self.task.choose_all(outputs) == targets.argmax(axis=1)
         return is_right.astype(np.float64)
+
+    def mistake_scores(self, outputs: Floats, targets: Floats) -> Floats:
+        right = self.row_scores(outputs, targets)
+        chosen = self.task.choose_all(outputs)[:, None]
+        told = np.take_along_axis(outputs, chosen, axis=1)[:, 0]
+        return np.asarray(np.where(right > 0, -1.0, told))
 
     def settle(
         self, outputs: Floats, targets: Floats, weights: Floats | None = None
@@ -296,6 +308,14 @@ class SingleLabelObjective:
         plot_precision_recall(figures, folder / "precision_recall.png")
         plots["Precision and recall"] = "precision_recall.png"
         return plots
+
+
+def _lead(logits: Floats, columns: NDArray[np.integer[Any]]) -> Floats:
+    """Return by how much each row's logit in its column leads all others, floats, shape (rows,)."""
+    others = logits.astype(np.float64)
+    own = np.take_along_axis(others, columns[:, None], axis=1)[:, 0]
+    np.put_along_axis(others, columns[:, None], -np.inf, axis=1)
+    return np.asarray(own - others.max(axis=1))
 
 
 def _softmax(logits: Floats) -> Floats:

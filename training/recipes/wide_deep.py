@@ -215,7 +215,8 @@ def fine_tune_model(
             teacher, train, outside, settings, objective, stages.checkpoint, "the LSTM alone"
         )
     logits = read_moved(model, dev)
-    wide_bias = bias / kernel[0, 0] if kernel[0, 0] else np.zeros_like(bias)
+    scales = kernel[: len(bias)].diagonal()  # of the wide half
+    wide_bias = np.divide(bias, scales, out=np.zeros_like(bias), where=scales != 0)
     set_mixture(model, logits, dev.targets, wide_bias, objective, dev.weights)
     return history
 

@@ -14,11 +14,20 @@ from typing import Any
 from handler.errors import ArtefactError
 from handler.inference.checks import one_of, record, show
 from handler.inference.tasks.labels import MAX_LABEL_CHARACTERS, MAX_LABELS, read_labels
+from handler.inference.tasks.multi_label import MultiLabel
 from handler.inference.tasks.ordinal import Ordinal
 from handler.inference.tasks.regression import Regression
 from handler.inference.tasks.selective import SELECTIVE_FIELDS, Selective
 from handler.inference.tasks.single_label import SingleLabel
-from handler.inference.tasks.task import DEFAULT_OPTIONS, Cell, Number, Options, Task, Tensor
+from handler.inference.tasks.task import (
+    DEFAULT_OPTIONS,
+    Cell,
+    JsonCell,
+    Number,
+    Options,
+    Task,
+    Tensor,
+)
 
 __all__ = [
     "DEFAULT_OPTIONS",
@@ -26,6 +35,8 @@ __all__ = [
     "MAX_LABEL_CHARACTERS",
     "Cell",
     "Number",
+    "JsonCell",
+    "MultiLabel",
     "Options",
     "Ordinal",
     "Regression",
@@ -37,7 +48,9 @@ __all__ = [
     "read_task",
 ]
 
-TASKS: Mapping[str, Any] = {task.kind: task for task in (SingleLabel, Regression, Ordinal)}
+TASKS: Mapping[str, Any] = {
+    task.kind: task for task in (SingleLabel, MultiLabel, Regression, Ordinal)
+}
 SELECTIVE_KINDS = (SingleLabel.kind,)  # whose answers may be withheld
 
 

@@ -13,6 +13,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Cell = str | float
+
+
+class JsonCell(str):
+    """A cell that holds JSON: its text in a table, its value where rows are JSON themselves."""
+
+    __slots__ = ()
+
+
 OutputRow = Sequence[float]  # the outputs of one text
 
 

@@ -16,6 +16,7 @@ from handler.inference.classifier import load_classifier
 from handler.inference.manifest import Card
 from tests.helpers.browser import find_browser, type_text
 from tests.helpers.http_service import Server, make_service
+from tests.helpers.multi_label import copy_bundle
 from tests.helpers.number_bundles import write_ordinal, write_regression
 
 pytestmark = pytest.mark.slow
@@ -421,3 +422,20 @@ def test_numbers_and_ordered_labels_are_shown(
         assert told in [term.text for term in find(page, "#card dt")]
         assert [line for line in page.get_log("browser") if line["level"] == "SEVERE"] == []
         page.save_screenshot(str(tmp_path / "page.png"))
+
+
+def test_all_labels_over_their_thresholds_are_shown(chromium, tiny_bundle, tmp_path):
+    bundle = copy_bundle(tiny_bundle, tmp_path / "tiny")
+    with Server(make_service(load_classifier(bundle))) as server:
+        page = open_page(chromium, server.url + "/")
+        wait(page, lambda: find(page, "#card dd"))
+        classify(page, "a good film")
+        both = find(page, "#winner")[0].text, len(find(page, ".score.best"))
+        classify(page, "bad bad bad")
+        wait(page, lambda: find(page, "#winner")[0].text == "neg")
+        one = len(find(page, ".score.best"))
+        about = [term.text for term in find(page, "#card dd")]
+
+    assert both == ("pos, neg", 2)
+    assert one == 1
+    assert "pos, neg" in about

@@ -1,0 +1,266 @@
+"""Several labels: targets, head, loss, thresholds and figures."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handler.inference.tasks import MAX_LABELS, MultiLabel
+from training import label_thresholds as thresholds
+from training.errors import DataError, SettingsError
+from training.label_figures import format_figures, measure
+from training.label_sets import LabelSet, names_of
+from training.metrics import headline
+from training.readers import Dataset
+from training.tasks import EPSILON, Floats, Objective, check_aims
+
+if TYPE_CHECKING:
+    import keras
+
+LEAST_SHARE = 1e-3  # of what least squares say, which may be below 0: its log odds are finite
+
+
+class MultiLabelObjective:
+    """Each label for itself: a target is 1 in the column of each label that the row has, or its
+    probability.
+
+    The loss is the binary cross-entropy, summed over the labels: minus the logarithm of the
+    probability of just this set of labels. So a label's loss, and what a prior of so many rows is
+    worth beside it, does not depend on how many other labels there are, as in a mean it would.
+    """
+
+    scales_each = True
+    linear = "several"
+    has_margin = True
+    settled: Mapping[str, Any] = {}
+    score_name = "sample_f1"
+    loss_name = "log loss"
+
+    def __init__(self, task: MultiLabel, aims: Mapping[str, Any] | None = None) -> None:
+        self.task = task
+        self.aims = dict(aims or {})
+        check_aims(task.kind, self.aims, ("min_precision",))
+        precision = self.aims.get("min_precision", 1.0)
+        if not 0 < precision <= 1:
+            raise SettingsError(f"--min-precision is {precision:g}, wanted above 0 and 1 at most.")
+        self.num_logits = task.num_outputs
+
+    @staticmethod
+    def find_task(labels: Sequence[str], given: Mapping[str, Any]) -> MultiLabel:
+        """Return the task of all labels, sorted: ["a", "b"], ["a"] -> a and b, each or none."""
+        if given:
+            raise SettingsError(f"the task {MultiLabel.kind} takes no {', '.join(given)}.")
+        return MultiLabel(sorted(_list_known(labels)))
+
+    @property
+    def loss(self) -> Callable[[Any, Any], Any]:
+        from keras import losses
+
+        def sum_losses(targets: Any, outputs: Any) -> Any:
+            return self.num_logits * losses.binary_crossentropy(targets, outputs)
+
+        return sum_losses
+
+    def check(self, train: Dataset, *others: Dataset) -> None:
+        """Raise DataError unless `train` has two labels or more, with two rows or more each, and
+        the `others` have no label that it lacks. A row may be without any label."""
+        known = _list_known(train.labels)
+        where = f"{train.path}: column {train.label_column!r}"
+        if len(known) > MAX_LABELS:
+            raise DataError(
+                f"{where} has {len(known):,} labels, wanted {MAX_LABELS:,} at most. Is this the "
+                "right --label-column and --label-separator?"
+            )
+        if len(known) < 2:
+            found = "has no label in any row" if not known else "has one label only"
+            raise DataError(
+                f"{where} {found}, wanted two or more. Is this the right --label-column, and are "
+                "the labels separated as --label-separator says? A label that a text has or has "
+                "not is one of two for --task single-label"
+            )
+        counts = Counter(name for label in train.labels for name in names_of(label))
+        soft = {
+            name
+            for label in train.labels
+            if isinstance(label, LabelSet) and label.is_soft
+            for name in label.probabilities
+        }
+        rare = sorted(name for name in known - soft if counts[name] < 2)
+        if rare:
+            row = next(n for n, label in enumerate(train.labels, 1) if rare[0] in names_of(label))
+            names = ", ".join(map(repr, rare[:5])) + (" …" if len(rare) > 5 else "")
+            raise DataError(
+                f"{where}: {len(rare):,} of {len(known):,} labels have one row only ({names}; the "
+                f"first is in row {row:,}), wanted two or more: one to learn from, one to check. "
+                "Add rows, take the label out of the cell, or merge it with another; is this the "
+                "right --label-separator?"
+            )
+        for other in others:
+            unknown = sorted(_list_known(other.labels) - known)
+            if unknown:
+                rows = enumerate(other.labels, 1)
+                row = next((n for n, label in rows if unknown[0] in _list_known([label])), 1)
+                raise DataError(
+                    f"{other.path}: {len(unknown):,} labels do not stand in {train.path}, the "
+                    f"first is {unknown[0]!r} in row {row:,}. Use the same labels in both."
+                )
+
+    def strata(self, targets: Floats) -> Sequence[Hashable]:
+        """Return for each row the columns of its labels."""
+        has = np.asarray(targets) >= thresholds.HALF
+        return [frozenset(np.flatnonzero(row).tolist()) for row in has]
+
+    def encode(self, labels: Sequence[str]) -> NDArray[np.float32]:
+        columns = {label: column for column, label in enumerate(self.task.labels)}
+        targets = np.zeros((len(labels), len(columns)), np.float32)
+        for row, label in enumerate(labels):
+            for name, share in _probabilities(label).items():
+                if name not in columns:
+                    raise DataError(
+                        f"row {row + 1} has the label {name!r}, which the model does not know; "
+                        f"it knows {', '.join(map(repr, columns))}"
+                    )
+                targets[row, columns[name]] = share
+        return targets
+
+    def add_head(self, logits: keras.KerasTensor) -> keras.KerasTensor:
+        from keras import layers
+
+        return layers.Activation("sigmoid", name="outputs")(logits)
+
+    def fit_head(
+        self,
+        model: keras.Model,
+        logits: Floats,
+        targets: Floats,
+        weights: Floats | None = None,
+    ) -> None:
+        """Leave the head as it is: it has no weights."""
+
+    def add_margin(self, logits: keras.KerasTensor) -> keras.KerasTensor:
+        """Return how far the least certain label is from a probability of 0.5."""
+        from keras import ops
+
+        return ops.min(ops.abs(logits), axis=1, keepdims=True)
+
+    def exit_margins(self, exits: Floats, full: Floats) -> tuple[Floats, Floats, Floats]:
+        """Return `add_margin` of the exit's logits, twice; and how far the label that is nearest to
+        its own threshold in the whole model is on the exit's side of it."""
+        bounds = _log_odds(np.asarray(self.task.thresholds))
+        sides = np.where(exits >= bounds, 1.0, -1.0)
+        gates = np.abs(exits).min(axis=1)
+        return gates, gates, (sides * (full - bounds)).min(axis=1)
+
+    def output_logits(self, logits: Floats) -> Floats:
+        return logits
+
+    def outputs_of(self, logits: Floats) -> Floats:
+        return _sigmoid(logits)
+
+    def logit_targets(self, targets: Floats) -> Floats:
+        return targets
+
+    def rough_logits(self, sides: Floats) -> Floats:
+        return _log_odds(np.clip(sides, LEAST_SHARE, 1 - LEAST_SHARE))
+
+    def shift_outputs(self, outputs: Floats, before: Floats, after: Floats) -> Floats:
+        kept, old, new = (_log_odds(np.asarray(part)) for part in (outputs, before, after))
+        return _sigmoid(kept + new - old)
+
+    def logits_loss(self, logits: Floats, targets: Floats, weights: Floats | None = None) -> float:
+        losses = self._cross_entropies(logits, targets)
+        return float(losses.sum() if weights is None else weights @ losses)
+
+    def loss_slopes(self, logits: Floats, targets: Floats) -> Floats:
+        return np.asarray(_sigmoid(logits) - targets)
+
+    def excess_losses(self, logits: Floats, targets: Floats) -> NDArray[np.float64]:
+        certain = np.clip(targets, EPSILON, 1 - EPSILON)
+        entropies = -(targets * np.log(certain) + (1 - targets) * np.log1p(-certain)).sum(axis=1)
+        return np.asarray(self._cross_entropies(logits, targets) - entropies, np.float64)
+
+    def _cross_entropies(self, logits: Floats, targets: Floats) -> Floats:
+        return np.asarray((np.logaddexp(0, logits) - targets * logits).sum(axis=1))
+
+    def log_loss(self, outputs: Floats, targets: Floats, weights: Floats | None = None) -> float:
+        kept = np.clip(np.asarray(outputs, np.float64), EPSILON, 1 - EPSILON)
+        losses = -(targets * np.log(kept) + (1 - targets) * np.log1p(-kept)).sum(axis=1)
+        return float(np.average(losses, weights=weights))
+
+    def row_scores(self, outputs: Floats, targets: Floats) -> NDArray[np.float64]:
+        """Return the F1 of each row's labels; 1 where there are none and none are given."""
+        given, true = self.task.is_over(outputs), np.asarray(targets) >= thresholds.HALF
+        both, all_ = (given & true).sum(axis=1), given.sum(axis=1) + true.sum(axis=1)
+        return np.where(all_ > 0, 2 * both / np.maximum(all_, 1), 1.0)
+
+    def mistake_scores(self, outputs: Floats, targets: Floats) -> Floats:
+        """Return the largest difference of a label that is wrong, of -1 where none is."""
+        wrong = self.task.is_over(outputs) != (np.asarray(targets) >= thresholds.HALF)
+        return np.asarray(np.where(wrong, np.abs(outputs - targets), -1.0).max(axis=1))
+
+    def settle(
+        self, outputs: Floats, targets: Floats, weights: Floats | None = None
+    ) -> MultiLabelObjective:
+        """Return the objective with the threshold of each label at which its F1 is highest, or that
+        keeps `min_precision`."""
+        precision = self.aims.get("min_precision")
+        found = thresholds.choose(outputs, targets, weights, precision)
+        return MultiLabelObjective(MultiLabel(self.task.labels, found), self.aims)
+
+    def describe_settled(self, settled: Mapping[str, Any]) -> str:
+        return ""
+
+    def evaluate(
+        self, labels: Sequence[str], outputs: Floats, weights: Sequence[float] | None = None
+    ) -> dict[str, Any]:
+        targets = (self.encode(labels) >= thresholds.HALF).astype(np.float32)
+        scores = self.row_scores(outputs, targets)
+        figures = measure(self.task, outputs, targets)
+        figures |= {"sample_f1": float(scores.mean()), "log_loss": self.log_loss(outputs, targets)}
+        if weights is not None and len(set(weights)) > 1:
+            counts_as = np.asarray(weights, np.float64)
+            figures["weighted_sample_f1"] = float(np.average(scores, weights=counts_as))
+            figures["weighted_log_loss"] = self.log_loss(outputs, targets, counts_as)
+        return figures
+
+    def format_evaluation(self, figures: Mapping[str, Any]) -> str:
+        return format_figures(figures)
+
+    def headline(self, figures: Mapping[str, Any]) -> dict[str, Any]:
+        return headline(figures)
+
+    def write_plots(self, figures: Mapping[str, Any], folder: Path) -> dict[str, str]:
+        """Draw what each label's answers are worth, and whether probabilities are true."""
+        from training.label_plots import plot_labels, plot_reliability
+
+        plot_labels(figures, folder / "labels.png")
+        plot_reliability(figures, folder / "calibration.png")
+        return {"Labels": "labels.png", "Calibration": "calibration.png"}
+
+
+def _probabilities(label: str) -> Mapping[str, float]:
+    if isinstance(label, LabelSet):
+        return label.probabilities
+    return dict.fromkeys(names_of(label), 1.0)
+
+
+def _list_known(labels: Sequence[str]) -> set[str]:
+    """Return every label that rows have or may have: those of probability 0 too."""
+    return {name for label in labels for name in _probabilities(label)}
+
+
+def _sigmoid(logits: Floats) -> Floats:
+    return np.asarray(np.exp(-np.logaddexp(0, -logits)))
+
+
+def _log_odds(shares: Floats) -> Floats:
+    kept = np.clip(shares, EPSILON, 1 - EPSILON)
+    return np.asarray(np.log(kept) - np.log1p(-kept))
+
+
+OBJECTIVE: type[Objective] = MultiLabelObjective
