@@ -54,6 +54,5 @@ def decide_run(folder: Path, aims: Mapping[str, Any], out: Path) -> str:
     write_run(out, model, run.tokenizer, reference, metadata, run.load_vectors())
     if rows.places is not None and rows.offsets is not None:
         write_held_out(out, rows.places, told, rows.offsets)
-    described = settled.describe_settled(answers["settled"])
-    is_decided = bool(aims.keys() & {*AIMS})
-    return described or ("answers are the most probable labels" if is_decided else "")
+    usual = "answers are the most probable labels" if aims.keys() & {*AIMS} else ""
+    return settled.describe_settled(answers["settled"]) or usual

@@ -21,14 +21,14 @@ from handler.inference.tokenizer import Tokenizer
 from training.batches import strip
 from training.blocks.early_exit import measure_exit
 from training.data import Data, Part, Sources, join_parts, read_sources, whole_part
-from training.encoded import add_unlabelled, encode_part, encode_split, join_encoded
+from training.encoded import Encoded, add_unlabelled, encode_part, encode_split, join_encoded
 from training.errors import RunError
 from training.fit import CONSTANTS as FIT_CONSTANTS
 from training.fit import make_predictor
 from training.mistakes import Mistake, find_mistakes
 from training.output_folders import NEW, put_in_place, restore
 from training.progress import interruptible, say, step
-from training.recipe import Recipe, load_recipe, settle
+from training.recipe import Fitted, Recipe, load_recipe, settle
 from training.report import Findings, write_report
 from training.run_folder import (
     RUN,
@@ -160,18 +160,11 @@ def _train(
     model = recipe.build_model(settings, len(tokenizer.word_ids), objective)
     fitted = recipe.fit_model(model, train, dev, settings, objective, stages)
 
-    is_cross_validated = fitted.rows is not None
-    told, told_rows = fitted.outputs, dev
-    if told is None:
-        told = make_predictor(model)(dev.rows)
-    if fitted.rows is not None and fitted.offsets is not None:
-        dev_part = join_parts(train_part, dev_part, fitted.rows)
-        told_rows = join_encoded(train, dev).select(fitted.rows)
-        told_rows = dataclasses.replace(told_rows, offsets=fitted.offsets)
+    dev_part, told_rows, told = _tell_held_out(model, fitted, split, train, dev)
     objective, told = settle(recipe, model, told_rows, told, objective)
     if fitted.rows is not None and fitted.offsets is not None:
         write_held_out(new, rows=fitted.rows, outputs=told, offsets=fitted.offsets)
-    learned = join_encoded(train, dev) if is_cross_validated else train
+    learned = train if fitted.rows is None else join_encoded(train, dev)
     task = settle_selective(objective, told, told_rows, learned)
     parts = {"dev": dev_part} | ({} if data.test is None else {"test": whole_part(data.test)})
     with step("evaluation"):
@@ -185,7 +178,7 @@ def _train(
         "task": task.describe(),
         "command": command,
         "metrics": metrics,
-        "cross_validated": is_cross_validated,
+        "cross_validated": fitted.rows is not None,
         "early_exit": measure_exit(model, told_rows, objective),
         "mistakes": [mistake.row for mistake in mistakes],
         "seconds": round(time.monotonic() - started, 1),
@@ -194,6 +187,18 @@ def _train(
     metadata["files"] = write_report(new, metadata, fitted.history, objective, findings)
     rows = reference_rows(dev.rows, tokenizer)
     write_run(new, model, format_tokenizer(tokenizer), rows, metadata, train.vectors)
+
+
+def _tell_held_out(
+    model: keras.Model, fitted: Fitted, split: tuple[Part, Part], train: Encoded, dev: Encoded
+) -> tuple[Part, Encoded, NDArray[np.float32]]:
+    """Return rows that say how good the model is, read and encoded, and the outputs for them, of
+    models that were not fitted to them; float32, shape (rows, num_outputs)."""
+    if fitted.rows is None or fitted.outputs is None:
+        return split[1], dev, make_predictor(model)(dev.rows)
+    rows = join_encoded(train, dev).select(fitted.rows)
+    rows = dataclasses.replace(rows, offsets=fitted.offsets)
+    return join_parts(*split, fitted.rows), rows, fitted.outputs
 
 
 def load_predictor(run: Run) -> Callable[[list[str]], NDArray[np.float32]]:

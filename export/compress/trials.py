@@ -234,7 +234,6 @@ class Trials:
         outputs = classifier.predict_outputs(texts)
         if told is not None:
             outputs, expected = self._unlearn(run, outputs), told
-        # Of a smaller model with its own thresholds.
         both = make_objective(run.task, self.objective.aims), self.objective
         score, log_loss, drop_error = measure_scores(
             outputs, expected, dev.targets, both, dev.weights

@@ -19,10 +19,9 @@ from training.linear.features import (
     find_features,
     select_rows,
 )
+from training.linear.logit import BALANCED, SQUARED
 from training.linear.weights import (
-    BALANCED,
     NAIVE_BAYES,
-    SQUARED,
     Plan,
     fit_linear,
     root_length,

@@ -7,10 +7,10 @@ from scipy import sparse
 from tests.helpers.phrases import logits_of, make_rows
 from training.blocks import letters, wide
 from training.linear.features import find_features
+from training.linear.logit import balance_labels
 from training.linear.weights import (
     NAIVE_BAYES,
     Plan,
-    balance_labels,
     choose_places,
     fit_linear,
     fit_tables,
