@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from training.thresholds import NEVER, best_f1, keep_precision
+from training.label_thresholds import NEVER, best_f1, keep_precision
 
 
 def draw(num_rows: int, seed: int, mean: float = -2.0):
