@@ -173,7 +173,8 @@ def _show_field(value: Any) -> str:
         return " ".join(f"{name} {_show_field(inner)}" for name, inner in value.items())
     if isinstance(value, list):
         return ", ".join(map(_show_field, value)) or "none"
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    is_long = isinstance(value, float) and len(str(value)) > 8
+    return f"{value:.6g}" if is_long else str(value)
 
 
 def _readers(model: onnx.ModelProto, name: str) -> set[str]:
