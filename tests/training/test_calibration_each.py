@@ -5,7 +5,7 @@ import pytest
 
 from handler.inference.tasks import MultiLabel
 from training.calibration import calibrate
-from training.linear.weights import balance_sides, has_several
+from training.linear.balance import balance_sides, has_several
 from training.objectives.multi_label import MultiLabelObjective
 
 OBJECTIVE = MultiLabelObjective(MultiLabel(["a", "b", "c"]))

@@ -24,6 +24,7 @@ from sklearn.linear_model import LogisticRegression
 
 from training.blocks.ngrams import TAIL_TOKENS, scale_rows
 from training.blocks.table import place_features
+from training.linear.balance import BALANCE, balance_sides, has_several
 from training.linear.features import Features, keep_features
 
 PENALTY_C = 20.0  # inverse strength of the L2 penalty, of rows whose norm is about 1
@@ -33,8 +34,7 @@ TAIL_SCALE = 0.4
 TOLERANCE = 1e-3  # liblinear's, and its passes at most
 MAX_PASSES = 300
 NAIVE_BAYES = -1.0  # in place of a power
-SUM_ATOL = 1e-3  # of one label's probabilities from 1
-BALANCE, SEVERAL_PENALTY_C = 0.5, 5.0  # where a text can have several labels
+SEVERAL_PENALTY_C = 5.0  # where a text can have several labels
 CONSTANTS = {
     "linear_penalty_c": PENALTY_C,
     "linear_bayes_penalty_c": NB_PENALTY_C,
@@ -154,37 +154,6 @@ def balance_labels(
     shares = np.average(sides, axis=0, weights=weights)
     sides, shares = sides[:, shares > 0], shares[shares > 0]
     return np.asarray(weights * (sides / (len(shares) * shares)).sum(axis=1))
-
-
-def has_several(targets: NDArray[np.floating]) -> bool:
-    """Say whether a text can have several labels, or none: whether its targets do not sum to 1."""
-    if targets.shape[1] == 1:
-        return False
-    return bool((np.abs(targets.sum(axis=1, dtype=np.float64) - 1) > SUM_ATOL).any())
-
-
-def balance_sides(
-    target: NDArray[np.floating], counts_as: NDArray[np.floating] | None = None
-) -> tuple[NDArray[np.float64], float]:
-    """Return what each text counts for one label of several that it can have, shape (texts,); and
-    what is to be added to the logits, so that they are those of texts that count the same.
-
-    Texts with the label count the more, the fewer they are, to the power `BALANCE`: at 1 as much as
-    all those without it. Their log odds are then too high by the logarithm of that (King & Zeng,
-    "Logistic Regression in Rare Events Data", 2001, prior correction).
-
-    Args:
-        target: Shape (texts,), 0 to 1: how far a text has the label.
-        counts_as: As in `fit_linear`.
-    """
-    weights = np.ones(len(target)) if counts_as is None else np.asarray(counts_as, np.float64)
-    side = np.asarray(target, np.float64)
-    share = float(np.average(side, weights=weights))
-    if not 0 < share < 1:
-        return weights, 0.0
-    inside, outside = (2 * share) ** -BALANCE, (2 * (1 - share)) ** -BALANCE
-    balanced = weights * (side * inside + (1 - side) * outside)
-    return balanced, float(np.log(outside / inside))
 
 
 def choose_places(
