@@ -24,7 +24,7 @@ from sklearn.linear_model import LogisticRegression
 
 from training.blocks.ngrams import TAIL_TOKENS, scale_rows
 from training.blocks.table import place_features
-from training.linear.balance import BALANCE, balance_sides, has_several
+from training.linear.balance import balance_sides, has_several
 from training.linear.features import Features, keep_features
 
 PENALTY_C = 20.0  # inverse strength of the L2 penalty, of rows whose norm is about 1
@@ -38,8 +38,6 @@ SEVERAL_PENALTY_C = 5.0  # where a text can have several labels
 CONSTANTS = {
     "linear_penalty_c": PENALTY_C,
     "linear_bayes_penalty_c": NB_PENALTY_C,
-    "linear_balance_of_several": BALANCE,
-    "linear_penalty_c_of_several": SEVERAL_PENALTY_C,
     "linear_pseudo_count": PSEUDO_COUNT,
     "linear_tail_scale": TAIL_SCALE,
     "linear_tolerance": TOLERANCE,
