@@ -2,8 +2,8 @@
 
 On GoEmotions (28 labels, 77 to 14,219 of 43,410 rows) with a power of 0.5 and a penalty of
 C = 5 the linear half, without letters, has a macro F1 of 47.2 on test rows, thresholds chosen on
-development rows. Other powers and penalties were not compared. A fit takes 1.4 to 1.9 s of one core a
-label, at a power of 1 and C = 20 five.
+development rows. Other powers and penalties were not compared. A fit takes 1.4 to 1.9 s of one core
+a label, at a power of 1 and C = 20 five.
 """
 
 from __future__ import annotations
