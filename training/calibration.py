@@ -23,11 +23,7 @@ MIN_WIDE = 0.1  # least weight of the wide half
 # 77 labels with ten rows each 3 costs 0.3.
 SHIFT_ROWS = 10.0
 SCALE_ROWS = 10.0  # likewise of a scale of one logit
-CONSTANTS = {
-    "mixture_min_wide": MIN_WIDE,
-    "mixture_shift_rows": SHIFT_ROWS,
-    "mixture_scale_rows": SCALE_ROWS,
-}
+CONSTANTS = {"mixture_min_wide": MIN_WIDE, "mixture_shift_rows": SHIFT_ROWS}
 
 
 class Calibration(NamedTuple):

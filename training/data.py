@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from training.class_weights import settle_balance
 from training.columns import Columns
 from training.errors import DataError
-from training.label_sets import describe_list_like, find_separator
+from training.label_sets import describe_list_like, find_separator, say_several
 from training.readers import Dataset, read_dataset
 from training.split import split_rows
-from training.tasks import Objective, find_task, make_objective, say_several
+from training.tasks import Objective, find_task, make_objective
 from training.unlabelled import Unlabelled, read_unlabelled
 
 

@@ -13,8 +13,9 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from handler.inference.tasks import MultiLabel, SingleLabel
 from training.columns import Columns
-from training.errors import DataError
+from training.errors import DataError, SettingsError
 from training.labels import LabelProblem, format_label, normalize_label
 from training.soft_labels import SoftLabel
 
@@ -61,6 +62,19 @@ class LabelSet(str):
     @property
     def is_soft(self) -> bool:
         return not SIDES.issuperset(self.probabilities.values())
+
+
+def say_several(columns: Columns, kind: str | None) -> Columns:
+    """Return the columns that say whether rows have several labels, as the kind of task needs it;
+    None: it is found.
+
+    Raises:
+        SettingsError: A separator is given for a single label.
+    """
+    if kind == SingleLabel.kind and columns.separator:
+        raise SettingsError("--label-separator is for several labels, the task is single-label.")
+    known = {MultiLabel.kind: True, SingleLabel.kind: False, None: columns.several}
+    return dataclasses.replace(columns, several=known.get(kind))
 
 
 def names_of(label: str) -> list[str]:

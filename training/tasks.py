@@ -8,7 +8,6 @@ Nothing here imports TensorFlow before it is needed, so that data are checked wi
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
@@ -21,7 +20,7 @@ from numpy.typing import NDArray
 from handler.inference.tasks import MultiLabel, Regression, Selective, SingleLabel, Task
 from training.columns import Columns
 from training.errors import DataError, SettingsError
-from training.label_sets import LabelSet
+from training.label_sets import LabelSet, say_several
 from training.numbers import are_fractional
 from training.readers import Dataset, read_dataset
 
@@ -326,19 +325,6 @@ def read_known_labels(path: Path, columns: Columns, objective: Objective) -> Dat
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
     return dataset
-
-
-def say_several(columns: Columns, kind: str | None) -> Columns:
-    """Return the columns that say whether rows have several labels, as the kind of task needs it;
-    None: it is found.
-
-    Raises:
-        SettingsError: A separator is given for a single label.
-    """
-    if kind == SingleLabel.kind and columns.separator:
-        raise SettingsError("--label-separator is for several labels, the task is single-label.")
-    known = {MultiLabel.kind: True, SingleLabel.kind: False, None: columns.several}
-    return dataclasses.replace(columns, several=known.get(kind))
 
 
 def _load(kind: str) -> type[Objective]:
