@@ -108,16 +108,16 @@ class Objective(Protocol):
             logits: (batch, num_logits).
         """
 
-    def output_logits(self, logits: Floats) -> Floats:
-        """Return a logit for each output, floats, shape (rows, num_outputs).
+    def exit_margins(self, exits: Floats, full: Floats) -> tuple[Floats, Floats]:
+        """Return what `add_margin` gives of an early exit's logits, and what is left of it in the
+        whole model, which is under 0 where the answer changes; both floats, shape (rows,).
 
         Args:
-            logits: Floats, shape (rows, num_logits).
+            exits, full: Logits, shape (rows, num_logits).
         """
 
-    def answer_logits(self, logits: Floats) -> Floats:
-        """Return `output_logits`, moved so that the largest is the answer where the task's
-        thresholds choose another than the most probable.
+    def output_logits(self, logits: Floats) -> Floats:
+        """Return a logit for each output, floats, shape (rows, num_outputs).
 
         Args:
             logits: Floats, shape (rows, num_logits).

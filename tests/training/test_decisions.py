@@ -207,7 +207,7 @@ def test_the_largest_logit_is_the_answer(thresholds):
     logits = random.normal(size=(1_000, 3)) * 3
     objective = SingleLabelObjective(SingleLabel(THREE.labels, thresholds))
 
-    moved = objective.answer_logits(logits)
+    moved = decide_logits(objective.task, logits)
 
     answers = objective.task.choose_all(objective.outputs_of(logits))
     np.testing.assert_array_equal(moved.argmax(axis=1), answers)

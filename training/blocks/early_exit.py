@@ -141,11 +141,9 @@ def choose_threshold(
     early_losses, losses = (objective.excess_losses(logits, targets) for logits in (exits, full))
     weights = np.ones(len(losses)) if counts_as is None else np.asarray(counts_as, np.float64)
     changes = weights * (early_losses - losses)
-    plain = objective.output_logits(exits)
-    gates, _ = _margins(plain, plain)  # as the graph has them
-    margins, remaining = _margins(objective.answer_logits(exits), objective.answer_logits(full))
-    order = np.argsort(-gates, kind="stable")
-    gates, margins, remaining = gates[order], margins[order], remaining[order]
+    margins, remaining = objective.exit_margins(exits, full)
+    order = np.argsort(-margins, kind="stable")
+    margins, remaining = margins[order], remaining[order]
     num_rows = len(order)
     moved = np.abs(np.cumsum(changes[order])) / weights.sum()
     is_good = moved <= MAX_MOVED * _standard_error(losses, weights)
@@ -155,8 +153,8 @@ def choose_threshold(
         if is_good[cut - 1] and _expect_changed(margins[:cut], remaining[:cut]) <= (
             MAX_CHANGED * num_rows
         ):
-            below = gates[cut] if cut < num_rows else 0.0
-            return float(gates[cut - 1] + below) / 2
+            below = margins[cut] if cut < num_rows else 0.0
+            return float(margins[cut - 1] + below) / 2
     return None
 
 
@@ -184,25 +182,6 @@ def _standard_error(losses: Floats, weights: Floats) -> float:
     """Return the standard error of the weighted mean; both are floats, shape (rows,)."""
     deviations = losses - np.average(losses, weights=weights)
     return float(np.sqrt(((weights * deviations) ** 2).sum()) / weights.sum())
-
-
-def _margins(exits: Floats, full: Floats) -> tuple[Floats, Floats]:
-    """Return by how much the exit's answer leads there, and by how much in the whole model.
-
-    Both floats, shape (rows,); the second is under 0 where the label changes.
-
-    Args:
-        exits, full: A logit for each output, shape (rows, num_outputs).
-    """
-    answers = exits.argmax(axis=1)[:, None]
-
-    def lead(logits: Floats) -> Floats:
-        others = logits.astype(np.float64)
-        own = np.take_along_axis(others, answers, axis=1)[:, 0]
-        np.put_along_axis(others, answers, -np.inf, axis=1)
-        return np.asarray(own - others.max(axis=1))
-
-    return lead(exits), lead(full)
 
 
 def _expect_changed(margins: Floats, remaining: Floats) -> float:

@@ -16,8 +16,8 @@ from training.decisions import (
     AIMS,
     check_decision,
     decide,
-    decide_logits,
     describe_decision,
+    find_exit_margins,
 )
 from training.errors import DataError, SettingsError
 from training.metrics import (
@@ -157,12 +157,12 @@ class SingleLabelObjective:
         highest, _ = ops.top_k(logits, 2)
         return highest[:, :1] - highest[:, 1:]
 
+    def exit_margins(self, exits: Floats, full: Floats) -> tuple[Floats, Floats]:
+        return find_exit_margins(self.task, self.output_logits(exits), self.output_logits(full))
+
     def output_logits(self, logits: Floats) -> Floats:
         num_left_out = self.task.num_outputs - self.num_logits
         return np.pad(logits, ((0, 0), (num_left_out, 0)))
-
-    def answer_logits(self, logits: Floats) -> Floats:
-        return decide_logits(self.task, self.output_logits(logits))
 
     def outputs_of(self, logits: Floats) -> Floats:
         return _softmax(self.output_logits(logits))
