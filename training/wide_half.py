@@ -92,7 +92,6 @@ def fit_wide_half(
             num_places,
             settings.seed,
             rows.weights if rows.is_weighted else None,
-            rows.costs,
         )
         held = wide.make_tables(weights, tables, kept.parts, reads_tail(model))
         return held | {"bias": weights.bias}
@@ -118,7 +117,7 @@ def tell_out_of_folds(
     folds = fold(rows, objective, settings.seed)
     with step("cross-validation"):
         return interruptible(
-            lambda: cross_fit(features, targets, folds, plan, settings.seed, counts, rows.costs)
+            lambda: cross_fit(features, targets, folds, plan, settings.seed, counts)
         )
 
 

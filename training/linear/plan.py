@@ -114,8 +114,7 @@ def _measure_plan(
     inside, outside = next(_each_fold(folds))
     sides = objective.logit_targets(rows.targets[inside])
     counts_as = rows.weights[inside] if rows.is_weighted else None
-    costs = None if rows.costs is None else rows.costs[inside]
-    weights = fit_linear(select_rows(features, inside), sides, plan, 0, counts_as, costs)
+    weights = fit_linear(select_rows(features, inside), sides, plan, 0, counts_as)
     logits = weights.logits(select_rows(features, outside))
     told = rows.select(outside)
     return find_mixture(logits, told.targets, objective, told.weights).loss
@@ -128,7 +127,6 @@ def cross_fit(
     plan: Plan,
     seed: int,
     counts_as: NDArray[np.floating] | None = None,
-    costs: NDArray[np.floating] | None = None,
 ) -> NDArray[np.float32]:
     """Return the logits of each text by weights that were fitted without its fold.
 
@@ -136,13 +134,12 @@ def cross_fit(
 
     Args:
         folds: int64, shape (texts,).
-        counts_as, costs: As in `fit_linear`.
+        counts_as: As in `fit_linear`.
     """
     logits = np.zeros((len(folds), targets.shape[1]), np.float32)
     for inside, outside in _each_fold(folds):
-        counts, own_costs = (None if all_ is None else all_[inside] for all_ in (counts_as, costs))
-        known = select_rows(features, inside)
-        weights = fit_linear(known, targets[inside], plan, seed, counts, own_costs)
+        counts = None if counts_as is None else counts_as[inside]
+        weights = fit_linear(select_rows(features, inside), targets[inside], plan, seed, counts)
         logits[outside] = weights.logits(select_rows(features, outside))
     return logits
 

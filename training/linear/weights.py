@@ -95,15 +95,12 @@ def fit_linear(
     plan: Plan,
     seed: int,
     counts_as: NDArray[np.floating] | None = None,
-    costs: NDArray[np.floating] | None = None,
 ) -> Weights:
     """Return the weights, fitted to the texts.
 
     Args:
         targets: Shape (texts, num_logits), 0 to 1: how far a text is on the side of each logit.
         counts_as: Shape (texts,), what each text counts; None: all the same.
-        costs: Shape (texts,), what each text counts beside, by its label, once all labels count the
-            same; None: no more.
     """
     scales = plan.scales(features)
     counts = {kind: features.blocks[kind] for kind in scales}
@@ -117,8 +114,6 @@ def fit_linear(
         scaled = _scale(rows, rarity)
     columns = []
     balanced = balance_labels(targets, counts_as)
-    if costs is not None:
-        balanced *= costs / np.average(costs, weights=balanced)
     for target in targets.T:
         if is_bayes:
             rarity = {
@@ -252,7 +247,6 @@ def fit_tables(
     num_places: Mapping[str, int],
     seed: int,
     counts_as: NDArray[np.floating] | None = None,
-    costs: NDArray[np.floating] | None = None,
 ) -> tuple[Features, dict[str, NDArray[np.uint8]], Weights]:
     """Return the features that tables of the given sizes keep, those tables, and the weights.
 
@@ -260,9 +254,9 @@ def fit_tables(
 
     Args:
         num_places: Kind -> places.
-        counts_as, costs: As in `fit_linear`.
+        counts_as: As in `fit_linear`.
     """
-    weights = fit_linear(features, targets, plan, seed, counts_as, costs)
+    weights = fit_linear(features, targets, plan, seed, counts_as)
     tables = choose_places(features, weights, num_places)
     kept = keep_features(features, token_ids, unknown, tables)
-    return kept, tables, fit_linear(kept, targets, plan, seed, counts_as, costs)
+    return kept, tables, fit_linear(kept, targets, plan, seed, counts_as)
