@@ -1,9 +1,10 @@
 """Class weights: what a mistake on a row of each label costs.
 
-They multiply what rows count in the loss of what gradient descent fits, and in that of the linear
-half once all labels count the same there (`training/linear/weights.py`). Probabilities are those of
-the rows as they come: what mixes the halves, calibrates them and is reported does not count the
-costs. The answer is the label that costs least to be wrong about (`training/decisions.py`).
+They multiply the weights of the rows in the loss of what gradient descent fits. The linear half
+counts all labels the same whatever they weigh (`training/linear/weights.py`): there they would
+cancel. Probabilities are those of the rows as they come: what mixes the halves, calibrates them and
+is reported does not count the costs. The answer is the label that costs least to be wrong about
+(`training/decisions.py`).
 """
 
 from __future__ import annotations

@@ -152,6 +152,25 @@ def decide_logits(task: SingleLabel, logits: Floats) -> Floats:
     return moved
 
 
+def find_exit_margins(task: SingleLabel, exits: Floats, full: Floats) -> tuple[Floats, Floats]:
+    """Return how far the most probable label leads in the exit, and how far the exit's answer leads
+    in the whole model, under 0 where that answers otherwise; both floats, shape (rows,).
+
+    Args:
+        exits, full: A logit for each label, shape (rows, labels).
+    """
+    answers = decide_logits(task, exits).argmax(axis=1)
+    return _lead(exits, exits.argmax(axis=1)), _lead(decide_logits(task, full), answers)
+
+
+def _lead(logits: Floats, columns: NDArray[np.int64]) -> Floats:
+    """Return by how much a column of each row is over the largest other one."""
+    others = logits.astype(np.float64)
+    own = np.take_along_axis(others, columns[:, None], axis=1)[:, 0]
+    np.put_along_axis(others, columns[:, None], -np.inf, axis=1)
+    return np.asarray(own - others.max(axis=1))
+
+
 def describe_decision(told: Mapping[str, Any]) -> str:
     """Return one line about what was settled, for people; "" of the most probable label."""
     if not told:

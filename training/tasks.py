@@ -139,10 +139,9 @@ class Objective(Protocol):
             logits: (batch, num_logits).
         """
 
-    def exit_margins(self, exits: Floats, full: Floats) -> tuple[Floats, Floats, Floats]:
-        """Return what `add_margin` gives of an early exit's logits; by how much its answer leads
-        there, by the task's thresholds; and by how much in the whole model, which is under 0 where
-        the answer changes; all floats, shape (rows,).
+    def exit_margins(self, exits: Floats, full: Floats) -> tuple[Floats, Floats]:
+        """Return what `add_margin` gives of an early exit's logits, and what is left of it in the
+        whole model, which is under 0 where the answer changes; both floats, shape (rows,).
 
         Args:
             exits, full: Logits, shape (rows, num_logits).

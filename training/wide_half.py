@@ -92,7 +92,6 @@ def fit_wide_half(
             num_places,
             settings.seed,
             rows.weights if rows.is_weighted else None,
-            rows.costs,
             objective.linear,
         )
         held = wide.make_tables(weights, tables, kept.parts, reads_tail(model))
@@ -120,14 +119,7 @@ def tell_out_of_folds(
     with step("cross-validation"):
         return interruptible(
             lambda: cross_fit(
-                features,
-                targets,
-                folds,
-                plan,
-                settings.seed,
-                counts,
-                rows.costs,
-                objective.linear,
+                features, targets, folds, plan, settings.seed, counts, objective.linear
             )
         )
 

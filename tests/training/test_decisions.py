@@ -44,7 +44,7 @@ def test_the_aim_is_reached_on_other_rows(num_rows, most):
         found = choose_threshold(probabilities, is_label, weights, min_recall=0.9)
         recalls.append(measure(others, truth, found.value)[1])
 
-    assert abs(np.mean(precisions) - 0.8) < 0.025
+    assert -0.02 < np.mean(precisions) - 0.8 < most  # of few rows of the label more is asked
     assert abs(np.mean(recalls) - 0.9) < 0.025
     assert np.std(precisions) < most
 
@@ -70,6 +70,15 @@ def test_two_lucky_rows_promise_nothing():
 
     assert not found.is_reached
     assert found.precision < 0.6
+
+
+def test_three_rows_of_which_the_model_is_sure_promise_nothing():
+    probabilities = np.array([0.8, 0.78, 0.75] + [0.01] * 297)
+    is_label = np.array([True] * 3 + [False] * 297)
+
+    found = choose_threshold(probabilities, is_label, np.ones(300), min_precision=0.8)
+
+    assert not found.is_reached
 
 
 def test_a_row_of_weight_three_is_three_rows():
@@ -113,7 +122,7 @@ def test_settled_answers_have_the_precision():
 
     threshold = objective.task.thresholds["spam"]
     precision, recall = measure(probabilities, is_label, threshold)
-    assert precision == pytest.approx(0.8, abs=0.01)
+    assert 0.79 < precision < 0.82
     assert objective.settled["recall"] == pytest.approx(recall, abs=0.02)
     answers = outputs_of(probabilities)
     figures = objective.evaluate(["spam" if one else "ham" for one in is_label], answers)

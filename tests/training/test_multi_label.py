@@ -137,9 +137,9 @@ def test_an_exit_changes_the_answer_where_a_label_crosses_its_threshold():
     exits = np.array([[2.0, -3.0, -4.0], [2.0, -3.0, -4.0]])
     full = np.array([[1.0, -2.0, -4.0], [1.0, -1.0, -4.0]])  # log odds of 0.25 are -1.1
 
-    gates, margins, remaining = OBJECTIVE.exit_margins(exits, full)
+    margins, remaining = OBJECTIVE.exit_margins(exits, full)
 
-    assert gates.tolist() == margins.tolist() == [2.0, 2.0]
+    assert margins.tolist() == [2.0, 2.0]
     assert remaining[0] == pytest.approx(2 - math.log(3))
     assert remaining[1] == pytest.approx(1 - math.log(3))
 

@@ -141,9 +141,9 @@ def choose_threshold(
     early_losses, losses = (objective.excess_losses(logits, targets) for logits in (exits, full))
     weights = np.ones(len(losses)) if counts_as is None else np.asarray(counts_as, np.float64)
     changes = weights * (early_losses - losses)
-    gates, margins, remaining = objective.exit_margins(exits, full)
-    order = np.argsort(-gates, kind="stable")
-    gates, margins, remaining = gates[order], margins[order], remaining[order]
+    margins, remaining = objective.exit_margins(exits, full)
+    order = np.argsort(-margins, kind="stable")
+    margins, remaining = margins[order], remaining[order]
     num_rows = len(order)
     moved = np.abs(np.cumsum(changes[order])) / weights.sum()
     is_good = moved <= MAX_MOVED * _standard_error(losses, weights)
@@ -153,8 +153,8 @@ def choose_threshold(
         if is_good[cut - 1] and _expect_changed(margins[:cut], remaining[:cut]) <= (
             MAX_CHANGED * num_rows
         ):
-            below = gates[cut] if cut < num_rows else 0.0
-            return float(gates[cut - 1] + below) / 2
+            below = margins[cut] if cut < num_rows else 0.0
+            return float(margins[cut - 1] + below) / 2
     return None
 
 

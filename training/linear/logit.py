@@ -41,22 +41,16 @@ CONSTANTS = {
 
 
 def weigh_texts(
-    targets: NDArray[np.floating],
-    linear: str,
-    counts_as: NDArray[np.floating] | None = None,
-    costs: NDArray[np.floating] | None = None,
+    targets: NDArray[np.floating], linear: str, counts_as: NDArray[np.floating] | None = None
 ) -> NDArray[np.float64]:
     """Return what each text counts, shape (texts,).
 
     Args:
-        targets, linear, counts_as, costs: As in `fit_linear`.
+        targets, linear, counts_as: As in `fit_linear`.
     """
-    counted = np.ones(len(targets)) if counts_as is None else np.asarray(counts_as, np.float64)
     if linear == BALANCED:
-        counted = balance_labels(targets, counts_as)
-    if costs is not None:
-        counted = counted * (costs / np.average(costs, weights=counted))
-    return counted
+        return balance_labels(targets, counts_as)
+    return np.ones(len(targets)) if counts_as is None else np.asarray(counts_as, np.float64)
 
 
 def fit_logit(

@@ -117,9 +117,8 @@ def _measure_plan(
     inside, outside = next(_each_fold(folds))
     sides = objective.logit_targets(rows.targets[inside])
     counts_as = rows.weights[inside] if rows.is_weighted else None
-    costs = None if rows.costs is None else rows.costs[inside]
     inner = select_rows(features, inside)
-    weights = fit_linear(inner, sides, plan, 0, counts_as, costs, objective.linear)
+    weights = fit_linear(inner, sides, plan, 0, counts_as, objective.linear)
     logits = weights.logits(select_rows(features, outside))
     told = rows.select(outside)
     return find_mixture(logits, told.targets, objective, told.weights).loss
@@ -132,7 +131,6 @@ def cross_fit(
     plan: Plan,
     seed: int,
     counts_as: NDArray[np.floating] | None = None,
-    costs: NDArray[np.floating] | None = None,
     linear: str = BALANCED,
 ) -> NDArray[np.float32]:
     """Return the logits of each text by weights that were fitted without its fold.
@@ -141,13 +139,13 @@ def cross_fit(
 
     Args:
         folds: int64, shape (texts,).
-        counts_as, costs, linear: As in `fit_linear`.
+        counts_as, linear: As in `fit_linear`.
     """
     logits = np.zeros((len(folds), targets.shape[1]), np.float32)
     for inside, outside in _each_fold(folds):
-        counts, own_costs = (None if all_ is None else all_[inside] for all_ in (counts_as, costs))
+        counts = None if counts_as is None else counts_as[inside]
         inner = select_rows(features, inside)
-        weights = fit_linear(inner, targets[inside], plan, seed, counts, own_costs, linear)
+        weights = fit_linear(inner, targets[inside], plan, seed, counts, linear)
         logits[outside] = weights.logits(select_rows(features, outside))
     return logits
 

@@ -77,7 +77,6 @@ def fit_linear(
     plan: Plan,
     seed: int,
     counts_as: NDArray[np.floating] | None = None,
-    costs: NDArray[np.floating] | None = None,
     linear: str = BALANCED,
 ) -> Weights:
     """Return the weights, fitted to the texts.
@@ -86,8 +85,6 @@ def fit_linear(
         targets: Shape (texts, num_logits), 0 to 1: how far a text is on the side of each logit; to
             be fitted by least squares any number.
         counts_as: Shape (texts,), what each text counts; None: all the same.
-        costs: Shape (texts,), what each text counts beside, by its label, once all labels count the
-            same; None: no more.
         linear: As `Objective.linear` has it.
     """
     scales = plan.scales(features)
@@ -101,7 +98,7 @@ def fit_linear(
             rarity[kind] = weights * scales[kind] / _mean_norm(rows[kind], weights) / total
         scaled = _scale(rows, rarity)
     columns = []
-    counted = weigh_texts(targets, linear, counts_as, costs)
+    counted = weigh_texts(targets, linear, counts_as)
     for target in targets.T:
         if is_bayes:
             rarity = {
@@ -185,7 +182,6 @@ def fit_tables(
     num_places: Mapping[str, int],
     seed: int,
     counts_as: NDArray[np.floating] | None = None,
-    costs: NDArray[np.floating] | None = None,
     linear: str = BALANCED,
 ) -> tuple[Features, dict[str, NDArray[np.uint8]], Weights]:
     """Return the features that tables of the given sizes keep, those tables, and the weights.
@@ -194,9 +190,9 @@ def fit_tables(
 
     Args:
         num_places: Kind -> places.
-        counts_as, costs, linear: As in `fit_linear`.
+        counts_as, linear: As in `fit_linear`.
     """
-    weights = fit_linear(features, targets, plan, seed, counts_as, costs, linear)
+    weights = fit_linear(features, targets, plan, seed, counts_as, linear)
     tables = choose_places(features, weights, num_places)
     kept = keep_features(features, token_ids, unknown, tables)
-    return kept, tables, fit_linear(kept, targets, plan, seed, counts_as, costs, linear)
+    return kept, tables, fit_linear(kept, targets, plan, seed, counts_as, linear)

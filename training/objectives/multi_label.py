@@ -148,13 +148,12 @@ class MultiLabelObjective:
 
         return ops.min(ops.abs(logits), axis=1, keepdims=True)
 
-    def exit_margins(self, exits: Floats, full: Floats) -> tuple[Floats, Floats, Floats]:
-        """Return `add_margin` of the exit's logits, twice; and how far the label that is nearest to
-        its own threshold in the whole model is on the exit's side of it."""
+    def exit_margins(self, exits: Floats, full: Floats) -> tuple[Floats, Floats]:
+        """Return `add_margin` of the exit's logits; and how far the label that is nearest to its
+        own threshold in the whole model is on the exit's side of it."""
         bounds = _log_odds(np.asarray(self.task.thresholds))
         sides = np.where(exits >= bounds, 1.0, -1.0)
-        gates = np.abs(exits).min(axis=1)
-        return gates, gates, (sides * (full - bounds)).min(axis=1)
+        return np.abs(exits).min(axis=1), (sides * (full - bounds)).min(axis=1)
 
     def output_logits(self, logits: Floats) -> Floats:
         return logits

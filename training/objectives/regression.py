@@ -128,7 +128,7 @@ class RegressionObjective:
     def output_logits(self, logits: Floats) -> Floats:
         return logits
 
-    def exit_margins(self, exits: Floats, full: Floats) -> tuple[Floats, Floats, Floats]:
+    def exit_margins(self, exits: Floats, full: Floats) -> tuple[Floats, Floats]:
         raise NotImplementedError("of numbers nothing exits early: `has_margin` is false")
 
     def mistake_scores(self, outputs: Floats, targets: Floats) -> Floats:

@@ -16,8 +16,8 @@ from training.decisions import (
     AIMS,
     check_decision,
     decide,
-    decide_logits,
     describe_decision,
+    find_exit_margins,
 )
 from training.errors import DataError, SettingsError
 from training.metrics import (
@@ -170,13 +170,8 @@ class SingleLabelObjective:
         highest, _ = ops.top_k(logits, 2)
         return highest[:, :1] - highest[:, 1:]
 
-    def exit_margins(self, exits: Floats, full: Floats) -> tuple[Floats, Floats, Floats]:
-        plain = self.output_logits(exits)
-        answers, whole = (
-            decide_logits(self.task, self.output_logits(logits)) for logits in (exits, full)
-        )
-        chosen = answers.argmax(axis=1)
-        return _lead(plain, plain.argmax(axis=1)), _lead(answers, chosen), _lead(whole, chosen)
+    def exit_margins(self, exits: Floats, full: Floats) -> tuple[Floats, Floats]:
+        return find_exit_margins(self.task, self.output_logits(exits), self.output_logits(full))
 
     def output_logits(self, logits: Floats) -> Floats:
         num_left_out = self.task.num_outputs - self.num_logits
@@ -308,14 +303,6 @@ class SingleLabelObjective:
         plot_precision_recall(figures, folder / "precision_recall.png")
         plots["Precision and recall"] = "precision_recall.png"
         return plots
-
-
-def _lead(logits: Floats, columns: NDArray[np.integer[Any]]) -> Floats:
-    """Return by how much each row's logit in its column leads all others, floats, shape (rows,)."""
-    others = logits.astype(np.float64)
-    own = np.take_along_axis(others, columns[:, None], axis=1)[:, 0]
-    np.put_along_axis(others, columns[:, None], -np.inf, axis=1)
-    return np.asarray(own - others.max(axis=1))
 
 
 def _softmax(logits: Floats) -> Floats:

@@ -77,7 +77,7 @@ def test_rows_that_exit_keep_the_answer_that_thresholds_choose(num_labels, thres
     assert threshold is not None
     exits = exits_of(early, threshold, num_labels)
     answers = [objective.task.choose_all(objective.outputs_of(logits)) for logits in (early, full)]
-    assert exits.mean() > 0.2
+    assert exits.mean() > 0.03
     assert (answers[0] != answers[1])[exits].sum() <= MAX_CHANGED * NUM_ROWS
     # The margin of the most probable label alone would let too many go.
     before = exits_of(early, choose_threshold(early, full, targets, plain), num_labels)

@@ -158,19 +158,3 @@ def test_logit_that_all_texts_are_on_one_side_of_is_its_prior(plan):
     weighs = (weights.blocks["words"] != 0).any(axis=0)
     assert weighs.tolist() == [True, False, False]
     np.testing.assert_allclose(weights.bias[1:], [np.log(100), -np.log(100)], rtol=1e-6)
-
-
-def test_costs_count_beside_the_balance_and_their_scale_does_not():
-    random = np.random.default_rng(0)
-    sides = (random.random(200) < 0.1).astype(float)[:, None]
-    token_ids = [[2 + int(random.random() < 0.3 + 0.4 * side)] for side in sides[:, 0]]
-    features = find_features(token_ids, [()] * 200, WORDS, False)
-    plan = Plan(letters=0.0)
-
-    def bias_of(costs):
-        weights = fit_linear(features, sides, plan, 0, costs=costs)
-        return float(weights.logits(features).mean())
-
-    same, dearer = bias_of(None), bias_of(np.where(sides[:, 0] > 0, 5.0, 1.0))
-    assert bias_of(np.full(200, 7.0)) == pytest.approx(same, abs=1e-4)
-    assert dearer > same + 1  # log 5, less what the penalty holds back
