@@ -24,6 +24,7 @@ from handler.inference.bundle import Bundle  # noqa: E402
 from handler.inference.classifier import session_options  # noqa: E402
 from handler.inference.letters import join_row  # noqa: E402
 from handler.inference.padding import feed  # noqa: E402
+from handler.inference.tasks import describe_briefly  # noqa: E402
 
 WARM_UP_RUNS = 10
 RUNS = 100
@@ -57,7 +58,7 @@ def inspect_bundle(bundle: Bundle) -> dict[str, Any]:
         "name": manifest.name,
         "version": manifest.version,
         "bundle_sha256": bundle.sha256,
-        "task": manifest.task.describe(),
+        "task": describe_briefly(manifest.task),
         "limits": {"max_length": manifest.max_length, "precision": manifest.precision},
         "size_bytes": {
             "model": len(bundle.model),
@@ -164,11 +165,15 @@ def format_inspection(found: dict[str, Any]) -> str:
 
 def _format_task(task: Mapping[str, Any]) -> str:
     """Return "single-label, labels neg, pos" for {"kind": "single-label", "labels": [...]}."""
-    fields = (
-        f", {name} {', '.join(map(str, value)) if isinstance(value, list) else value}"
-        for name, value in task.items()
-        if name != "kind"
-    )
+
+    def show(value: Any) -> str:
+        if isinstance(value, Mapping):
+            return " and ".join(f"{name} {show(part)}" for name, part in value.items())
+        if isinstance(value, list) and all(isinstance(one, list) for one in value):
+            return f"{value[0][0]} to {value[-1][0]}"  # a table
+        return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+    fields = (f", {name} {show(value)}" for name, value in task.items() if name != "kind")
     return f"{task['kind']}{''.join(fields)}"
 
 

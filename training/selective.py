@@ -234,7 +234,7 @@ def _settle_scope(aims: Mapping[str, Any], rows: Encoded, learned: Encoded) -> S
     precision = [round(float(inverse[place]), DECIMALS) for place in ((0, 0), (0, 1), (1, 1))]
     scope = Scope(coverage, information, center.round(DECIMALS).tolist(), precision, math.inf)
     distances = np.sort(measure_distances(scope, rows, learned)[is_full])
-    scope.max_distance = float(distances[rank - 1])
+    scope.max_distance = math.ceil(float(distances[rank - 1]) * 10**DECIMALS) / 10**DECIMALS
     return scope
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from handler.errors import ArtefactError
 from handler.inference.checks import one_of, record, show
 from handler.inference.tasks.labels import MAX_LABEL_CHARACTERS, MAX_LABELS, read_labels
-from handler.inference.tasks.selective import SELECTIVE_FIELDS, Selective
+from handler.inference.tasks.selective import SELECTIVE_FIELDS, Selective, describe_briefly
 from handler.inference.tasks.single_label import SingleLabel
 from handler.inference.tasks.task import DEFAULT_OPTIONS, Cell, Options, Task, Tensor
 
@@ -28,6 +28,7 @@ __all__ = [
     "SingleLabel",
     "Task",
     "Tensor",
+    "describe_briefly",
     "read_labels",
     "read_task",
 ]
