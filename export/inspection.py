@@ -24,6 +24,7 @@ from handler.inference.bundle import Bundle  # noqa: E402
 from handler.inference.classifier import session_options  # noqa: E402
 from handler.inference.letters import join_row  # noqa: E402
 from handler.inference.padding import feed  # noqa: E402
+from handler.inference.tasks import describe_briefly  # noqa: E402
 
 WARM_UP_RUNS = 10
 RUNS = 100
@@ -57,7 +58,7 @@ def inspect_bundle(bundle: Bundle) -> dict[str, Any]:
         "name": manifest.name,
         "version": manifest.version,
         "bundle_sha256": bundle.sha256,
-        "task": manifest.task.describe(),
+        "task": describe_briefly(manifest.task),
         "limits": {"max_length": manifest.max_length, "precision": manifest.precision},
         "size_bytes": {
             "model": len(bundle.model),
@@ -171,6 +172,8 @@ def _format_task(task: Mapping[str, Any]) -> str:
 def _show_field(value: Any) -> str:
     if isinstance(value, Mapping):
         return " ".join(f"{name} {_show_field(inner)}" for name, inner in value.items())
+    if isinstance(value, list) and len(value) > 1 and all(isinstance(one, list) for one in value):
+        return f"{_show_field(value[0][0])} to {_show_field(value[-1][0])}"  # a table
     if isinstance(value, list):
         return ", ".join(map(_show_field, value)) or "none"
     is_long = isinstance(value, float) and len(str(value)) > 8

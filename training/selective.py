@@ -31,6 +31,9 @@ UNSEEN = 0.5  # how often a word counts that no training row has
 MIN_SPREAD = 0.05
 COVERAGES = tuple(number / 100 for number in range(50, 100)) + (0.995, 0.999)
 TOLD_COVERAGE = 0.9  # of the sets that a report tells of
+# Of 450 answered rows the mistakes that are expected count as much as those that were counted, of
+# 10,000 a twentieth: there the regression's own error is larger than that of counting.
+EXPECTED_ROWS = 500
 MORE_MISTAKES = 1.0  # than are expected of the answered rows
 NEWTON_STEPS = 30
 CLOSEST = 1e-6  # of a score, to 0 and to 1
@@ -103,10 +106,10 @@ def find_min_score(
     of all rows.
 
     Few rows tell little of the rare mistakes above a threshold, and of all thresholds that seem to
-    do, the lowest is one of those that were lucky. So the mistakes above it are the mean of those
-    that were counted and of those that a logistic regression expects (of being right on the log
-    odds of the score, Platt 1999: two numbers that all rows tell), and one more (Laplace's rule).
-    docs/tasks.md has what other rules gave.
+    do, the lowest is one of those that were lucky. So the share of mistakes above it is that of the
+    rows and of `EXPECTED_ROWS` more, as a logistic regression expects them (of being right on the
+    log odds of the score, Platt 1999: two numbers that all rows tell), and one mistake more is
+    counted (Laplace's rule). docs/tasks.md has what other rules gave.
 
     Args:
         scores: Of the answers, 0 to 1, shape (rows,).
@@ -117,8 +120,9 @@ def find_min_score(
     """
     order = np.argsort(-scores, kind="stable")
     counts = np.arange(1, len(order) + 1)
-    expected = 1 - _calibrate(scores, is_right)
-    mistakes = np.cumsum((expected + ~is_right)[order]) / 2
+    counted = np.cumsum(~is_right[order])
+    expected = np.cumsum(1 - _calibrate(scores, is_right)[order])
+    mistakes = (counted * counts + expected * EXPECTED_ROWS) / (counts + EXPECTED_ROWS)
     shares = 1 - (mistakes + MORE_MISTAKES) / (counts + MORE_MISTAKES)
     reached = np.flatnonzero(shares >= accuracy)
     if not len(reached):
@@ -234,7 +238,7 @@ def _settle_scope(aims: Mapping[str, Any], rows: Encoded, learned: Encoded) -> S
     precision = [round(float(inverse[place]), DECIMALS) for place in ((0, 0), (0, 1), (1, 1))]
     scope = Scope(coverage, information, center.round(DECIMALS).tolist(), precision, math.inf)
     distances = np.sort(measure_distances(scope, rows, learned)[is_full])
-    scope.max_distance = float(distances[rank - 1])
+    scope.max_distance = math.ceil(float(distances[rank - 1]) * 10**DECIMALS) / 10**DECIMALS
     return scope
 
 

@@ -15,7 +15,7 @@ from handler.inference.classifier import CPU, Classifier, Prediction, load_class
 from handler.inference.manifest import MANIFEST
 from handler.inference.monitor import Monitor
 from handler.inference.requests import TEXTS, Source, check_text
-from handler.inference.tasks import DEFAULT_OPTIONS, Options, Selective
+from handler.inference.tasks import DEFAULT_OPTIONS, Options, Selective, describe_briefly
 from handler.settings import Limits
 
 GOLDEN_PERIOD_S = 1.0
@@ -172,8 +172,7 @@ class Model:
 
     def describe_task(self) -> dict[str, Any]:
         """Return the task's kind under `task`, and its fields, such as `labels`."""
-        task = self.task
-        fields = task.describe_briefly() if isinstance(task, Selective) else task.describe()
+        fields = describe_briefly(self.task)
         return {"task": fields.pop("kind"), **fields}
 
     def describe_limits(self) -> dict[str, int]:

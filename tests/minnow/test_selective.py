@@ -38,10 +38,10 @@ def data(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run(data, tmp_path_factory):
-    """A run that promises 0.9, after the same training could not promise 0.9999."""
+    """A run that promises 0.9, after the same training could not promise 0.995."""
     out = tmp_path_factory.mktemp("runs") / "sure"
     command = ["train", str(data), "--out", str(out), *FITTED, "--quiet"]
-    assert main([*command, "--abstain-accuracy", "0.9999"]) == 1
+    assert main([*command, "--abstain-accuracy", "0.995"]) == 1
     assert not out.exists()
     checkpoint = next((out.parent / "sure.partial" / "stages").iterdir())
     before = checkpoint.stat().st_mtime_ns
@@ -107,7 +107,7 @@ def test_another_promise_is_settled_without_training(run, bundle, tmp_path):
     other, own = read_task(out), read_task(bundle)
     assert other["abstain"]["accuracy"] == 0.85
     assert other["abstain"]["min_score"] <= own["abstain"]["min_score"]
-    assert other["scope"]["max_distance"] < own["scope"]["max_distance"]
+    assert other["scope"]["max_distance"] <= own["scope"]["max_distance"]
     assert other["label_sets"] == own["label_sets"]
     assert before == sorted((path.name, path.stat().st_mtime_ns) for path in run.iterdir())
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from handler.inference.tasks import Selective, SingleLabel
-from training.encoded import Encoded
+from training.encoded import Encoded, map_ids
 from training.errors import SettingsError
 from training.objectives.single_label import SingleLabelObjective
 from training.selective import (
@@ -212,3 +212,14 @@ def test_figures_of_a_task_that_answers_everything_are_as_before():
 
     assert measure_selective(TASK, objective(), outputs, encode(targets)) == {}
     assert format_evaluation(objective(), figures) == objective().format_evaluation(figures)
+
+
+def test_a_smaller_vocabulary_has_a_scope_of_its_own_words():
+    outputs, targets = draw(2000)
+    id_map = np.where(np.arange(len(WORDS)) < 100, np.arange(len(WORDS)), 1).astype(np.int32)
+    rows, learned = (map_ids(encode(targets, seed), id_map) for seed in (0, 1))
+
+    scope = settle_selective(objective(scope_coverage=0.95), outputs, rows, learned).scope
+
+    assert len(scope.information) == 100
+    assert np.mean(measure_distances(scope, rows) <= scope.max_distance) >= 0.95

@@ -17,7 +17,7 @@ from handler.inference.tasks.labels import MAX_LABEL_CHARACTERS, MAX_LABELS, rea
 from handler.inference.tasks.multi_label import MultiLabel
 from handler.inference.tasks.ordinal import Ordinal
 from handler.inference.tasks.regression import Regression
-from handler.inference.tasks.selective import SELECTIVE_FIELDS, Selective
+from handler.inference.tasks.selective import SELECTIVE_FIELDS, Selective, describe_briefly
 from handler.inference.tasks.single_label import SingleLabel
 from handler.inference.tasks.task import (
     DEFAULT_OPTIONS,
@@ -44,6 +44,7 @@ __all__ = [
     "SingleLabel",
     "Task",
     "Tensor",
+    "describe_briefly",
     "read_labels",
     "read_task",
 ]

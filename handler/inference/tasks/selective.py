@@ -81,15 +81,6 @@ class Selective:
             described["label_sets"] = self.label_sets.describe()
         return described
 
-    def describe_briefly(self) -> dict[str, Any]:
-        """Return what clients may want to know: `describe` without the information of each word."""
-        described = self.describe()
-        if self.scope is not None:
-            described["scope"] = {
-                name: value for name, value in described["scope"].items() if name != "information"
-            }
-        return described
-
     def why_abstained(self, row: OutputRow) -> str:
         """Return why a text is not answered; "" if it is."""
         if self.is_beyond(row):
@@ -191,6 +182,17 @@ class Selective:
     def _own(self, row: OutputRow) -> OutputRow:
         """Return the task's own outputs."""
         return row[: self.num_outputs]
+
+
+def describe_briefly(task: Task) -> dict[str, Any]:
+    """Return what people and clients may want to know of a task: what it describes, without the
+    information of each word."""
+    described = task.describe()
+    if isinstance(task, Selective) and task.scope is not None:
+        described["scope"] = {
+            name: value for name, value in described["scope"].items() if name != "information"
+        }
+    return described
 
 
 def _read_abstain(value: Any, field: str) -> Abstain:
