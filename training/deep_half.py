@@ -108,4 +108,6 @@ def try_deep(
         measure_gain=lambda: measure_gain()[0] / len(outside.targets),
     )
     gain, deep = measure_gain()
+    if history[-1]["gain"] <= 0:  # given up: what an early epoch seemed to gain was chance
+        gain = 0.0
     return gain, deep, history
