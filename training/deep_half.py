@@ -62,6 +62,11 @@ def make_teacher(model: keras.Model, objective: Objective) -> keras.Model:
     return keras.Model(model.input, objective.add_head(model.get_layer(DEEP).output))
 
 
+def count_tried(history: History) -> int:
+    """Return after how many epochs the gain of `try_deep` was greatest."""
+    return 1 + int(np.argmax([row["gain"] for row in history]))
+
+
 def try_deep(
     model: keras.Model,
     told: NDArray[np.float32],
@@ -72,8 +77,10 @@ def try_deep(
     stages: Stages,
 ) -> tuple[float, NDArray[np.float32], History]:
     """Return by how much the loss of rows outside falls with a deep half beside the wide one, the
-    logits of that half, (rows, num_logits), and its history. It is given up while it is fitted,
-    where nothing is gained by then.
+    logits of that half, (rows, num_logits), and its history.
+
+    The half is that of the epoch where `gain` of the history, a mean of the rows, is greatest; no
+    more are fitted where nothing is gained by then.
 
     Args:
         model: With its deep half as `start_deep` leaves it; fitted in place.
@@ -98,7 +105,9 @@ def try_deep(
         objective,
         stages.checkpoint.with_name("checkpoint_of_folds.npz"),
         "the LSTM alone",
-        gives_up=lambda: measure_gain()[0] <= 0,
+        measure_gain=lambda: measure_gain()[0] / len(outside.targets),
     )
     gain, deep = measure_gain()
+    if history[-1]["gain"] <= 0:  # given up: what an early epoch seemed to gain was chance
+        gain = 0.0
     return gain, deep, history

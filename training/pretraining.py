@@ -71,10 +71,20 @@ def pretrain(encoder: keras.Model, rows: Encoded, settings: Settings, stages: St
     """
     if not rows.unlabelled:
         return
+    learned = stages.make("pretrained", lambda: _learn(encoder, rows, settings, stages))
+    if learned:
+        encoder.set_weights([learned[str(number)] for number in range(len(learned))])
+
+
+def _learn(
+    encoder: keras.Model, rows: Encoded, settings: Settings, stages: Stages
+) -> dict[str, NDArray[Any]]:
+    """Return the weights of the encoder, by their numbers, once it is fitted; none where the texts
+    have too few segments."""
     texts = [*rows.token_ids, *rows.unlabelled]
     segments, cells = find_neighbours(texts, len(rows.words))
     if len(segments) < MIN_SEGMENTS:
-        return
+        return {}
     say(f"{len(segments):,} segments with neighbours")
     bias = keras.initializers.Constant(FIRST_LOGIT)
     words = layers.Dense(cells.shape[1], bias_initializer=bias)(encoder.output)
@@ -86,6 +96,7 @@ def pretrain(encoder: keras.Model, rows: Encoded, settings: Settings, stages: St
     objective: Any = _Objective()
     checkpoint = stages.folder / "pretraining.npz"
     fit(student, Encoded(segments, targets), None, own, objective, checkpoint)
+    return {str(number): weights for number, weights in enumerate(encoder.get_weights())}
 
 
 def find_neighbours(

@@ -131,6 +131,8 @@ def format_report(
 
 def find_kept(patience: int, history: Sequence[Mapping[str, float]]) -> Mapping[str, float]:
     """Return the epoch whose weights `training.fit.fit` keeps."""
+    if "gain" in history[0]:
+        return max(history, key=lambda row: row["gain"])
     return min(history, key=lambda row: row["dev_loss"]) if patience else history[-1]
 
 
@@ -158,6 +160,8 @@ def _describe_epochs(
         return ["- epochs: none; the model is a linear one, as nothing more pays with these rows"]
     kept = find_kept(metadata["settings"]["patience"], history)
     why = "the lowest development loss" if metadata["settings"]["patience"] else "the last"
+    if "gain" in kept:
+        why = "the greatest gain beside the linear half"
     return [
         f"- epochs: {len(history)}, kept: {kept['epoch']:.0f}, {why}; "
         f"{sum(row['seconds'] for row in history):.0f} s",

@@ -43,6 +43,15 @@ Labelled = Annotated[
     Path | None,
     option("--labelled", "FILE", "Rows that have labels, as minnow train reads them.", "none"),
 ]
+LabelledTextColumn = Annotated[
+    str | None,
+    option(
+        "--labelled-text-column",
+        "NAME",
+        "Column or field of the text in --labelled, where it has another name there.",
+        "that of --text-column",
+    ),
+]
 Model = Annotated[
     Path | None,
     option(
@@ -63,6 +72,7 @@ def suggest(
     model: Model = None,
     count: Count = 100,
     text_column: TextColumn = "text",
+    labelled_text_column: LabelledTextColumn = None,
     label_column: LabelColumn = "label",
     label_columns: LabelColumns = None,
     delimiter: Delimiter = None,
@@ -94,6 +104,8 @@ def suggest(
 
     if labelled is None and model is None:
         raise typer.BadParameter("wanted --labelled FILE, or --model MODEL, or both")
+    if labelled is None and labelled_text_column is not None:
+        raise typer.BadParameter("--labelled-text-column names a column of --labelled: give both")
     more: dict[str, Any] = {}
     if model is not None:
         from minnow.commands.evaluate import load_model
@@ -103,7 +115,7 @@ def suggest(
             raise CommandError(f"{model}: its task is {task.kind}, wanted a model of labels")
         more["margins"] = task.margins
     options = ReadOptions(delimiter, encoding, quoting, join_surplus)
-    names = (text_column, label_column, None, options)
+    names = (labelled_text_column or text_column, label_column, None, options)
     columns = Columns(*names, normalize_labels, split_names(label_columns))
     plan = Plan(count, labelled, columns, seed=seed, **more)
     with hush(quiet):

@@ -61,6 +61,19 @@ def test_suggest_tells_what_it_did_and_no_text(rows, tmp_path, capsys):
     assert len(read(out)) == 3
 
 
+def test_the_labelled_file_may_have_another_text_column(rows, tmp_path, capsys):
+    new = write(tmp_path / "new.csv", [(f"new{n} {n}", "a") for n in range(9)], ("body", "text"))
+    out = tmp_path / "next.csv"
+    columns = ["--text-column", "body", "--labelled-text-column", "text"]
+
+    code = main(
+        ["suggest", str(new), "--labelled", str(rows), "--out", str(out), "--count", "3", *columns]
+    )
+
+    assert code == 0, capsys.readouterr().err
+    assert [[*row] for row in read(out)] == [["body", "text", "label"]] * 3
+
+
 def test_suggest_takes_the_probabilities_of_a_bundle(tmp_path, capsys):
     texts = ["A clever, moving film.", "Dull.", "It has two sides, good and bad.", "Bad."]
     outputs = load_classifier(DEFAULT_BUNDLE).predict_outputs(texts)
@@ -82,6 +95,10 @@ def test_suggest_takes_the_probabilities_of_a_bundle(tmp_path, capsys):
         (["suggest", "no.csv", "--out", "a.csv"], "wanted --labelled FILE, or --model MODEL"),
         (["suggest", "no.csv", "--out", "a.csv", "--labelled", "no"], "no: no such file or folder"),
         (["suggest", "no.csv", "--out", "a.csv", "--model", "no"], "no/manifest.json: no such"),
+        (
+            ["suggest", "a", "--out", "a.csv", "--model", "b", "--labelled-text-column", "c"],
+            "--labelled-text-column names a column of --labelled: give both",
+        ),
     ],
 )
 def test_what_cannot_be_done_is_told_in_one_line(arguments, message, tmp_path, capsys, monkeypatch):

@@ -98,7 +98,7 @@ def test_it_is_done_once(tmp_path, monkeypatch):
     rows = make_unlabelled(make_texts(30))
     first, second = make_encoder(), make_encoder()
     pretrain(first, rows, SETTINGS, Stages(tmp_path))
-    monkeypatch.setattr(keras.Model, "train_on_batch", None)
+    monkeypatch.setattr(pretraining, "find_neighbours", None)
 
     pretrain(second, rows, SETTINGS, Stages(tmp_path))
 

@@ -107,6 +107,7 @@ def test_every_setting_that_shaped_the_model_is_in_the_metadata(tmp_path):
         "gradient_clip_norm": 1.0,
         "warm_up_share": 0.05,
         "tried_share": 0.4,
+        "gain_patience": 3,
         "start_id": 1_048_575,
         "shortest_run_over_borders": 2,
         "longest_phrase": 3,
@@ -136,7 +137,8 @@ def test_every_setting_that_shaped_the_model_is_in_the_metadata(tmp_path):
         "mixture_shift_rows": 10.0,
         "word_vector_scale": 0.5,
         "enough_dev_rows": 1000,
-        "deep_min_rows": 300,
+        "deep_min_rows": 1000,
+        "deep_min_started_rows": 300,
         "deep_min_gain": 0.002,
     }
     assert "- linear_penalty_c: 20.0" in (run.folder / "report.md").read_text()

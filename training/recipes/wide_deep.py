@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from training import calibration, deep_half, isotonic
 from training.blocks import early_exit, letters, segments, wide
-from training.deep_half import READ, make_teacher, start_deep, try_deep
+from training.deep_half import READ, count_tried, make_teacher, start_deep, try_deep
 from training.encoded import Encoded, join_encoded
 from training.encoders import read_both_ways
 from training.fit import fit, make_predictor
@@ -85,7 +85,10 @@ QUICK = dataclasses.replace(SETTINGS, epochs=2, min_steps=600)
 # So many development rows tell the mixture. Where there are fewer, they are learned from too, and
 # the mixture is told by rows out of their folds.
 ENOUGH_DEV_ROWS = 1_000
-MIN_DEEP_ROWS = 300  # of fewer rows the LSTM learns nothing
+# Of fewer rows the LSTM learns nothing beside the linear half (docs/choosing.md), where it does not
+# start from what others know: word vectors, or texts without labels.
+MIN_DEEP_ROWS = 1_000
+MIN_STARTED_ROWS = 300
 MIN_GAIN = 0.002  # of the log loss, for which the deep half is worth its bytes and its time
 FEATURES = "features"  # name of what is held in memory from the plan to the fitted wide half
 TABLES = (wide.FINGERPRINTS, wide.WEIGHTS, letters.FINGERPRINTS, letters.WEIGHTS)
@@ -101,6 +104,7 @@ CONSTANTS: Mapping[str, Any] = (
     | {
         "enough_dev_rows": ENOUGH_DEV_ROWS,
         "deep_min_rows": MIN_DEEP_ROWS,
+        "deep_min_started_rows": MIN_STARTED_ROWS,
         "deep_min_gain": MIN_GAIN,
     }
 )
@@ -185,7 +189,8 @@ def fit_model(
         return Fitted(history)
     if settings.units:
         teacher = make_teacher(model, objective)
-        fit(teacher, rows, None, settings, objective, stages.checkpoint)
+        epochs = int(held_out["epochs"])
+        fit(teacher, rows, None, settings, objective, stages.checkpoint, most_epochs=epochs)
     _, bias = model.get_layer(MIXTURE).get_weights()
     told = held_out["rows"] if settings.units else np.arange(len(rows.targets))
     halves = [held_out["wide"][told] - bias] + [held_out["deep"]] * bool(settings.units)
@@ -343,8 +348,8 @@ def _tell_out_of_folds(
     """Return what models that were not fitted to a row say of it.
 
     `wide`: logits of all rows, float32, (rows, num_logits); `deep`: those of one fold, 0 where the
-    deep half does not pay; `rows`: the numbers of that fold's rows; `history`: of the deep half,
-    one row an epoch, whose columns are `names`.
+    deep half does not pay; `rows`: the numbers of that fold's rows; `epochs`: after which that half
+    gains most; `history`: of it, one row an epoch, whose columns are `names`.
     """
     rows = cache.rows
     folds = fold(rows, objective, settings.seed)
@@ -354,10 +359,12 @@ def _tell_out_of_folds(
         "wide": told,
         "deep": np.zeros((len(held), objective.num_logits), np.float32),
         "rows": held,
+        "epochs": np.array(0),
         "history": np.zeros((0, 0)),
         "names": np.array([], np.str_),
     }
-    if not settings.units or len(folds) < MIN_DEEP_ROWS:
+    is_started = rows.vectors is not None or len(rows.unlabelled) > 0
+    if not settings.units or len(folds) < (MIN_STARTED_ROWS if is_started else MIN_DEEP_ROWS):
         return found
     inside, outside = rows.select(np.flatnonzero(folds != 0)), rows.select(held)
     model = build_model(settings, len(rows.words), objective)
@@ -366,5 +373,5 @@ def _tell_out_of_folds(
     if gain > MIN_GAIN * outside.weights.sum():
         names = sorted(history[0])
         found["history"] = np.array([[row[name] for name in names] for row in history])
-        found |= {"deep": deep, "names": np.array(names)}
+        found |= {"deep": deep, "names": np.array(names), "epochs": np.array(count_tried(history))}
     return found

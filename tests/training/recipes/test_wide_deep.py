@@ -15,10 +15,11 @@ from tests.helpers.wide_deep import LENGTHS, SETTINGS, VOCAB_SIZE, random_tables
 from training import deep_half, wide_half
 from training.batches import pad
 from training.data import Sources
-from training.deep_half import start_deep, try_deep
+from training.deep_half import count_tried, start_deep, try_deep
 from training.encoded import Encoded
 from training.fit import make_predictor
 from training.mixture import mix_outputs, read_halves, set_mixture
+from training.recipes import wide_deep
 from training.recipes.wide_deep import (
     build_model,
     count_rows,
@@ -35,6 +36,12 @@ from training.train import train_run
 pytestmark = pytest.mark.slow
 
 TABLES = ("embedding", "wide_fingerprints", "wide_weights")
+
+
+@pytest.fixture(autouse=True)
+def few_rows(monkeypatch):
+    """The rows here are few, and may have a deep half all the same."""
+    monkeypatch.setattr(wide_deep, "MIN_DEEP_ROWS", 300)
 
 
 @pytest.fixture(scope="module")
@@ -165,6 +172,45 @@ def test_few_rows_are_told_out_of_their_folds(tmp_path, num_rows):
     )
 
 
+@pytest.mark.parametrize(("num_rows", "is_started"), [(999, False), (299, True)])
+def test_of_few_rows_no_deep_half_is_tried(tmp_path, monkeypatch, num_rows, is_started):
+    monkeypatch.setattr(wide_deep, "MIN_DEEP_ROWS", 1_000)
+    monkeypatch.setattr(wide_deep, "try_deep", None)
+    rows, label_ids = make_rows(2, num_rows)
+    train = encode(rows, label_ids)
+    if is_started:
+        train = dataclasses.replace(train, unlabelled=[[2, 3]])
+
+    settings = plan_model(
+        train.select(np.arange(10, num_rows)),
+        train.select(np.arange(10)),
+        SETTINGS,
+        single_label(2),
+        Stages(tmp_path),
+    )
+
+    assert settings.units == ()
+
+
+def test_as_many_epochs_are_fitted_as_paid_on_the_fold(tmp_path, monkeypatch):
+    rows, label_ids = make_rows(2, 400)
+    train, dev = (encode(rows[part], label_ids[part]) for part in (slice(10, None), slice(10)))
+    fitted_epochs = []
+    monkeypatch.setattr(
+        wide_deep, "fit", lambda *_, most_epochs, **__: fitted_epochs.append(most_epochs) or []
+    )
+    logits, history = np.ones((80, 1), np.float32), [{"epoch": 1, "gain": 0.1}]
+    history += [{"epoch": 2, "gain": 0.3}, {"epoch": 3, "gain": 0.2}]
+    monkeypatch.setattr(wide_deep, "try_deep", lambda *_: (99.0, logits, history))
+    objective, stages = single_label(2), Stages(tmp_path)
+
+    settings = plan_model(train, dev, SETTINGS, objective, stages)
+    model = build_model(settings, VOCAB_SIZE, objective)
+    fitted = fit_model(model, train, dev, settings, objective, stages)
+
+    assert (settings.units, fitted_epochs, len(fitted.history)) == ((4,), [2], 3)
+
+
 @pytest.mark.parametrize(("told", "num_epochs"), [(9.0, 2), (0.0, 5)])
 def test_deep_half_is_given_up_where_the_wide_one_knows_all(tmp_path, told, num_epochs):
     label_ids = np.random.default_rng(0).integers(0, 2, 400)
@@ -182,6 +228,9 @@ def test_deep_half_is_given_up_where_the_wide_one_knows_all(tmp_path, told, num_
 
     assert (len(history), deep.shape) == (num_epochs, (80, 1))  # 0.4 of the epochs, or all
     assert gain <= 0 or not told
+    gains = [row["gain"] for row in history]
+    assert gain == (pytest.approx(80 * max(gains), rel=1e-5) if gains[-1] > 0 else 0)
+    assert gains[count_tried(history) - 1] == max(gains)
 
 
 def test_rows_of_a_file_of_their_own_are_not_learned_from():
