@@ -57,7 +57,7 @@ def test_run_of_another_format_is_refused_by_training_and_by_export(tiny_run, tm
     run = Path(shutil.copytree(tiny_run, tmp_path / "run"))
     set_format_version(run / "metadata.json", version)
     message = (
-        rf"metadata\.json: format_version is {version}, this build reads 4\. Train again: minnow"
+        rf"metadata\.json: format_version is {version}, this build reads 5\. Train again: minnow"
     )
 
     with pytest.raises(RunError, match=message):

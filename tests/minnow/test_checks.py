@@ -27,7 +27,11 @@ def folder(tmp_path, tiny_bundle):
     metadata = {"format_version": 1, "command": "minnow train rows.csv --out run"}
     (tmp_path / "run" / "metadata.json").write_text(json.dumps(metadata))
     shutil.copytree(tmp_path / "run", tmp_path / "stars")
-    metadata |= {"format_version": 4, "columns": {"text": "text", "label": "label", "group": None}}
+    metadata |= {
+        "format_version": 5,
+        "aims": {},
+        "columns": {"text": "text", "label": "label", "group": None},
+    }
     metadata["task"] = {"kind": "single-label", "labels": ["1", "2"]}
     (tmp_path / "stars" / "metadata.json").write_text(json.dumps(metadata))
     (tmp_path / "card.json").write_text('{"sumary": "Stars."}')

@@ -34,7 +34,7 @@ def make_run(folder: Path, **metadata) -> Path:
     folder.mkdir(parents=True)
     for name in ("model.keras", "tokenizer.json", "reference.npz", "report.md", "history.csv"):
         (folder / name).write_text("ours")
-    document = {"format_version": 4, "command": "minnow train", **metadata}
+    document = {"format_version": 5, "command": "minnow train", **metadata}
     (folder / "metadata.json").write_text(json.dumps(document))
     return folder
 
