@@ -11,12 +11,14 @@ import keras
 import onnx
 import tensorflow as tf
 
+from export.errors import ExportError
 from export.graph import Graph
-from export.layers import RECURRENT_KINDS, kind_of
+from export.layers import RECURRENT_KINDS, kind_of, kind_of_config
+from export.layers.stand_ins import OPSETS, forget_stand_ins, name_nodes
 from export.masks import check_masks
 from export.passes import simplify
 from export.passes.naming import name_outputs
-from export.passes.recurrent import drop_zero_states, set_sequence_lens
+from export.passes.recurrent import set_sequence_lens
 
 # The newest that tf2onnx 1.17 writes (`tf2onnx.constants.OPSET_MAX_SUPPORTED`), and known to every
 # ONNX Runtime that Python 3.11 has wheels for.
@@ -43,7 +45,7 @@ def convert_model(model: keras.Model) -> onnx.ModelProto:
         kind = kind_of(layer)
         if kind is not None:
             kind.find(graph, layer)
-    drop_zero_states(graph)
+    forget_stand_ins(graph)
     if skips_padding:
         set_sequence_lens(graph)
     simplify(graph)
@@ -55,8 +57,12 @@ def convert_model(model: keras.Model) -> onnx.ModelProto:
 
 def make_twin(model: keras.Model) -> keras.Model:
     """Return the same layers and weights, without masks and without cuDNN kernels."""
-    twin = keras.Model.from_config(_without_masks(model.get_config()))
-    twin.set_weights(model.get_weights())
+    config = _without_masks(model.get_config())
+    config["layers"] = [_without_nodes(layer) for layer in config["layers"]]
+    twin = keras.Model.from_config(config)
+    for layer in twin.layers:
+        if layer.weights:
+            layer.set_weights(model.get_layer(layer.name).get_weights())
     return twin
 
 
@@ -82,13 +88,31 @@ def trace(model: keras.Model) -> onnx.ModelProto:
     signature = [tf.TensorSpec((None, None), tf.int32, name=name) for name in names]
     call = tf.function(lambda *arrays: model(name_arrays(names, arrays), training=False), signature)
     graph: onnx.ModelProto
-    graph, _ = tf2onnx.convert.from_function(call, signature, opset=OPSET)
+    graph, _ = tf2onnx.convert.from_function(
+        call, signature, opset=OPSET, custom_op_handlers=name_nodes(), extra_opset=list(OPSETS)
+    )
     return graph
 
 
 def name_arrays(names: Sequence[str], arrays: Sequence[Any]) -> Any:
     """Return what a model with inputs of these names is called with."""
     return dict(zip(names, arrays, strict=True)) if len(names) > 1 else arrays[0]
+
+
+def _without_nodes(layer: dict[str, Any]) -> dict[str, Any]:
+    """Return the layer's configuration, or that of its stand-in."""
+    kind = kind_of_config(layer["class_name"], layer["config"])
+    other = None if kind is None else kind.stand_in(layer["name"], layer["config"])
+    if kind is None or other is None:
+        return layer
+    for call in layer["inbound_nodes"]:
+        if call["kwargs"].get("initial_state") is not None or len(call["args"]) > 1:
+            raise ExportError(
+                f"{layer['name']}: the {kind.NAME} starts from a state that is not zero, which a "
+                "stateless function cannot keep. Train without `initial_state`."
+            )
+    calls = [{**call, "kwargs": {}} for call in layer["inbound_nodes"]]
+    return {**layer, **other, "name": layer["name"], "inbound_nodes": calls}
 
 
 def _without_masks(config: Any) -> Any:

@@ -38,6 +38,11 @@ class Graph:
         """Return the node that writes `name`; None for an input, an initializer or ""."""
         return next((node for node in self.proto.node if name and name in node.output), None)
 
+    def last_output(self, name: str) -> str:
+        """Return the last output of the node that writes `name`."""
+        (node,) = (node for node in self.proto.node if name in node.output)
+        return str(node.output[-1])
+
     def consumers(self, name: str) -> list[NodeProto]:
         return [node for node in self.proto.node if name in node.input]
 

@@ -1,17 +1,50 @@
-"""Recurrent encoders: a function for each, from vectors of steps to what was read.
-
-They take the recurrent layer as an argument: a recipe of another kind passes `layers.GRU`.
-"""
+"""Encoders: from vectors of steps to what was read, by the names of `Settings.encoder`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import keras
 from keras import layers
 
 Encoder = Callable[[keras.KerasTensor, Sequence[int]], keras.KerasTensor]
 RecurrentLayer = Callable[..., keras.Layer]
+CELLS: Mapping[str, RecurrentLayer] = {
+    "lstm": layers.LSTM,
+    "gru": layers.GRU,
+    "rnn": layers.SimpleRNN,
+}
+KERNEL = 3  # steps that a filter of the convolutional encoder reads
+
+
+def encoder_of_steps(name: str) -> Encoder:
+    """Return the encoder that writes each step, from (batch, steps, channels) to (batch, steps, 2 *
+    units[-1]).
+
+    Args:
+        name: One of CELLS, read both ways, or "cnn".
+    """
+    return read_around if name == "cnn" else partial(read_both_ways, recurrent=CELLS[name])
+
+
+def read_around(hidden: keras.KerasTensor, units: Sequence[int]) -> keras.KerasTensor:
+    """Return what convolutions, one upon the other, read around each step.
+
+    Args:
+        hidden: Shape (batch, steps, channels).
+        units: Half the filters of each layer, first to last: as many channels as an encoder that
+            reads both ways has.
+
+    Returns:
+        Shape (batch, steps, 2 * units[-1]).
+    """
+    for number, width in enumerate(units, start=1):
+        name = f"conv1d_{number}"
+        hidden = layers.Conv1D(2 * width, KERNEL, padding="same", activation="relu", name=name)(
+            hidden
+        )
+    return hidden
 
 
 def read_forward(

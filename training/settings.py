@@ -12,6 +12,8 @@ from handler.inference.manifest import MAX_LENGTH, MAX_WORDS
 from training.errors import SettingsError
 
 MAX_SEED = 2**32 - 1  # of NumPy's and TensorFlow's generators
+# How the deep half reads: layers of `training/encoders.py`; none: phrases alone.
+ENCODERS = ("lstm", "gru", "rnn", "cnn", "none")
 AT_LEAST_ONE = ("embedding_dim", "batch_size", "epochs")
 
 
@@ -26,7 +28,8 @@ class Settings:
         vocab_size: Words of the tokenizer at most, padding and unknown included.
         max_length: Tokens that the model reads.
         embedding_dim: Width of the word vectors.
-        units: Hidden units of each recurrent layer, first to last.
+        encoder: One of ENCODERS: what reads the steps of a text.
+        units: Hidden units of each layer of the encoder, first to last; of both directions.
         table_bytes: Of each table of features beside the recurrent layers, once it is int8.
         phrase_places: Places of the table of phrases; 0: as many as its bytes allow.
         run_places: Places of the table of runs of letters, which unknown words are read by; 0: they
@@ -58,6 +61,7 @@ class Settings:
     vocab_size: int = 20_000
     max_length: int = 256
     embedding_dim: int = 128
+    encoder: str = "lstm"
     units: tuple[int, ...] = (128, 128)
     table_bytes: int = 0
     phrase_places: int = 0
@@ -95,6 +99,7 @@ def check_given(given: Mapping[str, Any]) -> None:
     _check(given, "learning_rate", "more than 0", lambda value: 0 < value < math.inf)
     _check(given, "weight_decay", "0 or more", lambda value: 0 <= value < math.inf)
     _check(given, "dev_fraction", "more than 0 and less than 1", lambda value: 0 < value < 1)
+    _check(given, "encoder", " or ".join(ENCODERS), lambda value: value in ENCODERS)
     for name in ("dropout_rate", "token_dropout_rate"):
         _check(given, name, "0 or more and less than 1", lambda value: 0 <= value < 1)
 

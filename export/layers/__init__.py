@@ -12,10 +12,10 @@ from typing import Any
 
 import keras
 
-from export.layers import conv1d, dense, embedding, lstm
+from export.layers import conv1d, dense, embedding, gru, lstm, simple_rnn
 from export.layers.kind import LayerKind
 
-KINDS: tuple[LayerKind, ...] = (embedding, dense, conv1d, lstm)
+KINDS: tuple[LayerKind, ...] = (embedding, dense, conv1d, lstm, gru, simple_rnn)
 RECURRENT_KINDS = tuple(kind for kind in KINDS if kind.IS_RECURRENT)
 RECURRENT_NODE_TYPES = frozenset(name for kind in RECURRENT_KINDS for name in kind.NODE_TYPES)
 

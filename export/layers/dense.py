@@ -50,6 +50,11 @@ def add_changes(
     changes.add(wiring.reads[name], (weights[0] * slopes[0]).sum(axis=1))
 
 
+def stand_in(name: str, config: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return None: tf2onnx writes the layer."""
+    return None
+
+
 def find(graph: Graph, layer: keras.Layer) -> None:
     """Leave the graph as it is: tf2onnx writes one node of NODE_TYPES."""
 

@@ -87,11 +87,19 @@ class LayerKind(Protocol):
             slopes: Gradient of the loss by each of them, of the same shapes.
         """
 
+    def stand_in(self, name: str, config: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return the configuration of what tf2onnx is shown in the layer's place
+        (`export/layers/stand_ins.py`); None where it writes the layer well.
+
+        Raises:
+            ExportError: The layer does what no node can do.
+        """
+
     def find(self, graph: Graph, layer: keras.Layer) -> None:
         """Find `layer` again in the graph that tf2onnx wrote, before any other change.
 
-        Give names to what `quantize` must find by the layer's name, and make one node of NODE_TYPES
-        of what tf2onnx writes in several (as it does a GRU).
+        Give names to what `quantize` must find by the layer's name, and write the layer's nodes
+        where it has a stand-in.
         """
 
     def quantize(self, graph: Graph, node: NodeProto, quantization: Quantization) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 from onnx import NodeProto, helper
 
 from export.graph import Graph, attribute
+from export.layers import recurrent
 from export.layers.directions import (
     add_changes_of_directions,
     has_cell,
@@ -30,6 +31,7 @@ IS_RECURRENT = True
 NUM_GATES = 4
 
 wire = wire_directions
+stand_in = recurrent.stand_in
 resize = resize_directions
 add_changes = add_changes_of_directions
 
@@ -43,7 +45,10 @@ def slice_weights(name: str, weights: Sequence[Weights], cut: Cut) -> list[Weigh
 
 
 def find(graph: Graph, layer: keras.Layer) -> None:
-    """Leave the graph as it is: tf2onnx writes one node of NODE_TYPES."""
+    """Write an LSTM node; Keras' gates are input, forget, cell, output, and ONNX has the output
+    gate second."""
+    fields = ("recurrent_activation", "activation", "activation")
+    recurrent.write_nodes(graph, layer, "LSTM", (0, 3, 1, 2), fields)
 
 
 def quantize(graph: Graph, node: NodeProto, quantization: Quantization) -> None:

@@ -14,7 +14,7 @@ from export.passes.convolution import convolve_by_gemm
 from export.passes.early_exit import skip_certain_rows
 from export.passes.frames import frame_directly, unfold_directly
 from export.passes.gathering import gather_column, gather_directly, mask_by_table, sort_directly
-from export.passes.recurrent import join_directions, pool_directly
+from export.passes.recurrent import pool_directly
 
 
 def simplify(graph: Graph) -> None:
@@ -25,9 +25,8 @@ def simplify(graph: Graph) -> None:
 
     Some passes build on others: `gather_directly` looks for the comparison that `compare_integers`
     leaves inside the Where that `use_where` leaves, and `unfold_directly` for the Gather that
-    `gather_directly` leaves; `gather_column` looks for that too, `pool_directly` for what
-    `join_directions` leaves, and `skip_certain_rows` for all of them. The others may stand
-    anywhere.
+    `gather_directly` leaves; `gather_column` looks for that too, and `skip_certain_rows` for all of
+    them. The others may stand anywhere.
     """
     compare_integers(graph)
     use_where(graph)
@@ -38,7 +37,6 @@ def simplify(graph: Graph) -> None:
     frame_directly(graph)
     unfold_directly(graph)
     convolve_by_gemm(graph)
-    join_directions(graph)
     pool_directly(graph)
     gather_column(graph)
     skip_certain_rows(graph)

@@ -35,6 +35,7 @@ from minnow.options import (
 )
 from minnow.selective import AbstainAccuracy, LabelSets, ScopeCoverage, make_aims
 from training.recipe_settings import DEFAULT_RECIPE, describe_default
+from training.settings import ENCODERS
 
 if TYPE_CHECKING:
     from training.data import Sources
@@ -191,9 +192,18 @@ MaxLength = Annotated[
 EmbeddingDim = Annotated[
     int | None, setting("--embedding-dim", "N", "Width of the word vectors.", min=1)
 ]
+Encoder = Annotated[
+    str | None,
+    setting(
+        "--encoder",
+        "NAME",
+        f"What reads beside the phrases: {', '.join(ENCODERS)}.",
+        autocompletion=lambda: list(ENCODERS),
+    ),
+]
 Units = Annotated[
     str | None,
-    setting("--units", "N,N", "Hidden units of each LSTM layer.", callback=read_units),
+    setting("--units", "N,N", "Hidden units of each layer of the encoder.", callback=read_units),
 ]
 DropoutRate = Annotated[
     float | None,
@@ -274,6 +284,7 @@ def train(
     vocab_size: VocabSize = None,
     max_length: MaxLength = None,
     embedding_dim: EmbeddingDim = None,
+    encoder: Encoder = None,
     units: Units = None,
     dropout_rate: DropoutRate = None,
     token_dropout_rate: TokenDropoutRate = None,

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from training.calibration import calibrate
 from training.encoded import Encoded
-from training.encoders import read_forward
+from training.encoders import CELLS, read_forward
+from training.errors import SettingsError
 from training.fit import fit, make_predictor
 from training.recipe import Fitted, History, SmallerVocabulary
 from training.settings import Settings
@@ -31,7 +32,15 @@ SMALLER_VOCABULARY: SmallerVocabulary | None = None
 def plan_model(
     train: Encoded, dev: Encoded, settings: Settings, objective: Objective, stages: Stages
 ) -> Settings:
-    """Return the settings as they are: the layers are the same for all rows."""
+    """Return the settings as they are: the layers are the same for all rows.
+
+    Raises:
+        SettingsError: An encoder that cannot be stacked so.
+    """
+    if settings.encoder not in CELLS:
+        raise SettingsError(
+            f"--encoder is {settings.encoder}, wanted {' or '.join(CELLS)} of the recipe stacked."
+        )
     return settings
 
 
@@ -39,7 +48,8 @@ def build_model(settings: Settings, vocab_size: int, objective: Objective) -> ke
     """Return the model: `token_ids` (batch, length) -> `outputs` (batch, num_outputs)."""
     token_ids = keras.Input((None,), dtype="int32", name="token_ids")
     hidden = layers.Embedding(vocab_size, settings.embedding_dim, mask_zero=True)(token_ids)
-    hidden = read_forward(hidden, settings.units, settings.dropout_rate)
+    cell = CELLS[settings.encoder]
+    hidden = read_forward(hidden, settings.units, settings.dropout_rate, cell)
     if settings.dropout_rate:
         hidden = layers.Dropout(settings.dropout_rate)(hidden)
     logits = layers.Dense(objective.num_logits, name=LOGITS)(hidden)

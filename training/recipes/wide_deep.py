@@ -29,7 +29,7 @@ from training import calibration, deep_half, isotonic
 from training.blocks import early_exit, letters, segments, wide
 from training.deep_half import READ, count_tried, make_teacher, start_deep, try_deep
 from training.encoded import Encoded, join_encoded
-from training.encoders import read_both_ways
+from training.encoders import encoder_of_steps
 from training.fit import fit, make_predictor
 from training.linear import plan as planning
 from training.linear import weights as linear_weights
@@ -119,6 +119,8 @@ def plan_model(
     Where there are few development rows, all rows but those of a file of their own are told out of
     their folds; `fit_model` finds that in the stages.
     """
+    if settings.encoder == "none":
+        settings = dataclasses.replace(settings, units=())
     cache = _hold_features(train, dev, stages)
     rows, find = cache.rows, cache.find
     plan = make_plan(rows, settings, objective, stages, find)
@@ -160,7 +162,8 @@ def build_model(settings: Settings, vocab_size: int, objective: Objective) -> ke
     )
     both = wide_part
     if settings.units:
-        deep = segments.read_segments(token_ids, settings, vocab_size, read_both_ways)
+        encode = encoder_of_steps(settings.encoder)
+        deep = segments.read_segments(token_ids, settings, vocab_size, encode)
         deep = layers.Dropout(settings.dropout_rate, name=READ)(deep)
         deep = layers.Dense(num_logits, name=DEEP)(deep)
         both = layers.Concatenate(name=BOTH)([wide_part, deep])

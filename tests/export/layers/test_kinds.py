@@ -38,8 +38,9 @@ def test_no_node_type_belongs_to_two_kinds():
         (layers.Conv1D(3, 2), "Conv1D"),
         (layers.LSTM(3), "LSTM"),
         (layers.Bidirectional(layers.LSTM(3), merge_mode="sum"), "LSTM"),
-        (layers.Bidirectional(layers.SimpleRNN(3)), None),
-        (layers.SimpleRNN(3), None),
+        (layers.Bidirectional(layers.SimpleRNN(3)), "SimpleRNN"),
+        (layers.GRU(3), "GRU"),
+        (layers.SeparableConv1D(3, 2), None),
         (layers.Dropout(0.5), None),
     ],
 )

@@ -1,0 +1,99 @@
+"""Stand-ins: layers whose nodes export writes itself, as tf2onnx knows no node for them.
+
+tf2onnx makes a Loop of every recurrent layer that it does not know by sight. So a layer whose kind
+has a stand-in is one node of the type STAND_IN in what tf2onnx writes, which holds the layer's name
+and what it reads; the kind's `find` then writes the layer's own nodes in its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from onnx import NodeProto, OperatorSetIdProto, helper
+
+from export.errors import ExportError
+from export.graph import Graph
+
+STAND_IN = "StandIn"  # type of the nodes
+DOMAIN = "minnow"
+OPSETS: Sequence[OperatorSetIdProto] = (helper.make_opsetid(DOMAIN, 1),)
+
+
+@keras.saving.register_keras_serializable(package="minnow")
+class StandIn(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
+    """Takes a layer's place while the graph is traced; it cannot compute.
+
+    Args:
+        width: Of the last axis of what the layer writes.
+        keeps_steps: Whether it writes each step: (batch, steps, width), not (batch, width).
+    """
+
+    def __init__(self, width: int, keeps_steps: bool, **more: Any) -> None:
+        super().__init__(**more)
+        self.width = width
+        self.keeps_steps = keeps_steps
+
+    def call(self, read: tf.Tensor) -> tf.Tensor:
+        name = tf.constant(self.name)
+        written = tf.numpy_function(_refuse, [name, read], tf.float32, stateful=False)
+        written.set_shape((None,) * (1 + self.keeps_steps) + (self.width,))
+        return written
+
+    def get_config(self) -> dict[str, Any]:
+        config: dict[str, Any] = super().get_config()
+        return config | {"width": self.width, "keeps_steps": self.keeps_steps}
+
+    def compute_output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return (*shape[: 1 + self.keeps_steps], self.width)
+
+
+def describe_stand_in(name: str, width: int, keeps_steps: bool) -> dict[str, Any]:
+    """Return what stands in a model's configuration in place of the layer `name`."""
+    described: dict[str, Any] = keras.saving.serialize_keras_object(
+        StandIn(width, keeps_steps, name=name)
+    )
+    return described
+
+
+def name_nodes() -> dict[str, Any]:
+    """Return what tf2onnx needs to make one node of each stand-in: `custom_op_handlers`."""
+
+    def handle(context: Any, node: Any, name: str, arguments: Any) -> Any:
+        node.domain = DOMAIN
+        return node
+
+    return {"PyFuncStateless": (handle, [STAND_IN])}
+
+
+def find_stand_ins(graph: Graph, layer: str) -> list[NodeProto]:
+    """Return the nodes that stand in for the layer of that name, one for each call; the second
+    input is what it reads."""
+    found = []
+    for node in graph.nodes:
+        if node.op_type == STAND_IN:
+            name = graph.constant(node.input[0])
+            if name is not None and name.item() in (layer, layer.encode()):
+                found.append(node)
+    return found
+
+
+def forget_stand_ins(graph: Graph) -> None:
+    """Drop what made the stand-ins known, once all are replaced.
+
+    Raises:
+        ExportError: One is left.
+    """
+    graph.tidy()
+    if any(node.op_type == STAND_IN for node in graph.nodes):
+        raise ExportError("a layer's stand-in was not replaced. This is a bug: please report it.")
+    for index, opset in reversed(list(enumerate(graph.model.opset_import))):
+        if opset.domain == DOMAIN:
+            del graph.model.opset_import[index]
+
+
+def _refuse(*arrays: np.ndarray) -> np.ndarray:
+    raise NotImplementedError("a stand-in does not compute")
