@@ -24,6 +24,7 @@ from handler.hosts.progress import ProgressBar
 from handler.hosts.score_state import Work
 from handler.hosts.score_upload import send_result
 from handler.inference.classifier import Classifier, Prediction
+from handler.inference.tasks import describe_rules
 from handler.objects.source import ObjectChanged, open_object
 from handler.rows.formats import compress, detect_format
 from handler.rows.options import ReadOptions
@@ -128,8 +129,8 @@ class FileJob:
 
     def _name_job(self, size: int, version: str) -> list[Any]:
         how: list[Any] = [self.limits._asdict(), self.column, asdict(self.options)]
-        if thresholds := self.manifest.task.describe().get("thresholds"):
-            how.append(thresholds)  # the same model answers otherwise by others
+        if rules := describe_rules(self.manifest.task):
+            how.append(rules)
         return [self.name, size, version, self.model_sha256, *how]
 
     def _score(self, identity: list[Any]) -> int:

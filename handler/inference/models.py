@@ -4,9 +4,9 @@ by name and version, and one of them is the default."""
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Collection, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,13 @@ from handler.inference.classifier import CPU, Classifier, Prediction, load_class
 from handler.inference.manifest import MANIFEST
 from handler.inference.monitor import Monitor
 from handler.inference.requests import TEXTS, Source, check_text
-from handler.inference.tasks import DEFAULT_OPTIONS, Options, Selective, describe_briefly
+from handler.inference.tasks import (
+    DEFAULT_OPTIONS,
+    Options,
+    Selective,
+    describe_briefly,
+    describe_rules,
+)
 from handler.settings import Limits
 
 GOLDEN_PERIOD_S = 1.0
@@ -163,12 +169,9 @@ class Model:
             "known_tokens": prediction.known_tokens,
         }
 
-    @property
-    def _thresholds(self) -> list[str]:
-        """The task's thresholds as a text, if it has any: with others the same model answers
-        otherwise."""
-        thresholds = self.task.describe().get("thresholds")
-        return [json.dumps(thresholds, sort_keys=True)] if thresholds else []
+    @cached_property
+    def _rules(self) -> list[str]:
+        return [rules] if (rules := describe_rules(self.task)) else []
 
     def describe_task(self) -> dict[str, Any]:
         """Return the task's kind under `task`, and its fields, such as `labels`."""
@@ -179,9 +182,9 @@ class Model:
         return self.limits._asdict()
 
     def result_id(self, *source: str) -> str:
-        """Return 32 hex digits: the same for the same source, model and thresholds, on any
-        machine."""
-        parts = "\n".join((*source, self.sha256, *self._thresholds))
+        """Return 32 hex digits: the same for the same source, model and rules of its answers, on
+        any machine."""
+        parts = "\n".join((*source, self.sha256, *self._rules))
         return hashlib.sha256(parts.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 

@@ -27,6 +27,7 @@ from handler.inference.tasks.task import (
     Options,
     Task,
     Tensor,
+    describe_rules,
 )
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "Task",
     "Tensor",
     "describe_briefly",
+    "describe_rules",
     "read_labels",
     "read_task",
 ]

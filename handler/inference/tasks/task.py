@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -143,3 +144,12 @@ def log_odds(probability: float) -> float:
     """Return log(p / (1 - p)), at most 16.6 from 0."""
     kept = min(max(probability, CLOSEST), 1 - CLOSEST)
     return math.log(kept) - math.log1p(-kept)
+
+
+def describe_rules(task: Task) -> str:
+    """Return how the task's answers follow from outputs, beside its labels, such as by thresholds:
+    with other rules the same graph answers otherwise. "" where there are none."""
+    rules = {
+        name: value for name, value in task.describe().items() if name not in ("kind", "labels")
+    }
+    return json.dumps(rules, sort_keys=True) if rules else ""
