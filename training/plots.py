@@ -107,7 +107,7 @@ def plot_risk_coverage(figures: Mapping[str, Any], path: Path) -> None:
     axis = figure.subplots()
     axis.plot(shares, accuracies, label=f"AURC {figures['aurc']:.4f}")
     if "answered_accuracy" in figures:
-        chosen = figures["coverage"], figures["answered_accuracy"]
+        chosen = figures["answered"], figures["answered_accuracy"]
         axis.plot(
             *chosen,
             "o",

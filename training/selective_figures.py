@@ -64,7 +64,7 @@ def _measure_answers(
     if task.abstain is not None:
         is_answered = is_in & (scores >= task.abstain.min_score)
         figures["promised_accuracy"] = task.abstain.accuracy
-    figures["coverage"] = float(is_answered.mean())
+    figures["answered"] = float(is_answered.mean())
     if is_answered.any():
         figures["answered_accuracy"] = float(is_right[is_answered].mean())
     order = np.lexsort((-scores, ~is_in))  # out of scope is never answered: last
@@ -80,12 +80,12 @@ def _measure_answers(
 def format_evaluation(objective: Objective, figures: Mapping[str, Any]) -> str:
     """Return what the objective says of its figures, and below it those of selective answers."""
     lines = [objective.format_evaluation(figures), ""]
-    if "coverage" in figures:
+    if "answered" in figures:
         accuracy = figures.get("answered_accuracy")
         right = "none" if accuracy is None else f"{accuracy:.4f} of them right"
         promised = figures.get("promised_accuracy")
         wanted = "" if promised is None else f", promised {promised:g}"
-        lines.append(f"answered           {figures['coverage']:.4f}  ({right}{wanted})")
+        lines.append(f"answered           {figures['answered']:.4f}  ({right}{wanted})")
         if "out_of_scope" in figures:
             lines.append(f"out of scope       {figures['out_of_scope']:.4f}")
         lines.append(f"AURC               {figures['aurc']:.4f}")

@@ -67,7 +67,7 @@ def test_the_run_tells_what_it_answers(run):
 
     assert metadata["aims"] == {"abstain_accuracy": 0.9, "label_sets": True}
     assert set(metadata["task"]) == {"kind", "labels", "abstain", "scope", "label_sets"}
-    assert 0.3 < figures["coverage"] <= 1
+    assert 0.3 < figures["answered"] <= 1
     assert figures["answered_accuracy"] >= 0.9
     assert "risk_coverage.png" in metadata["files"]
     assert (run / "risk_coverage.png").stat().st_size > 10_000

@@ -191,7 +191,7 @@ def test_figures_tell_what_is_answered(tmp_path):
     figures = measure_selective(task, objective(), outputs, encode(targets, 50))
 
     is_in = outputs.max(1) >= task.abstain.min_score
-    assert figures["coverage"] == pytest.approx(is_in.mean(), abs=0.03)
+    assert figures["answered"] == pytest.approx(is_in.mean(), abs=0.03)
     assert figures["answered_accuracy"] == pytest.approx(0.95, abs=0.015)
     assert figures["out_of_scope"] == pytest.approx(0.01, abs=0.01)
     assert figures["set_coverage"] == pytest.approx(0.9, abs=0.02)
