@@ -87,7 +87,7 @@ def write_nodes(
     ]
     names = [ACTIVATIONS[getattr(first, field).__name__] for field in activations]
     for node in find_stand_ins(graph, layer.name):
-        by_step = graph.add_node("Transpose", [node.input[1]], "by_step", perm=[1, 0, 2])
+        by_step = graph.add_node("Transpose", [node.input[-1]], "by_step", perm=[1, 0, 2])
         weights = [graph.add_constant(*pair) for pair in zip(arrays, hints, strict=True)]
         states = graph.add_node(
             op_type,

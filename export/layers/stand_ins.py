@@ -38,9 +38,10 @@ class StandIn(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         self.keeps_steps = keeps_steps
 
     def call(self, read: tf.Tensor) -> tf.Tensor:
-        name = tf.constant(self.name)
-        written = tf.numpy_function(_refuse, [name, read], tf.float32, stateful=False)
-        written.set_shape((None,) * (1 + self.keeps_steps) + (self.width,))
+        shape = [-1] * (1 + self.keeps_steps) + [self.width]
+        told = [tf.constant(self.name), tf.constant(shape), read]
+        written = tf.numpy_function(_refuse, told, tf.float32, stateful=False)
+        written.set_shape([None if size < 0 else size for size in shape])
         return written
 
     def get_config(self) -> dict[str, Any]:
@@ -64,14 +65,15 @@ def name_nodes() -> dict[str, Any]:
 
     def handle(context: Any, node: Any, name: str, arguments: Any) -> Any:
         node.domain = DOMAIN
+        context.set_shape(node.output[0], node.inputs[1].get_tensor_value())
         return node
 
     return {"PyFuncStateless": (handle, [STAND_IN])}
 
 
 def find_stand_ins(graph: Graph, layer: str) -> list[NodeProto]:
-    """Return the nodes that stand in for the layer of that name, one for each call; the second
-    input is what it reads."""
+    """Return the nodes that stand in for the layer of that name, one for each call; the last input
+    is what it reads."""
     found = []
     for node in graph.nodes:
         if node.op_type == STAND_IN:

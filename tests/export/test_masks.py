@@ -161,14 +161,17 @@ def test_message_names_the_layer_what_reached_it_and_what_to_do(tmp_path):
     ("class_name", "body"),
     [
         ("Attention", lambda x: pooled(layers.Attention(name="reader")([x, x]))),
-        ("Bidirectional", lambda x: layers.Bidirectional(layers.SimpleRNN(3), name="reader")(x)),
+        (
+            "Bidirectional",
+            lambda x: layers.Bidirectional(layers.RNN(layers.GRUCell(3)), name="reader")(x),
+        ),
         ("Maximum", lambda x: pooled(layers.Maximum(name="reader")([x, x]))),
         (
             "MultiHeadAttention",
             lambda x: pooled(layers.MultiHeadAttention(2, 2, name="reader")(x, x)),
         ),
         ("Multiply", lambda x: lstm()(layers.Multiply(name="reader")([x, x]))),
-        ("SimpleRNN", lambda x: layers.SimpleRNN(3, name="reader")(x)),
+        ("RNN", lambda x: layers.RNN(layers.GRUCell(3), name="reader")(x)),
         ("Softmax", lambda x: pooled(layers.Softmax(name="reader")(x))),
         (
             "TimeDistributed",

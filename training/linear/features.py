@@ -28,6 +28,9 @@ from training.blocks.table import find_places
 
 MIN_TEXTS = 2  # a feature that one text has says nothing about the next
 FEW_ROWS = 2_000  # of so few texts everything is kept
+# More than this share of the texts must be longer than a tail, or their ends weigh nothing of their
+# own: that doubles the table.
+LONG_SHARE = 0.01
 # Letters of words that many texts are made of would cost more than they tell.
 MAX_LETTER_COUNTS = 12_000_000
 
@@ -38,7 +41,8 @@ class Features:
 
     Args:
         blocks: Kind -> float32, shape (texts, features): "words", "phrases", "letters", "vectors",
-            and where texts are longer than `TAIL_TOKENS` "tail": words, then phrases, of their end.
+            and where texts are longer than `TAIL_TOKENS` (more than `LONG_SHARE` of them) "tail":
+            words, then phrases, of their end.
         lengths: int64, shape (texts,), in tokens.
         hashes: Kind -> int64, shape (features,), of "phrases" and "letters".
         parts: Kind -> what each word has of it, float32, shape (vocabulary, features), of
@@ -146,7 +150,7 @@ def _count(
         "words": count_features(words, num_texts, num_words, is_once=True),
         "phrases": count_features(phrases, num_texts, num_phrases),
     }
-    if lengths.max(initial=0) > TAIL_TOKENS:
+    if len(lengths) and (lengths > TAIL_TOKENS).mean() > LONG_SHARE:
         ends = [select(part, part.in_tail, part.feature_ids) for part in (words, phrases)]
         tail = [
             count_features(ends[0], num_texts, num_words, is_once=True),

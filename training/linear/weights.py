@@ -17,12 +17,15 @@ from scipy import sparse
 from training.blocks.ngrams import TAIL_TOKENS, scale_rows
 from training.blocks.table import place_features
 from training.linear import logit
-from training.linear.features import Features, keep_features
+from training.linear.features import LONG_SHARE, Features, keep_features
 from training.linear.logit import BALANCED, PSEUDO_COUNT, fit_logit, weigh_texts
 
 TAIL_SCALE = 0.4
 NAIVE_BAYES = -1.0  # in place of a power
-CONSTANTS = logit.CONSTANTS | {"linear_tail_scale": TAIL_SCALE}
+CONSTANTS = logit.CONSTANTS | {
+    "linear_tail_scale": TAIL_SCALE,
+    "linear_long_share": LONG_SHARE,
+}
 
 
 class Plan(NamedTuple):

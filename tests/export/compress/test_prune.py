@@ -257,7 +257,11 @@ def test_ids_without_padding_and_unknown_are_refused():
 @pytest.mark.parametrize(
     ("body", "owner", "reason"),
     [
-        (lambda x: layers.SimpleRNN(3)(x), "words", r"simple_rnn\w* \(SimpleRNN\) reads them"),
+        (
+            lambda x: layers.LSTM(3)(layers.SeparableConv1D(3, 2, name="apart")(x)),
+            "words",
+            r"apart \(SeparableConv1D\) reads them",
+        ),
         (
             lambda x: layers.Bidirectional(layers.LSTM(3), merge_mode="sum", name="both")(x),
             "words",
