@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-import typer
-
-from minnow.options import option, read_share
+from minnow.options import flag, option, read_share
 
 LOSS = (
     "Of numbers, which errors training makes least: squared (the answer is the mean), absolute "
@@ -50,11 +48,7 @@ Coverage = Annotated[
     ),
 ]
 NoClip = Annotated[
-    bool,
-    typer.Option(
-        "--no-clip",
-        help="Let numbers be below or above all that were learned from.",
-    ),
+    bool, flag("--no-clip", "Let numbers be below or above all that were learned from.")
 ]
 
 

@@ -75,13 +75,13 @@ def evaluate(
         weight_column,
         separator=known["separator"] if label_separator is None else label_separator,
     )
-    task, predict_outputs, tokenizer = load_model(model)
+    task, predict_outputs, load_tokenizer = load_model(model)
     objective = make_objective(task)
     dataset = read_known_labels(data, columns, objective)
     outputs = predict_outputs(dataset.texts)
     figures = objective.evaluate(dataset.labels, outputs, dataset.weights)
     if isinstance(task, Selective):
-        rows = encode_part(whole_part(dataset), tokenizer, objective)
+        rows = encode_part(whole_part(dataset), load_tokenizer(), objective)
         figures |= measure_selective(task, objective, outputs, rows)
     print(json.dumps(figures) if json_output else format_evaluation(objective, figures))
 
@@ -105,9 +105,9 @@ def read_columns(folder: Path) -> dict[str, Any]:
     )
 
 
-def load_model(folder: Path) -> tuple[Task, Callable[[list[str]], Any], Tokenizer]:
-    """Return the task of a run or of a bundle, a function from texts to its outputs, and its
-    tokenizer."""
+def load_model(folder: Path) -> tuple[Task, Callable[[list[str]], Any], Callable[[], Tokenizer]]:
+    """Return the task of a run or of a bundle, a function from texts to its outputs, and one
+    that gives its tokenizer."""
     from training.run_folder import is_run, read_run
 
     if is_run(folder):
@@ -121,8 +121,8 @@ def load_model(folder: Path) -> tuple[Task, Callable[[list[str]], Any], Tokenize
 
             return load_predictor(run)(texts)
 
-        return run.task, predict_outputs, run.load_tokenizer()
+        return run.task, predict_outputs, run.load_tokenizer
     from handler.inference.classifier import load_classifier
 
     classifier = load_classifier(folder, threads=0)
-    return classifier.task, classifier.predict_outputs, classifier.tokenizer
+    return classifier.task, classifier.predict_outputs, lambda: classifier.tokenizer

@@ -106,12 +106,12 @@ def test_export_measures_on_labels_as_the_run_took_them(folder):
     rows.write_text("text,label\ngood,A\nbad,b\n")
 
     with pytest.raises(DataError, match=r"rows\.csv: the data has 1 labels? that the model does"):
-        check_inputs(folder / "stars", None, rows)
+        check_inputs(folder / "stars", None, rows, {})
     metadata = json.loads(path.read_text())
     metadata["columns"]["normalize_labels"] = True
     path.write_text(json.dumps(metadata))
 
-    assert check_inputs(folder / "stars", None, rows)[2] is not None
+    assert check_inputs(folder / "stars", None, rows, {})[2] is not None
 
 
 @pytest.mark.parametrize(
