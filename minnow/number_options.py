@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+import typer
+
 from minnow.options import flag, option, read_share
 
 LOSS = (
