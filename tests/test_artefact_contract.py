@@ -48,7 +48,7 @@ def test_run_bundle_and_answers_agree(tiny_run, exported):
     assert [prediction.known_tokens for prediction in predictions] == [6, 0, 0, 32]
 
 
-@pytest.mark.parametrize("version", [3, 5])
+@pytest.mark.parametrize("version", [3, 6])
 def test_run_of_another_format_is_refused_by_training_and_by_export(tiny_run, tmp_path, version):
     from export.export import export_run
     from training.errors import RunError

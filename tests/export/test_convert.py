@@ -182,11 +182,11 @@ def test_only_the_tables_that_hold_weights_keep_8_bits():
 
 def test_model_that_becomes_a_loop_is_refused():
     token_ids = keras.Input((None,), dtype="int32", name="token_ids")
-    hidden = layers.Embedding(16, 4, mask_zero=True)(token_ids)
-    hidden = layers.LSTM(4, activation="softplus")(hidden)
+    hidden = layers.Embedding(16, 4)(token_ids)
+    hidden = layers.RNN(layers.LSTMCell(4))(hidden)
     model = keras.Model(token_ids, layers.Dense(2, activation="softmax")(hidden))
 
-    with pytest.raises(ExportError, match="wanted 1; no bundle may have Expand, Loop. Use"):
+    with pytest.raises(ExportError, match="no bundle may have .*Loop"):
         check_nodes(convert_model(model), count_recurrent_layers(model))
 
 
