@@ -183,7 +183,7 @@ def test_only_the_tables_that_hold_weights_keep_8_bits():
 def test_model_that_becomes_a_loop_is_refused():
     token_ids = keras.Input((None,), dtype="int32", name="token_ids")
     hidden = layers.Embedding(16, 4)(token_ids)
-    hidden = layers.RNN(layers.LSTMCell(4))(hidden)
+    hidden = layers.RNN(layers.GRUCell(4))(hidden)
     model = keras.Model(token_ids, layers.Dense(2, activation="softmax")(hidden))
 
     with pytest.raises(ExportError, match="no bundle may have .*Loop"):
