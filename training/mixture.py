@@ -65,6 +65,13 @@ def set_mixture(
         early_exit.fit_exit(model, early, bias, full, targets, objective, counts_as)
 
 
+def wide_bias(kernel: NDArray[np.float32], shift: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return what the wide half's logits lack of its bias, by the weights of a mixture, (parts *
+    num_logits, num_logits) and (num_logits,)."""
+    scales = kernel[: len(shift)].diagonal()
+    return np.divide(shift, scales, out=np.zeros_like(shift), where=scales != 0)
+
+
 def set_exit(
     model: keras.Model,
     logits: NDArray[np.float32],
@@ -78,7 +85,7 @@ def set_exit(
     """
     if early_exit.has_exit(model):
         kernel, shift = model.get_layer(MIXTURE).get_weights()
-        bias = shift / kernel[0, 0] if kernel[0, 0] else np.zeros_like(shift)
+        bias = wide_bias(kernel, shift)
         early = logits[:, : objective.num_logits]
         full = logits @ kernel + shift
         early_exit.fit_exit(model, early, bias, full, targets, objective, counts_as)

@@ -46,6 +46,7 @@ from training.mixture import (
     read_moved,
     set_exit,
     set_mixture,
+    wide_bias,
 )
 from training.recipe import Fitted, History, SmallerVocabulary
 from training.settings import Settings
@@ -223,9 +224,7 @@ def fine_tune_model(
             teacher, train, outside, settings, objective, stages.checkpoint, "the LSTM alone"
         )
     logits = read_moved(model, dev)
-    scales = kernel[: len(bias)].diagonal()  # of the wide half
-    wide_bias = np.divide(bias, scales, out=np.zeros_like(bias), where=scales != 0)
-    set_mixture(model, logits, dev.targets, wide_bias, objective, dev.weights)
+    set_mixture(model, logits, dev.targets, wide_bias(kernel, bias), objective, dev.weights)
     return history
 
 
