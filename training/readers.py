@@ -210,6 +210,12 @@ class _Reader:
     def read_label_columns(self, values: Sequence[object], number: int) -> str:
         try:
             if self.columns.several:
+                for name, value in zip(self.columns.labels, values, strict=True):
+                    if value is None or (isinstance(value, str) and not value.strip()):
+                        raise DataError(
+                            f"{self.path}: row {number}: column {name!r} is empty, wanted 0 or 1, "
+                            "or a probability. Fill the cell or remove the row."
+                        )
                 return LabelSet(read_shares(self.columns.labels, values))
             return read_label_columns(self.columns.labels, values)
         except LabelProblem as error:

@@ -31,6 +31,7 @@ Floats = NDArray[np.floating[Any]]
 EPSILON = 1e-7  # Keras' own, against log(0)
 # Aims of answers that may be withheld (`training/selective.py`), for kinds that have a label.
 SELECTIVE_AIMS = ("abstain_accuracy", "scope_coverage", "label_sets")
+FIELD_FLAGS = {"clips": "--no-clip"}  # field of a task -> the option that gives it
 FOLDER = Path(__file__).with_name("objectives")
 
 
@@ -282,6 +283,13 @@ def make_objective(task: Task, aims: Mapping[str, Any] | None = None) -> Objecti
     return _load(task.kind)(own, aims or {})
 
 
+def check_fields(kind: str, given: Mapping[str, Any], known: Sequence[str] = ()) -> None:
+    """Raise SettingsError unless a task of this kind takes all of these fields."""
+    if unknown := sorted(given.keys() - {*known}):
+        names = ", ".join(FIELD_FLAGS.get(name, name) for name in unknown)
+        raise SettingsError(f"the task {kind} takes no {names}.")
+
+
 def check_aims(kind: str, aims: Mapping[str, Any], known: Sequence[str] = ()) -> None:
     """Raise SettingsError unless a task of this kind has all of these aims."""
     if unknown := [name for name in aims if name not in known]:
@@ -318,6 +326,13 @@ def read_known_labels(path: Path, columns: Columns, objective: Objective) -> Dat
     Raises:
         DataError: It can't be read, or a label is missing or unknown; with the file's name.
     """
+    labels = objective.task.describe().get("labels", ())
+    if objective.task.kind == MultiLabel.kind and columns.labels:
+        if missing := sorted({*labels} - {*columns.labels}):
+            raise DataError(
+                f"{path}: the model also knows the label {missing[0]!r}, which none of "
+                "--label-columns holds. Name a column for each of its labels."
+            )
     dataset = read_dataset(path, say_several(columns, objective.task.kind))
     try:
         objective.encode(dataset.labels)

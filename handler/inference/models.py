@@ -17,6 +17,7 @@ from handler.inference.monitor import Monitor
 from handler.inference.requests import TEXTS, Source, check_text
 from handler.inference.tasks import (
     DEFAULT_OPTIONS,
+    SELECTIVE_KINDS,
     Options,
     Selective,
     describe_briefly,
@@ -107,11 +108,10 @@ class Model:
     def _check_coverage(self, coverage: float, field: str) -> None:
         sets = self.task.label_sets if isinstance(self.task, Selective) else None
         if sets is None:
-            raise InvalidInput(
-                f"{field}: this model has no label sets. Export it again: minnow export RUN --out "
-                "BUNDLE --label-sets",
-                field=field,
-            )
+            cure = f"the task {self.task.kind} has none"
+            if self.task.kind in SELECTIVE_KINDS:
+                cure = "export it again: minnow export RUN --out BUNDLE --label-sets"
+            raise InvalidInput(f"{field}: this model has no label sets; {cure}", field=field)
         lowest, highest = sets.ends
         if not lowest <= coverage <= highest:
             raise InvalidInput(

@@ -180,9 +180,10 @@ def format_answer(
         cells = [cell for pair in shown for cell in pair]
         notes += [] if shown else ["no label"]
     elif ranked:
+        # The answer stands first, also where a threshold chose another than the most probable one.
         chosen = task.predicted_labels(prediction.outputs)
-        first = ranked if options.top_k else [pair for pair in ranked if pair[0] in chosen]
-        shown = [pair for pair in first[: options.top_k] if pair[1] >= options.threshold]
+        ranked.sort(key=lambda pair: pair[0] not in chosen)
+        shown = [pair for pair in ranked[: options.top_k or 1] if pair[1] >= options.threshold]
         cells = [cell for pair in shown for cell in pair]
         notes += [] if shown else [f"none of {options.threshold:g} or more"]
     else:

@@ -134,7 +134,7 @@ def test_rows_to_label_are_not_chosen_by_a_model_of_numbers(tmp_path, capsys):
         (["1.5", "2"], ["--coverage", "1"], "--coverage is 1, wanted a share between"),
         (["1.5", "2"], ["--loss", "mse"], "'mse' is no loss, wanted squared"),
         (["a", "b"], ["--task", "single-label", "--loss", "huber"], "takes no --loss"),
-        (["a", "b"], ["--task", "single-label", "--no-clip"], "takes no clips"),
+        (["a", "b"], ["--task", "single-label", "--no-clip"], "takes no --no-clip"),
         (["1", "two"], ["--task", "ordinal"], "row 2: column 'label' is a text"),
         (["1", "1.0"], ["--task", "ordinal"], "--normalize-labels makes them one"),
         (["1", "2", "3"], ["--task", "ordinal"], "3 of 3 labels have one row only"),

@@ -101,7 +101,7 @@ def test_a_cell_may_be_longer_than_a_label(tmp_path):
 
 def test_columns_of_labels_and_objects_need_not_sum_to_one(tmp_path):
     path = tmp_path / "rows.csv"
-    path.write_text("text,toxic,threat\nx,1,1\ny,0,\nz,0.7,0.2\n")
+    path.write_text("text,toxic,threat\nx,1,1\ny,0,0\nz,0.7,0.2\n")
     columns = Columns(labels=("toxic", "threat"), several=True)
 
     labels = read_dataset(path, columns).labels
@@ -112,6 +112,14 @@ def test_columns_of_labels_and_objects_need_not_sum_to_one(tmp_path):
         read_dataset(path, Columns(labels=("toxic", "threat")))
     rows = write_objects(tmp_path, [{"a": 0.9, "b": 0.8}, {"a": 0.1}])
     assert names(rows, SEVERAL) == [["a", "b"], []]
+
+
+def test_a_cell_that_is_missing_is_not_taken_for_a_label_that_is_not_there(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("text,toxic,threat\nx,1,1\ny,0,\n")
+
+    with pytest.raises(DataError, match="row 2: column 'threat' is empty, wanted 0 or 1"):
+        read_dataset(path, Columns(labels=("toxic", "threat"), several=True))
 
 
 @pytest.mark.parametrize(

@@ -312,3 +312,11 @@ def test_text_for_people_and_plots(tmp_path):
     for name in plots.values():
         assert (tmp_path / name).read_bytes()[:4] == b"\x89PNG"
     assert all(isinstance(value, int | float) for value in OBJECTIVE.headline(figures).values())
+
+
+def test_a_label_that_no_row_has_is_refused():
+    labels = [LabelSet({"a": 1.0, "b": 0.0, "never": 0.0}), LabelSet({"a": 0.0, "b": 1.0})] * 3
+    train = Dataset([""] * 6, labels, None, Path("rows.csv"), "")
+
+    with pytest.raises(DataError, match=r"^rows\.csv: no row has the label 'never'\. Add rows"):
+        OBJECTIVE.check(train)

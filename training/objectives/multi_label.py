@@ -17,7 +17,7 @@ from training.label_figures import format_figures, measure
 from training.label_sets import LabelSet, names_of
 from training.metrics import headline
 from training.readers import Dataset
-from training.tasks import EPSILON, Floats, Objective, check_aims
+from training.tasks import EPSILON, Floats, Objective, check_aims, check_fields
 
 if TYPE_CHECKING:
     import keras
@@ -53,8 +53,7 @@ class MultiLabelObjective:
     @staticmethod
     def find_task(labels: Sequence[str], given: Mapping[str, Any]) -> MultiLabel:
         """Return the task of all labels, sorted: ["a", "b"], ["a"] -> a and b, each or none."""
-        if given:
-            raise SettingsError(f"the task {MultiLabel.kind} takes no {', '.join(given)}.")
+        check_fields(MultiLabel.kind, given)
         return MultiLabel(sorted(_list_known(labels)))
 
     @property
@@ -90,6 +89,12 @@ class MultiLabelObjective:
             if isinstance(label, LabelSet) and label.is_soft
             for name in label.probabilities
         }
+        if missing := sorted(name for name in known - soft if not counts[name]):
+            raise DataError(
+                f"{train.path}: no row has the label {missing[0]!r}"
+                + (f", nor {len(missing) - 1:,} others" if len(missing) > 1 else "")
+                + ". Add rows that have it, or leave it out of --label-columns."
+            )
         rare = sorted(name for name in known - soft if counts[name] < 2)
         if rare:
             row = next(n for n, label in enumerate(train.labels, 1) if rare[0] in names_of(label))

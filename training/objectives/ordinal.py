@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from handler.inference.tasks import Ordinal
 from handler.inference.tasks.ordinal import MAX_ORDERED
-from training.errors import DataError, SettingsError
+from training.errors import DataError
 from training.number_figures import format_errors, measure_errors
 from training.numbers import read_number
 from training.objectives.single_label import SingleLabelObjective
 from training.readers import Dataset
 from training.soft_labels import list_labels
-from training.tasks import EPSILON, Floats, Objective
+from training.tasks import EPSILON, Floats, Objective, check_fields
 
 if TYPE_CHECKING:
     import keras
@@ -45,8 +45,7 @@ class OrdinalObjective(SingleLabelObjective):
     @staticmethod
     def find_task(labels: Sequence[str], given: Mapping[str, Any]) -> Ordinal:
         """Return the labels in the order of their numbers: ["10", "9", "10"] -> 9, 10."""
-        if given:
-            raise SettingsError(f"the task {Ordinal.kind} takes no {', '.join(given)}.")
+        check_fields(Ordinal.kind, given)
         found: dict[float, str] = {}
         for label in sorted(list_labels(labels)):
             try:

@@ -18,7 +18,7 @@ from training.metrics import headline
 from training.number_figures import format_numbers, measure_numbers
 from training.numbers import check_spread, find_numbers, read_column, read_numbers
 from training.readers import Dataset
-from training.tasks import Floats, Objective, check_aims
+from training.tasks import Floats, Objective, check_aims, check_fields
 
 if TYPE_CHECKING:
     import keras
@@ -59,10 +59,7 @@ class RegressionObjective:
     @staticmethod
     def find_task(labels: Sequence[str], given: Mapping[str, Any]) -> Regression:
         """Return the task of numbers between the lowest and the highest of the labels."""
-        if unknown := given.keys() - {"clips"}:
-            raise SettingsError(
-                f"the task {Regression.kind} takes no {', '.join(sorted(unknown))}."
-            )
+        check_fields(Regression.kind, given, ("clips",))
         numbers = find_numbers(labels)
         if len(numbers) == 0 or not numbers.std() > 0:  # `check` tells which row is why
             numbers = np.array([-1.0, 1.0])

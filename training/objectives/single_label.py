@@ -19,7 +19,7 @@ from training.decisions import (
     describe_decision,
     find_exit_margins,
 )
-from training.errors import DataError, SettingsError
+from training.errors import DataError
 from training.metrics import (
     calibration_error,
     calibration_noise,
@@ -31,7 +31,7 @@ from training.metrics import (
 from training.precision_recall import average_precision, keep_curves
 from training.readers import Dataset, describe_empty_cell
 from training.soft_labels import SoftLabel, list_labels
-from training.tasks import EPSILON, SELECTIVE_AIMS, Floats, Objective, check_aims
+from training.tasks import EPSILON, SELECTIVE_AIMS, Floats, Objective, check_aims, check_fields
 
 if TYPE_CHECKING:
     import keras
@@ -63,8 +63,7 @@ class SingleLabelObjective:
     @staticmethod
     def find_task(labels: Sequence[str], given: Mapping[str, Any]) -> SingleLabel:
         """Return the choice between all labels, sorted: ["pos", "neg", "pos"] -> neg or pos."""
-        if given:
-            raise SettingsError(f"the task {SingleLabel.kind} takes no {', '.join(given)}.")
+        check_fields(SingleLabel.kind, given)
         return SingleLabel(sorted(list_labels(labels)))
 
     @property

@@ -34,6 +34,7 @@ __all__ = [
     "DEFAULT_OPTIONS",
     "MAX_LABELS",
     "MAX_LABEL_CHARACTERS",
+    "SELECTIVE_KINDS",
     "Cell",
     "Number",
     "JsonCell",
