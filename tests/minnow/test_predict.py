@@ -57,6 +57,8 @@ def test_an_event_may_stand_behind_a_byte_order_mark(tiny_bundle, tmp_path, monk
     path = tmp_path / "event.json"
     path.write_bytes(b'\xef\xbb\xbf{"text": "good"}')
     monkeypatch.setenv("MINNOW_BUNDLE", str(tiny_bundle))
+    # Another test may have left the function there, which read its bundle when it was imported.
+    monkeypatch.delitem(sys.modules, "handler.function", raising=False)
 
     assert main(["invoke", str(path)]) == 0
 
