@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -52,9 +52,3 @@ Coverage = Annotated[
 NoClip = Annotated[
     bool, flag("--no-clip", "Let numbers be below or above all that were learned from.")
 ]
-
-
-def read_number_aims(loss: str | None, coverage: float | None) -> dict[str, Any]:
-    """Return the aims that were given."""
-    aims = {"loss": loss, "coverage": coverage}
-    return {name: value for name, value in aims.items() if value is not None}

@@ -194,8 +194,18 @@ Decide = Annotated[
 ]
 
 
+# Options of `train`, some of them of `export` too, that say what answers shall reach.
+AIMS = (
+    *("threshold_label", "min_precision", "min_recall", "decide"),
+    *("loss", "coverage"),
+    *("abstain_accuracy", "scope_coverage", "label_sets"),
+)
+
+
 def read_aims(context: typer.Context) -> dict[str, Any]:
-    """Return what answers shall reach, by name, of what the user gave."""
-    options: list[Any] = context.command.params
-    names = [one.name for one in options if one.rich_help_panel == DECISIONS]
-    return {name: context.params[name] for name in names if context.params[name] is not None}
+    """Return what answers shall reach, by name, of what the user gave; a flag that stands is
+    True."""
+    values = {name: context.params.get(name) for name in AIMS}
+    return {
+        name: value for name, value in values.items() if value is not None and value is not False
+    }

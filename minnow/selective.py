@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -54,17 +54,3 @@ LabelSets = Annotated[
         rich_help_panel=SELECTIVE,
     ),
 ]
-
-
-def make_aims(
-    abstain_accuracy: float | None, scope_coverage: float | None, label_sets: bool
-) -> dict[str, Any]:
-    """Return the aims that were given, by name."""
-    aims: dict[str, Any] = {}
-    if abstain_accuracy is not None:
-        aims["abstain_accuracy"] = abstain_accuracy
-    if scope_coverage is not None:
-        aims["scope_coverage"] = scope_coverage
-    if label_sets:
-        aims["label_sets"] = True
-    return aims

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from handler.inference.tasks import MultiLabel
 from training.confusions import SHOWN_LABELS, worst_classes
-from training.metrics import CALIBRATION_BINS, confidence_interval
+from training.metrics import CALIBRATION_BINS, confidence_interval, measure_counts
+from training.precision_recall import average_precision
 
 Floats = NDArray[np.floating]
 
@@ -26,15 +27,14 @@ def measure(task: MultiLabel, outputs: Floats, targets: Floats) -> dict[str, Any
     gaps, bins = measure_calibration(outputs, targets)
     classes = {
         name: {
-            "precision": float(right[label] / max(guesses[label], 1)),
-            "recall": float(right[label] / max(rows[label], 1)),
-            "f1": float(2 * right[label] / max(rows[label] + guesses[label], 1)),
+            **counted,
             "average_precision": average_precision(outputs[:, label], true[:, label]),
             "calibration_error": float(gaps[label]),
             "threshold": task.thresholds[label],
-            "rows": int(rows[label]),
         }
-        for label, name in enumerate(task.labels)
+        for label, (name, counted) in enumerate(
+            measure_counts(right, rows, guesses, task.labels).items()
+        )
     }
     present = [row for row in classes.values() if row["rows"]]
 
@@ -62,22 +62,6 @@ def measure(task: MultiLabel, outputs: Floats, targets: Floats) -> dict[str, Any
         "labels": list(task.labels),
         "reliability": bins,
     }
-
-
-def average_precision(scores: Floats, has: NDArray[np.bool_]) -> float:
-    """Return the sum of precisions at each threshold, weighted by what recall gains there; 0 of a
-    label without rows.
-
-    Args:
-        scores, has: Shape (rows,).
-    """
-    if not has.any():
-        return 0.0
-    order = np.argsort(-scores, kind="stable")
-    ends = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))  # equal ones are one cut
-    right = np.cumsum(has[order])[ends]
-    gains = np.diff(right, prepend=0)
-    return float((gains * right / (ends + 1)).sum() / right[-1])
 
 
 def ranking_loss(outputs: Floats, true: NDArray[np.bool_]) -> float:

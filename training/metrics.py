@@ -50,6 +50,22 @@ def measure_classes(
         names: Of the labels.
     """
     right, rows, guesses = np.diag(confusions), confusions.sum(axis=1), confusions.sum(axis=0)
+    return measure_counts(right, rows, guesses, names)
+
+
+def measure_counts(
+    right: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    guesses: NDArray[np.int64],
+    names: Sequence[str],
+) -> dict[str, dict[str, Any]]:
+    """Return precision, recall, F1 and rows of each label; what has no rows to count has 0.
+
+    Args:
+        right, rows, guesses: Of each label the rows that have it and are given it, that have it,
+            and that are given it; int64, shape (labels,).
+        names: Of the labels.
+    """
     return {
         name: {
             "precision": float(right[label] / max(guesses[label], 1)),

@@ -14,7 +14,7 @@ from handler.events.work import Objects, Texts, Work
 from handler.inference.classifier import Classifier, Prediction
 from handler.inference.models import Model
 from handler.inference.requests import name_source
-from handler.sinks.sink import Result
+from handler.sinks.sink import Result, send_once
 
 if TYPE_CHECKING:
     from handler.deadline import Deadline
@@ -239,14 +239,7 @@ def _deliver(
     sink = invocation.resources.sink
     if sink is None or not results:
         return {index: result.document for index, result in results.items()}
-    # Two records of one batch can be the same: a sender that tried again within a second.
-    unique = {result.result_id: result for result in results.values()}
-    unsent = sink.send(list(unique.values()), invocation.deadline)
-    for index, result in results.items():
-        if result.result_id in unsent:
-            failures[index] = DeliveryError(
-                f"its result could not be sent: {unsent[result.result_id]}"
-            )
+    send_once(sink, results, invocation.deadline, failures, "its result")
     return {
         index: {"result_id": result.result_id}
         for index, result in results.items()

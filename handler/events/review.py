@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from handler.errors import DeliveryError, HandlerError
+from handler.errors import HandlerError
 from handler.events.resources import Invocation
 from handler.events.work import Texts
 from handler.inference.classifier import Prediction
 from handler.inference.models import Model
 from handler.inference.tasks import Selective
-from handler.sinks.sink import Result
+from handler.sinks.sink import Result, send_once
 
 
 def make_review(
@@ -58,10 +58,4 @@ def send_reviews(
     }
     if sink is None or not reviews:
         return
-    unique = {review.result_id: review for review in reviews.values()}
-    unsent = sink.send(list(unique.values()), invocation.deadline)
-    for index, review in reviews.items():
-        if review.result_id in unsent:
-            failures[index] = DeliveryError(
-                f"its texts for review could not be sent: {unsent[review.result_id]}"
-            )
+    send_once(sink, reviews, invocation.deadline, failures, "its texts for review")

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from handler.errors import DeliveryError, HandlerError
+
 if TYPE_CHECKING:
     from handler.deadline import Deadline
 
@@ -35,3 +37,26 @@ class Sink(Protocol):
         the deadline, with the reason."""
 
     def feeds(self, source_arn: str) -> bool: ...
+
+
+def send_once(
+    sink: Sink,
+    results: Mapping[int, Result],
+    deadline: Deadline,
+    failures: dict[int, HandlerError],
+    what: str,
+) -> None:
+    """Send the results of a batch, each once; add the records of what could not be sent to
+    `failures`.
+
+    Two records of one batch can be the same: a sender that tried again within a second.
+
+    Args:
+        results: Index of the record -> what is sent of it.
+        what: What people call it.
+    """
+    unique = {result.result_id: result for result in results.values()}
+    unsent = sink.send(list(unique.values()), deadline)
+    for index, result in results.items():
+        if result.result_id in unsent:
+            failures[index] = DeliveryError(f"{what} could not be sent: {unsent[result.result_id]}")

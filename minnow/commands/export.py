@@ -23,7 +23,7 @@ from minnow.options import (
     read_aims,
     read_share,
 )
-from minnow.selective import AbstainAccuracy, LabelSets, ScopeCoverage, make_aims
+from minnow.selective import AbstainAccuracy, LabelSets, ScopeCoverage
 
 if TYPE_CHECKING:
     from handler.inference.classifier import Classifier
@@ -208,7 +208,7 @@ def export(
     from export.bundle_writer import check_free, name_partial
     from handler.files import holding
 
-    aims = read_aims(context) | make_aims(abstain_accuracy, scope_coverage, label_sets)
+    aims = read_aims(context)
     check_free(out, force, [path for path in (run, card, test) if path is not None])
     with holding(name_partial(out), out), TemporaryDirectory() as decided:
         objective, about, evaluate = check_inputs(run, card, test, aims)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from minnow.number_options import Coverage, Loss, NoClip, read_number_aims
+from minnow.number_options import Coverage, Loss, NoClip
 from minnow.options import (
     Data,
     Decide,
@@ -33,7 +33,7 @@ from minnow.options import (
     read_share,
     split_names,
 )
-from minnow.selective import AbstainAccuracy, LabelSets, ScopeCoverage, make_aims
+from minnow.selective import AbstainAccuracy, LabelSets, ScopeCoverage
 from training.recipe_settings import DEFAULT_RECIPE, describe_default
 from training.settings import ENCODERS
 
@@ -311,8 +311,7 @@ def train(
     columns = Columns(
         *names, options, normalize_labels, labels, weight_column, separator=label_separator
     )
-    aims = read_aims(context) | read_number_aims(loss, coverage)
-    aims |= make_aims(abstain_accuracy, scope_coverage, label_sets)
+    aims = read_aims(context)
     if class_weight is not None:
         aims["class_weight"] = read_class_weight(class_weight)
     known = ({"kind": task} if task else {}) | ({"clips": False} if no_clip else {})

@@ -16,6 +16,7 @@ from training.errors import DataError, SettingsError
 from training.label_figures import format_figures, measure
 from training.label_sets import LabelSet, names_of
 from training.metrics import headline
+from training.odds import log_odds
 from training.readers import Dataset
 from training.tasks import EPSILON, Floats, Objective, check_aims, check_fields
 
@@ -156,7 +157,7 @@ class MultiLabelObjective:
     def exit_margins(self, exits: Floats, full: Floats) -> tuple[Floats, Floats]:
         """Return `add_margin` of the exit's logits; and how far the label that is nearest to its
         own threshold in the whole model is on the exit's side of it."""
-        bounds = _log_odds(np.asarray(self.task.thresholds))
+        bounds = log_odds(np.asarray(self.task.thresholds))
         sides = np.where(exits >= bounds, 1.0, -1.0)
         return np.abs(exits).min(axis=1), (sides * (full - bounds)).min(axis=1)
 
@@ -170,10 +171,10 @@ class MultiLabelObjective:
         return targets
 
     def rough_logits(self, sides: Floats) -> Floats:
-        return _log_odds(np.clip(sides, LEAST_SHARE, 1 - LEAST_SHARE))
+        return log_odds(np.clip(sides, LEAST_SHARE, 1 - LEAST_SHARE))
 
     def shift_outputs(self, outputs: Floats, before: Floats, after: Floats) -> Floats:
-        kept, old, new = (_log_odds(np.asarray(part)) for part in (outputs, before, after))
+        kept, old, new = (log_odds(np.asarray(part)) for part in (outputs, before, after))
         return _sigmoid(kept + new - old)
 
     def logits_loss(self, logits: Floats, targets: Floats, weights: Floats | None = None) -> float:
@@ -260,11 +261,6 @@ def _list_known(labels: Sequence[str]) -> set[str]:
 
 def _sigmoid(logits: Floats) -> Floats:
     return np.asarray(np.exp(-np.logaddexp(0, -logits)))
-
-
-def _log_odds(shares: Floats) -> Floats:
-    kept = np.clip(shares, EPSILON, 1 - EPSILON)
-    return np.asarray(np.log(kept) - np.log1p(-kept))
 
 
 OBJECTIVE: type[Objective] = MultiLabelObjective

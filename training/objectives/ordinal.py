@@ -14,6 +14,7 @@ from training.errors import DataError
 from training.number_figures import format_errors, measure_errors
 from training.numbers import read_number
 from training.objectives.single_label import SingleLabelObjective
+from training.odds import log_odds
 from training.readers import Dataset
 from training.soft_labels import list_labels
 from training.tasks import EPSILON, Floats, Objective, check_fields
@@ -99,7 +100,7 @@ class OrdinalObjective(SingleLabelObjective):
         return _above(targets)
 
     def shift_outputs(self, outputs: Floats, before: Floats, after: Floats) -> Floats:
-        told, old, new = (_log_odds(_above(part)) for part in (outputs, before, after))
+        told, old, new = (log_odds(_above(part)) for part in (outputs, before, after))
         return self.outputs_of(told + new - old)
 
     @property
@@ -179,11 +180,6 @@ def _part(above: Floats) -> Floats:
     """Return the probability of each label: the inverse of `_above`."""
     whole = np.pad(above, ((0, 0), (1, 0)), constant_values=1.0)
     return np.asarray(whole - np.pad(above, ((0, 0), (0, 1))))
-
-
-def _log_odds(shares: Floats) -> Floats:
-    kept = np.clip(shares, EPSILON, 1 - EPSILON)
-    return np.asarray(np.log(kept) - np.log1p(-kept))
 
 
 def _sum_entropies(wanted: Floats, told: Floats) -> Floats:
