@@ -50,6 +50,7 @@ class Objective(Protocol):
         loss_name: What people call the loss.
         linear: How the linear half of a model learns each logit, a name in
             `training/linear/weights.py`: "balanced", "logistic", "squared".
+        settles: Whether `settle` has anything to find.
         has_margin: Whether `add_margin` says what it says; else there is no early exit.
     """
 
@@ -72,6 +73,8 @@ class Objective(Protocol):
     def loss_name(self) -> str: ...
     @property
     def linear(self) -> str: ...
+    @property
+    def settles(self) -> bool: ...
     @property
     def has_margin(self) -> bool: ...
 

@@ -37,6 +37,7 @@ class MultiLabelObjective:
 
     scales_each = True
     linear = "several"
+    settles = True
     has_margin = True
     settled: Mapping[str, Any] = {}
     score_name = "sample_f1"

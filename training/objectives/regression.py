@@ -41,6 +41,7 @@ class RegressionObjective:
     loss_name = "loss"
     num_logits = 1
     linear = "squared"
+    settles = True
     has_margin = False
     scales_each = False
     settled: Mapping[str, Any] = {}

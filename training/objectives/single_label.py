@@ -60,6 +60,10 @@ class SingleLabelObjective:
         check_decision(task, self.aims)
         self.num_logits = 1 if task.num_outputs == 2 else task.num_outputs
 
+    @property
+    def settles(self) -> bool:
+        return bool(self.aims.keys() & {*AIMS})
+
     @staticmethod
     def find_task(labels: Sequence[str], given: Mapping[str, Any]) -> SingleLabel:
         """Return the choice between all labels, sorted: ["pos", "neg", "pos"] -> neg or pos."""
@@ -223,7 +227,7 @@ class SingleLabelObjective:
     def settle(
         self, outputs: Floats, targets: Floats, weights: Floats | None = None
     ) -> SingleLabelObjective:
-        if not self.aims.keys() & {*AIMS}:
+        if not self.settles:
             return self
         task, settled = decide(self.task, self.aims, outputs, targets, weights)
         objective = SingleLabelObjective(task, self.aims)
