@@ -115,7 +115,7 @@ def test_a_coverage_beyond_the_table_is_refused(coverage: float, model: Model) -
 
 
 def test_a_model_without_label_sets_says_how_to_get_them(tiny_bundle: Path) -> None:
-    with pytest.raises(InvalidInput, match=r"no label sets\. Export it again: .* --label-sets"):
+    with pytest.raises(InvalidInput, match=r"no label sets; export it again: .* --label-sets"):
         Model(load_classifier(tiny_bundle)).predict([CERTAIN], options=Options(coverage=0.9))
 
 
