@@ -13,13 +13,14 @@ SHOWN_LABELS = 12  # above, a matrix is wider than a terminal
 SHOWN_PAIRS = 20
 
 
-def format_classification(figures: Mapping[str, Any]) -> str:
+def format_classification(figures: Mapping[str, Any], loss_name: str = "log loss") -> str:
     """Return a line for each figure, and classes and confusions as tables.
 
     Of many labels the worst are shown.
 
     Args:
         figures: As `SingleLabelObjective.evaluate` gives them.
+        loss_name: What `log_loss` is called.
     """
     names, classes = figures["labels"], figures["classes"]
     width = max(6, *(len(name) for name in names))
@@ -32,7 +33,7 @@ def format_classification(figures: Mapping[str, Any]) -> str:
         f"balanced accuracy  {figures['balanced_accuracy']:.4f}  (the mean recall of the labels)",
         f"macro F1           {figures['macro_f1']:.4f}",
         f"average precision  {figures['average_precision']:.4f}  (the mean of the labels)",
-        f"log loss           {figures['log_loss']:.4f}",
+        f"{loss_name:19}{figures['log_loss']:.4f}",
         f"calibration error  {figures['calibration_error']:.4f}  (true probabilities would show "
         f"{figures['calibration_noise']:.4f} on so many rows)",
         *_format_weighted(figures),

@@ -17,6 +17,7 @@ from training.number_figures import correlate_ranks
 from training.numbers import are_fractional, are_whole, have_commas, read_number
 from training.objectives.ordinal import OrdinalObjective
 from training.objectives.regression import RegressionObjective
+from training.ranks import Shares, fit_shares, part_logits, ranked_losses
 from training.soft_labels import SoftLabel
 from training.tasks import find_task, make_objective
 
@@ -221,6 +222,68 @@ def test_probabilities_of_the_ordinal_head_are_those_of_numpy():
     targets = objective.encode(["1", "5", "3", "2"] * 4)
     each = np.asarray(objective.loss(targets, outputs))
     assert each.mean() == pytest.approx(objective.log_loss(outputs, targets), abs=1e-4)
+
+
+def draw_crossing(rows, seed=0):
+    """Return logits of thresholds that nearly meet, and labels that one curve draws: (rows, 4)."""
+    draw = np.random.default_rng(seed)
+    place = draw.normal(0, 1.5, rows)
+    labels = np.digitize(place + draw.logistic(0, 0.7, rows), [-1.5, -0.5, 0.5, 1.5])
+    noise = draw.normal(0, 1.2, (rows, 4))
+    return place[:, None] - np.array([-1.5, -0.5, 0.5, 1.5]) + noise, np.eye(5)[labels]
+
+
+def test_shares_make_probabilities_of_labels_out_of_thresholds_that_cross():
+    logits, targets = draw_crossing(2000)
+    fresh, wanted = draw_crossing(4000, seed=1)
+
+    shares = fit_shares(logits, targets)
+
+    np.testing.assert_allclose(shares.matrix.sum(axis=1), 1)
+    assert shares.matrix.min() > 0
+    before = part_logits(fresh)
+    after = part_logits(shares.sharpness * fresh) @ shares.matrix
+    likelihoods = [
+        np.log(np.maximum((told * wanted).sum(axis=1), 1e-7)).mean() for told in (before, after)
+    ]
+    assert likelihoods[1] > likelihoods[0] + 0.2
+    losses = [ranked_losses(told, wanted).mean() for told in (before, after)]
+    assert losses[1] < losses[0]
+
+
+def test_shares_of_few_rows_hardly_move_what_was_told():
+    logits, targets = draw_crossing(3)
+
+    matrix = fit_shares(logits, targets).matrix
+
+    assert matrix.diagonal().min() > 0.6
+
+
+def test_rows_that_count_twice_are_two_rows():
+    logits, targets = draw_crossing(60)
+
+    once = fit_shares(np.vstack([logits, logits[:20]]), np.vstack([targets, targets[:20]]))
+    twice = fit_shares(logits, targets, np.where(np.arange(60) < 20, 2.0, 1.0))
+
+    np.testing.assert_allclose(once.matrix, twice.matrix)
+
+
+@pytest.mark.slow
+def test_the_head_of_ordered_labels_computes_what_was_fitted():
+    import keras
+
+    logits, targets = draw_crossing(200)
+    objective = make_ordinal()
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, objective.add_head(inputs))
+
+    objective.fit_head(model, logits, targets)
+
+    shares = fit_shares(logits, targets)
+    assert isinstance(shares, Shares)
+    expected = part_logits(shares.sharpness * logits) @ shares.matrix
+    np.testing.assert_allclose(model(logits.astype(np.float32)).numpy(), expected, atol=1e-5)
+    assert not model.trainable_weights
 
 
 def test_figures_are_those_of_scipy_and_scikit_learn():

@@ -15,6 +15,7 @@ from training.number_figures import format_errors, measure_errors
 from training.numbers import read_number
 from training.objectives.single_label import SingleLabelObjective
 from training.odds import log_odds
+from training.ranks import fit_shares, part_logits, ranked_losses, tell_above
 from training.readers import Dataset
 from training.soft_labels import list_labels
 from training.tasks import EPSILON, Floats, Objective, check_fields
@@ -74,16 +75,21 @@ class OrdinalObjective(SingleLabelObjective):
         super().check(train, *others)
 
     def add_head(self, logits: keras.KerasTensor) -> keras.KerasTensor:
-        """Return the probability of each label: what is above the label before it, and not above
-        itself."""
-        from keras import layers, ops
+        from training.blocks.shares import add_shares
 
-        above = ops.sigmoid(logits)
-        not_up_to = 1 - np.tri(self.num_logits, dtype=np.float32)  # 1 leaves a threshold out
-        above = ops.min(ops.maximum(ops.expand_dims(above, 1), not_up_to), axis=2)
-        before = ops.pad(above, ((0, 0), (1, 0)), constant_values=1.0)
-        after = ops.pad(above, ((0, 0), (0, 1)))
-        return layers.Subtract(name="outputs")([before, after])
+        return add_shares(logits)
+
+    def fit_head(
+        self,
+        model: keras.Model,
+        logits: Floats,
+        targets: Floats,
+        weights: Floats | None = None,
+    ) -> None:
+        """Share the probabilities out between the labels, in place."""
+        from training.blocks.shares import set_shares
+
+        set_shares(model, fit_shares(logits, targets, weights))
 
     def add_margin(self, logits: keras.KerasTensor) -> keras.KerasTensor:
         raise NotImplementedError("of ordered labels nothing exits early: `has_margin` is false")
@@ -92,15 +98,14 @@ class OrdinalObjective(SingleLabelObjective):
         return logits
 
     def outputs_of(self, logits: Floats) -> Floats:
-        above = np.minimum.accumulate(1 / (1 + np.exp(-np.clip(logits, -50, 50))), axis=1)
-        return _part(above)
+        return part_logits(logits)
 
     def logit_targets(self, targets: Floats) -> Floats:
         """Return how likely the label is above each but the last."""
-        return _above(targets)
+        return tell_above(targets)
 
     def shift_outputs(self, outputs: Floats, before: Floats, after: Floats) -> Floats:
-        told, old, new = (log_odds(_above(part)) for part in (outputs, before, after))
+        told, old, new = (log_odds(tell_above(part)) for part in (outputs, before, after))
         return self.outputs_of(told + new - old)
 
     @property
@@ -121,17 +126,17 @@ class OrdinalObjective(SingleLabelObjective):
         return float(losses.sum() if weights is None else weights @ losses)
 
     def loss_slopes(self, logits: Floats, targets: Floats) -> Floats:
-        return np.asarray(1 / (1 + np.exp(-np.clip(logits, -50, 50))) - _above(targets))
+        return np.asarray(1 / (1 + np.exp(-np.clip(logits, -50, 50))) - tell_above(targets))
 
     def excess_losses(self, logits: Floats, targets: Floats) -> NDArray[np.float64]:
-        entropies = _sum_entropies(_above(targets), _above(targets))
+        entropies = ranked_losses(targets, targets)
         return np.asarray(self._cross_entropies(logits, targets) - entropies, np.float64)
 
     def _cross_entropies(self, logits: Floats, targets: Floats) -> Floats:
-        return np.asarray((np.logaddexp(0, logits) - _above(targets) * logits).sum(axis=1))
+        return np.asarray((np.logaddexp(0, logits) - tell_above(targets) * logits).sum(axis=1))
 
     def log_loss(self, outputs: Floats, targets: Floats, weights: Floats | None = None) -> float:
-        losses = _sum_entropies(_above(targets), _above(outputs))
+        losses = ranked_losses(outputs, targets)
         return float(np.average(losses, weights=weights))
 
     def evaluate(
@@ -167,25 +172,6 @@ def _check_numbers(part: Dataset) -> None:
                     "remove the row, or leave --task out."
                 ) from None
         known.add(label)
-
-
-def _above(outputs: Floats) -> Floats:
-    """Return how likely the label is above each but the last: (rows, labels) -> (rows, labels - 1),
-    floats, 0 to 1."""
-    sums = np.cumsum(np.asarray(outputs, np.float64), axis=1)
-    return np.clip(1 - sums[:, :-1] / sums[:, -1:], 0, 1)
-
-
-def _part(above: Floats) -> Floats:
-    """Return the probability of each label: the inverse of `_above`."""
-    whole = np.pad(above, ((0, 0), (1, 0)), constant_values=1.0)
-    return np.asarray(whole - np.pad(above, ((0, 0), (0, 1))))
-
-
-def _sum_entropies(wanted: Floats, told: Floats) -> Floats:
-    """Return the cross-entropies of shares with shares, summed over the thresholds."""
-    told = np.clip(told, EPSILON, 1 - EPSILON)
-    return np.asarray(-(wanted * np.log(told) + (1 - wanted) * np.log1p(-told)).sum(axis=1))
 
 
 OBJECTIVE: type[Objective] = OrdinalObjective

@@ -288,7 +288,7 @@ class SingleLabelObjective:
         }
 
     def format_evaluation(self, figures: Mapping[str, Any]) -> str:
-        return format_classification(figures)
+        return format_classification(figures, self.loss_name)
 
     def headline(self, figures: Mapping[str, Any]) -> dict[str, Any]:
         return headline(figures)
