@@ -4,6 +4,7 @@
 #
 # A bundle of your own: --build-arg BUNDLE=bundles/mine, or at run time
 #   -v "$PWD/bundles/mine:/bundle:ro" -e MINNOW_BUNDLE=/bundle
+# To check its signature (MINNOW_TRUSTED_KEYS): --build-arg SIGNING=1
 #
 # By its digest (for amd64 and arm64) as the registry had it on 2026-10-06; `make pin-images` finds
 # a newer one. Another base, with Python 3.12 and pip: --build-arg BASE=...
@@ -12,7 +13,9 @@ ARG BASE=docker.io/library/python:3.12.15-slim-trixie@sha256:a6e34c598f2467ed0e9
 FROM ${BASE} AS build
 # The packages first: another bundle, or other code, does not fetch them again.
 COPY handler/package.py handler/requirements.txt /build/
-RUN PYTHONHASHSEED=0 python -B /build/package.py --host container --out /app --only packages
+ARG SIGNING=
+RUN PYTHONHASHSEED=0 python -B /build/package.py --host container --out /app --only packages \
+    ${SIGNING:+--signing}
 COPY handler /build/handler
 ARG BUNDLE=handler/model
 COPY ${BUNDLE} /build/bundle

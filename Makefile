@@ -217,10 +217,11 @@ lock_tools = printf '%s\n' $(2) | $(compile) $(1) - -o $(3)
 lock: ## pin every dependency and tool again, with hashes; UPGRADE=--upgrade: the newest
 	$(compile) 3.11 --no-emit-package minnow-maas --extra dev pyproject.toml -o requirements/dev.txt
 	$(compile) 3.11 $(COMMAND_LINE:%=--no-emit-package %) --extra cpu --extra handler --extra events \
-		pyproject.toml -o handler/requirements.txt
-	$(compile) 3.11 --extra cpu --extra handler --extra events --extra test \
+		--extra signing pyproject.toml -o handler/requirements.txt
+	$(compile) 3.11 --extra cpu --extra handler --extra events --extra signing \
+		--extra test \
 		-c handler/requirements.txt pyproject.toml -o requirements/handler-test.txt
-	$(compile) 3.12 $(COMMAND_LINE:%=--no-emit-package %) --extra gpu --extra handler \
+	$(compile) 3.12 $(COMMAND_LINE:%=--no-emit-package %) --extra gpu --extra handler --extra signing \
 		-c handler/requirements.txt pyproject.toml -o requirements/gpu.txt
 	$(call lock_tools,3.11,$(PEERS),requirements/peers.txt)
 	$(call lock_tools,3.11 --no-deps,$(ENCODER),requirements/encoder.txt)
@@ -279,6 +280,7 @@ CHECKOV_VENV := .venv-checkov
 SAM := $(SAM_VENV)/bin/sam
 ARCHITECTURE ?= x86_64
 RELEASE ?=
+SIGNING ?=
 export SAM_CLI_TELEMETRY := 0
 runtime_python = $$($(MAKE) -s --no-print-directory -C handler runtime-python)
 
@@ -295,8 +297,8 @@ $(LAMBDA_VENV)/.installed: requirements/lambda.txt
 	touch $@
 
 .PHONY: build
-build: sam-env ## build the function by SAM; BUNDLE=folder serves another bundle
-	BUNDLE="$(abspath $(BUNDLE))" ARCHITECTURE=$(ARCHITECTURE) RELEASE="$(RELEASE)" $(SAM) build \
+build: sam-env ## build the function by SAM; BUNDLE=folder serves another bundle, SIGNING=1: it checks signatures
+	BUNDLE="$(abspath $(BUNDLE))" ARCHITECTURE=$(ARCHITECTURE) RELEASE="$(RELEASE)" SIGNING="$(SIGNING)" $(SAM) build \
 		--parameter-overrides Architecture=$(ARCHITECTURE)
 
 .PHONY: package

@@ -38,7 +38,7 @@ MODELS = load_models(
     SETTINGS.limits,
     MONITOR,
     SETTINGS.threads,
-    pinned=SETTINGS.bundle_sha256,
+    trust=SETTINGS.trust,
 )
 RESOURCES = Resources(MODELS.default, SETTINGS.events)
 _http: LambdaHttp | None = None

@@ -15,7 +15,8 @@ from typing import NamedTuple
 
 from handler.errors import SettingsError
 from handler.event_settings import EventSettings, read_event_settings
-from handler.inference.checks import is_sha256
+from handler.inference.checks import is_sha256, show
+from handler.inference.trust import ANY, Trust, read_public_key
 
 SEGMENT = re.compile(r"[A-Za-z0-9._~-]+")  # of a path, what needs no escape
 DEFAULT_BUNDLE = Path(__file__).parent / "model"
@@ -70,12 +71,12 @@ class Settings(NamedTuple):
 
     Args:
         bundle: Of one bundle, or of several below it.
-        bundle_sha256: Hashes of `manifest.json`, one of which each bundle must have; none: any.
+        trust: Which bundles may serve.
         threads: Of one run of a model.
     """
 
     bundle: Path = DEFAULT_BUNDLE
-    bundle_sha256: tuple[str, ...] = ()
+    trust: Trust = ANY
     threads: int = 1
     limits: Limits = Limits()
     http: HttpSettings = HttpSettings()
@@ -98,14 +99,32 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     )
     return Settings(
         bundle=Path(environment.get("MINNOW_BUNDLE") or DEFAULT_BUNDLE),
-        bundle_sha256=tuple(
-            _read_sha256(entry) for entry in _entries(environment, "MINNOW_BUNDLE_SHA256")
-        ),
+        trust=read_trust(environment),
         threads=_positive(environment, "MINNOW_THREADS", Settings().threads),
         limits=limits,
         http=read_http_settings(environment),
         events=read_event_settings(environment),
     )
+
+
+def read_trust(environment: Mapping[str, str] = os.environ) -> Trust:
+    """Return what `MINNOW_BUNDLE_SHA256`, `MINNOW_TRUSTED_KEYS` and `MINNOW_REQUIRE_SIGNATURE` say.
+
+    Raises:
+        SettingsError: One of them cannot be meant, or what checks signatures is not installed.
+    """
+    keys = tuple(read_public_key(key) for key in _entries(environment, "MINNOW_TRUSTED_KEYS"))
+    required = environment.get("MINNOW_REQUIRE_SIGNATURE", "").lower()
+    if required not in ("", "0", "1", "false", "true"):
+        raise SettingsError(f"MINNOW_REQUIRE_SIGNATURE is {show(required)}, wanted true or false")
+    is_required = required in ("1", "true")
+    if is_required and not keys:
+        raise SettingsError(
+            "MINNOW_REQUIRE_SIGNATURE is true, and MINNOW_TRUSTED_KEYS names no key that may have "
+            "signed; `minnow sign` prints it"
+        )
+    hashes = tuple(_read_sha256(entry) for entry in _entries(environment, "MINNOW_BUNDLE_SHA256"))
+    return Trust(hashes, keys, is_required)
 
 
 def read_http_settings(environment: Mapping[str, str]) -> HttpSettings:

@@ -30,13 +30,15 @@ def load(bundle: str | Path) -> LoadedModel:
 
     Raises:
         handler.errors.ArtefactError: It is missing, incomplete, changed, or of another format; a
-            run's folder is no bundle.
+            run's folder is no bundle. Or it is none that `MINNOW_BUNDLE_SHA256` and
+            `MINNOW_TRUSTED_KEYS` let serve.
     """
     from handler.inference.classifier import load_classifier
     from handler.inference.models import Model
-    from handler.settings import NO_LIMITS
+    from handler.settings import NO_LIMITS, read_trust
 
-    return LoadedModel(Model(load_classifier(Path(bundle)), NO_LIMITS))
+    classifier = load_classifier(Path(bundle), trust=read_trust())
+    return LoadedModel(Model(classifier, NO_LIMITS))
 
 
 class LoadedModel:

@@ -28,6 +28,7 @@ EXTRAS = {
     "pyarrow": "events",
     "zstandard": "events",
     "python_calamine": "xlsx",
+    "cryptography": "signing",
 }
 # Command -> every extra that it can need, so that one installation is enough.
 COMMANDS = {
@@ -35,6 +36,7 @@ COMMANDS = {
     "evaluate": "cpu,training",
     "export": "cpu,training,export",
     "inspect": "cpu,export",
+    "sign": "cpu,signing",
     "predict": "cpu",
     "score": "cpu",
     "serve": "cpu,handler",

@@ -21,6 +21,7 @@ COMMANDS = (  # in the order of the help
     "evaluate",
     "export",
     "inspect",
+    "sign",
     "predict",
     "score",
     "serve",

@@ -30,7 +30,7 @@ from handler.inference.classifier import Classifier, Prediction, load_classifier
 from handler.rows.formats import detect_format
 from handler.rows.options import ReadOptions, check_options
 from handler.rows.score import Block, predict_each
-from handler.settings import Limits
+from handler.settings import Limits, read_trust
 
 T = TypeVar("T")
 Predicting = Future[list[Prediction | None]]
@@ -72,7 +72,7 @@ def score_files(
     check_outputs(outputs, force)
     limits = limits or Limits()
     options = check_options(options or ReadOptions())
-    classifier = load_classifier(bundle)
+    classifier = load_classifier(bundle, trust=read_trust())
     column = column or classifier.manifest.columns.get("text", "text")
     summaries = []
     with open_predictor(classifier, bundle, workers) as predictor:
@@ -214,7 +214,7 @@ _worker_classifier: Classifier | None = None
 def _start_worker(bundle: Path) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     global _worker_classifier
-    _worker_classifier = load_classifier(bundle)
+    _worker_classifier = load_classifier(bundle, trust=read_trust())
 
 
 def _end_with_parent() -> None:

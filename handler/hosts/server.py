@@ -159,7 +159,7 @@ def load_on(device: str, settings: Settings, monitor: Monitor | None = None) -> 
         monitor,
         settings.threads,
         providers,
-        settings.bundle_sha256,
+        settings.trust,
     )
     if DEVICES[device][0] not in models.default.classifier.session.get_providers():
         raise ArtefactError(

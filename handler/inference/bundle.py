@@ -3,6 +3,7 @@
     model.onnx         token_ids int32 (batch, length) -> outputs float32 (batch, columns)
     tokenizer.json.gz  words, what each character is, the name of the rules: `unpack_tokenizer`
     manifest.json      what the two are, and how to know that they are still that
+    signature.json     who made it, where it was signed: `handler/inference/trust.py`
 
 `docs/artefacts.md` documents the format, field by field.
 """
@@ -12,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -31,6 +32,7 @@ from handler.inference.manifest import (
 )
 from handler.inference.tokenizer import Tokenizer
 from handler.inference.tokenizer_file import unpack_tokenizer
+from handler.inference.trust import ANY, MAX_SIGNATURE_BYTES, SIGNATURE, Trust, check_trust
 
 RUN_METADATA = "metadata.json"  # what a run has in place of the manifest
 EXPORT_AGAIN = "Export the model again: minnow export RUN --out BUNDLE"
@@ -54,11 +56,11 @@ class Bundle(NamedTuple):
     size_bytes: int
 
 
-def read_bundle(folder: Path, pinned: Collection[str] = ()) -> Bundle:
+def read_bundle(folder: Path, trust: Trust = ANY) -> Bundle:
     """Return the bundle in `folder`, every file checked as far as can be without running it.
 
     Args:
-        pinned: Hashes of manifests, one of which it must have; none: it may have any.
+        trust: Which bundles may serve.
 
     Raises:
         ArtefactError: A file is missing, changed, unreadable or not ours; names file and cure.
@@ -73,11 +75,7 @@ def read_bundle(folder: Path, pinned: Collection[str] = ()) -> Bundle:
         )
     content = read_regular(path, MAX_BYTES[MANIFEST])
     sha256 = hashlib.sha256(content).hexdigest()
-    if pinned and sha256 not in pinned:
-        raise ArtefactError(
-            f"{path}: sha256 is {sha256}, MINNOW_BUNDLE_SHA256 wants {' or '.join(sorted(pinned))}."
-            " Serve the bundle that was meant, or set the variable to the hash of this one."
-        )
+    _check_trust(folder, sha256, trust)
     with naming(path):
         manifest = parse_manifest(parse_json(content))
     files = {name: _read_checked(folder / name, file) for name, file in manifest.files.items()}
@@ -87,6 +85,18 @@ def read_bundle(folder: Path, pinned: Collection[str] = ()) -> Bundle:
         tokenizer = unpack_tokenizer(files[TOKENIZER], manifest)
     size_bytes = sum(map(len, files.values()))
     return Bundle(folder, manifest, sha256, files[MODEL], tokenizer, size_bytes)
+
+
+def _check_trust(folder: Path, sha256: str, trust: Trust) -> None:
+    """Raise ArtefactError unless the bundle of that manifest may serve."""
+    path, signature = folder / MANIFEST, None
+    if trust.keys and os.path.lexists(folder / SIGNATURE):
+        path = folder / SIGNATURE
+        signature = read_regular(path, MAX_SIGNATURE_BYTES)
+    try:
+        check_trust(sha256, signature, trust)
+    except ArtefactError as error:
+        raise ArtefactError(f"{path}: {error}") from error
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -28,6 +28,7 @@ from handler.inference.manifest import MANIFEST, MODEL  # noqa: E402
 from handler.inference.padding import feed  # noqa: E402
 from handler.inference.tasks import Selective  # noqa: E402
 from handler.inference.tokenizer import Encoding, Located  # noqa: E402
+from handler.inference.trust import ANY, Trust  # noqa: E402
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -183,17 +184,17 @@ def load_classifier(
     folder: Path,
     threads: int = 1,
     providers: Sequence[str] = CPU,
-    pinned: Collection[str] = (),
+    trust: Trust = ANY,
 ) -> Classifier:
     """Return a classifier over the bundle in `folder`, hashes and golden text checked.
 
     Args:
-        pinned: Hashes of manifests, one of which it must have; none: it may have any.
+        trust: Which bundles may serve.
 
     Raises:
         ArtefactError: The bundle must not serve; the message names the file and the cure.
     """
-    bundle = read_bundle(folder, pinned)
+    bundle = read_bundle(folder, trust)
     num_words = len(bundle.tokenizer.word_ids)
     most_bytes = LOAD_BYTES + LOAD_TIMES * len(bundle.model) + WORD_BYTES * num_words
     num_threads = max(threads, os.cpu_count() or 1)  # 0 threads are one for each core

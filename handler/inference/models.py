@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from handler.inference.tasks import (
     describe_briefly,
     describe_rules,
 )
+from handler.inference.trust import ANY, Trust
 from handler.settings import Limits
 
 GOLDEN_PERIOD_S = 1.0
@@ -222,7 +223,7 @@ def load_models(
     monitor: Monitor | None = None,
     threads: int = 1,
     providers: Sequence[str] = CPU,
-    pinned: Collection[str] = (),
+    trust: Trust = ANY,
 ) -> Models:
     """Return the model of the bundle in `folder`, or the models of all bundles below it.
 
@@ -230,7 +231,7 @@ def load_models(
     over: an export that was killed leaves `.NAME.partial`.
 
     Args:
-        pinned: Hashes of manifests, one of which every bundle must have; none: any.
+        trust: Which bundles may serve.
 
     Raises:
         ArtefactError: A bundle must not serve, or there is none.
@@ -239,5 +240,5 @@ def load_models(
     if not os.path.lexists(folder / MANIFEST):
         found = sorted(path.parent for path in folder.glob(f"[!.]*/{MANIFEST}"))
         folders = found or folders  # whose error says what is missing
-    classifiers = [load_classifier(path, threads, providers, pinned) for path in folders]
+    classifiers = [load_classifier(path, threads, providers, trust) for path in folders]
     return Models([Model(classifier, limits, monitor) for classifier in classifiers])

@@ -123,6 +123,7 @@ def load_model(folder: Path) -> tuple[Task, Callable[[list[str]], Any], Callable
 
         return run.task, predict_outputs, run.load_tokenizer
     from handler.inference.classifier import load_classifier
+    from handler.settings import read_trust
 
-    classifier = load_classifier(folder, threads=0)
+    classifier = load_classifier(folder, threads=0, trust=read_trust())
     return classifier.task, classifier.predict_outputs, lambda: classifier.tokenizer

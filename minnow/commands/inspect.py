@@ -15,9 +15,9 @@ def inspect(bundle: BundleArgument = None, json_output: Json = False) -> None:
     from export.inspection import format_inspection, inspect_bundle
     from handler.inference.bundle import read_bundle
     from handler.inference.classifier import load_classifier
-    from handler.settings import DEFAULT_BUNDLE
+    from handler.settings import DEFAULT_BUNDLE, read_trust
 
     folder = bundle or DEFAULT_BUNDLE
-    load_classifier(folder)  # what must not serve is not measured either
+    load_classifier(folder, trust=read_trust())  # what must not serve is not measured either
     found = inspect_bundle(read_bundle(folder))
     print(json.dumps(found, ensure_ascii=False) if json_output else format_inspection(found))

@@ -92,11 +92,12 @@ def load_model(bundle: Path | None) -> Model:
     """Return the model of the bundle, or the one that comes with Minnow, which is said."""
     from handler.inference.classifier import load_classifier
     from handler.inference.models import Model
-    from handler.settings import DEFAULT_BUNDLE, NO_LIMITS
+    from handler.settings import DEFAULT_BUNDLE, NO_LIMITS, read_trust
 
     if bundle is None:
         print(f"minnow: by {SHIPPED}; --bundle names another", file=sys.stderr)
-    return Model(load_classifier(bundle or DEFAULT_BUNDLE), NO_LIMITS)
+    classifier = load_classifier(bundle or DEFAULT_BUNDLE, trust=read_trust())
+    return Model(classifier, NO_LIMITS)
 
 
 def check_coverage(model: Model, options: Options) -> None:

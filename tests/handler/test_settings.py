@@ -27,7 +27,7 @@ def test_no_rate_is_no_limit():
 
 @pytest.mark.parametrize("value", ["", ",", "A" * 64, f"{'a' * 64}, {'0' * 64}"])
 def test_the_hashes_of_bundles_are_read(value):
-    found = read_settings({"MINNOW_BUNDLE_SHA256": value}).bundle_sha256
+    found = read_settings({"MINNOW_BUNDLE_SHA256": value}).trust.sha256
 
     assert list(found) == value.lower().replace(" ", "").replace(",", "\n").split()
 

@@ -16,6 +16,7 @@ import pytest
 from handler.errors import ArtefactError
 from handler.inference.bundle import read_bundle
 from handler.inference.classifier import load_classifier
+from handler.inference.trust import Trust
 from tests.helpers.hostile import MANIFEST, MODEL, TOKENIZER, change, read_manifest, replace_file
 from tests.helpers.hostile_bundles import list_hostile
 from tests.helpers.onnx_bytes import graph, integer, message, model, node, tensor
@@ -169,18 +170,18 @@ def test_a_manifest_of_another_hash_than_the_pinned_is_refused(bundle, pinned):
         ArtefactError,
         match=f"manifest.json: sha256 is {found}, MINNOW_BUNDLE_SHA256 wants {' or '.join(pinned)}",
     ):
-        load_classifier(bundle, pinned=pinned)
+        load_classifier(bundle, trust=Trust(sha256=pinned))
 
 
 def test_a_pinned_manifest_is_read_and_any_change_of_it_refused(bundle):
     pinned = (read_bundle(bundle).sha256, "0" * 64)
 
-    assert load_classifier(bundle, pinned=pinned).manifest.name == "tiny"
+    assert load_classifier(bundle, trust=Trust(sha256=pinned)).manifest.name == "tiny"
     document = read_manifest(bundle)
     change(("name",), document["name"])(bundle)  # the same fields, other blanks
 
     with pytest.raises(ArtefactError, match="MINNOW_BUNDLE_SHA256"):
-        load_classifier(bundle, pinned=pinned)
+        load_classifier(bundle, trust=Trust(sha256=pinned))
 
 
 def test_a_file_that_grows_while_it_is_read_is_refused(bundle, monkeypatch):

@@ -10,6 +10,7 @@ from handler.inference.bundle import read_bundle
 from handler.inference.models import Model, Models, load_models
 from handler.inference.monitor import Monitor
 from handler.inference.prometheus import Prometheus
+from handler.inference.trust import Trust
 from handler.settings import Limits
 
 
@@ -32,11 +33,11 @@ def describe(models):
 
 
 def test_every_bundle_of_a_folder_must_be_pinned(folder):
-    hashes = [read_bundle(folder / name).sha256 for name in "abc"]
+    hashes = tuple(read_bundle(folder / name).sha256 for name in "abc")
 
-    assert len(describe(load_models(folder, pinned=hashes))) == 3
+    assert len(describe(load_models(folder, trust=Trust(hashes)))) == 3
     with pytest.raises(ArtefactError, match="c/manifest.json: sha256 is .*MINNOW_BUNDLE_SHA256"):
-        load_models(folder, pinned=hashes[:2])
+        load_models(folder, trust=Trust(hashes[:2]))
 
 
 def test_a_bundle_is_one_model(tiny_bundle):
