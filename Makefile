@@ -71,12 +71,16 @@ endif
 	$(BIN)/python -c "$$ASK" http://127.0.0.1:$(DEMO_PORT)/predict "$$request"; \
 	echo "next: $(BIN)/minnow serve demo/bundle"
 
+# Files of tests at once: each may hold TensorFlow, a gigabyte, and start servers of its own.
+JOBS ?= $(shell $(PYTHON) -c 'import os; print(min(4, os.cpu_count() or 1))')
+parallel = -n $(JOBS) --dist loadfile
+
 .PHONY: test
-test: env .venv-handler/.installed ## every test, but for those of the built function
-	.venv-handler/bin/python -m pytest -q -m "not slow and not unicode" tests/handler
-	.venv-handler/bin/python -m pytest -q -m slow tests/handler/http tests/handler/hosts
+test: env .venv-handler/.installed ## every test, but for those of the built function; JOBS=1: one file after the other
+	.venv-handler/bin/python -m pytest -q $(parallel) -m "not slow and not unicode" tests/handler
+	.venv-handler/bin/python -m pytest -q $(parallel) -m slow tests/handler/http tests/handler/hosts
 	@command -v chromedriver >/dev/null || echo "No browser: the tests of the pages are skipped (Debian: apt install chromium chromium-driver)."
-	$(BIN)/pytest -q
+	$(BIN)/pytest -q $(parallel)
 
 # Only what the handler needs, and the test tools: no TensorFlow to lean on.
 .venv-handler/.installed: requirements/handler-test.txt
