@@ -10,6 +10,7 @@ from typing import Any
 from export.compress.distill import prepare_distillation, settle_student
 from handler.inference.tasks import Selective, read_task
 from training.decisions import AIMS, renew_aims
+from training.promises import check_enough
 from training.run_folder import read_run, write_held_out, write_run
 from training.selective import check_selective_aims
 from training.selective_figures import measure_selective
@@ -37,6 +38,7 @@ def decide_run(folder: Path, aims: Mapping[str, Any], out: Path) -> str:
     distillation = replace(distillation, objective=objective)
     model, rows = run.load_model(), distillation.dev
     check_selective_aims(objective.aims, len(rows.token_ids))
+    check_enough(objective.aims, distillation.dev_labels)
     told, answers = settle_student(model, distillation, rows)
     task = read_task(answers["task"])
     settled = make_objective(task, objective.aims)

@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 
 from handler.inference.tasks import MAX_LABELS, MultiLabel
 from training import label_thresholds as thresholds
+from training.decisions import MACRO_F1
 from training.errors import DataError, SettingsError
 from training.label_figures import format_figures, measure
 from training.label_sets import LabelSet, names_of
 from training.metrics import headline
 from training.odds import log_odds
+from training.promises import check_share
 from training.readers import Dataset
 from training.tasks import EPSILON, Floats, Objective, check_aims, check_fields
 
@@ -39,17 +41,19 @@ class MultiLabelObjective:
     linear = "several"
     settles = True
     has_margin = True
-    settled: Mapping[str, Any] = {}
     score_name = "sample_f1"
     loss_name = "log loss"
 
     def __init__(self, task: MultiLabel, aims: Mapping[str, Any] | None = None) -> None:
         self.task = task
         self.aims = dict(aims or {})
-        check_aims(task.kind, self.aims, ("min_precision",))
-        precision = self.aims.get("min_precision", 1.0)
-        if not 0 < precision <= 1:
-            raise SettingsError(f"--min-precision is {precision:g}, wanted above 0 and 1 at most.")
+        self.settled: Mapping[str, Any] = {}
+        check_aims(task.kind, self.aims, ("min_precision", "decide"))
+        check_share(self.aims, "min_precision")
+        if (way := self.aims.get("decide", MACRO_F1)) != MACRO_F1:
+            raise SettingsError(f"--decide is {way!r}, wanted {MACRO_F1} of several labels.")
+        if "min_precision" in self.aims and "decide" in self.aims:
+            raise SettingsError(f"--min-precision and --decide {way}: wanted one of them.")
         self.num_logits = task.num_outputs
 
     @staticmethod
@@ -214,12 +218,20 @@ class MultiLabelObjective:
     ) -> MultiLabelObjective:
         """Return the objective with the threshold of each label at which its F1 is highest, or that
         keeps `min_precision`."""
-        precision = self.aims.get("min_precision")
-        found = thresholds.choose(outputs, targets, weights, precision)
-        return MultiLabelObjective(MultiLabel(self.task.labels, found), self.aims)
+        counted = np.ones(len(outputs)) if weights is None else np.asarray(weights, np.float64)
+        settled: Mapping[str, Any] = {}
+        if "min_precision" in self.aims:
+            found, settled = thresholds.keep_precisions(
+                self.task.labels, outputs, targets, counted, self.aims["min_precision"]
+            )
+        else:
+            found = thresholds.maximize_f1(outputs, targets, counted)
+        objective = MultiLabelObjective(MultiLabel(self.task.labels, found), self.aims)
+        objective.settled = settled
+        return objective
 
     def describe_settled(self, settled: Mapping[str, Any]) -> str:
-        return ""
+        return thresholds.describe_precisions(settled) if settled else ""
 
     def evaluate(
         self, labels: Sequence[str], outputs: Floats, weights: Sequence[float] | None = None
