@@ -62,7 +62,9 @@ def test_target_is_one_for_each_label_and_what_a_soft_one_says():
 
 
 def test_a_label_that_is_not_known_is_named_with_its_row():
-    with pytest.raises(DataError, match="^row 2 has the label 'x', which the model does not know"):
+    with pytest.raises(
+        DataError, match="^row 2 has a label that the model does not know; it knows 'a'"
+    ):
         OBJECTIVE.encode(hard("a", "x"))
 
 
@@ -235,9 +237,12 @@ def test_settling_gives_each_label_its_threshold_and_keeps_the_aim():
     assert precise.aims == {"min_precision": 0.7}
     assert [*precise.settled["never"]] == ["label 5"]
     assert precise.settle(outputs, targets).task.thresholds == precise.task.thresholds
-    assert MultiLabelObjective(objective.task, {"decide": "macro-f1"}).settle(
-        outputs, targets
-    ).task.thresholds == settled.task.thresholds
+    assert (
+        MultiLabelObjective(objective.task, {"decide": "macro-f1"})
+        .settle(outputs, targets)
+        .task.thresholds
+        == settled.task.thresholds
+    )
 
 
 @pytest.mark.parametrize("aims", [{"min_precision": 0.0}, {"min_precision": 1.0}])
@@ -283,8 +288,8 @@ def test_label_that_the_training_rows_lack_cannot_be_measured():
         OBJECTIVE.check(make_dataset(hard("a", "ab", "b")), make_dataset(hard("a", "ax"), "t.csv"))
 
     assert str(caught.value) == (
-        "t.csv: 1 labels do not stand in rows.csv, the first is 'x' in row 2. Use the same labels "
-        "in both."
+        "t.csv: row 2 has a label that no row of rows.csv has. Use the same labels in both; is "
+        "this the right --label-column?"
     )
 
 

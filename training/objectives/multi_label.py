@@ -15,12 +15,13 @@ from training import label_thresholds as thresholds
 from training.decisions import MACRO_F1
 from training.errors import DataError, SettingsError
 from training.label_figures import format_figures, measure
-from training.label_sets import LabelSet, names_of
+from training.label_sets import LabelSet, names_of, shares_of
 from training.metrics import headline
 from training.odds import log_odds
 from training.promises import check_share
 from training.readers import Dataset
 from training.tasks import EPSILON, Floats, Objective, check_aims, check_fields
+from training.unknown_labels import check_known, check_same
 
 if TYPE_CHECKING:
     import keras
@@ -112,14 +113,7 @@ class MultiLabelObjective:
                 "right --label-separator?"
             )
         for other in others:
-            unknown = sorted(_list_known(other.labels) - known)
-            if unknown:
-                rows = enumerate(other.labels, 1)
-                row = next((n for n, label in rows if unknown[0] in _list_known([label])), 1)
-                raise DataError(
-                    f"{other.path}: {len(unknown):,} labels do not stand in {train.path}, the "
-                    f"first is {unknown[0]!r} in row {row:,}. Use the same labels in both."
-                )
+            check_same(other.path, other.labels, known, train.path)
 
     def strata(self, targets: Floats) -> Sequence[Hashable]:
         """Return for each row the columns of its labels."""
@@ -128,14 +122,10 @@ class MultiLabelObjective:
 
     def encode(self, labels: Sequence[str]) -> NDArray[np.float32]:
         columns = {label: column for column, label in enumerate(self.task.labels)}
+        check_known(labels, columns)
         targets = np.zeros((len(labels), len(columns)), np.float32)
         for row, label in enumerate(labels):
-            for name, share in _probabilities(label).items():
-                if name not in columns:
-                    raise DataError(
-                        f"row {row + 1} has the label {name!r}, which the model does not know; "
-                        f"it knows {', '.join(map(repr, columns))}"
-                    )
+            for name, share in shares_of(label).items():
                 targets[row, columns[name]] = share
         return targets
 
@@ -261,15 +251,9 @@ class MultiLabelObjective:
         return {"Labels": "labels.png", "Calibration": "calibration.png"}
 
 
-def _probabilities(label: str) -> Mapping[str, float]:
-    if isinstance(label, LabelSet):
-        return label.probabilities
-    return dict.fromkeys(names_of(label), 1.0)
-
-
 def _list_known(labels: Sequence[str]) -> set[str]:
     """Return every label that rows have or may have: those of probability 0 too."""
-    return {name for label in labels for name in _probabilities(label)}
+    return {name for label in labels for name in shares_of(label)}
 
 
 def _sigmoid(logits: Floats) -> Floats:
