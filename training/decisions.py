@@ -194,7 +194,7 @@ def describe_decision(told: Mapping[str, Any]) -> str:
     needed = told.get("needed_label_rows")
     return (
         f"no threshold of {label!r} keeps a {name} of {wanted:g}: the nearest has {known}, which "
-        f"promise {told['bound']:.3f} nine times in ten. Of rows of it, {describe_needed(needed)}. "
+        f"promise {told['bound']:.3f} nine times in ten; {describe_needed(needed, ' rows of it')}. "
         "Answers stay the most probable labels: choose another aim by minnow export RUN "
         "--threshold-label, without training again"
     )

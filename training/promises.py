@@ -140,11 +140,11 @@ def count_rows(share: float, wanted: float) -> int | None:
     return high
 
 
-def describe_needed(needed: int | None) -> str:
-    """Return what would keep a promise, for people."""
+def describe_needed(needed: int | None, of_what: str = "") -> str:
+    """Return what would keep a promise, for people; `of_what` names the rows."""
     if needed is None:
         return "it takes a better model, not more rows alone"
-    return f"about {needed:,} would do if as large a share is right"
+    return f"about {needed:,}{of_what} would do if as large a share is right"
 
 
 def check_share(aims: Mapping[str, Any], name: str) -> None:

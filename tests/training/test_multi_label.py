@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from handler.inference.tasks import MultiLabel
+from training.columns import Columns
 from training.errors import DataError, SettingsError
 from training.label_sets import LabelSet
 from training.mistakes import find_mistakes
@@ -281,6 +282,39 @@ def test_labels_that_cannot_be_learned_are_refused(labels, message):
         OBJECTIVE.check(make_dataset(labels))
 
     assert str(caught.value).startswith(message)
+
+
+RARE = hard("a", "a", "bc", "bd", "b")
+
+
+@pytest.mark.parametrize(
+    ("labels", "columns", "place", "end"),
+    [
+        (RARE, Columns(separator="|"), "'label'", "another; is this the right --label-separator?"),
+        (RARE, Columns(separator=""), "'label'", "out of the cell, or merge it with another."),
+        (
+            RARE,
+            Columns(labels=("a", "b", "c", "d")),
+            "'a,b,c,d'",
+            "leave the label out of --label-columns, or merge it with another.",
+        ),
+        (
+            hard("a", ""),
+            Columns(separator="|"),
+            "'label'",
+            "are the labels separated by what --label-separator says? A label that a text has or "
+            "has not is one of two for --task single-label",
+        ),
+    ],
+)
+def test_an_error_names_columns_and_options_that_there_are(labels, columns, place, end):
+    dataset = Dataset([""] * len(labels), labels, None, Path("rows.csv"), "", columns=columns)
+
+    with pytest.raises(DataError) as caught:
+        OBJECTIVE.check(dataset)
+
+    assert str(caught.value).startswith(f"rows.csv: column {place}")
+    assert str(caught.value).endswith(end)
 
 
 def test_label_that_the_training_rows_lack_cannot_be_measured():

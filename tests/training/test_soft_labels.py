@@ -165,8 +165,8 @@ def test_an_object_that_is_no_probabilities_is_refused_with_its_row(cell, proble
     [
         ("0.5,a,0.4,1", "column 'pos,neg' has probabilities whose sum is 0.9"),
         (",a,,1", "column 'pos,neg' has probabilities whose sum is 0, wanted 1"),
-        (f"{SECRET},a,1,1", "column 'pos,neg' has what is no probability"),
-        ("nan,a,1,1", "column 'pos,neg' has what is no probability"),
+        (f"{SECRET},a,1,1", "column 'pos' has what is no probability"),
+        ("nan,a,1,1", "column 'pos' has what is no probability"),
         ("0,a,1,", "column 'w' is no weight, wanted a number above 0"),
         ("0,a,1,0", "column 'w' is no weight"),
         ("0,a,1,-2", "column 'w' is no weight"),

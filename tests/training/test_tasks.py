@@ -319,6 +319,16 @@ def test_label_of_one_row_cannot_be_learned():
     )
 
 
+def test_numbers_with_commas_are_told_as_such():
+    with pytest.raises(DataError) as caught:
+        OBJECTIVE.check(make_dataset(["3,5", "4", "3,5", "1,25"]))
+
+    assert str(caught.value) == (
+        "rows.csv: column 'label' holds numbers with commas, of which 2 have one row only. Write "
+        "decimal points (1234.5): then they are learned as numbers, by --task regression."
+    )
+
+
 def test_label_that_the_training_rows_lack_cannot_be_measured():
     with pytest.raises(DataError) as caught:
         OBJECTIVE.check(make_dataset(LABELS), make_dataset(["neg", "mixed"], "test.csv"))

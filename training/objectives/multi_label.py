@@ -76,18 +76,22 @@ class MultiLabelObjective:
         """Raise DataError unless `train` has two labels or more, with two rows or more each, and
         the `others` have no label that it lacks. A row may be without any label."""
         known = _list_known(train.labels)
-        where = f"{train.path}: column {train.label_column!r}"
+        where = train.label_place
+        is_separated = bool(train.columns.separator)
+        separator = " and --label-separator" if is_separated else ""
         if len(known) > MAX_LABELS:
             raise DataError(
                 f"{where} has {len(known):,} labels, wanted {MAX_LABELS:,} at most. Is this the "
-                "right --label-column and --label-separator?"
+                f"right --label-column{separator}?"
             )
         if len(known) < 2:
             found = "has no label in any row" if not known else "has one label only"
+            cure = (
+                "are the labels separated by what --label-separator says? " if is_separated else ""
+            )
             raise DataError(
-                f"{where} {found}, wanted two or more. Is this the right --label-column, and are "
-                "the labels separated as --label-separator says? A label that a text has or has "
-                "not is one of two for --task single-label"
+                f"{where} {found}, wanted two or more. Is this the right --label-column? {cure}"
+                "A label that a text has or has not is one of two for --task single-label"
             )
         counts = Counter(name for label in train.labels for name in names_of(label))
         soft = {
@@ -106,11 +110,14 @@ class MultiLabelObjective:
         if rare:
             row = next(n for n, label in enumerate(train.labels, 1) if rare[0] in names_of(label))
             names = ", ".join(map(repr, rare[:5])) + (" …" if len(rare) > 5 else "")
+            cure = "take the label out of the cell, or merge it with another"
+            if train.columns.labels:
+                cure = "leave the label out of --label-columns, or merge it with another"
+            doubt = "; is this the right --label-separator?" if is_separated else ""
             raise DataError(
                 f"{where}: {len(rare):,} of {len(known):,} labels have one row only ({names}; the "
                 f"first is in row {row:,}), wanted two or more: one to learn from, one to check. "
-                "Add rows, take the label out of the cell, or merge it with another; is this the "
-                "right --label-separator?"
+                f"Add rows, {cure}{doubt or '.'}"
             )
         for other in others:
             check_same(other.path, other.labels, known, train.path)

@@ -28,6 +28,7 @@ from training.metrics import (
     headline,
     measure_classes,
 )
+from training.numbers import have_commas
 from training.precision_recall import average_precision, keep_curves
 from training.readers import Dataset, describe_empty_cell
 from training.soft_labels import SoftLabel, list_labels
@@ -101,6 +102,12 @@ class SingleLabelObjective:
             )
         soft = list_labels(label for label in train.labels if isinstance(label, SoftLabel))
         rare = sorted(label for label, count in counts.items() if count < 2 and label not in soft)
+        if rare and have_commas(train.labels):
+            raise DataError(
+                f"{train.label_place} holds numbers with commas, of which {len(rare):,} have one "
+                "row only. Write decimal points (1234.5): then they are learned as numbers, by "
+                "--task regression."
+            )
         if rare:
             names = ", ".join(repr(label) for label in rare[:5]) + (" …" if len(rare) > 5 else "")
             raise DataError(
