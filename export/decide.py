@@ -10,15 +10,17 @@ from typing import Any
 from export.compress.distill import prepare_distillation, settle_student
 from handler.inference.tasks import Selective, read_task
 from training.decisions import AIMS, renew_aims
+from training.promises import check_enough
 from training.run_folder import read_run, write_held_out, write_run
 from training.selective import check_selective_aims
-from training.selective_figures import measure_selective
+from training.selective_figures import format_selective, measure_selective
 from training.tasks import make_objective
 
 
 def decide_run(folder: Path, aims: Mapping[str, Any], out: Path) -> str:
-    """Write the run in `folder` into `out`, which is empty, with answers for `aims`; return a
-    line about them for people, "" where there is nothing to say.
+    """Write the run in `folder` into `out`, which is empty, with answers for `aims`; return what
+    people are to know of them: lines about how they are chosen, and what is answered of the rows
+    that told it.
 
     They are chosen, as in training, on rows that the model was not fitted to, which are read again
     from the run's data. Class weights stay those of the training.
@@ -37,6 +39,7 @@ def decide_run(folder: Path, aims: Mapping[str, Any], out: Path) -> str:
     distillation = replace(distillation, objective=objective)
     model, rows = run.load_model(), distillation.dev
     check_selective_aims(objective.aims, len(rows.token_ids))
+    check_enough(objective.aims, distillation.dev_labels)
     told, answers = settle_student(model, distillation, rows)
     task = read_task(answers["task"])
     settled = make_objective(task, objective.aims)
@@ -55,4 +58,7 @@ def decide_run(folder: Path, aims: Mapping[str, Any], out: Path) -> str:
     if rows.places is not None and rows.offsets is not None:
         write_held_out(out, rows.places, told, rows.offsets)
     usual = "answers are the most probable labels" if aims.keys() & {*AIMS} else ""
-    return settled.describe_settled(answers["settled"]) or usual
+    lines = [settled.describe_settled(answers["settled"]) or usual]
+    if selective := format_selective(figures):
+        lines.append(f"of {len(told):,} rows that were not learned from:\n{selective}")
+    return "\n".join(line for line in lines if line)

@@ -47,6 +47,13 @@ def split_names(text: str | None) -> tuple[str, ...]:
     return tuple(names)
 
 
+def read_separator(text: str | None) -> str | None:
+    """Return what stands between labels: something."""
+    if text == "":
+        raise typer.BadParameter("it is empty, wanted what stands between labels, such as |")
+    return text
+
+
 SHIPPED = "the film reviews model that comes with Minnow"
 DATA = (
     "Labelled texts: CSV, TSV, JSON, Parquet (also .gz, .zst), .xlsx or fastText's .txt, or a "
@@ -106,6 +113,7 @@ LabelSeparator = Annotated[
         "TEXT",
         "What stands between the labels of a cell, where a text can have several, such as |.",
         "found where it is a list",
+        callback=read_separator,
     ),
 ]
 Delimiter = Annotated[

@@ -120,8 +120,8 @@ def test_a_set_of_another_kind_is_told_and_left_out(tmp_path, capsys):
     assert [labelled.name for labelled in found] == ["films"]
     told = capsys.readouterr().err
     assert told.startswith("stars: left out: ")
-    assert "1 labels do not stand in" in told
-    with pytest.raises(DataError, match="1 labels do not stand in"):
+    assert "row 1 has a label that no row of" in told
+    with pytest.raises(DataError, match="row 1 has a label that no row of"):
         list(find_sets(tmp_path, ["stars"]))
     with pytest.raises(DataError, match="has no set 'vectors'"):
         list(find_sets(tmp_path, ["vectors"]))

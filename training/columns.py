@@ -46,6 +46,13 @@ class Columns:
         return MAX_LABEL_CHARACTERS if is_one else MAX_LABEL_CHARACTERS * MAX_LABELS
 
     @property
+    def label_place(self) -> str:
+        """What errors say of where labels stand: `column 'label'`, `column 'pos,neg'`."""
+        names = self.labels[:SHOWN_NAMES] or (self.label,)
+        more = ",…" if len(self.labels) > SHOWN_NAMES else ""
+        return f"column {','.join(names) + more!r}"
+
+    @property
     def fields(self) -> list[tuple[str, str]]:
         """The columns to read, each with the option that names it: text, labels, the others."""
         labels = [(label, "--label-columns") for label in self.labels]

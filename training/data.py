@@ -129,8 +129,7 @@ def read_sources(sources: Sources) -> Data:
     kind = sources.task.get("kind")
     train = read_dataset(sources.train, say_several(sources.columns, kind))
     if kind is None and (separator := find_separator(train.labels)):
-        about = f"{train.path}: column {train.label_column!r}"
-        raise DataError(f"{about}: {describe_list_like(train.labels, separator)}")
+        raise DataError(f"{train.label_place}: {describe_list_like(train.labels, separator)}")
     dev, test = (
         read_dataset(path, train.columns) if path is not None else None
         for path in (sources.dev, sources.test)

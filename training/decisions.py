@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from handler.inference.tasks import Selective, SingleLabel, Task, read_task
 from training.class_weights import AIM, check_class_weight
 from training.errors import SettingsError
+from training.promises import CONFIDENCE, check_share, describe_needed, keep_promise
 from training.tasks import Objective, make_objective
-from training.thresholds import choose_threshold, maximize_macro_f1, weigh_costs
+from training.thresholds import maximize_macro_f1, weigh_costs
 
 Floats = NDArray[np.floating[Any]]
 
@@ -47,8 +48,7 @@ def check_decision(task: SingleLabel, aims: Mapping[str, Any]) -> None:
         raise SettingsError(
             f"--threshold-label {label!r} needs --min-precision or --min-recall, and one of them."
         )
-    if not 0 < aims[wanted[0]] <= 1:
-        raise SettingsError(f"{flags[0]} is {aims[wanted[0]]}, wanted more than 0, at most 1.")
+    check_share(aims, wanted[0])
 
 
 def renew_aims(task: Task, known: Mapping[str, Any], aims: Mapping[str, Any]) -> Objective:
@@ -97,7 +97,9 @@ def decide(
         thresholds = weigh_costs(task.labels, aims["class_weight"])
     if way == MACRO_F1:
         thresholds = maximize_macro_f1(task.labels, outputs, targets, counted)
-    told = {} if way == MOST_PROBABLE else {"decide": way, "rows": len(outputs)}
+    told = {"decide": way, "rows": len(outputs), "is_needed": bool(thresholds)}
+    if way == MOST_PROBABLE:
+        told = {}
     return SingleLabel(task.labels, thresholds), told
 
 
@@ -107,25 +109,23 @@ def _decide_one(
     """Return the task with a threshold of one label; without it where no threshold does."""
     label = aims["threshold_label"]
     column = task.labels.index(label)
-    found = choose_threshold(
-        outputs[:, column],
-        targets[:, column],
-        weights,
-        aims.get("min_precision"),
-        aims.get("min_recall"),
-    )
+    wanted = {name: aims[name] for name in ("min_precision", "min_recall") if name in aims}
+    found = keep_promise(outputs[:, column], targets[:, column], weights, wanted)
     told = {
         "decide": "threshold",
         "label": label,
-        **{name: aims[name] for name in ("min_precision", "min_recall") if name in aims},
-        "threshold": found.value,
+        **wanted,
+        "confidence": CONFIDENCE,
+        "threshold": found.threshold,
         "precision": found.precision,
         "recall": found.recall,
-        "is_reached": found.is_reached,
+        "bound": found.bound,
+        "is_reached": found.is_kept,
         "rows": len(outputs),
-        "label_rows": int((targets[:, column] > 0.5).sum()),
+        "label_rows": found.label_rows,
+        "needed_label_rows": found.needed,
     }
-    return SingleLabel(task.labels, {label: found.value} if found.is_reached else None), told
+    return SingleLabel(task.labels, {label: found.threshold} if found.is_kept else None), told
 
 
 def decide_logits(task: SingleLabel, logits: Floats) -> Floats:
@@ -177,17 +177,24 @@ def describe_decision(told: Mapping[str, Any]) -> str:
         return ""
     if told["decide"] != "threshold":
         aim = "mistakes cost least" if told["decide"] == LEAST_COST else "macro F1 is highest"
+        if not told.get("is_needed", True):
+            return f"answers are the most probable labels: by them {aim} already"
         return f"answers are the labels by which {aim}, not always the most probable ones"
     name = "precision" if "min_precision" in told else "recall"
     wanted, label = told[f"min_{name}"], told["label"]
     known = (
-        f"precision {told['precision']:.3f}, recall {told['recall']:.3f} expected, of "
+        f"precision {told['precision']:.3f}, recall {told['recall']:.3f} on "
         f"{told['label_rows']:,} rows of it among {told['rows']:,} that were not learned from"
     )
     if told["is_reached"]:
-        return f"the answer is {label!r} from a probability of {told['threshold']:g} on: {known}"
+        return (
+            f"the answer is {label!r} from a probability of {told['threshold']:g} on: {known}, "
+            f"which promise a {name} of {wanted:g} nine times in ten"
+        )
+    needed = told.get("needed_label_rows")
     return (
-        f"no threshold of {label!r} reaches a {name} of {wanted:g}; the nearest has {known}. "
+        f"no threshold of {label!r} keeps a {name} of {wanted:g}: the nearest has {known}, which "
+        f"promise {told['bound']:.3f} nine times in ten; {describe_needed(needed, ' rows of it')}. "
         "Answers stay the most probable labels: choose another aim by minnow export RUN "
-        f"--threshold-label, without training again"
+        "--threshold-label, without training again"
     )

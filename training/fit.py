@@ -136,9 +136,11 @@ def make_predictor(model: keras.Model, batch_size: int = 128) -> Predictor:
 
     Its result is float32, shape (number of texts, the model's output columns).
     """
+    # Traced here: TensorFlow counts the traces of all predictors as those of one function, and
+    # warns of retracing where each of them reads one batch.
     call = tf.function(
         lambda batch: model(batch, training=False), input_signature=[signature(model)]
-    )
+    ).get_concrete_function()
     columns = model.output_shape[-1]
 
     def predict(token_ids: Sequence[Sequence[int]]) -> NDArray[np.float32]:

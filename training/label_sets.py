@@ -84,6 +84,14 @@ def names_of(label: str) -> list[str]:
     return [str(label)] if label else []
 
 
+def shares_of(label: str) -> Mapping[str, float]:
+    """Return the labels that a row has or may have, those of probability 0 too, and how far it has
+    each, 0 to 1."""
+    if isinstance(label, LabelSet | SoftLabel):
+        return label.probabilities
+    return dict.fromkeys(names_of(label), 1.0)
+
+
 def is_list(value: object, columns: Columns) -> bool:
     """Say whether a cell holds a list of labels, or what was meant as one."""
     if isinstance(value, list | tuple):

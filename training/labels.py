@@ -27,7 +27,13 @@ NUMBER = re.compile(r"[+-]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)")
 
 
 class LabelProblem(DataError):
-    """Why a cell is no label; holds nothing of the cell."""
+    """Why a cell is no label; holds nothing of the cell.
+
+    Attributes:
+        column: Of several columns the one that the cell stands in; "" where they are one or all.
+    """
+
+    column = ""
 
 
 def format_label(value: object, most: int = MAX_LABEL_CHARACTERS) -> str:

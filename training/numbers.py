@@ -140,7 +140,7 @@ def describe_numbers(numbers: NDArray[np.float64]) -> str:
 
 def check_spread(numbers: NDArray[np.float64], dataset: Dataset) -> None:
     """Raise DataError where all numbers are one, or nearly so for float32."""
-    column = f"{dataset.path}: column {dataset.label_column!r}"
+    column = dataset.label_place
     if numbers.min() == numbers.max():
         raise DataError(
             f"{column} holds {numbers[0]:g} in every row, wanted different numbers. Is this the "

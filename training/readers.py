@@ -54,7 +54,7 @@ class Dataset:
             tasks allow; a `SoftLabel` where it is probabilities, a `LabelSet` where a row can have
             several.
         groups: None without a group column.
-        label_column: Where the labels stand, for errors.
+        label_column: Where the labels stand, where they have one column.
         columns: What was asked for, by the names that the file has.
         found: How the file was read.
         weights: What each row counts, above 0; None without a weight column.
@@ -72,6 +72,12 @@ class Dataset:
 
     def __len__(self) -> int:
         return len(self.texts)
+
+    @property
+    def label_place(self) -> str:
+        """Where the labels stand, for errors: `rows.csv: column 'label'`."""
+        columns = self.columns if self.columns.labels else None
+        return f"{self.path}: {columns.label_place if columns else f'column {self.label_column!r}'}"
 
     @cached_property
     def overlaps(self) -> Overlaps:
@@ -225,7 +231,7 @@ class _Reader:
         try:
             return read_weight(value)
         except LabelProblem as error:
-            raise self._describe(number, column, error) from None
+            raise self._describe(number, f"column {column!r}", error) from None
 
     def read_group(self, value: object, number: int, column: str) -> str:
         text = value if isinstance(value, str) else json.dumps(value, default=str)
@@ -236,13 +242,14 @@ class _Reader:
 
     def describe(self, number: int, problem: LabelProblem) -> DataError:
         """Return the error of a row whose label is none."""
-        columns = self.columns.resolve(self.found)
-        return self._describe(number, ",".join(columns.labels) or columns.label, problem)
+        place = self.columns.resolve(self.found).label_place
+        if problem.column:
+            place = f"column {problem.column!r}"
+        return self._describe(number, place, problem)
 
-    def _describe(self, number: int, column: str, problem: LabelProblem) -> DataError:
+    def _describe(self, number: int, place: str, problem: LabelProblem) -> DataError:
         return DataError(
-            f"{self.path}: row {number}: column {column!r} {problem}. Mend the cell or remove "
-            "the row."
+            f"{self.path}: row {number}: {place} {problem}. Mend the cell or remove the row."
         )
 
     def read_file(self, names: Sequence[str]) -> Iterator[tuple[object, ...]]:

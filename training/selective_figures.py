@@ -79,7 +79,13 @@ def _measure_answers(
 
 def format_evaluation(objective: Objective, figures: Mapping[str, Any]) -> str:
     """Return what the objective says of its figures, and below it those of selective answers."""
-    lines = [objective.format_evaluation(figures), ""]
+    own, selective = objective.format_evaluation(figures), format_selective(figures)
+    return f"{own}\n\n{selective}" if selective else own
+
+
+def format_selective(figures: Mapping[str, Any]) -> str:
+    """Return the figures of selective answers for people; "" where there are none."""
+    lines = []
     if "answered" in figures:
         accuracy = figures.get("answered_accuracy")
         right = "none" if accuracy is None else f"{accuracy:.4f} of them right"
@@ -94,7 +100,7 @@ def format_evaluation(objective: Objective, figures: Mapping[str, Any]) -> str:
             f"sets at {TOLD_COVERAGE:g}        {figures['set_coverage']:.4f}  hold the label, of "
             f"{figures['set_size']:.2f} labels in the mean"
         )
-    return "\n".join(lines[:1] if len(lines) == 2 else lines)
+    return "\n".join(lines)
 
 
 def write_plots(figures: Mapping[str, Any], folder: Path) -> dict[str, str]:

@@ -14,6 +14,11 @@ from training.errors import SettingsError
 MAX_SEED = 2**32 - 1  # of NumPy's and TensorFlow's generators
 # How the deep half reads: layers of `training/encoders.py`; none: phrases alone.
 ENCODERS = ("lstm", "gru", "rnn", "cnn", "none")
+# What only an encoder beside the phrases reads: without one these change nothing.
+OF_ENCODER = (
+    *("embedding_dim", "encoder", "units", "dropout_rate", "token_dropout_rate", "learning_rate"),
+    *("weight_decay", "batch_size", "epochs", "min_steps", "patience", "early_exit"),
+)
 AT_LEAST_ONE = ("embedding_dim", "batch_size", "epochs")
 
 

@@ -114,8 +114,14 @@ def read_shares(labels: Sequence[str], cells: Sequence[object]) -> dict[str, flo
     Raises:
         LabelProblem: A cell is no probability; holds nothing of the row.
     """
-    numbers = [_read_cell(cell) for cell in cells]
-    return dict(zip(labels, numbers, strict=True))
+    shares: dict[str, float] = {}
+    for label, cell in zip(labels, cells, strict=True):
+        try:
+            shares[label] = _read_cell(cell)
+        except LabelProblem as problem:
+            problem.column = label
+            raise
+    return shares
 
 
 def scale_to_one(probabilities: Mapping[str, float]) -> dict[str, float]:

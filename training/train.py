@@ -28,6 +28,7 @@ from training.fit import make_predictor
 from training.mistakes import Mistake, find_mistakes
 from training.output_folders import NEW, put_in_place, restore
 from training.progress import interruptible, say, step
+from training.promises import check_enough
 from training.recipe import Fitted, Recipe, load_recipe, settle
 from training.report import Findings, write_report
 from training.run_folder import (
@@ -111,6 +112,7 @@ def _make_run(
     data = data or read_sources(sources)
     split = data.split(settings.dev_fraction, settings.seed)  # before anything is written
     check_selective_aims(data.objective.aims, sum(len(part.texts) for part in split))
+    check_enough(data.objective.aims, [label for part in split for label in part.labels])
     partial = name_partial(out)
     wanted = {
         "settings": dataclasses.asdict(settings),

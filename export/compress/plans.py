@@ -106,9 +106,18 @@ class Planner:
 
     def make_plans(self, max_size_bytes: int) -> list[Plan]:
         """Return the plans that keep the size, those that cut least of any part first."""
-        found = [self._fill(width, bits, max_size_bytes) for width in WIDTHS for bits in (8, 4)]
+        widths = self._list_widths()
+        found = [self._fill(width, bits, max_size_bytes) for width in widths for bits in (8, 4)]
         plans = {plan.name: plan for plan in found if plan is not None}
         return sorted(plans.values(), key=self._score, reverse=True)
+
+    def _list_widths(self) -> list[float]:
+        """Return the widths of which each cuts something else: of a model without an encoder one
+        alone, the whole one."""
+        widths: dict[tuple[int, ...], float] = {}
+        for width in WIDTHS:
+            widths.setdefault(tuple(self._counts(width).values()), width)
+        return list(widths.values())
 
     def smallest_bytes(self) -> int:
         """Return the size below which there is no plan."""

@@ -28,8 +28,25 @@ def make_nullable(schema: Schema) -> Schema:
     return {"anyOf": [schema, {"type": "null"}]}
 
 
+def allow_null(schema: Schema) -> Schema:
+    """Return an object's schema whose other fields are null at most, which is as good as absent."""
+    return {**schema, "additionalProperties": {"type": "null"}}
+
+
+def make_parameters(properties: Schema) -> Schema:
+    """Return the schema of the optional object `parameters`, which has no others."""
+    return allow_null({"type": ["object", "null"], "properties": properties})
+
+
 STRING: Schema = {"type": "string"}
 PARAMETERS: Schema = {"type": ["object", "null"]}
+FLAG: Schema = {"type": ["boolean", "null"]}
+OPTIONS: Schema = {
+    "top_k": refer("TopK"),
+    "threshold": refer("Threshold"),
+    "explain": refer("Explain"),
+    "coverage": refer("Coverage"),
+}
 COUNT: Schema = {"type": "integer", "minimum": 0}
 COVERAGE: Schema = {
     "type": ["number", "null"],

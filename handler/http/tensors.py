@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from typing import Any
 
 from handler.errors import InvalidInput
@@ -11,6 +12,8 @@ from handler.inference.requests import Source, name_list, name_type, read_parame
 
 HEADER_LENGTH = "inference-header-content-length"
 OCTETS = "application/octet-stream"
+CONTENT_TYPE = "content_type"  # MLServer's clients name what a tensor holds
+INPUT_PARAMETERS = ("binary_data_size", CONTENT_TYPE)
 
 
 def split_body(request: Request) -> tuple[dict[str, Any], bytes]:
@@ -41,7 +44,9 @@ def read_texts(inputs: object, tail: bytes) -> tuple[list[Any], Source]:
         raise InvalidInput(
             'inputs[0]: wanted the name "text" and the datatype "BYTES"', field="inputs[0]"
         )
-    size = read_parameters(tensor, "inputs[0].parameters").get("binary_data_size")
+    parameters = read_parameters(tensor, INPUT_PARAMETERS, "inputs[0].parameters")
+    check_content_type(parameters, "inputs[0].parameters")
+    size = parameters.get("binary_data_size")
     if size is None:
         texts, source = _flatten(tensor.get("data"))
     elif isinstance(size, bool) or not isinstance(size, int) or size != len(tail):
@@ -55,6 +60,13 @@ def read_texts(inputs: object, tail: bytes) -> tuple[list[Any], Source]:
         field = "inputs[0].shape"
         raise InvalidInput(f"{field}: wanted [{len(texts)}], the number of texts", field=field)
     return texts, source
+
+
+def check_content_type(parameters: Mapping[str, Any], path: str) -> None:
+    """Raise InvalidInput for a content type that is not text."""
+    if parameters.get(CONTENT_TYPE) not in (None, "str"):
+        field = f"{path}.{CONTENT_TYPE}"
+        raise InvalidInput(f'{field}: wanted "str", texts', field=field)
 
 
 def _flatten(data: object) -> tuple[list[Any], Source]:

@@ -7,7 +7,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 from handler.errors import InvalidInput
@@ -17,7 +18,9 @@ from handler.settings import Limits
 MAX_EXPANSION = 18  # letters that NFKC makes of one character (U+FDFA), in Unicode 16
 # NFKC in pieces of so many characters: Python sorts combining marks in quadratic time.
 PIECE_CHARACTERS = 256
-REQUEST_FIELDS = ("text", "texts", "top_k", "threshold", "explain", "coverage")
+NAME = re.compile("[A-Za-z_][A-Za-z0-9_]{0,39}")  # of a field that a refusal may show
+OPTION_FIELDS = ("top_k", "threshold", "explain", "coverage")
+REQUEST_FIELDS = ("text", "texts", *OPTION_FIELDS)
 
 
 class Source(NamedTuple):
@@ -164,14 +167,47 @@ def read_options(request: Mapping[str, Any], path: str = "") -> Options:
     )
 
 
-def read_parameters(holder: Mapping[str, Any], path: str = "parameters") -> Mapping[str, Any]:
-    """Return the object under `parameters`, empty where there is none; `path` is for the error."""
+def read_parameters(
+    holder: Mapping[str, Any], known: Collection[str], path: str = "parameters"
+) -> Mapping[str, Any]:
+    """Return the object under `parameters`, empty where there is none; `path` is for the error.
+
+    Raises:
+        InvalidInput: It is none, or has a field that is not known.
+    """
     parameters = holder.get("parameters")
     if parameters is None:
         return {}
     if not isinstance(parameters, dict):
         raise InvalidInput(f"{path} is {name_type(parameters)}, wanted an object", field=path)
+    check_known(parameters, known, path)
     return parameters
+
+
+def check_known(fields: Mapping[str, Any], known: Collection[str], path: str = "") -> None:
+    """Raise InvalidInput for a field that is not known: what it asks for would not be done.
+
+    A field that is null is as good as absent. `path` is what the fields stand in.
+    """
+    for name, value in fields.items():
+        if value is None or name in known:
+            continue
+        shown = f" {name}" if NAME.fullmatch(name) else ""  # anything else may be a text
+        where = f"{path}: " if path else ""
+        raise InvalidInput(
+            f"{where}unknown field{shown}; the fields are: {', '.join(known)}",
+            field=".".join(part for part in (path, shown.strip()) if part),
+            status=400,
+        )
+
+
+def read_flag(fields: Mapping[str, Any], name: str, path: str) -> bool | None:
+    """Return a field that is true or false, None where it is absent or null."""
+    value = fields.get(name)
+    if value is not None and not isinstance(value, bool):
+        field = f"{path}.{name}"
+        raise InvalidInput(f"{field} is {name_type(value)}, wanted true or false", field=field)
+    return value
 
 
 def is_number(value: object) -> bool:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -39,8 +37,6 @@ from training.settings import ENCODERS
 
 if TYPE_CHECKING:
     from training.data import Sources
-    from training.run_folder import Run
-    from training.tasks import Objective
 
 PANEL = "Model"
 EXAMPLES = (
@@ -361,6 +357,7 @@ def fit_sources(
         from minnow.quiet import import_tensorflow
 
         import_tensorflow()
+        from minnow.after_training import say_done
         from training.selective_figures import format_evaluation
         from training.train import train_run
 
@@ -371,16 +368,4 @@ def fit_sources(
     print(format_evaluation(rows.objective, metrics.get("test", metrics["dev"])))
     if settled := rows.objective.describe_settled(run.metadata["settled"]):
         print(f"\n{settled}")
-    say_done(run, rows.objective, (sources.test or sources.dev or sources.train).name)
-
-
-def say_done(run: Run, objective: Objective, data_name: str) -> None:
-    """Say where to look, and what comes next."""
-    from training.mistakes import name_mistakes
-
-    if numbers := run.metadata["mistakes"]:
-        print(f"\n{name_mistakes(objective)}: rows {', '.join(map(str, numbers))} of {data_name}")
-    print(f"\n{run.folder}: done. The report is in {run.folder / 'report.md'}", file=sys.stderr)
-    bundle = Path("bundles") / run.folder.resolve().name
-    command = shlex.join(["minnow", "export", str(run.folder), "--out", str(bundle)])
-    print(f"next: {command}", file=sys.stderr)
+    say_done(run, rows.objective, (sources.test or sources.dev or sources.train).name, given)

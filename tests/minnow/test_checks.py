@@ -55,11 +55,11 @@ CASES = [
     ("export run --out bundle", "bundle: exists already"),
     (
         "evaluate stars rows.csv",
-        "rows.csv: the data has 2 labels that the model does not know, the first is 'neg'",
+        "rows, row 1 the first, have 2 labels that the model does not know; it knows ",
     ),
     (
         "export stars --out new --test rows.csv",
-        "rows.csv: the data has 2 labels that the model does not know",
+        "rows, row 1 the first, have 2 labels that the model does not know",
     ),
     ("export stars --out new --card nowhere.json", "nowhere.json: No such file"),
     (
@@ -105,7 +105,7 @@ def test_export_measures_on_labels_as_the_run_took_them(folder):
     rows = folder / "rows.csv"
     rows.write_text("text,label\ngood,A\nbad,b\n")
 
-    with pytest.raises(DataError, match=r"rows\.csv: the data has 1 labels? that the model does"):
+    with pytest.raises(DataError, match=r"rows\.csv: row 1 has a label that the model does not"):
         check_inputs(folder / "stars", None, rows, {})
     metadata = json.loads(path.read_text())
     metadata["columns"]["normalize_labels"] = True

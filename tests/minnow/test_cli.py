@@ -130,6 +130,16 @@ def test_version_is_printed(capsys):
             "pos,neg (see minnow train --help)",
         ),
         (
+            ["train", "a.csv", "--out", "b", "--label-separator", ""],
+            "Invalid value: it is empty, wanted what stands between labels, such as | (see minnow "
+            "train --help)",
+        ),
+        (
+            ["evaluate", "b", "a.csv", "--label-separator", ""],
+            "Invalid value: it is empty, wanted what stands between labels, such as | (see minnow "
+            "evaluate --help)",
+        ),
+        (
             ["train", "a.csv", "--out", "b", "--units", "64,x"],
             "Invalid value for '--units': '64,x': wanted whole numbers, commas between, such as "
             "64,32 (see minnow train --help)",

@@ -82,15 +82,64 @@ def test_a_finished_run_gets_a_threshold_at_export(run, test_file, tmp_path, cap
 def test_no_bundle_is_made_of_what_cannot_be_reached(run, tmp_path, capsys):
     out = tmp_path / "bundle"
 
-    code = main(
-        ["export", str(run), "--out", str(out), "--threshold-label", "spam"]
-        + ["--min-precision", "1.0"]
-    )
+    command = ["export", str(run), "--out", str(out), "--threshold-label", "spam"]
 
-    assert code == 1
+    assert main([*command, "--min-precision", "0.92"]) == 1
     error = capsys.readouterr().err.splitlines()[-1]
-    assert "no threshold of 'spam' reaches a precision of 1; the nearest has precision" in error
+    assert "no threshold of 'spam' keeps a precision of 0.92: the nearest has precision" in error
+    assert "rows of it would do if as large a share is right" in error
+    assert main([*command, "--min-precision", "0.99"]) == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "--min-precision 0.99 needs 230 rows of 'spam' or more even if every answer" in error
     assert not out.exists()
+
+
+@pytest.mark.slow
+def test_training_that_misses_its_aim_recommends_no_export_that_must_fail(data, tmp_path, capsys):
+    out = tmp_path / "run"
+    aim = ["--threshold-label", "spam", "--min-precision", "0.92", "--class-weight", "balanced"]
+
+    assert main(["train", str(data), "--out", str(out), *SMALL[:-1], *aim]) == 0
+
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[-1].startswith(f"next: minnow export {out} --out ")
+    assert lines[-1].endswith(
+        ", with an aim that can be reached (as above), or none: --decide most-probable"
+    )
+    # What changed nothing is said where it is seen, not only in the report.
+    assert (
+        "the model is a linear one, without LSTM: of 280 rows, fewer than 1,000, it learns nothing"
+        in lines
+    )
+    idle = "--embedding-dim, --units, --batch-size, --epochs changed nothing in it"
+    assert f"the model is a linear one (see the report): {idle}" in lines
+    weights = "the model is a linear one, which counts all labels the same: the class weights"
+    assert f"{weights} changed nothing in it" in lines
+
+
+@pytest.mark.slow
+def test_a_finished_run_that_learns_to_abstain_says_what_is_answered(run, tmp_path, capsys):
+    out = tmp_path / "bundle"
+
+    assert main(["export", str(run), "--out", str(out), "--abstain-accuracy", "0.95"]) == 0
+
+    output = capsys.readouterr().err
+    assert "of 280 rows that were not learned from:\nanswered           0." in output
+    assert "of them right, promised 0.95)\nout of scope " in output
+    assert "\nAURC " in output
+
+
+@pytest.mark.slow
+def test_a_linear_model_is_not_tried_in_narrower_widths(run, tmp_path, capsys):
+    budget = ["--max-size", "40kB", "--max-drop", "50", "--best-effort", "--fine-tune-epochs", "1"]
+
+    assert main(["export", str(run), "--out", str(tmp_path / "bundle"), *budget]) == 0
+
+    output = capsys.readouterr().err
+    tried = {line.split(":")[0] for line in output.splitlines() if line.startswith("width-")}
+    assert tried
+    assert all(name.startswith("width-1-words-") for name in tried)
+    assert "retracing" not in output
 
 
 @pytest.mark.slow

@@ -268,8 +268,8 @@ def test_unknown_label_is_refused():
         OBJECTIVE.evaluate(["neg", "mixed", "odd"], OUTPUTS[:3])
 
     assert str(caught.value) == (
-        "the data has 2 labels that the model does not know, the first is 'mixed'; "
-        "it knows 'neg', 'pos'"
+        "2 rows, row 2 the first, have 2 labels that the model does not know; it knows 'neg', "
+        "'pos'. Is this the right --label-column?"
     )
 
 
@@ -319,13 +319,23 @@ def test_label_of_one_row_cannot_be_learned():
     )
 
 
+def test_numbers_with_commas_are_told_as_such():
+    with pytest.raises(DataError) as caught:
+        OBJECTIVE.check(make_dataset(["3,5", "4", "3,5", "1,25"]))
+
+    assert str(caught.value) == (
+        "rows.csv: column 'label' holds numbers with commas, of which 2 have one row only. Write "
+        "decimal points (1234.5): then they are learned as numbers, by --task regression."
+    )
+
+
 def test_label_that_the_training_rows_lack_cannot_be_measured():
     with pytest.raises(DataError) as caught:
         OBJECTIVE.check(make_dataset(LABELS), make_dataset(["neg", "mixed"], "test.csv"))
 
     assert str(caught.value) == (
-        "test.csv: 1 labels do not stand in rows.csv, the first is 'mixed'. "
-        "Use the same labels in both."
+        "test.csv: row 2 has a label that no row of rows.csv has. Use the same labels in both; is "
+        "this the right --label-column?"
     )
 
 

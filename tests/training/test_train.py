@@ -254,7 +254,7 @@ def test_development_label_that_training_lacks_is_refused(tiny_data, tmp_path):
     dev = tmp_path / "dev.csv"
     dev.write_text("text,label\nthe plot was good .,mixed\n")
 
-    with pytest.raises(DataError, match="1 labels do not stand in .* the first is 'mixed'"):
+    with pytest.raises(DataError, match=r"dev\.csv: row 1 has a label that no row of .* has"):
         train_run(Sources(tiny_data, dev=dev), tmp_path / "run", SETTINGS)
 
     assert not (tmp_path / "run.partial").exists()

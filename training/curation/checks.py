@@ -12,7 +12,7 @@ def check_single(dataset: Dataset) -> None:
     several = any(isinstance(label, LabelSet) for label in dataset.labels)
     if several or find_separator(dataset.labels):
         raise CurationError(
-            f"{dataset.path}: column {dataset.label_column!r} holds several labels a row, and only "
+            f"{dataset.label_place} holds several labels a row, and only "
             "single ones can be looked at here. Write a file with one label a row, such as whether "
             "a text has one of them; or leave the labelled rows to a model: minnow suggest --model"
         )

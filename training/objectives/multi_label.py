@@ -12,13 +12,16 @@ from numpy.typing import NDArray
 
 from handler.inference.tasks import MAX_LABELS, MultiLabel
 from training import label_thresholds as thresholds
+from training.decisions import MACRO_F1
 from training.errors import DataError, SettingsError
 from training.label_figures import format_figures, measure
-from training.label_sets import LabelSet, names_of
+from training.label_sets import LabelSet, names_of, shares_of
 from training.metrics import headline
 from training.odds import log_odds
+from training.promises import check_share
 from training.readers import Dataset
 from training.tasks import EPSILON, Floats, Objective, check_aims, check_fields
+from training.unknown_labels import check_known, check_same
 
 if TYPE_CHECKING:
     import keras
@@ -39,17 +42,19 @@ class MultiLabelObjective:
     linear = "several"
     settles = True
     has_margin = True
-    settled: Mapping[str, Any] = {}
     score_name = "sample_f1"
     loss_name = "log loss"
 
     def __init__(self, task: MultiLabel, aims: Mapping[str, Any] | None = None) -> None:
         self.task = task
         self.aims = dict(aims or {})
-        check_aims(task.kind, self.aims, ("min_precision",))
-        precision = self.aims.get("min_precision", 1.0)
-        if not 0 < precision <= 1:
-            raise SettingsError(f"--min-precision is {precision:g}, wanted above 0 and 1 at most.")
+        self.settled: Mapping[str, Any] = {}
+        check_aims(task.kind, self.aims, ("min_precision", "decide"))
+        check_share(self.aims, "min_precision")
+        if (way := self.aims.get("decide", MACRO_F1)) != MACRO_F1:
+            raise SettingsError(f"--decide is {way!r}, wanted {MACRO_F1} of several labels.")
+        if "min_precision" in self.aims and "decide" in self.aims:
+            raise SettingsError(f"--min-precision and --decide {way}: wanted one of them.")
         self.num_logits = task.num_outputs
 
     @staticmethod
@@ -71,18 +76,22 @@ class MultiLabelObjective:
         """Raise DataError unless `train` has two labels or more, with two rows or more each, and
         the `others` have no label that it lacks. A row may be without any label."""
         known = _list_known(train.labels)
-        where = f"{train.path}: column {train.label_column!r}"
+        where = train.label_place
+        is_separated = bool(train.columns.separator)
+        separator = " and --label-separator" if is_separated else ""
         if len(known) > MAX_LABELS:
             raise DataError(
                 f"{where} has {len(known):,} labels, wanted {MAX_LABELS:,} at most. Is this the "
-                "right --label-column and --label-separator?"
+                f"right --label-column{separator}?"
             )
         if len(known) < 2:
             found = "has no label in any row" if not known else "has one label only"
+            cure = (
+                "are the labels separated by what --label-separator says? " if is_separated else ""
+            )
             raise DataError(
-                f"{where} {found}, wanted two or more. Is this the right --label-column, and are "
-                "the labels separated as --label-separator says? A label that a text has or has "
-                "not is one of two for --task single-label"
+                f"{where} {found}, wanted two or more. Is this the right --label-column? {cure}"
+                "A label that a text has or has not is one of two for --task single-label"
             )
         counts = Counter(name for label in train.labels for name in names_of(label))
         soft = {
@@ -101,21 +110,17 @@ class MultiLabelObjective:
         if rare:
             row = next(n for n, label in enumerate(train.labels, 1) if rare[0] in names_of(label))
             names = ", ".join(map(repr, rare[:5])) + (" …" if len(rare) > 5 else "")
+            cure = "take the label out of the cell, or merge it with another"
+            if train.columns.labels:
+                cure = "leave the label out of --label-columns, or merge it with another"
+            doubt = "; is this the right --label-separator?" if is_separated else ""
             raise DataError(
                 f"{where}: {len(rare):,} of {len(known):,} labels have one row only ({names}; the "
                 f"first is in row {row:,}), wanted two or more: one to learn from, one to check. "
-                "Add rows, take the label out of the cell, or merge it with another; is this the "
-                "right --label-separator?"
+                f"Add rows, {cure}{doubt or '.'}"
             )
         for other in others:
-            unknown = sorted(_list_known(other.labels) - known)
-            if unknown:
-                rows = enumerate(other.labels, 1)
-                row = next((n for n, label in rows if unknown[0] in _list_known([label])), 1)
-                raise DataError(
-                    f"{other.path}: {len(unknown):,} labels do not stand in {train.path}, the "
-                    f"first is {unknown[0]!r} in row {row:,}. Use the same labels in both."
-                )
+            check_same(other.path, other.labels, known, train.path)
 
     def strata(self, targets: Floats) -> Sequence[Hashable]:
         """Return for each row the columns of its labels."""
@@ -124,14 +129,10 @@ class MultiLabelObjective:
 
     def encode(self, labels: Sequence[str]) -> NDArray[np.float32]:
         columns = {label: column for column, label in enumerate(self.task.labels)}
+        check_known(labels, columns)
         targets = np.zeros((len(labels), len(columns)), np.float32)
         for row, label in enumerate(labels):
-            for name, share in _probabilities(label).items():
-                if name not in columns:
-                    raise DataError(
-                        f"row {row + 1} has the label {name!r}, which the model does not know; "
-                        f"it knows {', '.join(map(repr, columns))}"
-                    )
+            for name, share in shares_of(label).items():
                 targets[row, columns[name]] = share
         return targets
 
@@ -214,12 +215,20 @@ class MultiLabelObjective:
     ) -> MultiLabelObjective:
         """Return the objective with the threshold of each label at which its F1 is highest, or that
         keeps `min_precision`."""
-        precision = self.aims.get("min_precision")
-        found = thresholds.choose(outputs, targets, weights, precision)
-        return MultiLabelObjective(MultiLabel(self.task.labels, found), self.aims)
+        counted = np.ones(len(outputs)) if weights is None else np.asarray(weights, np.float64)
+        settled: Mapping[str, Any] = {}
+        if "min_precision" in self.aims:
+            found, settled = thresholds.keep_precisions(
+                self.task.labels, outputs, targets, counted, self.aims["min_precision"]
+            )
+        else:
+            found = thresholds.maximize_f1(outputs, targets, counted)
+        objective = MultiLabelObjective(MultiLabel(self.task.labels, found), self.aims)
+        objective.settled = settled
+        return objective
 
     def describe_settled(self, settled: Mapping[str, Any]) -> str:
-        return ""
+        return thresholds.describe_precisions(settled) if settled else ""
 
     def evaluate(
         self, labels: Sequence[str], outputs: Floats, weights: Sequence[float] | None = None
@@ -249,15 +258,9 @@ class MultiLabelObjective:
         return {"Labels": "labels.png", "Calibration": "calibration.png"}
 
 
-def _probabilities(label: str) -> Mapping[str, float]:
-    if isinstance(label, LabelSet):
-        return label.probabilities
-    return dict.fromkeys(names_of(label), 1.0)
-
-
 def _list_known(labels: Sequence[str]) -> set[str]:
     """Return every label that rows have or may have: those of probability 0 too."""
-    return {name for label in labels for name in _probabilities(label)}
+    return {name for label in labels for name in shares_of(label)}
 
 
 def _sigmoid(logits: Floats) -> Floats:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Mapping, Sequence, Set
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -28,10 +28,12 @@ from training.metrics import (
     headline,
     measure_classes,
 )
+from training.numbers import have_commas
 from training.precision_recall import average_precision, keep_curves
 from training.readers import Dataset, describe_empty_cell
 from training.soft_labels import SoftLabel, list_labels
 from training.tasks import EPSILON, SELECTIVE_AIMS, Floats, Objective, check_aims, check_fields
+from training.unknown_labels import check_known, check_same
 
 if TYPE_CHECKING:
     import keras
@@ -100,6 +102,12 @@ class SingleLabelObjective:
             )
         soft = list_labels(label for label in train.labels if isinstance(label, SoftLabel))
         rare = sorted(label for label, count in counts.items() if count < 2 and label not in soft)
+        if rare and have_commas(train.labels):
+            raise DataError(
+                f"{train.label_place} holds numbers with commas, of which {len(rare):,} have one "
+                "row only. Write decimal points (1234.5): then they are learned as numbers, by "
+                "--task regression."
+            )
         if rare:
             names = ", ".join(repr(label) for label in rare[:5]) + (" …" if len(rare) > 5 else "")
             raise DataError(
@@ -108,19 +116,15 @@ class SingleLabelObjective:
                 "labels; with this many labels, is this the right --label-column?"
             )
         for other in others:
-            unknown = sorted(list_labels(other.labels) - known)
-            if unknown:
-                raise DataError(
-                    f"{other.path}: {len(unknown)} labels do not stand in {train.path}, the first "
-                    f"is {unknown[0]!r}. Use the same labels in both."
-                )
+            check_same(other.path, other.labels, known, train.path)
 
     def strata(self, targets: Floats) -> Sequence[Hashable]:
         columns: list[int] = targets.argmax(axis=1).tolist()
         return columns
 
     def encode(self, labels: Sequence[str]) -> NDArray[np.float32]:
-        targets = self._encode_hard(labels, list_labels(labels))
+        targets = self._encode_hard(labels)
+        check_known(labels, self.task.labels)
         columns = {label: column for column, label in enumerate(self.task.labels)}
         for row, label in enumerate(labels):
             if isinstance(label, SoftLabel):
@@ -129,22 +133,13 @@ class SingleLabelObjective:
                     targets[row, columns[name]] = probability
         return targets
 
-    def _encode_hard(self, labels: Sequence[str], named: Set[str]) -> NDArray[np.float32]:
-        """Return 1 in the column of each row's label, of a soft one in that of the most probable.
-
-        Args:
-            named: Labels that must be known.
-        """
+    def _encode_hard(self, labels: Sequence[str]) -> NDArray[np.float32]:
+        """Return 1 in the column of each row's label, of a soft one the likeliest."""
         columns = {label: column for column, label in enumerate(self.task.labels)}
-        unknown = sorted(named - set(columns))
-        if "" in unknown:
+        if "" in labels:
             row = labels.index("") + 1
             raise DataError(f"row {row} has no label. Remove the row or fill the cell.")
-        if unknown:
-            raise DataError(
-                f"the data has {len(unknown)} labels that the model does not know, the first is "
-                f"{unknown[0]!r}; it knows {', '.join(map(repr, columns))}"
-            )
+        check_known([str(label) for label in labels], columns)
         label_ids = [columns[label] for label in labels]
         return np.eye(len(columns), dtype=np.float32)[label_ids]
 
@@ -240,7 +235,7 @@ class SingleLabelObjective:
     def evaluate(
         self, labels: Sequence[str], outputs: Floats, weights: Sequence[float] | None = None
     ) -> dict[str, Any]:
-        targets = self._encode_hard(labels, set(labels))
+        targets = self._encode_hard(labels)
         label_ids, predicted = targets.argmax(axis=1), self.task.choose_all(outputs)
         confusions = count_confusions(label_ids, predicted, self.task.num_outputs)
         classes = measure_classes(confusions, self.task.labels)

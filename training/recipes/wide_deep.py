@@ -48,6 +48,7 @@ from training.mixture import (
     set_mixture,
     wide_bias,
 )
+from training.progress import say
 from training.recipe import Fitted, History, SmallerVocabulary
 from training.settings import Settings
 from training.stages import Stages
@@ -131,7 +132,19 @@ def plan_model(
     held_out = stages.make(
         "held_out", lambda: _tell_out_of_folds(cache, plan, settings, objective, stages)
     )
-    return settings if held_out["deep"].any() else dataclasses.replace(settings, units=())
+    if held_out["deep"].any() or not settings.units:
+        return settings
+    why = f"beside the phrases it gains less than {MIN_GAIN:g} of the {objective.loss_name}"
+    if len(rows.token_ids) < (least := _count_least(rows)):
+        why = f"of {len(rows.token_ids):,} rows, fewer than {least:,}, it learns nothing"
+    say(f"the model is a linear one, without {settings.encoder.upper()}: {why}")
+    return dataclasses.replace(settings, units=())
+
+
+def _count_least(rows: Encoded) -> int:
+    """Return of how many rows a deep half is tried."""
+    is_started = rows.vectors is not None or len(rows.unlabelled) > 0
+    return MIN_STARTED_ROWS if is_started else MIN_DEEP_ROWS
 
 
 def learned_rows(train: Encoded, dev: Encoded) -> Encoded:
@@ -365,8 +378,7 @@ def _tell_out_of_folds(
         "history": np.zeros((0, 0)),
         "names": np.array([], np.str_),
     }
-    is_started = rows.vectors is not None or len(rows.unlabelled) > 0
-    if not settings.units or len(folds) < (MIN_STARTED_ROWS if is_started else MIN_DEEP_ROWS):
+    if not settings.units or len(folds) < _count_least(rows):
         return found
     inside, outside = rows.select(np.flatnonzero(folds != 0)), rows.select(held)
     model = build_model(settings, len(rows.words), objective)

@@ -2,11 +2,13 @@
 
 One input, `text`: BYTES of shape [n] or [n, 1]. The task names the outputs; of a single label
 `label` BYTES [n], `score` FP32 [n] and `probabilities` FP32 [n, labels], columns in the order of
-the metadata's `labels`.
+the metadata's `labels`. With the parameter `coverage` there is one more output, `set` BYTES [n]: a
+JSON array for each text, of the labels of that set. Parameters that are not known are refused.
 """
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -21,12 +23,35 @@ from handler.http.messages import (
 )
 from handler.http.operation import Answer, Asking, Note, Operation, predict
 from handler.http.problems import protocol_error
-from handler.http.schemas import PARAMETERS, STRING, Schema, make_array, make_object, refer
-from handler.http.tensors import HEADER_LENGTH, OCTETS, move_out, read_texts, split_body
+from handler.http.schemas import (
+    COUNT,
+    FLAG,
+    PARAMETERS,
+    STRING,
+    Schema,
+    make_array,
+    make_nullable,
+    make_object,
+    make_parameters,
+    refer,
+)
+from handler.http.tensors import (
+    CONTENT_TYPE,
+    HEADER_LENGTH,
+    OCTETS,
+    check_content_type,
+    move_out,
+    read_texts,
+    split_body,
+)
 from handler.inference.classifier import Prediction
 from handler.inference.models import Model
-from handler.inference.requests import read_parameters
-from handler.inference.tasks import Tensor
+from handler.inference.requests import read_flag, read_options, read_parameters
+from handler.inference.tasks import Options, Tensor
+
+REQUEST_PARAMETERS = ("binary_data_output", CONTENT_TYPE, "coverage")
+OUTPUT_PARAMETERS = ("binary_data", CONTENT_TYPE)
+SET = Tensor("set", "BYTES")
 
 
 def server_metadata(model: Model, request: Request) -> Response:
@@ -82,9 +107,14 @@ def infer(model: Model, request: Request) -> Asking:
     request_id = "" if request_id is None else request_id
     if not isinstance(request_id, str) or not _is_unicode(request_id):
         raise InvalidInput("id: wanted a string of Unicode text", field="id")
-    requested = _read_outputs(document, model.task.tensors, request.allows_binary)
-    predictions = yield from predict(model, request, texts, source)
-    tensors = [_make_output(model, tensor, predictions) for tensor, _ in requested]
+    parameters = read_parameters(document, REQUEST_PARAMETERS)
+    check_content_type(parameters, "parameters")
+    options = read_options({"coverage": parameters.get("coverage")}, "parameters.")
+    offered = [*model.task.tensors, *([SET] if options.coverage is not None else [])]
+    by_default = bool(read_flag(parameters, "binary_data_output", "parameters"))
+    requested = _read_outputs(document, offered, request.allows_binary, by_default)
+    predictions = yield from predict(model, request, texts, source, options)
+    tensors = [_make_output(model, tensor, predictions, options) for tensor, _ in requested]
     answer: dict[str, Any] = {
         "model_name": model.name,
         "model_version": model.version,
@@ -105,10 +135,9 @@ def infer(model: Model, request: Request) -> Asking:
 
 
 def _read_outputs(
-    document: Mapping[str, Any], tensors: Sequence[Tensor], allows_binary: bool
+    document: Mapping[str, Any], tensors: Sequence[Tensor], allows_binary: bool, by_default: bool
 ) -> list[tuple[Tensor, bool]]:
     """Return (tensor, whether it goes in binary) in the order asked for; all where none is."""
-    by_default = read_parameters(document).get("binary_data_output", False)
     known = {tensor.name: tensor for tensor in tensors}
     outputs = document.get("outputs")
     if outputs is None or outputs == []:
@@ -122,16 +151,26 @@ def _read_outputs(
         if not isinstance(name, str) or name not in left:
             field = f"outputs[{index}].name"
             raise InvalidInput(f"{field}: wanted one of {', '.join(known)}, once", field=field)
-        parameters = read_parameters(output, f"outputs[{index}].parameters")
-        wants_binary = parameters.get("binary_data")
-        is_binary = allows_binary and bool(by_default if wants_binary is None else wants_binary)
+        path = f"outputs[{index}].parameters"
+        parameters = read_parameters(output, OUTPUT_PARAMETERS, path)
+        check_content_type(parameters, path)
+        wants_binary = read_flag(parameters, "binary_data", path)
+        is_binary = allows_binary and (by_default if wants_binary is None else wants_binary)
         wanted.append((left.pop(name), is_binary))
     return wanted
 
 
-def _make_output(model: Model, tensor: Tensor, predictions: Sequence[Prediction]) -> dict[str, Any]:
+def _make_output(
+    model: Model, tensor: Tensor, predictions: Sequence[Prediction], options: Options
+) -> dict[str, Any]:
     data = [
-        value for one in predictions for value in model.task.tensor_values(tensor.name, one.outputs)
+        value
+        for one in predictions
+        for value in (
+            [json.dumps(model.task.answer(one.outputs, options)["set"], ensure_ascii=False)]
+            if tensor is SET
+            else model.task.tensor_values(tensor.name, one.outputs)
+        )
     ]
     width = [] if tensor.width is None else [tensor.width]
     return {
@@ -156,23 +195,30 @@ def make_schemas(model: Model) -> dict[str, Schema]:
         "name": STRING,
         "datatype": STRING,
         "shape": make_array({"type": "integer"}),
-        "parameters": PARAMETERS,
         "data": {"type": "array"},
     }
-    input_tensor = {**tensor, "name": {"const": "text"}, "datatype": {"const": "BYTES"}}
+    content_type = {CONTENT_TYPE: {"enum": ["str", None]}}
+    input_tensor = {
+        **tensor,
+        "name": {"const": "text"},
+        "datatype": {"const": "BYTES"},
+        "parameters": make_parameters({"binary_data_size": make_nullable(COUNT), **content_type}),
+    }
     inputs = make_array(
         make_object("name datatype shape data", input_tensor), minItems=1, maxItems=1
     )
     output = {
-        "name": {"enum": [tensor.name for tensor in model.task.tensors]},
-        "parameters": PARAMETERS,
+        "name": {"enum": [*(tensor.name for tensor in model.task.tensors), SET.name]},
+        "parameters": make_parameters({"binary_data": FLAG, **content_type}),
     }
+    asked = {"binary_data_output": FLAG, "coverage": refer("Coverage"), **content_type}
     request = {
         "id": {"type": ["string", "null"]},
-        "parameters": PARAMETERS,
+        "parameters": make_parameters(asked),
         "inputs": inputs,
         "outputs": {**make_array(make_object("name", output)), "type": ["array", "null"]},
     }
+    tensor["parameters"] = PARAMETERS
     tensors = make_array(make_object("name datatype shape", tensor))
     answer = {"model_name": STRING, "model_version": STRING, "id": STRING, "outputs": tensors}
     metadata = {

@@ -13,6 +13,7 @@ from handler.http.messages import (
 from handler.http.operation import Asking, Note, Operation, predict
 from handler.http.schemas import (
     COUNT,
+    OPTIONS,
     STRING,
     Schema,
     make_array,
@@ -69,18 +70,12 @@ def metrics(model: Model, request: Request) -> Response:
 
 def make_schemas(model: Model) -> dict[str, Schema]:
     """Return the components by name."""
-    options = {
-        "top_k": refer("TopK"),
-        "threshold": refer("Threshold"),
-        "explain": refer("Explain"),
-        "coverage": refer("Coverage"),
-    }
     text, texts = make_nullable(refer("Text")), make_nullable(refer("Texts"))
     null = {"type": "null"}
     answer = {"model": refer("Model"), "predictions": make_array(refer("Prediction"))}
     return {
         "PredictRequest": {
-            **make_object("", {"text": text, "texts": texts, **options}, closed=True),
+            **make_object("", {"text": text, "texts": texts, **OPTIONS}, closed=True),
             "oneOf": [
                 make_object("text", {"text": refer("Text"), "texts": null}),
                 make_object("texts", {"texts": refer("Texts"), "text": null}),

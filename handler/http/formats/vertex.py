@@ -12,15 +12,29 @@ from handler.errors import InvalidInput
 from handler.http.messages import Request, Response, json_response, parse_json, require_json
 from handler.http.operation import Asking, Note, Operation, predict
 from handler.http.problems import protocol_error
-from handler.http.schemas import PARAMETERS, STRING, Schema, make_array, make_object, refer
+from handler.http.schemas import (
+    OPTIONS,
+    STRING,
+    Schema,
+    allow_null,
+    make_array,
+    make_object,
+    make_parameters,
+    refer,
+)
 from handler.inference.models import Model
 from handler.inference.requests import (
+    OPTION_FIELDS,
     Source,
+    check_known,
     name_list,
     name_type,
     read_options,
     read_parameters,
 )
+
+# TF Serving's clients name the signature; there is one.
+FIELDS = ("instances", "parameters", "signature_name")
 
 
 def classify(model: Model, request: Request) -> Asking:
@@ -28,8 +42,9 @@ def classify(model: Model, request: Request) -> Asking:
     document = parse_json(request.body)
     if not isinstance(document, dict):
         raise InvalidInput(f"the request is {name_type(document)}, wanted a JSON object")
+    check_known(document, FIELDS)
     texts, source = read_instances(document.get("instances"))
-    options = read_options(read_parameters(document), "parameters.")
+    options = read_options(read_parameters(document, OPTION_FIELDS), "parameters.")
     predictions = yield from predict(model, request, texts, source, options)
     answer = model.answer(texts, predictions, options)
     return json_response({"predictions": answer["predictions"]})
@@ -78,26 +93,20 @@ def make_schemas(model: Model) -> dict[str, Schema]:
         "oneOf": [
             refer("Text"),
             make_array(refer("Text"), minItems=1, maxItems=1),
-            {
-                **make_object("text", {"text": refer("Text")}),
-                "additionalProperties": {"type": "null"},
-            },
+            allow_null(make_object("text", {"text": refer("Text")})),
         ]
-    }
-    options = {
-        "top_k": refer("TopK"),
-        "threshold": refer("Threshold"),
-        "explain": refer("Explain"),
-        "coverage": refer("Coverage"),
     }
     return {
         "Instances": make_array(instance, minItems=1, maxItems=model.limits.max_texts),
-        "VertexRequest": make_object(
-            "instances",
-            {
-                "instances": refer("Instances"),
-                "parameters": {**PARAMETERS, "properties": options},
-            },
+        "VertexRequest": allow_null(
+            make_object(
+                "instances",
+                {
+                    "instances": refer("Instances"),
+                    "parameters": make_parameters(OPTIONS),
+                    "signature_name": {},
+                },
+            )
         ),
         "VertexAnswer": make_object(
             "predictions", {"predictions": make_array(refer("Prediction"))}, closed=True

@@ -86,6 +86,116 @@ def test_a_body_of_rows_is_refused_by_its_row(call, kind, body, place):
     assert "texts[" not in refusal.body.decode()
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "wanted"),
+    [
+        ("/", {"top_k": 1}, "unknown field top_k; the fields are: inputs, parameters, options"),
+        (
+            "/",
+            {"parameters": {"topk": 1}},
+            "parameters: unknown field topk; the fields are: top_k, function_to_apply, "
+            "return_all_scores, truncation, coverage",
+        ),
+        (
+            "/",
+            {"options": {"wait": True}},
+            "options: unknown field wait; the fields are: wait_for_model, use_cache, use_gpu",
+        ),
+        (VERTEX, {"top_k": 1}, "unknown field top_k; the fields are: instances, parameters, sig"),
+        (
+            VERTEX,
+            {"parameters": {"top_k": 1, "topk": 1}},
+            "parameters: unknown field topk; the fields are: top_k, threshold, explain, coverage",
+        ),
+        (
+            INFER,
+            {"parameters": {"top_k": 1}},
+            "parameters: unknown field top_k; the fields are: binary_data_output, content_type, "
+            "coverage",
+        ),
+        (
+            INFER,
+            {"outputs": [{"name": "label", "parameters": {"classification": 2}}]},
+            "outputs[0].parameters: unknown field classification; the fields are: binary_data, con",
+        ),
+        (
+            INFER,
+            {"inputs": [{**TENSOR, "parameters": {"binary_size": 2}}]},
+            "inputs[0].parameters: unknown field binary_size; the fields are: binary_data_size, co",
+        ),
+    ],
+)
+def test_what_is_not_known_is_refused_by_name(call, path, body, wanted):
+    plain = {"/": {"inputs": "good"}, VERTEX: {"instances": ["good"]}, INFER: infer(["good"])}
+
+    refusal = call("POST", path, {**plain[path], **body})
+
+    assert refusal.status == 400
+    assert refusal.json["error"].startswith(wanted)
+
+
+@pytest.mark.parametrize("name", ["a film about nothing", "x" * 41, "é", ""])
+def test_a_name_that_may_be_a_text_is_not_shown(call, name):
+    refusal = call("POST", "/", {"inputs": "good", "parameters": {name: 1}})
+
+    assert refusal.json["error"].startswith("parameters: unknown field; the fields are: top_k")
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/", {"options": {"wait_for_model": True, "use_cache": False, "use_gpu": None}}),
+        ("/", {"parameters": {"return_all_scores": True, "truncation": True}}),
+        (VERTEX, {"signature_name": "serving_default"}),
+        (INFER, {"parameters": {"content_type": "str"}, "model_name": "tiny"}),
+        (
+            INFER,
+            {"inputs": [{**infer(["good"])["inputs"][0], "parameters": {"content_type": "str"}}]},
+        ),
+        (INFER, {"parameters": {"own": None}}),
+        ("/", {"parameters": {"own": None}, "own": None}),
+    ],
+)
+def test_what_clients_send_as_a_matter_of_course_changes_nothing(call, path, body):
+    plain = {"/": {"inputs": "good"}, VERTEX: {"instances": ["good"]}, INFER: infer(["good"])}
+
+    assert call("POST", path, {**plain[path], **body}).body == call("POST", path, plain[path]).body
+
+
+def test_not_all_scores_are_the_first_as_transformers_has_it(call):
+    def ask(**parameters):
+        return len(call("POST", "/", {"inputs": "good", "parameters": parameters}).json[0])
+
+    assert ask(return_all_scores=False) == 1
+    assert ask(return_all_scores=False, top_k=2) == 2
+    assert ask(return_all_scores=True, top_k=1) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        ("/", {"parameters": {"return_all_scores": 1}}, "parameters.return_all_scores is a number"),
+        ("/", {"parameters": {"truncation": False}}, "parameters.truncation: wanted true"),
+        ("/", {"options": []}, "options is an array, wanted an object"),
+        ("/", {"options": {"use_cache": "yes"}}, "options.use_cache is a string"),
+        (INFER, {"parameters": {"binary_data_output": 1}}, "parameters.binary_data_output is a nu"),
+        (INFER, {"parameters": {"content_type": "np"}}, 'parameters.content_type: wanted "str"'),
+        (
+            INFER,
+            {"outputs": [{"name": "label", "parameters": {"binary_data": "no"}}]},
+            "outputs[0].parameters.binary_data is a string, wanted true or false",
+        ),
+    ],
+)
+def test_a_parameter_of_a_wrong_value_is_refused(call, path, body, field):
+    plain = {"/": {"inputs": "good"}, INFER: infer(["good"])}
+
+    refusal = call("POST", path, {**plain[path], **body})
+
+    assert refusal.status == 422
+    assert refusal.json["error"].startswith(field)
+
+
 def test_what_is_missing_has_no_field(call):
     refusal = call("POST", "/predict", {})
 

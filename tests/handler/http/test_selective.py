@@ -81,6 +81,25 @@ def test_binary_booleans_are_a_byte_each(service: Any) -> None:
     assert header["outputs"][0]["parameters"] == {"binary_data_size": 3}
 
 
+def test_tensors_hold_the_set_where_a_coverage_is_asked_for(service: Any) -> None:
+    call = caller(service)
+    asked = {"inputs": [TENSOR], "parameters": {"coverage": 0.9}}
+
+    everything = call("POST", INFER, asked).json["outputs"]
+    alone = call("POST", INFER, {**asked, "outputs": [{"name": "set"}]}).json["outputs"]
+    binary = call(
+        "POST", INFER, {**asked, "parameters": {"coverage": 0.9, "binary_data_output": True}}
+    )
+
+    assert [one["name"] for one in everything[-2:]] == ["out_of_scope", "set"]
+    assert alone == [everything[-1]]
+    assert (alone[0]["datatype"], alone[0]["shape"]) == ("BYTES", [3])
+    assert [json.loads(one) for one in alone[0]["data"]] == [["pos"], ["pos"], ["pos", "neg"]]
+    assert binary.body.endswith(b'\x0e\0\0\0["pos", "neg"]')
+    refused = call("POST", INFER, {"inputs": [TENSOR], "outputs": [{"name": "set"}]})
+    assert refused.status == 422  # no coverage
+
+
 @pytest.mark.parametrize(
     ("accept", "body"),
     [
@@ -114,6 +133,7 @@ def test_a_coverage_that_cannot_be_had_is_refused(coverage: Any, service: Any) -
             "parameters.coverage",
         ),
         ("/", {"inputs": "good", "parameters": {"coverage": coverage}}, "parameters.coverage"),
+        (INFER, {"inputs": [TENSOR], "parameters": {"coverage": coverage}}, "parameters.coverage"),
     ):
         found = call("POST", path, asked)
         assert found.status == 422
