@@ -16,6 +16,7 @@ from typing import NamedTuple
 from handler.errors import SettingsError
 from handler.event_settings import EventSettings, read_event_settings
 from handler.inference.checks import is_sha256
+from handler.repository.settings import RepositorySettings, read_repository_settings
 
 SEGMENT = re.compile(r"[A-Za-z0-9._~-]+")  # of a path, what needs no escape
 DEFAULT_BUNDLE = Path(__file__).parent / "model"
@@ -72,6 +73,7 @@ class Settings(NamedTuple):
         bundle: Of one bundle, or of several below it.
         bundle_sha256: Hashes of `manifest.json`, one of which each bundle must have; none: any.
         threads: Of one run of a model.
+        repository: Where models come from in place of `bundle`; None: there is no repository.
     """
 
     bundle: Path = DEFAULT_BUNDLE
@@ -80,6 +82,7 @@ class Settings(NamedTuple):
     limits: Limits = Limits()
     http: HttpSettings = HttpSettings()
     events: EventSettings = EventSettings()
+    repository: RepositorySettings | None = None
 
 
 def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
@@ -105,6 +108,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         limits=limits,
         http=read_http_settings(environment),
         events=read_event_settings(environment),
+        repository=read_repository_settings(environment),
     )
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -63,15 +63,28 @@ def read_bundle(folder: Path, pinned: Collection[str] = ()) -> Bundle:
     Raises:
         ArtefactError: A file is missing, changed, unreadable or not ours; names file and cure.
     """
-    path = folder / MANIFEST
     if os.path.isfile(folder):
         raise ArtefactError(f"{folder}: is a file, wanted the folder of a bundle.")
-    if not os.path.lexists(path) and os.path.exists(folder / RUN_METADATA):
+    if not os.path.lexists(folder / MANIFEST) and os.path.exists(folder / RUN_METADATA):
         raise ArtefactError(
             f"{folder}: is a run, wanted a bundle. Make one of it: minnow export {folder} --out "
             "BUNDLE"
         )
-    content = read_regular(path, MAX_BYTES[MANIFEST])
+    return check_bundle(folder, lambda name, most: read_regular(folder / name, most), pinned)
+
+
+def check_bundle(
+    folder: Path, read: Callable[[str, int], bytes], pinned: Collection[str] = ()
+) -> Bundle:
+    """Return the bundle whose files `read` returns, every file checked as `read_bundle` does.
+
+    Args:
+        folder: What errors call the place.
+        read: Takes a file's name and the bytes that it may have.
+        pinned: As of `read_bundle`.
+    """
+    path = folder / MANIFEST
+    content = read(MANIFEST, MAX_BYTES[MANIFEST])
     sha256 = hashlib.sha256(content).hexdigest()
     if pinned and sha256 not in pinned:
         raise ArtefactError(
@@ -80,7 +93,10 @@ def read_bundle(folder: Path, pinned: Collection[str] = ()) -> Bundle:
         )
     with naming(path):
         manifest = parse_manifest(parse_json(content))
-    files = {name: _read_checked(folder / name, file) for name, file in manifest.files.items()}
+    files = {
+        name: _check_file(folder / name, read(name, MAX_BYTES[name]), file)
+        for name, file in manifest.files.items()
+    }
     with naming(folder / MODEL):
         check_graph(files[MODEL])
     with naming(folder / TOKENIZER):
@@ -139,8 +155,7 @@ def _check_regular(path: Path, found: os.stat_result, most: int) -> None:
         )
 
 
-def _read_checked(path: Path, wanted: File) -> bytes:
-    content = read_regular(path, MAX_BYTES[path.name])
+def _check_file(path: Path, content: bytes, wanted: File) -> bytes:
     found = File(hashlib.sha256(content).hexdigest(), len(content))
     if found.sha256 != wanted.sha256:
         raise ArtefactError(

@@ -17,7 +17,8 @@ from handler.settings import Limits
 MAX_EXPANSION = 18  # letters that NFKC makes of one character (U+FDFA), in Unicode 16
 # NFKC in pieces of so many characters: Python sorts combining marks in quadratic time.
 PIECE_CHARACTERS = 256
-REQUEST_FIELDS = ("text", "texts", "top_k", "threshold", "explain", "coverage")
+MODEL_FIELDS = ("model", "version")
+REQUEST_FIELDS = ("text", "texts", "top_k", "threshold", "explain", "coverage", *MODEL_FIELDS)
 
 
 class Source(NamedTuple):
@@ -128,6 +129,23 @@ def read_texts(request: Mapping[str, Any]) -> list[str]:
     if not isinstance(texts, list):
         raise InvalidInput(f"texts is {name_type(texts)}, wanted an array", field="texts")
     return texts
+
+
+def read_model_name(request: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """Return the model's name and its version that a request names; None where it names none.
+
+    A version may be written as a number, or be an alias, such as `candidate`.
+    """
+    name: Any = request.get("model")
+    version: Any = request.get("version")
+    if isinstance(version, int) and not isinstance(version, bool):
+        version = str(version)
+    for field, value in (("model", name), ("version", version)):
+        if value is not None and not isinstance(value, str):
+            raise InvalidInput(f"{field} is {name_type(value)}, wanted a string", field=field)
+        if value == "":
+            raise InvalidInput(f"{field} is empty, wanted a name", field=field)
+    return name, version
 
 
 def name_texts(request: Mapping[str, Any]) -> Source:

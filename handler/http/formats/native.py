@@ -10,7 +10,7 @@ from handler.http.messages import (
     parse_json,
     require_json,
 )
-from handler.http.operation import Asking, Note, Operation, predict
+from handler.http.operation import Asking, Note, Operation, choose_named, predict
 from handler.http.schemas import (
     COUNT,
     STRING,
@@ -33,6 +33,7 @@ CARD_FIELDS = Card._fields
 def classify(model: Model, request: Request) -> Asking:
     require_json(request)
     document = parse_json(request.body)
+    choose_named(model, document)
     texts, options = read_request(document)
     predictions = yield from predict(model, request, texts, name_texts(document), options)
     return json_response(model.answer(texts, predictions, options))
@@ -74,6 +75,10 @@ def make_schemas(model: Model) -> dict[str, Schema]:
         "threshold": refer("Threshold"),
         "explain": refer("Explain"),
         "coverage": refer("Coverage"),
+    }
+    options |= {
+        "model": make_nullable(STRING),
+        "version": {"type": ["string", "integer", "null"], "description": "Or an alias."},
     }
     text, texts = make_nullable(refer("Text")), make_nullable(refer("Texts"))
     null = {"type": "null"}

@@ -13,7 +13,7 @@ import pytest
 
 from handler.events.resources import Resources
 from handler.inference.classifier import Classifier
-from handler.inference.models import Model
+from handler.inference.models import Model, Models
 from handler.settings import read_settings
 from tests.helpers.aws import ENVIRONMENT, MakeResources, free_port, wait_until_answering
 
@@ -73,6 +73,6 @@ def results_queue(aws: Callable[[str], Any]) -> str:
 def make_resources(tiny_classifier: Classifier) -> MakeResources:
     def make(**environment: str) -> Resources:
         settings = read_settings(environment)
-        return Resources(Model(tiny_classifier, settings.limits), settings.events)
+        return Resources(Models([Model(tiny_classifier, settings.limits)]), settings.events)
 
     return make

@@ -1,0 +1,48 @@
+"""The models that a process serves, as its settings say: of bundles, or of a repository."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+from handler.inference.classifier import CPU
+from handler.inference.loading import load_models
+from handler.inference.models import Model, Models
+from handler.inference.monitor import Monitor
+from handler.settings import Settings
+
+
+def open_models(
+    settings: Settings, monitor: Monitor | None = None, providers: Sequence[str] = CPU
+) -> Models:
+    """Return the models, the default one loaded and checked.
+
+    Raises:
+        ArtefactError: A bundle must not serve, or there is none.
+        DeliveryError: The repository cannot be reached.
+    """
+    if settings.repository is None:
+        return load_models(
+            settings.bundle,
+            settings.limits,
+            monitor,
+            settings.threads,
+            providers,
+            settings.bundle_sha256,
+        )
+    # Not for a bundle: a process that serves one starts as quickly as ever.
+    from handler.inference.classifier import open_classifier
+    from handler.repository.models import StoredModels
+    from handler.repository.publish import read_version
+    from handler.repository.store import open_store
+
+    store = open_store(settings.repository.place)
+    loading = threading.Lock()  # bounds on memory are the whole process's
+
+    def load(name: str, version: int) -> Model:
+        bundle = read_version(store, name, version, settings.bundle_sha256)
+        with loading:
+            classifier = open_classifier(bundle, settings.threads, providers, is_alone=False)
+        return Model(classifier, settings.limits, monitor)
+
+    return StoredModels(store, settings.repository, load, monitor or Monitor())
