@@ -34,7 +34,8 @@ class Alias(NamedTuple):
 
 def is_version(text: str) -> bool:
     """Say whether `text` is a version's number: "3", not "03", "-1" or "³"."""
-    return text.isascii() and text.isdigit() and len(text) <= len(str(MAX_VERSION)) and text > "0"
+    is_number = text.isascii() and text.isdigit() and len(text) <= len(str(MAX_VERSION))
+    return is_number and not text.startswith("0")
 
 
 def check_alias(name: str) -> str:

@@ -120,10 +120,11 @@ class Shelf:
 
     def _start_look(self) -> threading.Event:
         with self._starting:
-            if self._looking is None:
-                self._looking = threading.Event()
-                threading.Thread(target=self._look, args=(self._looking,), daemon=True).start()
-            return self._looking
+            looking = self._looking
+            if looking is None:
+                self._looking = looking = threading.Event()
+                threading.Thread(target=self._look, args=(looking,), daemon=True).start()
+            return looking
 
     def _look(self, looking: threading.Event) -> None:
         begun = self._clock()
@@ -131,8 +132,10 @@ class Shelf:
             with self._lock:
                 found = self._store.read_aliases(self.name, self._etag)
                 if found is not None:
-                    self._targets, self._etag = read_aliases(found.content), found.etag
-                    self.complaints.clear()
+                    self._targets = read_aliases(found.content)
+                    if found.etag != self._etag:  # a file that is gone has none, at every look
+                        self.complaints.clear()
+                    self._etag = found.etag
                 for alias in list(self.serving):
                     with suppress(HandlerError):  # it was told
                         self._turn(alias)

@@ -1,54 +1,17 @@
-"""AWS on loopback: a moto server a test run, emptied before each test; boto3 is the client."""
+"""What tests of events are given: a bucket, a queue, resources."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
-import boto3
 import pytest
 
 from handler.events.resources import Resources
 from handler.inference.classifier import Classifier
 from handler.inference.models import Model, Models
 from handler.settings import read_settings
-from tests.helpers.aws import ENVIRONMENT, MakeResources, free_port, wait_until_answering
-
-# moto asks the time twice for every message of a queue, 30 times over in a receive of ten, and
-# makes two datetimes of each answer: with 500 messages a receive takes a second. The same number,
-# quickly:
-MOTO = """
-import sys, time
-from moto.sqs import models
-models.unix_time_millis = lambda: time.time() * 1000
-from moto.server import main
-main(sys.argv[1:])
-"""
-
-
-@pytest.fixture(scope="session")
-def moto_url() -> Iterator[str]:
-    url = f"http://127.0.0.1:{free_port()}"
-    command = [sys.executable, "-c", MOTO, "-H", "127.0.0.1", "-p", url.rsplit(":", 1)[-1]]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        wait_until_answering(f"{url}/moto-api/data.json")
-        yield url
-    finally:
-        server.kill()  # nothing of it is to be kept
-        server.wait()
-
-
-@pytest.fixture
-def aws(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
-    """An empty AWS, which every boto3 client of this test and its children reaches."""
-    urllib.request.urlopen(f"{moto_url}/moto-api/reset", data=b"").close()
-    for name, value in (ENVIRONMENT | {"AWS_ENDPOINT_URL": moto_url}).items():
-        monkeypatch.setenv(name, value)
-    return boto3.client
+from tests.helpers.aws import MakeResources
 
 
 @pytest.fixture
