@@ -50,7 +50,9 @@ def read_repository_settings(environment: Mapping[str, str]) -> RepositorySettin
     if control not in ("on", "off"):
         raise SettingsError(f"MINNOW_MODELS_CONTROL is {control[:20]!r}, wanted on or off")
     function_mb = environment.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "")
-    most_mb = int(function_mb) * 2 // 3 if function_mb.isdigit() else DEFAULT_MB
+    most_mb = (
+        int(function_mb) * 2 // 3 if function_mb.isascii() and function_mb.isdigit() else DEFAULT_MB
+    )
     return RepositorySettings(
         place,
         environment.get("MINNOW_MODEL", ""),
