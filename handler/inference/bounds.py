@@ -54,7 +54,14 @@ def _choose_clock(is_alone: bool) -> Callable[[], float]:
     if is_alone or not hasattr(time, "pthread_getcpuclockid"):
         return time.process_time
     clock = time.pthread_getcpuclockid(_thread.get_ident())
-    return lambda: time.clock_gettime(clock)
+
+    def read() -> float:
+        try:
+            return time.clock_gettime(clock)
+        except OSError:  # the thread has ended, and its block with it
+            return 0.0
+
+    return read
 
 
 @contextmanager
