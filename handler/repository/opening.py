@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
+from handler.errors import SettingsError
 from handler.inference.classifier import CPU
 from handler.inference.loading import load_models
 from handler.inference.models import Model, Models
@@ -31,12 +32,20 @@ def open_models(
             settings.bundle_sha256,
         )
     # Not for a bundle: a process that serves one starts as quickly as ever.
+    from importlib.util import find_spec
+
     from handler.inference.classifier import open_classifier
     from handler.repository.models import StoredModels
     from handler.repository.publish import read_version
     from handler.repository.store import open_store
 
-    store = open_store(settings.repository.place)
+    place = settings.repository.place
+    if "://" in place and find_spec("boto3") is None:
+        raise SettingsError(
+            f"MINNOW_MODELS is {place!r}, which boto3 reads, and that is not installed here, as in "
+            "Minnow's containers: install it, or mount the repository as a folder"
+        )
+    store = open_store(place)
     loading = threading.Lock()  # bounds on memory are the whole process's
 
     def load(name: str, version: int) -> Model:

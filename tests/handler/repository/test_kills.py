@@ -17,7 +17,7 @@ from tests.helpers.repositories import open_stored, say
 
 pytestmark = pytest.mark.slow
 NUM_KILLS = 50 if IS_LONG else 5
-LONGEST_S = 0.4  # some pushes and promotions
+LONGEST_S = 1.5  # some pushes and promotions
 PROGRAM = """
 import sys
 from pathlib import Path
