@@ -151,12 +151,18 @@ test-deadlines-long: env ## sinks that hang, drip, throttle and break off, for 4
 	MINNOW_TEST_LONG=1 $(BIN)/pytest -q tests/handler/events/test_deadlines.py
 
 .PHONY: test-kills
-test-kills: env ## 200 kills of train, export, score and poll, two of each at once, full disks
-	MINNOW_TEST_LONG=1 $(BIN)/pytest -q -s tests/handler/events/test_kills.py tests/training/test_kills.py
+test-kills: env ## 200 kills of train, export, score, poll, push and promote, two of each at once, full disks
+	MINNOW_TEST_LONG=1 $(BIN)/pytest -q -s tests/handler/events/test_kills.py tests/training/test_kills.py \
+		tests/handler/repository/test_kills.py
 
 .PHONY: bench-events
 bench-events: env ## an SQS batch against single events, and an event's cold start: TEXTS=reviews.csv
 	$(BIN)/python -m benchmarks.events --bundle $(BUNDLE) $(if $(TEXTS),--texts "$(TEXTS)")
+
+.PHONY: bench-models
+bench-models: env ## 200 models in one process: cold answers, memory, promotions; beside another checkout: OTHER=, SECONDS=
+	$(BIN)/python -m benchmarks.models $(BUNDLE) $(if $(SECONDS),--seconds $(SECONDS)) \
+		$(if $(OTHER),--before $(OTHER))
 
 .PHONY: bench-score
 bench-score: env ## `minnow score` against the same rows in memory, fastText and Keras: DATA=, RUN=, ROWS=

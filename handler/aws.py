@@ -16,7 +16,12 @@ class ReplyCutShort(DeliveryError):
     """A service's reply that broke off: what became of the request is not known."""
 
 
-def make_client(service: str) -> Any:
+def make_client(
+    service: str,
+    attempts: int = ATTEMPTS,
+    connect_s: float = 3,
+    read_s: float = READ_TIMEOUT_S,
+) -> Any:
     """Return a boto3 client; region, credentials and endpoint come from the environment."""
     import boto3
     from botocore.config import Config
@@ -26,9 +31,9 @@ def make_client(service: str) -> Any:
     client = boto3.client(
         service,
         config=Config(
-            retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
-            connect_timeout=3,
-            read_timeout=READ_TIMEOUT_S,
+            retries={"mode": "standard", "total_max_attempts": attempts},
+            connect_timeout=connect_s,
+            read_timeout=read_s,
             max_pool_connections=16,
         ),
     )
@@ -43,7 +48,10 @@ def refuse_cut_reply(operation_model: Any, response_dict: Any, **_: Any) -> None
     botocore reads `{"Succ` as an empty reply: of a batch it would mean that nothing failed.
     """
     size, body = response_dict["headers"].get("content-length"), response_dict["body"]
-    if size is None or operation_model.http.get("method") == "HEAD":  # whose reply has no body
+    has_no_body = operation_model.http.get("method") == "HEAD" or (
+        response_dict["status_code"] == 304  # whose header tells what the object has
+    )
+    if size is None or has_no_body:
         return
     if isinstance(body, bytes) and len(body) != int(size):
         raise ReplyCutShort(f"{len(body)} of {size} bytes of the reply came")

@@ -10,8 +10,8 @@ from handler.errors import HandlerError, InternalError, name_failure
 from handler.events.dispatch import answer_event
 from handler.events.resources import Resources
 from handler.hosts.snapshot import is_snapshot_start, register_hooks
-from handler.inference.models import load_models
 from handler.inference.monitor import Monitor
+from handler.repository.opening import open_models
 from handler.settings import read_settings
 
 if TYPE_CHECKING:
@@ -33,14 +33,8 @@ def write_line(line: str) -> None:
 
 SETTINGS = read_settings()
 MONITOR = Monitor(write_line, embeds_metrics=IS_LAMBDA)
-MODELS = load_models(
-    SETTINGS.bundle,
-    SETTINGS.limits,
-    MONITOR,
-    SETTINGS.threads,
-    trust=SETTINGS.trust,
-)
-RESOURCES = Resources(MODELS.default, SETTINGS.events)
+MODELS = open_models(SETTINGS, MONITOR)
+RESOURCES = Resources(MODELS, SETTINGS.events)
 _http: LambdaHttp | None = None
 
 

@@ -17,6 +17,7 @@ from handler.errors import SettingsError
 from handler.event_settings import EventSettings, read_event_settings
 from handler.inference.checks import is_sha256, show
 from handler.inference.trust import ANY, Trust, read_public_key
+from handler.repository.settings import RepositorySettings, read_repository_settings
 
 SEGMENT = re.compile(r"[A-Za-z0-9._~-]+")  # of a path, what needs no escape
 DEFAULT_BUNDLE = Path(__file__).parent / "model"
@@ -73,6 +74,7 @@ class Settings(NamedTuple):
         bundle: Of one bundle, or of several below it.
         trust: Which bundles may serve.
         threads: Of one run of a model.
+        repository: Where models come from in place of `bundle`; None: there is no repository.
     """
 
     bundle: Path = DEFAULT_BUNDLE
@@ -81,6 +83,7 @@ class Settings(NamedTuple):
     limits: Limits = Limits()
     http: HttpSettings = HttpSettings()
     events: EventSettings = EventSettings()
+    repository: RepositorySettings | None = None
 
 
 def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
@@ -104,6 +107,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         limits=limits,
         http=read_http_settings(environment),
         events=read_event_settings(environment),
+        repository=read_repository_settings(environment),
     )
 
 

@@ -114,13 +114,14 @@ def _process_part(
     """Score some of the records, and send or note their answers, before the next are scored."""
     texts = {index: work for index in part if isinstance(work := works[index], Texts)}
     predictions = score_texts(texts, invocation, failures)
-    model = invocation.resources.model
     for wave in _waves(part, records):
         _leave_failed_groups(records, wave, failures)
         results = {
-            index: make_result(records[index], works[index], predictions[index], model)
+            index: make_result(
+                records[index], work, predictions[index], invocation.find_model(work)
+            )
             for index in wave
-            if index in predictions and index not in failures
+            if index in predictions and index not in failures and (work := texts[index])
         }
         if invocation.resources.review_sink is not None:
             from handler.events.review import send_reviews
@@ -138,38 +139,49 @@ def score_texts(
     works: Mapping[int, Texts], invocation: Invocation, failures: dict[int, HandlerError]
 ) -> dict[int, list[Prediction]]:
     """Return the predictions of each work that can be scored; note the others in `failures`."""
-    model = invocation.resources.model
-    good: list[str] = []
-    spans: dict[int, slice] = {}
+    checked: dict[int, tuple[Model, dict[int, list[str]]]] = {}  # by model
     for index, work in works.items():
         try:
+            model = invocation.find_model(work)
             texts = model.check_texts(work.texts, name_source(work.field))
-        except InvalidInput as error:
+        except HandlerError as error:
             failures[index] = error
             continue
-        spans[index] = slice(len(good), len(good) + len(texts))
-        good.extend(texts)
-    try:
-        predictions = model.classifier.predict(good) if good else []
-    except Exception:  # one text must not lose the others: find it by running each record alone
-        found = _score_alone(model.classifier, good, spans, failures)
-    else:
-        found = {index: predictions[span] for index, span in spans.items()}
-    for scored in found.values():
-        invocation.exchange.count(model.task, scored)
+        checked.setdefault(id(model), (model, {}))[1][index] = texts
+    found: dict[int, list[Prediction]] = {}
+    for model, of_model in checked.values():
+        scored = _score_checked(model.classifier, of_model, failures)
+        for predictions in scored.values():
+            invocation.count(model, predictions)
+        found |= scored
     return found
 
 
+def _score_checked(
+    classifier: Classifier, works: Mapping[int, list[str]], failures: dict[int, HandlerError]
+) -> dict[int, list[Prediction]]:
+    good: list[str] = []
+    spans: dict[int, slice] = {}
+    for index, texts in works.items():
+        spans[index] = slice(len(good), len(good) + len(texts))
+        good.extend(texts)
+    try:
+        predictions = classifier.predict(good)
+    except Exception:  # one text must not lose the others: find it by running each record alone
+        return _score_alone(classifier, good, spans, failures)
+    return {index: predictions[span] for index, span in spans.items()}
+
+
 def make_result(
-    record: Record, work: Work, predictions: Sequence[Prediction], model: Model
+    record: Record, work: Texts, predictions: Sequence[Prediction], model: Model
 ) -> Result:
     """Return what is sent for one record.
 
     The id is the sender's own, if there is one, with the texts' hash (a sender who tries again
     means the same result, one who uses an id twice does not), else the source's.
     """
-    sender_id = work.sender_id if isinstance(work, Texts) else None
-    if isinstance(work, Texts) and sender_id is not None:
+    sender_id = work.sender_id
+    if sender_id is not None:
         content = hashlib.sha256("\n".join(map(str, work.texts)).encode()).hexdigest()
         result_id = model.result_id(record.source, sender_id, content)
     else:

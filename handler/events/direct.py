@@ -10,17 +10,18 @@ from handler.events.fields import drop_nulls
 from handler.events.resources import Invocation
 from handler.events.work import Texts, read_texts
 from handler.inference.classifier import Prediction
-from handler.inference.requests import name_texts, name_type, read_request
+from handler.inference.requests import name_texts, name_type, read_model_name, read_request
 
 
 def answer_direct(event: dict[str, Any], invocation: Invocation) -> dict[str, Any]:
     """Return the answer of `POST /predict` to the same body."""
-    model = invocation.resources.model
     request = drop_nulls(event)
     texts, options = read_request(request)
+    name, version = read_model_name(request)
+    model = invocation.model if name is version is None else invocation.pin(name, version)
     predictions = model.predict(texts, name_texts(request), options)
     invocation.exchange.records = 1
-    invocation.exchange.count(model.task, predictions)
+    invocation.count(model, predictions)
     return model.answer(texts, predictions, options)
 
 
@@ -51,7 +52,6 @@ def answer_items(items: object, invocation: Invocation) -> list[dict[str, Any]]:
         raise TimeIsUp  # its caller waits for all of them
     invocation.exchange.records = len(items)
     invocation.exchange.failed_records = len(failures)
-    model = invocation.resources.model
     answers: list[dict[str, Any]] = []
     for index in range(len(items)):
         answer: dict[str, Any] = {}
@@ -60,6 +60,7 @@ def answer_items(items: object, invocation: Invocation) -> list[dict[str, Any]]:
         if index in failures:
             answer["error"] = _describe(failures[index])
         else:
+            model = invocation.find_model(works[index])
             answer["model"] = model.description
             answer["predictions"] = [model.shape_prediction(one) for one in predictions[index]]
         answers.append(answer)

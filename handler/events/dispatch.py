@@ -41,7 +41,8 @@ def answer_event(event: object, context: Any, resources: Resources) -> Any:
         DeliveryError: Something failed that may pass: the caller tries again.
     """
     started = time.perf_counter()
-    exchange = Exchange(getattr(context, "aws_request_id", ""), model=resources.model.name)
+    request_id = getattr(context, "aws_request_id", "")
+    exchange = Exchange(request_id, model=resources.model.name)
     invocation = Invocation(context, resources, exchange)
     try:
         return _dispatch(event, invocation)
@@ -53,8 +54,9 @@ def answer_event(event: object, context: Any, resources: Resources) -> Any:
         raise
     finally:
         invocation.close()
-        exchange.latency_ms = (time.perf_counter() - started) * 1000
-        resources.model.monitor.observe(exchange)
+        for one in (exchange, *invocation.exchanges.values()):
+            one.latency_ms = (time.perf_counter() - started) * 1000
+            resources.models.monitor.observe(one)
 
 
 def _dispatch(event: object, invocation: Invocation) -> Any:
@@ -91,7 +93,7 @@ def _dispatch(event: object, invocation: Invocation) -> Any:
 
 def _answer_ping(operation: str, invocation: Invocation) -> dict[str, Any]:
     invocation.exchange.operation = operation
-    return {"status": "ready", "model": invocation.resources.model.description}
+    return {"status": "ready", "model": invocation.model.description}
 
 
 def _answer_pipe(items: list[Any], invocation: Invocation) -> Any:

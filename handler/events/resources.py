@@ -1,8 +1,8 @@
-"""What every event module is given: the model, the settings, and clients made on first use."""
+"""What every event module is given: the models, the settings, and clients made on first use."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +10,15 @@ from handler.aws import make_client
 from handler.errors import HandlerError
 from handler.event_settings import EventSettings, Target
 from handler.inference.exchange import Exchange
-from handler.inference.models import Model
+from handler.inference.models import LIVE, Model, Models
+from handler.inference.requests import read_model_name
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from handler.deadline import Deadline
+    from handler.events.work import Texts
+    from handler.inference.classifier import Prediction
     from handler.sinks.sink import Sink
     from handler.sinks.sqs import SqsQueue
 
@@ -21,9 +26,14 @@ if TYPE_CHECKING:
 class Resources:
     """One per process, stateless between events but for open connections."""
 
-    def __init__(self, model: Model, settings: EventSettings) -> None:
-        self.model = model
+    def __init__(self, models: Models, settings: EventSettings) -> None:
+        self.models = models
         self.settings = settings
+
+    @property
+    def model(self) -> Model:
+        """The model that answers what names none."""
+        return self.models.default
 
     @cached_property
     def sink(self) -> Sink | None:
@@ -95,11 +105,58 @@ class Invocation:
         context: Lambda's context, or None.
         resources: What answers it.
         exchange: What the monitor shall know of it; filled on the way.
+
+    Attributes:
+        exchanges: Those of further models, by name: one event may hold texts for several.
     """
 
     context: Any
     resources: Resources
     exchange: Exchange
+    exchanges: dict[str, Exchange] = field(default_factory=dict)
+    _pinned: dict[tuple[str | None, str | None], Model] = field(default_factory=dict)
+
+    @property
+    def model(self) -> Model:
+        """The model that answers what names none: the same one until the event is over."""
+        return self.pin(None, None)
+
+    def pin(self, name: str | None, version: str | None) -> Model:
+        """Return a model by name and version, the same one until the event is over.
+
+        Raises:
+            InvalidInput: There is no such model.
+            HandlerError: It cannot be had now.
+        """
+        models = self.resources.models
+        is_nameless = name is None and version is None
+        if is_nameless and (not models.is_stored or models.default.stands_in):
+            return models.default
+        if name is None and not models.default.stands_in:
+            name = models.default.name
+        version = LIVE if version is None and models.is_stored else version
+        if (name, version) not in self._pinned:
+            self._pinned[name, version] = models.pin(name, version)
+        return self._pinned[name, version]
+
+    def find_model(self, work: Texts) -> Model:
+        """Return the model that the sender of texts names; raises what `pin` raises.
+
+        Where one bundle serves, `model` and `version` are fields like others that senders have.
+        """
+        if not self.resources.models.is_stored:
+            return self.model
+        return self.pin(*read_model_name({"model": work.model, "version": work.version}))
+
+    def count(self, model: Model, predictions: Sequence[Prediction]) -> None:
+        """Tell the monitor what was predicted."""
+        exchange = self.exchange
+        if model.name != exchange.model:
+            made = Exchange(exchange.request_id, exchange.operation, model.name)
+            exchange = self.exchanges.setdefault(model.name, made)
+        if self.resources.models.is_stored:
+            exchange.version = model.version
+        exchange.count(model.task, predictions)
 
     @cached_property
     def deadline(self) -> Deadline:

@@ -50,12 +50,13 @@ def send_reviews(
     Args:
         results, works, predictions: By record number.
     """
-    sink, model = invocation.resources.review_sink, invocation.resources.model
-    reviews = {
-        index: review
-        for index, result in results.items()
-        if (review := make_review(result, works[index], predictions[index], model)) is not None
-    }
+    sink = invocation.resources.review_sink
+    reviews = {}
+    for index, result in results.items():
+        model = invocation.find_model(works[index])
+        review = make_review(result, works[index], predictions[index], model)
+        if review is not None:
+            reviews[index] = review
     if sink is None or not reviews:
         return
     send_once(sink, reviews, invocation.deadline, failures, "its texts for review")

@@ -23,11 +23,17 @@ OWN_SOURCE = "minnow"  # what `handler/sinks/eventbridge.py` writes
 
 @dataclass(frozen=True)
 class Texts:
-    """Texts of one record, not yet checked; `sender_id` is the sender's own id, if any."""
+    """Texts of one record, not yet checked; `sender_id` is the sender's own id, if any.
+
+    `model` and `version` are what the record says, whatever it is: of a repository's models they
+    name one.
+    """
 
     texts: list[object]
     sender_id: str | None = None
     field: str = "texts"
+    model: object = None
+    version: object = None
 
 
 @dataclass(frozen=True)
@@ -173,12 +179,13 @@ def read_texts(document: dict[str, Any]) -> Texts:
     ):
         raise InvalidInput(f"id is {name_type(sender_id)}, wanted a string", field="id")
     name = None if sender_id is None else str(sender_id)
+    asked = document.get("model"), document.get("version")
     if "text" in document:
-        return Texts([document["text"]], name, "text")
+        return Texts([document["text"]], name, "text", *asked)
     texts = document["texts"]
     if not isinstance(texts, list):
         raise InvalidInput(f"texts is {name_type(texts)}, wanted a list", field="texts")
-    return Texts(texts, name)
+    return Texts(texts, name, "texts", *asked)
 
 
 def _object(parent: dict[str, Any], name: str) -> dict[str, Any]:

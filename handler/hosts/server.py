@@ -19,9 +19,10 @@ from handler.hosts.cores import count_workers
 from handler.hosts.health import PORT_VARIABLES
 from handler.http.service import Service
 from handler.inference.classifier import CPU
-from handler.inference.models import Models, load_models
+from handler.inference.models import Models
 from handler.inference.monitor import Monitor, dump_line
 from handler.inference.prometheus import Prometheus
+from handler.repository.opening import open_models
 from handler.settings import Settings, read_settings
 
 SAGEMAKER_MODEL = Path("/opt/ml/model")
@@ -51,7 +52,7 @@ def serve(
     """
     from handler.hosts.listener import Worker, make_server
     from handler.hosts.memory import fix_mmap_threshold
-    from handler.hosts.shared_counts import SharedCounts, make_regions
+    from handler.hosts.shared_counts import STORED_WORDS, SharedCounts, make_regions
     from handler.hosts.shared_socket import Loads, Share
     from handler.hosts.workers import Workers
     from handler.http.app import create_app
@@ -70,9 +71,8 @@ def serve(
                 announce(f"http://{name}:{listening.getsockname()[1]}", models)
 
         loads = Loads(workers)
-        regions = make_regions(
-            workers, {model.name: model.describe_task().get("labels", ()) for model in models}
-        )
+        labels = {model.name: model.describe_task().get("labels", ()) for model in models}
+        regions = make_regions(workers, labels, STORED_WORDS if models.is_stored else 0)
 
         def log_error(message: str) -> None:
             models.monitor.log({"level": "error", "message": message})
@@ -153,14 +153,7 @@ def load_on(device: str, settings: Settings, monitor: Monitor | None = None) -> 
     # start: it goes on with the CPU.
     available = onnxruntime.get_available_providers()
     providers = [provider for provider in DEVICES[device] if provider in available]
-    models = load_models(
-        settings.bundle,
-        settings.limits,
-        monitor,
-        settings.threads,
-        providers,
-        settings.trust,
-    )
+    models = open_models(settings, monitor, providers)
     if DEVICES[device][0] not in models.default.classifier.session.get_providers():
         raise ArtefactError(
             f"the device is {device!r}, but ONNX Runtime found no {DEVICES[device][0]}: "
@@ -173,7 +166,8 @@ def main(environment: Mapping[str, str] = os.environ) -> int:
     """Serve as the environment says; return 1 with one line where it cannot be."""
     try:
         settings = read_settings(environment)
-        if "MINNOW_BUNDLE" not in environment and (SAGEMAKER_MODEL / "manifest.json").is_file():
+        is_told = "MINNOW_BUNDLE" in environment or settings.repository is not None
+        if not is_told and (SAGEMAKER_MODEL / "manifest.json").is_file():
             settings = settings._replace(bundle=SAGEMAKER_MODEL)
         workers = read_workers(environment)
         device = read_device(environment)

@@ -20,6 +20,7 @@ WORD_BYTES = 8
 RECORD_WORDS = 2  # without the key
 # Of all keys but those of labels: 30 operations with 25 statuses and 12 durations take 70 KB.
 REGION_WORDS = 32_768
+STORED_WORDS = 262_144  # of labels of models that a repository will have; taken as they are used
 
 
 class Region:
@@ -35,16 +36,23 @@ class Region:
         self.lengths = self.content.cast("q")
 
 
-def make_regions(number: int, labels: Mapping[str, Sequence[str]]) -> list[Region]:
+def make_regions(
+    number: int, labels: Mapping[str, Sequence[str]], spare_words: int = 0
+) -> list[Region]:
     """Return memory for the counters of so many processes, which are forked afterwards.
 
     Args:
         labels: Of each model, by its name.
+        spare_words: For labels that are not known yet.
     """
-    num_words = REGION_WORDS + sum(
-        RECORD_WORDS + len(_encode(("labels", name, label))) // WORD_BYTES
-        for name, of_model in labels.items()
-        for label in of_model
+    num_words = (
+        REGION_WORDS
+        + spare_words
+        + sum(
+            RECORD_WORDS + len(_encode(("labels", name, label))) // WORD_BYTES
+            for name, of_model in labels.items()
+            for label in of_model
+        )
     )
     return [Region(num_words) for _ in range(number)]
 
@@ -67,6 +75,8 @@ class SharedCounts:
         place = self._places.get(key)
         if place is None:
             place = self._append(key)
+        if place is None:  # no room: labels of more models than were foreseen
+            return
         self._own.numbers[place] += amount
 
     def read(self) -> Mapping[Key, float]:
@@ -77,11 +87,13 @@ class SharedCounts:
                 sums[key] = sums.get(key, 0) + region.numbers[place]
         return sums
 
-    def _append(self, key: Key) -> int:
+    def _append(self, key: Key) -> int | None:
         own, encoded = self._own, _encode(key)
         place: int = 1 + own.lengths[0]
         start = place + RECORD_WORDS
         end = start + len(encoded) // WORD_BYTES
+        if end > len(own.numbers):
+            return None
         own.content[WORD_BYTES * start : WORD_BYTES * end] = encoded
         own.numbers[place] = 0
         own.lengths[place + 1] = end - start

@@ -30,13 +30,15 @@ def prepare_snapshot(models: Models, handler: Handler) -> None:
     """Import and warm what an invocation would: in a snapshot it costs nothing.
 
     The OpenAPI document loads the whole HTTP app; the golden text is an answer already known.
-    boto3's clients are made later: they may hold credentials, which a snapshot outlives.
+    boto3's clients are made later: they may hold credentials, which a snapshot outlives; those of
+    the repository of models are made again.
     """
     import boto3  # noqa: F401  # whoever sends results needs it: over half of a queue's first batch
 
     handler(_http_event("GET", "/openapi.json"), None)
     body = json.dumps({"text": models.default.manifest.golden.text})
     handler(_http_event("POST", "/predict", body), None)
+    models.forget_connections()
 
 
 def check_restored(models: Models) -> None:
@@ -50,6 +52,7 @@ def check_restored(models: Models) -> None:
     random.seed()  # uuid4 and secrets ask the kernel each time and need no seed
     for model in models:
         model.classifier.check_golden()
+    models.renew()  # a snapshot may be weeks old: what was promoted since answers from the start
 
 
 def _http_event(method: str, path: str, body: str | None = None) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from handler.errors import InvalidInput
 from handler.http.messages import Refusal, Request, Response
 from handler.http.negotiation import accepts_gzip
 
+CODING = "content-encoding"
 WINDOW_BITS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 MIN_BYTES = 1024  # below that, the header and the CPU cost more than the bytes saved
 # Texts shrink to a third or a tenth, 256 times the same one to a 150th; 1,032 is what deflate can.
@@ -32,7 +33,7 @@ def inflate_body(request: Request, max_bytes: int) -> None:
     """
     if len(request.body) > max_bytes:
         raise too_large(max_bytes, len(request.body))
-    coding = request.headers.get("content-encoding", "").strip().lower()
+    coding = request.headers.get(CODING, "").strip().lower()
     if coding in ("", "identity"):
         return
     if coding not in WINDOW_BITS:
@@ -55,6 +56,7 @@ def inflate_body(request: Request, max_bytes: int) -> None:
     if not inflater.eof or inflater.unused_data:
         raise InvalidInput(f"the body is not one whole {coding} stream", status=400)
     request.body = body
+    request.headers = {name: value for name, value in request.headers.items() if name != CODING}
 
 
 def too_large(max_bytes: int, received: int | None = None) -> InvalidInput:

@@ -17,7 +17,7 @@ from handler.http.messages import JSON, Request, dump_json
 from handler.http.operation import Note, Operation, answer_alone
 from handler.http.operations import FORMATS, OPERATIONS
 from handler.http.problems import PROBLEM_JSON, TITLES, native_error
-from handler.http.schemas import Schema, make_shared_schemas, refer
+from handler.http.schemas import STRING, Schema, make_shared_schemas, refer
 from handler.http.service import Service
 from handler.inference.models import Model, Models
 
@@ -94,7 +94,9 @@ def _parameters(operation: Operation, models: Models) -> list[dict[str, Any]]:
             "name": name,
             "in": "path",
             "required": True,
-            "schema": {"enum": list(dict.fromkeys(one.description[name] for one in models))},
+            "schema": STRING
+            if models.is_stored
+            else {"enum": list(dict.fromkeys(one.description[name] for one in models))},
         }
         for name in in_path
     ]

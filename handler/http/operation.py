@@ -10,8 +10,8 @@ from handler.errors import InvalidInput
 from handler.http.messages import Request, Response
 from handler.http.problems import native_error
 from handler.inference.classifier import Prediction
-from handler.inference.models import Model
-from handler.inference.requests import Source
+from handler.inference.models import Model, Pending
+from handler.inference.requests import MODEL_FIELDS, Source
 from handler.inference.tasks import DEFAULT_OPTIONS, Options
 
 # Yields texts that were checked, is sent the prediction of each, returns the response: the texts
@@ -61,6 +61,7 @@ class Operation(NamedTuple):
         asks_all: Every model is asked, not only the one that the path names; the first to refuse
             refuses for all.
         tells_readiness: Refused once the process was told to end: a balancer sends no more.
+        waits: It may wait for the repository of models: never on the event loop.
     """
 
     method: str
@@ -72,6 +73,23 @@ class Operation(NamedTuple):
     is_open: bool = False
     asks_all: bool = False
     tells_readiness: bool = False
+    waits: bool = False
+
+
+class AskAnother(Exception):
+    """The body names another model than the one that was asked: the operation is to ask that."""
+
+    def __init__(self, model: Model | Pending) -> None:
+        super().__init__()
+        self.model = model
+
+
+def choose_named(model: Model, document: object) -> None:
+    """Raise AskAnother where a request's fields `model` and `version` name another model."""
+    if isinstance(document, dict) and not document.keys().isdisjoint(MODEL_FIELDS):
+        found = model.find_named(document)
+        if found is not model:
+            raise AskAnother(found)
 
 
 def predict(

@@ -16,13 +16,14 @@ from handler.http.formats import (
     inference_protocol,
     native,
     pages,
+    repository,
     sagemaker,
     vertex,
 )
 from handler.http.messages import Refusal, Request, Response
 from handler.http.operation import Operation
 from handler.http.problems import native_error, protocol_error
-from handler.inference.models import Model, Models
+from handler.inference.models import Model, Models, Pending
 from handler.settings import HttpSettings
 
 # In the order in which the OpenAPI document lists them.
@@ -51,8 +52,11 @@ class Router:
         self._models = models
         self._exact: dict[str, dict[str, Operation]] = {}
         self._patterns: list[tuple[re.Pattern[str], dict[str, Operation]]] = []
-        for path in dict.fromkeys(operation.path for operation in OPERATIONS):
-            methods = {row.method: row for row in OPERATIONS if row.path == path}
+        rows = OPERATIONS
+        if models.allows_control:
+            rows += repository.OPERATIONS
+        for path in dict.fromkeys(operation.path for operation in rows):
+            methods = {row.method: row for row in rows if row.path == path}
             if "{" in path:
                 pattern = re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/:]+)", re.escape(path))
                 self._patterns.append((re.compile(pattern), methods))
@@ -65,7 +69,7 @@ class Router:
         """Answer by one operation more, of a path without parameters."""
         self._exact.setdefault(operation.path, {})[operation.method] = operation
 
-    def find(self, request: Request) -> tuple[Operation, Model]:
+    def find(self, request: Request) -> tuple[Operation, Model | Pending]:
         """Return the request's operation and the model that it asks.
 
         Raises:
@@ -80,7 +84,7 @@ class Router:
             raise Refusal(405, f"this path answers {', '.join(allowed)}", allow=", ".join(allowed))
         return operation, model
 
-    def find_path(self, path: str) -> tuple[Mapping[str, Operation], Model | None]:
+    def find_path(self, path: str) -> tuple[Mapping[str, Operation], Model | Pending | None]:
         """Return a path's operations by method, and its model; none where it is not known.
 
         A slash at the end makes no other path: proxies and clients add one.
@@ -90,14 +94,15 @@ class Router:
             found = self._match(path.rstrip("/") or "/")
         return found
 
-    def _match(self, path: str) -> tuple[Mapping[str, Operation], Model | None]:
+    def _match(self, path: str) -> tuple[Mapping[str, Operation], Model | Pending | None]:
         methods = self._exact.get(path)
         if methods is not None:
-            return methods, self._models.default
+            return methods, self._models.find()
         for pattern, methods in self._patterns:
             match = pattern.fullmatch(path)
             if match is not None:
-                model = self._models.find(**match.groupdict())
+                named = match.groupdict()
+                model = self._models.default if "any" in named else self._models.find(**named)
                 return (methods, model) if model is not None else ({}, None)
         return {}, None
 

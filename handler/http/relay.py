@@ -7,10 +7,11 @@ one that is too large, is never read.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from starlette.types import Receive, Scope, Send
 
@@ -21,7 +22,7 @@ from handler.http.lambda_events import allows_binary
 from handler.http.messages import Refusal, Response
 from handler.http.operation import Operation
 from handler.http.service import Service
-from handler.inference.models import Model
+from handler.inference.models import Model, Pending
 
 BODY_TIMEOUT_S = 30
 # Once the process is told to end: for bodies that are on their way; for what waits or is at work,
@@ -43,6 +44,12 @@ MAX_GATHERED = 8
 MAX_HELD_BYTES = 32_000_000
 # What spells the option, or may: any letter of a JSON key can be an escape.
 EXPLAINING = (b"explain", b"\\u")
+# Requests that wait for a model to be loaded, each in a thread: a repository that hangs holds those
+# up that need it, and no other.
+MAX_FETCHING = 8
+
+Admitted = tuple[Operation, Model | Pending]
+Answered = TypeVar("Answered")
 
 
 class Relay:
@@ -55,9 +62,13 @@ class Relay:
         self._reading: set[asyncio.Timeout] = set()
         self._working: set[asyncio.Timeout] = set()
         self._gathered: list[
-            tuple[tuple[messages.Request, Operation, Model], asyncio.Future[Response]]
+            tuple[
+                tuple[messages.Request, Operation, Model | Pending],
+                asyncio.Future[Response | Pending],
+            ]
         ] = []
         self._lane = ThreadPoolExecutor(1, "minnow-large")
+        self._fetching = ThreadPoolExecutor(MAX_FETCHING, "minnow-fetch")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -74,6 +85,8 @@ class Relay:
             response = admitted
         elif request.method == "POST":
             response, is_whole = await self._answer_post(request, admitted, receive)
+        elif _waits(*admitted):
+            response = await self._answer_waiting(request, admitted)
         else:
             response = self._service.answer(request, *admitted)
         self._service.observe(request, response)
@@ -90,16 +103,23 @@ class Relay:
                 timeout.reschedule(min(when or now + seconds, now + seconds))
 
     async def _answer_post(
-        self, request: messages.Request, admitted: tuple[Operation, Model], receive: Receive
+        self, request: messages.Request, admitted: Admitted, receive: Receive
     ) -> tuple[Response, bool]:
         """Return the response, and whether the whole body was read."""
         held = Held(self)
         self._num_open += 1
         try:
             request.body = await self._read_body(request, receive, held)
+            if _waits(*admitted):
+                return await self._answer_waiting(request, admitted), True
             if _is_quick(request):
-                return await self._answer_quick(request, admitted), True
-            return await self._answer_costly(request, admitted), True
+                answered = await self._answer_quick(request, admitted)
+            else:
+                answer = partial(self._service.try_answer, request, *admitted)
+                answered = await self._run_in(self._lane, answer)
+            if isinstance(answered, Pending):
+                answered = await self._answer_waiting(request, (admitted[0], answered))
+            return answered, True
         except InvalidInput as error:
             request.body_error = error.with_traceback(None)  # whose frames hold what was read
             return self._service.answer(request, *admitted), False
@@ -107,16 +127,24 @@ class Relay:
             self._num_open -= 1
             held.set(0)
 
+    async def _answer_waiting(self, request: messages.Request, admitted: Admitted) -> Response:
+        """Answer a request that may wait for the repository of models."""
+        try:
+            answer = partial(self._service.answer, request, *admitted)
+            return await self._run_in(self._fetching, answer)
+        except InvalidInput as error:
+            return self._service.refuse(request, error, admitted[0])
+
     async def _answer_quick(
-        self, request: messages.Request, admitted: tuple[Operation, Model]
-    ) -> Response:
+        self, request: messages.Request, admitted: Admitted
+    ) -> Response | Pending:
         """Answer with all requests that came in the same turns of the event loop.
 
         While the model is busy the loop stands still, and what comes piles up in the sockets: no
         timer gathers it, and a request that is alone waits for nothing.
         """
         loop = asyncio.get_running_loop()
-        answered: asyncio.Future[Response] = loop.create_future()
+        answered: asyncio.Future[Response | Pending] = loop.create_future()
         if not self._gathered:
             # After one more look at the sockets, which takes 0.01 ms: at 16 connections, whose next
             # requests come while the last answers go out, a tenth less of CPU time.
@@ -139,15 +167,13 @@ class Relay:
             if not answered.cancelled():
                 answered.set_result(response)
 
-    async def _answer_costly(
-        self, request: messages.Request, admitted: tuple[Operation, Model]
-    ) -> Response:
-        answer, loop = self._service.answer, asyncio.get_running_loop()
+    async def _run_in(self, pool: ThreadPoolExecutor, answer: Callable[[], Answered]) -> Answered:
+        loop = asyncio.get_running_loop()
         seconds = DRAIN_WORK_S if self._service.is_draining else None
         try:
             async with asyncio.timeout(seconds) as timeout:
                 with _listed(timeout, self._working):
-                    return await loop.run_in_executor(self._lane, answer, request, *admitted)
+                    return await loop.run_in_executor(pool, answer)
         except TimeoutError:
             raise Refusal(503, "the process was told to end", retry_after="1") from None
 
@@ -215,6 +241,11 @@ async def _collect(receive: Receive, max_bytes: int, factor: int, held: Held) ->
         held.grow(min(max_bytes, factor * size))
         chunks.append(chunk)
     return b"".join(chunks)
+
+
+def _waits(operation: Operation, model: Model | Pending) -> bool:
+    """Say whether an answer may wait for the repository of models."""
+    return operation.waits or isinstance(model, Pending)
 
 
 def _is_quick(request: messages.Request) -> bool:

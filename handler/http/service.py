@@ -14,7 +14,7 @@ from handler.http.messages import Refusal, Request, Response, require_utf8
 from handler.http.operation import Operation
 from handler.http.operations import Router, shape_unrouted
 from handler.http.work import Work, predict_together, refuse
-from handler.inference.models import Model, Models
+from handler.inference.models import Model, Models, Pending
 from handler.settings import Settings
 
 # A client's id is repeated in a header and in the log: only what can break neither.
@@ -73,7 +73,7 @@ class Service:
         self.observe(request, response)
         return response
 
-    def admit(self, request: Request) -> Response | tuple[Operation, Model]:
+    def admit(self, request: Request) -> Response | tuple[Operation, Model | Pending]:
         """Return what a request asks for, or the refusal that its head alone brings: no such path,
         no key, a body that is too large. The body need not be there yet."""
         started = time.perf_counter()
@@ -95,21 +95,39 @@ class Service:
             response = refuse(request, error, shape_error)
         return self._finish(request, response, started)
 
-    def answer(self, request: Request, operation: Operation, model: Model) -> Response:
-        """Return the answer to a request that was admitted; may run in another thread."""
+    def answer(self, request: Request, operation: Operation, model: Model | Pending) -> Response:
+        """Return the answer to a request that was admitted; may run in another thread, and wait
+        for a model that is not at hand."""
         work = Work(request, operation, model)
         work.begin(self._read)
+        work.fetch()
         return self._finish(request, work.finish(), work.started)
 
+    def try_answer(
+        self, request: Request, operation: Operation, model: Model | Pending
+    ) -> Response | Pending:
+        """Return the answer to a request, or the model that it must wait for."""
+        (answered,) = self.answer_together([(request, operation, model)])
+        return answered
+
     def answer_together(
-        self, admitted: Sequence[tuple[Request, Operation, Model]]
-    ) -> list[Response]:
-        """Return the answer to each request; the texts of all are predicted in one run."""
+        self, admitted: Sequence[tuple[Request, Operation, Model | Pending]]
+    ) -> list[Response | Pending]:
+        """Return the answer to each request, or the model that it must wait for; the texts of all
+        are predicted in one run."""
         works = [Work(*each) for each in admitted]
         for work in works:
             work.begin(self._read)
         predict_together(works)
-        return [self._finish(work.request, work.finish(), work.started) for work in works]
+        return [
+            work.pending or self._finish(work.request, work.finish(), work.started)
+            for work in works
+        ]
+
+    def refuse(self, request: Request, error: InvalidInput, operation: Operation) -> Response:
+        """Return the refusal of a request that was admitted and cannot be answered now."""
+        refusal = refuse(request, error, operation.shape_error)
+        return self._finish(request, refusal, time.perf_counter())
 
     def _read(self, request: Request, operation: Operation) -> None:
         if operation.method == "POST":

@@ -9,11 +9,11 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import cast
 
-from handler.errors import InvalidInput, name_failure
-from handler.http.messages import Request, Response
-from handler.http.operation import Asking, Operation, finish_asking
+from handler.errors import ArtefactError, DeliveryError, InvalidInput, name_failure
+from handler.http.messages import Refusal, Request, Response
+from handler.http.operation import AskAnother, Asking, Operation, finish_asking
 from handler.inference.classifier import Prediction
-from handler.inference.models import Model
+from handler.inference.models import Model, Pending
 
 
 class Work:
@@ -22,18 +22,20 @@ class Work:
     Args:
         request: Its body read.
         operation: What it asks for.
-        model: That it asks.
+        model: That it asks; once it has begun, the one that its body names.
 
     Attributes:
         response: None until there is one.
+        pending: The model that must be fetched before it goes on; None: it is at hand.
         texts: That are to be predicted, once it has begun and has no response.
     """
 
-    def __init__(self, request: Request, operation: Operation, model: Model) -> None:
+    def __init__(self, request: Request, operation: Operation, model: Model | Pending) -> None:
         self.request = request
         self.operation = operation
         self.model = model
         self.response: Response | None = None
+        self.pending: Pending | None = None
         self.texts: list[str] = []
         self.started = time.perf_counter()
         self._asking: Asking | None = None
@@ -47,6 +49,11 @@ class Work:
         """
         self._attempt(lambda: self._open(read))
 
+    def fetch(self) -> None:
+        """Fetch the model that is pending, which may wait for the repository, and go on."""
+        if self.pending is not None:
+            self._attempt(self._fetch)
+
     def finish(self) -> Response:
         """Return the response; texts that were not predicted together are so now."""
         if self.response is None:
@@ -59,6 +66,30 @@ class Work:
 
     def _open(self, read: Callable[[Request, Operation], None]) -> Response | None:
         read(self.request, self.operation)
+        try:
+            return self._ask()
+        except AskAnother as other:
+            self.model = other.model
+        return self._ask()
+
+    def _fetch(self) -> Response | None:
+        pending, self.pending = cast(Pending, self.pending), None
+        try:
+            self.model = pending.fetch()
+            return self._ask()
+        except (ArtefactError, DeliveryError, AskAnother) as error:
+            raise Refusal(
+                503, "the model cannot be loaded now; the log says why", retry_after="10"
+            ) from error
+
+    def _ask(self) -> Response | None:
+        if isinstance(self.model, Pending):
+            self.pending = self.model
+            return None
+        models, exchange = self.model.models, self.request.exchange
+        if models is not None and models.is_stored:
+            exchange.version = self.model.version
+        exchange.model = self.model.name
         found = self.operation.answer(self.model, self.request)
         if isinstance(found, Response):
             return found
@@ -68,7 +99,7 @@ class Work:
 
     def _close(self) -> Response:
         if self._predictions is None:
-            self._predictions = self.model.classifier.predict(self.texts)
+            self._predictions = cast(Model, self.model).classifier.predict(self.texts)
         return finish_asking(cast(Asking, self._asking), self._predictions)
 
     def _attempt(self, step: Callable[[], Response | None]) -> None:
@@ -85,8 +116,9 @@ class Work:
 def predict_together(works: Sequence[Work]) -> None:
     """Predict the texts of several requests in one run of their model; where that fails, of none,
     and each is then predicted alone."""
-    waiting = [work for work in works if work.response is None]
-    for model in {id(work.model): work.model for work in waiting}.values():
+    waiting = [work for work in works if work.response is None and work.pending is None]
+    models = [cast(Model, work.model) for work in waiting]
+    for model in {id(model): model for model in models}.values():
         same = [work for work in waiting if work.model is model]
         if len(same) > 1:
             _predict(model, same)

@@ -13,8 +13,8 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,6 +38,10 @@ RUN_METADATA = "metadata.json"  # what a run has in place of the manifest
 EXPORT_AGAIN = "Export the model again: minnow export RUN --out BUNDLE"
 # A named pipe that nobody writes to would be waited for.
 FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+
+
+class Missing(ArtefactError):
+    """A file of a bundle that is not there."""
 
 
 class Bundle(NamedTuple):
@@ -65,20 +69,34 @@ def read_bundle(folder: Path, trust: Trust = ANY) -> Bundle:
     Raises:
         ArtefactError: A file is missing, changed, unreadable or not ours; names file and cure.
     """
-    path = folder / MANIFEST
     if os.path.isfile(folder):
         raise ArtefactError(f"{folder}: is a file, wanted the folder of a bundle.")
-    if not os.path.lexists(path) and os.path.exists(folder / RUN_METADATA):
+    if not os.path.lexists(folder / MANIFEST) and os.path.exists(folder / RUN_METADATA):
         raise ArtefactError(
             f"{folder}: is a run, wanted a bundle. Make one of it: minnow export {folder} --out "
             "BUNDLE"
         )
-    content = read_regular(path, MAX_BYTES[MANIFEST])
+    return check_bundle(folder, lambda name, most: read_regular(folder / name, most), trust)
+
+
+def check_bundle(folder: Path, read: Callable[[str, int], bytes], trust: Trust = ANY) -> Bundle:
+    """Return the bundle whose files `read` returns, every file checked as `read_bundle` does.
+
+    Args:
+        folder: What errors call the place.
+        read: Takes a file's name and the bytes that it may have; raises Missing.
+        trust: As of `read_bundle`.
+    """
+    path = folder / MANIFEST
+    content = read(MANIFEST, MAX_BYTES[MANIFEST])
     sha256 = hashlib.sha256(content).hexdigest()
-    _check_trust(folder, sha256, trust)
+    _check_trust(folder, sha256, read, trust)
     with naming(path):
         manifest = parse_manifest(parse_json(content))
-    files = {name: _read_checked(folder / name, file) for name, file in manifest.files.items()}
+    files = {
+        name: _check_file(folder / name, read(name, MAX_BYTES[name]), file)
+        for name, file in manifest.files.items()
+    }
     with naming(folder / MODEL):
         check_graph(files[MODEL])
     with naming(folder / TOKENIZER):
@@ -87,12 +105,15 @@ def read_bundle(folder: Path, trust: Trust = ANY) -> Bundle:
     return Bundle(folder, manifest, sha256, files[MODEL], tokenizer, size_bytes)
 
 
-def _check_trust(folder: Path, sha256: str, trust: Trust) -> None:
+def _check_trust(
+    folder: Path, sha256: str, read: Callable[[str, int], bytes], trust: Trust
+) -> None:
     """Raise ArtefactError unless the bundle of that manifest may serve."""
     path, signature = folder / MANIFEST, None
-    if trust.keys and os.path.lexists(folder / SIGNATURE):
-        path = folder / SIGNATURE
-        signature = read_regular(path, MAX_SIGNATURE_BYTES)
+    if trust.keys:
+        with suppress(Missing):
+            signature = read(SIGNATURE, MAX_SIGNATURE_BYTES)
+            path = folder / SIGNATURE
     try:
         check_trust(sha256, signature, trust)
     except ArtefactError as error:
@@ -115,7 +136,8 @@ def read_regular(path: Path, most: int) -> bytes:
         most: Bytes that it may have.
 
     Raises:
-        ArtefactError: It is missing, larger, anything but a regular file, or grows meanwhile.
+        Missing: There is no such file.
+        ArtefactError: It is larger, anything but a regular file, or grows meanwhile.
     """
     try:
         _check_regular(path, os.stat(path), most)  # opening a device may do something
@@ -125,7 +147,7 @@ def read_regular(path: Path, most: int) -> bytes:
             _check_regular(path, found, most)
             content = file.read(found.st_size + 1)
     except FileNotFoundError as error:
-        raise ArtefactError(
+        raise Missing(
             f"{path}: no such file. A bundle is made by: minnow export RUN --out BUNDLE"
         ) from error
     except OSError as error:
@@ -149,8 +171,7 @@ def _check_regular(path: Path, found: os.stat_result, most: int) -> None:
         )
 
 
-def _read_checked(path: Path, wanted: File) -> bytes:
-    content = read_regular(path, MAX_BYTES[path.name])
+def _check_file(path: Path, content: bytes, wanted: File) -> bytes:
     found = File(hashlib.sha256(content).hexdigest(), len(content))
     if found.sha256 != wanted.sha256:
         raise ArtefactError(

@@ -194,13 +194,26 @@ def load_classifier(
     Raises:
         ArtefactError: The bundle must not serve; the message names the file and the cure.
     """
-    bundle = read_bundle(folder, trust)
+    return open_classifier(read_bundle(folder, trust), threads, providers)
+
+
+def open_classifier(
+    bundle: Bundle, threads: int = 1, providers: Sequence[str] = CPU, is_alone: bool = True
+) -> Classifier:
+    """Return a classifier over a bundle that was read, its golden text checked.
+
+    Args:
+        is_alone: No other thread works meanwhile; where one does, no other one does this.
+
+    Raises:
+        ArtefactError: The bundle must not serve; the message names the file and the cure.
+    """
     num_words = len(bundle.tokenizer.word_ids)
     most_bytes = LOAD_BYTES + LOAD_TIMES * len(bundle.model) + WORD_BYTES * num_words
     num_threads = max(threads, os.cpu_count() or 1)  # 0 threads are one for each core
     bounded: AbstractContextManager[Stops] = nullcontext([])
     if tuple(providers) == CPU:
-        bounded = bounds(most_bytes, num_threads)
+        bounded = bounds(most_bytes, num_threads, is_alone)
     with bounded as stops:
         classifier = Classifier(bundle, threads, providers, stops)
         classifier.check_golden(stops)

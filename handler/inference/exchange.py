@@ -21,6 +21,7 @@ class Exchange:
         request_id: The client's own id, or the platform's.
         operation: The operation's name, or the event's source; "none" where nothing was found.
         model: Name of the model that was asked.
+        version: Of the model, where it comes from a repository.
         method: Of HTTP; empty: this is an event.
         status: Of HTTP.
         records: Of an event.
@@ -37,6 +38,7 @@ class Exchange:
         self.request_id = request_id
         self.operation = operation
         self.model = model
+        self.version = ""
         self.method = ""
         self.status = 0
         self.records = 0
@@ -78,7 +80,7 @@ class Exchange:
             line["message"] = "event"
         line["latency_ms"] = round(self.latency_ms, 3)
         line |= {name: getattr(self, name) for name in COUNTS}
-        for name in ("labels", "abstained", "caller", "problem"):
+        for name in ("version", "labels", "abstained", "caller", "problem"):
             if value := getattr(self, name):
                 line[name] = value
         return line

@@ -4,17 +4,15 @@ by name and version, and one of them is the default."""
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from functools import cached_property
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from handler.errors import ArtefactError, InvalidInput
-from handler.inference.classifier import CPU, Classifier, Prediction, load_classifier
-from handler.inference.manifest import MANIFEST
+from handler.inference.classifier import Classifier, Prediction
 from handler.inference.monitor import Monitor
-from handler.inference.requests import TEXTS, Source, check_text
+from handler.inference.requests import TEXTS, Source, check_text, read_model_name
 from handler.inference.tasks import (
     DEFAULT_OPTIONS,
     SELECTIVE_KINDS,
@@ -23,10 +21,10 @@ from handler.inference.tasks import (
     describe_briefly,
     describe_rules,
 )
-from handler.inference.trust import ANY, Trust
 from handler.settings import Limits
 
 GOLDEN_PERIOD_S = 1.0
+LIVE = "live"  # the alias of the version that answers where none is named
 
 
 class Model:
@@ -39,7 +37,12 @@ class Model:
 
     Attributes:
         description: Name, version and sha256, which stand in every native answer.
+        models: Those that it is one of; None: it was not found by a name.
+        stands_in: It answers for none: several could, and the sender must name one.
     """
+
+    models: Models | None = None
+    stands_in = False
 
     def __init__(
         self, classifier: Classifier, limits: Limits | None = None, monitor: Monitor | None = None
@@ -56,6 +59,36 @@ class Model:
         self._checked_until = 0.0
         if self.monitor.prometheus is not None:
             self.monitor.prometheus.models.append(self.description)
+
+    def make_stand_in(self) -> Model:
+        """Return the model as one that says what it is, and predicts nothing."""
+        stand_in = copy(self)
+        stand_in.stands_in = True
+        return stand_in
+
+    def find_named(self, request: Mapping[str, Any]) -> Model | Pending:
+        """Return the model that a request's fields `model` and `version` name, this one if neither
+        is there; raises InvalidInput."""
+        name, version = read_model_name(request)
+        if name is None and version is None:
+            return self
+        is_own = name in (None, self.name) and version in (None, self.version)
+        if self.models is None or (is_own and not self.stands_in):
+            found: Model | Pending | None = self if is_own else None
+        else:
+            found = self.models.find(name, version)
+        if found is None:
+            field = "version" if name in (None, self.name) else "model"
+            raise InvalidInput(f"{field}: there is no such model here", field=field)
+        return found
+
+    def refuse_stand_in(self) -> None:
+        """Raise InvalidInput where the sender must name a model and has not."""
+        if self.stands_in:
+            raise InvalidInput(
+                'there are several models here: name one in the field "model", or in the address',
+                field="model",
+            )
 
     def check_golden(self, now: float) -> None:
         """Run the golden text, but for a second after it was right: anybody may ask, for nothing.
@@ -129,6 +162,7 @@ class Model:
             source: What their sender calls them.
         """
         field = source.field
+        self.refuse_stand_in()
         if not texts:
             raise InvalidInput(f"{field} is empty, wanted 1 text or more", field=field)
         if len(texts) > self.limits.max_texts:
@@ -189,18 +223,39 @@ class Model:
         return hashlib.sha256(parts.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
+class Pending(NamedTuple):
+    """A model that is not at hand: whoever may wait fetches it."""
+
+    models: Models
+    name: str
+    version: str | None
+
+    def fetch(self) -> Model:
+        """Return the model; raises what `Models.fetch` raises."""
+        return self.models.fetch(self.name, self.version)
+
+
 class Models:
     """The models of a process, by name and version.
 
     Args:
         models: The first is the default; of one name the first is that name's default version.
+
+    Attributes:
+        is_stored: They come from a repository, and change while the process serves.
+        allows_control: Clients may ask what is loaded, and have models loaded and dropped.
     """
 
+    is_stored = False
+    allows_control = False
+    monitor: Monitor
+
     def __init__(self, models: Sequence[Model]) -> None:
-        self.default = models[0]
-        self.monitor = self.default.monitor
+        self._first = models[0]
+        self.monitor = self._first.monitor
         self._models: dict[tuple[str, str | None], Model] = {}
         for model in models:
+            model.models = self
             self._models.setdefault((model.name, None), model)
             before = self._models.setdefault((model.name, model.version), model)
             if before is not model:
@@ -209,36 +264,34 @@ class Models:
                     "again with another --name or --model-version."
                 )
 
+    @property
+    def default(self) -> Model:
+        """The model that answers who names none."""
+        return self._first
+
     def __iter__(self) -> Iterator[Model]:
         return (model for (_, version), model in self._models.items() if version is not None)
 
-    def find(self, name: str | None = None, version: str | None = None) -> Model | None:
+    def find(self, name: str | None = None, version: str | None = None) -> Model | Pending | None:
         """Return the model of that name and version, the default where they are not given."""
-        return self.default if name is None else self._models.get((name, version))
+        if name is None and version is None:
+            return self._first
+        return self._models.get((name or self._first.name, version))
 
+    def fetch(self, name: str, version: str | None = None) -> Model:
+        """Return a model that is `Pending`; of bundles in a folder none is."""
+        raise LookupError(name)
 
-def load_models(
-    folder: Path,
-    limits: Limits | None = None,
-    monitor: Monitor | None = None,
-    threads: int = 1,
-    providers: Sequence[str] = CPU,
-    trust: Trust = ANY,
-) -> Models:
-    """Return the model of the bundle in `folder`, or the models of all bundles below it.
+    def pin(self, name: str | None = None, version: str | None = None) -> Model:
+        """Return the model that answers from now on, whatever is promoted meanwhile; raises
+        InvalidInput where there is none, and what `fetch` raises."""
+        found = self.find(name, version)
+        if found is None:
+            raise InvalidInput("model: there is no such model here", field="model")
+        return found.fetch() if isinstance(found, Pending) else found
 
-    Of several bundles the first by its folder's name is the default. Hidden folders are passed
-    over: an export that was killed leaves `.NAME.partial`.
+    def renew(self) -> None:
+        """Look again where the models come from: nothing to do for bundles of a folder."""
 
-    Args:
-        trust: Which bundles may serve.
-
-    Raises:
-        ArtefactError: A bundle must not serve, or there is none.
-    """
-    folders = [folder]
-    if not os.path.lexists(folder / MANIFEST):
-        found = sorted(path.parent for path in folder.glob(f"[!.]*/{MANIFEST}"))
-        folders = found or folders  # whose error says what is missing
-    classifiers = [load_classifier(path, threads, providers, trust) for path in folders]
-    return Models([Model(classifier, limits, monitor) for classifier in classifiers])
+    def forget_connections(self) -> None:
+        """Leave nothing open, as before a snapshot of the process."""

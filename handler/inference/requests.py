@@ -20,7 +20,8 @@ MAX_EXPANSION = 18  # letters that NFKC makes of one character (U+FDFA), in Unic
 PIECE_CHARACTERS = 256
 NAME = re.compile("[A-Za-z_][A-Za-z0-9_]{0,39}")  # of a field that a refusal may show
 OPTION_FIELDS = ("top_k", "threshold", "explain", "coverage")
-REQUEST_FIELDS = ("text", "texts", *OPTION_FIELDS)
+MODEL_FIELDS = ("model", "version")
+REQUEST_FIELDS = ("text", "texts", *OPTION_FIELDS, *MODEL_FIELDS)
 
 
 class Source(NamedTuple):
@@ -131,6 +132,23 @@ def read_texts(request: Mapping[str, Any]) -> list[str]:
     if not isinstance(texts, list):
         raise InvalidInput(f"texts is {name_type(texts)}, wanted an array", field="texts")
     return texts
+
+
+def read_model_name(request: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """Return the model's name and its version that a request names; None where it names none.
+
+    A version may be written as a number, or be an alias, such as `candidate`.
+    """
+    name: Any = request.get("model")
+    version: Any = request.get("version")
+    if isinstance(version, int) and not isinstance(version, bool):
+        version = str(version)
+    for field, value in (("model", name), ("version", version)):
+        if value is not None and not isinstance(value, str):
+            raise InvalidInput(f"{field} is {name_type(value)}, wanted a string", field=field)
+        if value == "":
+            raise InvalidInput(f"{field} is empty, wanted a name", field=field)
+    return name, version
 
 
 def name_texts(request: Mapping[str, Any]) -> Source:

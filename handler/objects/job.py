@@ -100,7 +100,8 @@ def score_object(
     """
     if marker := name_marker(reference.key):
         return pass_over(marker)
-    resources = invocation.resources
+    resources, model = invocation.resources, invocation.model
+    model.refuse_stand_in()
     output = resources.settings.object_results
     if output is None:
         raise HandlerError(
@@ -117,10 +118,10 @@ def score_object(
         return {"status": "superseded"}
     except ObjectGone:
         return pass_over("it is gone")
-    job_id = resources.model.result_id(
+    job_id = model.result_id(
         *dataclasses.astuple(source),
         resources.settings.text_column,
-        str(resources.model.limits.max_characters),
+        str(model.limits.max_characters),
     )
     packed = unpack_format(file_format, file.content_encoding)
     job = Job(job_id, source, file.size, packed, output, packed != file_format)
@@ -153,7 +154,7 @@ def _score_rows(
     job: Job, progress: dict[str, Any], invocation: Invocation
 ) -> dict[str, Any] | None:
     """Score until the end, and return None, or until time is up, and hand on."""
-    resources, model = invocation.resources, invocation.resources.model
+    resources, model = invocation.resources, invocation.model
     output, rejected = (
         _open_upload(job, key, invocation) for key in (job.cells_key, job.rejected_key)
     )
@@ -173,7 +174,7 @@ def _score_rows(
                 output.append(compress(content, job.file_format.compression))
             rejected.append(rejects)
             scored = [prediction for prediction in predictions if prediction is not None]
-            invocation.exchange.count(model.task, scored)
+            invocation.count(model, scored)
             if invocation.deadline.left_s() * 1000 < resources.settings.reserve_ms:
                 return _hand_on(job, block.end, output, rejected, invocation)
     except InvalidInput:
@@ -219,7 +220,7 @@ def _hand_on(
 def _join_cells(job: Job, invocation: Invocation) -> None:
     from handler.rows.parquet import join_cells
 
-    model = invocation.resources.model
+    model = invocation.model
     cells_file, _ = open_object(invocation.s3, ObjectRef(job.output.name, job.cells_key))
     upload = _open_upload(job, job.result_key, invocation)
     join_cells(
@@ -265,7 +266,7 @@ def _clean_up(job: Job, s3: Any) -> None:
 
 
 def _open_upload(job: Job, key: str, invocation: Invocation) -> Upload:
-    model = invocation.resources.model
+    model = invocation.model
     metadata = {
         "minnow-job": job.job_id,
         "minnow-model-version": model.version,
@@ -279,7 +280,7 @@ def _open_source(job: Job, start: Position, invocation: Invocation) -> Rows:
     resources = invocation.resources
     stream = _buffered(ObjectFile(invocation.s3, job.source, job.size))
     columns = [resources.settings.text_column]
-    return open_rows(stream, job.file_format, columns, start, resources.model.task.columns)
+    return open_rows(stream, job.file_format, columns, start, invocation.model.task.columns)
 
 
 def _buffered(file: ObjectFile) -> BinaryIO:

@@ -23,7 +23,7 @@ def invoke(
     """Run the Lambda function on an event from a file."""
     content = read_event(event)
     if bundle is not None:
-        os.environ["MINNOW_BUNDLE"] = str(bundle)
+        os.environ |= {"MINNOW_BUNDLE": str(bundle), "MINNOW_MODELS": ""}
     from handler.function import handler
 
     print(json.dumps(handler(content, None), ensure_ascii=False, indent=2))

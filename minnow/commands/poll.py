@@ -51,7 +51,7 @@ def poll(
     Messages are received, handled and deleted as Lambda's own connection to the queue does it.
     """
     if bundle is not None:
-        os.environ["MINNOW_BUNDLE"] = str(bundle)
+        os.environ |= {"MINNOW_BUNDLE": str(bundle), "MINNOW_MODELS": ""}
     from handler.hosts.poll import PollSettings, poll_queue, stop_on_signals
 
     settings = PollSettings(

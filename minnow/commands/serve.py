@@ -54,7 +54,7 @@ def serve(
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # its usual end, which the server sees to
     settings = read_settings()
     if bundle is not None:
-        settings = settings._replace(bundle=bundle)
+        settings = settings._replace(bundle=bundle, repository=None)
     if workers is None:
         workers = read_workers(os.environ)
     run_server(settings, host, port, device, announce, workers)

@@ -1,8 +1,13 @@
+"""What tests of the handler are given: a service, and AWS on loopback."""
+
 import functools
 
 import pytest
 
 from tests.helpers import http_service
+from tests.helpers.moto import aws, moto_url
+
+__all__ = ["aws", "moto_url"]
 
 
 @pytest.fixture

@@ -40,6 +40,7 @@ SENT_ON = (
     "sns_text",
     "eventbridge_text",
 )
+MODELS = "models"  # the bucket of the repository, which is read at the start, and from time to time
 CLEAN = b"text\ngood\n"
 WITH_REJECTED = b"text\ngood\n" + b"good " * 5000 + b"\n"
 
@@ -94,7 +95,7 @@ def deliver_texts(function: Deployment) -> None:
     for kind in ("http_v2", "function_url"):
         reply = function.invoke(make_event(kind, "POST", "/predict", {"text": "good film"}))
         assert reply["statusCode"] == 200
-    assert function.calls == []
+    assert not [call for call in function.calls if call.parameters.get("Bucket") != MODELS]
     for name in SENT_ON:
         num_calls = len(function.calls)
         function.invoke(load_event(name))

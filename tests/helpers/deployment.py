@@ -15,6 +15,9 @@ from typing import Any
 import boto3
 import pytest
 
+from handler.inference.models import LIVE
+from handler.repository.publish import push_bundle
+from handler.repository.store import open_store
 from tests.helpers.aws import ENVIRONMENT, load_event
 from tests.helpers.aws_calls import Authorize, Call, record_calls
 from tests.helpers.template import REGION, Stack
@@ -67,20 +70,25 @@ def deploy(
     Args:
         stack: Its resources and the function's variables.
         moto_url: Where moto's server listens; what is there is removed.
-        bundle: Served in place of the one in the package.
+        bundle: Served in place of the one in the package, or from the repository of models.
         authorize: Says whether IAM lets a call of the function through.
         environment: Variables besides the stack's, or in place of them.
     """
     urllib.request.urlopen(f"{moto_url}/moto-api/reset", data=b"").close()
-    variables = {**ENVIRONMENT, "AWS_ENDPOINT_URL": moto_url, "MINNOW_BUNDLE": str(bundle)}
+    variables = {**ENVIRONMENT, "AWS_ENDPOINT_URL": moto_url}
+    if not stack.environment["MINNOW_MODELS"]:
+        variables["MINNOW_BUNDLE"] = str(bundle)
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {**variables, **stack.environment, **environment}.items():
             patch.setenv(name, value)
         _make_resources(stack)
+        if place := stack.environment["MINNOW_MODELS"]:
+            _make_repository(place, bundle)
         patch.delitem(sys.modules, "handler.function", raising=False)
         try:
-            module = importlib.import_module("handler.function")
-            yield Deployment(stack, module.handler, authorize)
+            with record_calls(authorize) as calls:
+                module = importlib.import_module("handler.function")
+            yield Deployment(stack, module.handler, authorize, calls)
         finally:
             sys.modules.pop("handler.function", None)
 
@@ -98,6 +106,13 @@ def _make_resources(stack: Stack) -> None:
     make_target(stack.environment["MINNOW_REVIEW"])
     if table := stack.environment["MINNOW_IDEMPOTENCY_TABLE"]:
         make_table(table, "id")
+
+
+def _make_repository(place: str, bundle: Path) -> None:
+    bucket = place.split("/")[2]
+    where = {"LocationConstraint": REGION}
+    boto3.client("s3").create_bucket(Bucket=bucket, CreateBucketConfiguration=where)
+    push_bundle(open_store(place), bundle, alias=LIVE)
 
 
 def make_target(url: str) -> None:

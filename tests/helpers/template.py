@@ -23,6 +23,9 @@ ACCOUNT = "123456789012"  # moto's
 STACK = "minnow"
 # What you name to the stack, and it does not make.
 NAMED = {"ResultsName": "results", "ReviewName": "review", "IdempotencyTableName": "records"}
+# Switches that nothing else of the template has to do with: each is tried with the others at their
+# defaults, and with a key, which doubles nothing.
+ALONE = {"ModelsBucket": "models"}
 NOTHING = object()  # AWS::NoValue: what refers to it is left out
 PSEUDO_PARAMETERS = {
     "AWS::AccountId": ACCOUNT,
@@ -96,7 +99,7 @@ def list_combinations(template: dict[str, Any]) -> Iterator[dict[str, str]]:
     A parameter without allowed values is a switch by being empty or not. What no condition reads
     keeps its default, but for the names of what a combination may need.
     """
-    switches = sorted(set(_references(template["Conditions"])))
+    switches = sorted(set(_references(template["Conditions"])) - set(ALONE))
     names = {name: value for name, value in NAMED.items() if name in template["Parameters"]}
     values = []
     for name in switches:
@@ -105,6 +108,10 @@ def list_combinations(template: dict[str, Any]) -> Iterator[dict[str, str]]:
         values.append(parameter.get("AllowedValues") or ["", given])
     for combination in itertools.product(*values):
         yield {**names, **dict(zip(switches, combination, strict=True))}
+    for name, value in ALONE.items():
+        if name in template["Parameters"]:
+            yield {**names, name: value}
+            yield {**names, name: value, "KmsKeyArn": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/{name}"}
 
 
 def _references(node: Any) -> Iterator[str]:
@@ -161,8 +168,8 @@ class Stack:
     def environment(self) -> dict[str, str]:
         """The function's environment variables."""
         (function,) = self.find_properties("AWS::Serverless::Function").values()
-        variables: dict[str, str] = function["Environment"]["Variables"]
-        return variables
+        variables: dict[str, object] = function["Environment"]["Variables"]
+        return {name: str(value) for name, value in variables.items()}
 
     @cached_property
     def keys(self) -> dict[str, str]:
@@ -183,6 +190,7 @@ class Stack:
         yield f"arn:aws:sqs:{REGION}:{ACCOUNT}:{given['ReviewName']}"
         for name in given.values():
             yield f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{name}"
+        yield f"arn:aws:s3:::{self.parameters.get('ModelsBucket')}"
 
     def attribute(self, name: str, attribute: str) -> str:
         """Return what `Ref` (as attribute "Ref") or `Fn::GetAtt` says of a resource."""

@@ -143,19 +143,22 @@ def make_schemas(model: Model) -> dict[str, Schema]:
     }
 
 
-OPERATIONS = (
-    Operation(
-        "POST",
-        "/",
-        "hugging_face",
-        classify,
-        Note(
-            "Classify texts for huggingface_hub.InferenceClient",
-            "Hugging Face",
-            writes="HuggingFaceAnswer",
-            reads="HuggingFaceRequest",
-            example=lambda text: {"inputs": text, "parameters": {"top_k": 1}},
-        ),
-        protocol_error,
+PREDICT = Operation(
+    "POST",
+    "/",
+    "hugging_face",
+    classify,
+    Note(
+        "Classify texts for huggingface_hub.InferenceClient",
+        "Hugging Face",
+        writes="HuggingFaceAnswer",
+        reads="HuggingFaceRequest",
+        example=lambda text: {"inputs": text, "parameters": {"top_k": 1}},
     ),
+    protocol_error,
+)
+OPERATIONS = (
+    PREDICT,
+    PREDICT._replace(path="/models/{name}", name="hugging_face_model"),
+    PREDICT._replace(path="/models/{name}/versions/{version}", name="hugging_face_version"),
 )

@@ -10,7 +10,7 @@ from handler.http.messages import (
     parse_json,
     require_json,
 )
-from handler.http.operation import Asking, Note, Operation, predict
+from handler.http.operation import Asking, Note, Operation, choose_named, predict
 from handler.http.schemas import (
     COUNT,
     OPTIONS,
@@ -34,6 +34,7 @@ CARD_FIELDS = Card._fields
 def classify(model: Model, request: Request) -> Asking:
     require_json(request)
     document = parse_json(request.body)
+    choose_named(model, document)
     texts, options = read_request(document)
     predictions = yield from predict(model, request, texts, name_texts(document), options)
     return json_response(model.answer(texts, predictions, options))
@@ -70,12 +71,16 @@ def metrics(model: Model, request: Request) -> Response:
 
 def make_schemas(model: Model) -> dict[str, Schema]:
     """Return the components by name."""
+    options = OPTIONS | {
+        "model": make_nullable(STRING),
+        "version": {"type": ["string", "integer", "null"], "description": "Or an alias."},
+    }
     text, texts = make_nullable(refer("Text")), make_nullable(refer("Texts"))
     null = {"type": "null"}
     answer = {"model": refer("Model"), "predictions": make_array(refer("Prediction"))}
     return {
         "PredictRequest": {
-            **make_object("", {"text": text, "texts": texts, **OPTIONS}, closed=True),
+            **make_object("", {"text": text, "texts": texts, **options}, closed=True),
             "oneOf": [
                 make_object("text", {"text": refer("Text"), "texts": null}),
                 make_object("texts", {"texts": refer("Texts"), "text": null}),

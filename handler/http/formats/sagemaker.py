@@ -1,4 +1,5 @@
-"""SageMaker's container contract: `GET /ping`, `POST /invocations`.
+"""SageMaker's container contract: `GET /ping`, `POST /invocations`, and `POST /models/NAME/invoke`
+of containers that have several models.
 
 The body's form is told by Content-Type, the answer's by Accept (the body's own where it says
 nothing):
@@ -30,7 +31,7 @@ from handler.http.messages import (
     parse_json,
 )
 from handler.http.negotiation import choose_type
-from handler.http.operation import Asking, Note, Operation, predict
+from handler.http.operation import Asking, Note, Operation, choose_named, predict
 from handler.http.schemas import STRING, Schema, make_object
 from handler.inference.classifier import Prediction
 from handler.inference.models import Model
@@ -62,7 +63,7 @@ def invoke(model: Model, request: Request) -> Asking:
     if given not in READERS:
         raise Refusal(415, f"content-type: wanted one of {', '.join(READERS)}")
     wanted = choose_answer(request.headers.get("accept", ""), given)
-    texts, options, source = READERS[given](request.body, model.limits.max_texts)
+    texts, options, source = READERS[given](model, request.body)
     predictions = yield from predict(model, request, texts, source, options)
     if wanted in CELL_WRITERS:
         body = CELL_WRITERS[wanted](model, predictions)
@@ -80,8 +81,9 @@ def choose_answer(accept: str, given: str) -> str:
     return chosen
 
 
-def _read_json(body: bytes, max_texts: int) -> Read:
+def _read_json(model: Model, body: bytes) -> Read:
     document = parse_json(body)
+    choose_named(model, document)
     if not isinstance(document, dict) or document.get("instances") is None:
         if isinstance(document, dict):
             document.pop("instances", None)
@@ -94,18 +96,20 @@ def _read_json(body: bytes, max_texts: int) -> Read:
     return texts, read_options(document), source
 
 
-def _read_json_lines(body: bytes, max_texts: int) -> Read:
+def _read_json_lines(model: Model, body: bytes) -> Read:
     if body.count(b"\n") + body.count(b"\r") > MAX_LINES:
         raise _too_many_lines("lines")
     numbered = [(n, line) for n, line in enumerate(body.splitlines(), 1) if line.strip()]
     found = []
-    for number, line in numbered[: max_texts + 1]:  # one too many is refused, whatever follows
+    for number, line in numbered[
+        : model.limits.max_texts + 1
+    ]:  # one too many is refused, whatever follows
         place = f"line {number}"
         found.append(read_row(parse_json(line, place), place))
     return [text for text, _ in found], DEFAULT_OPTIONS, _name_body(lambda index: found[index][1])
 
 
-def _read_csv(body: bytes, max_texts: int) -> Read:
+def _read_csv(model: Model, body: bytes) -> Read:
     texts: list[str] = []
     try:
         rows = csv.reader(io.StringIO(decode_text(body), newline=""), strict=True)
@@ -114,14 +118,14 @@ def _read_csv(body: bytes, max_texts: int) -> Read:
                 raise _too_many_lines("rows")
             if row:
                 texts.append(row[0])
-            if len(texts) > max_texts:
+            if len(texts) > model.limits.max_texts:
                 break  # one too many is refused, whatever follows
     except csv.Error:  # its text may quote the row
         raise InvalidInput("the body is not CSV (RFC 4180)", status=400) from None
     return texts, DEFAULT_OPTIONS, _name_body(lambda index: f"row {index + 1}")
 
 
-def _read_plain(body: bytes, max_texts: int) -> Read:
+def _read_plain(model: Model, body: bytes) -> Read:
     return [decode_text(body)], DEFAULT_OPTIONS, _name_body(lambda index: "the body")
 
 
@@ -148,7 +152,7 @@ def _write_plain(model: Model, predictions: Sequence[Prediction]) -> bytes:
     return "".join(f"{model.task.cells(one.outputs)[0]}\n" for one in predictions).encode()
 
 
-READERS: dict[str, Callable[[bytes, int], Read]] = {
+READERS: dict[str, Callable[[Model, bytes], Read]] = {
     JSON: _read_json,
     JSON_LINES: _read_json_lines,
     CSV: _read_csv,
@@ -170,6 +174,26 @@ def make_schemas(model: Model) -> dict[str, Schema]:
 
 
 TAG = "SageMaker"
+INVOKE = Operation(
+    "POST",
+    "/invocations",
+    "invocations",
+    invoke,
+    Note(
+        "Classify texts",
+        TAG,
+        writes="PredictAnswer",
+        reads="PredictRequest",
+        example=lambda text: {"text": text},
+        more_reads={
+            JSON_LINES: json.dumps,
+            CSV: lambda text: f'"{text}"',
+            PLAIN: lambda text: text,
+        },
+        more_writes=dict.fromkeys((JSON_LINES, CSV, PLAIN), STRING),
+        statuses=(406,),
+    ),
+)
 OPERATIONS = (
     Operation(
         "GET",
@@ -180,24 +204,7 @@ OPERATIONS = (
         is_open=True,
         tells_readiness=True,
     ),
-    Operation(
-        "POST",
-        "/invocations",
-        "invocations",
-        invoke,
-        Note(
-            "Classify texts",
-            TAG,
-            writes="PredictAnswer",
-            reads="PredictRequest",
-            example=lambda text: {"text": text},
-            more_reads={
-                JSON_LINES: json.dumps,
-                CSV: lambda text: f'"{text}"',
-                PLAIN: lambda text: text,
-            },
-            more_writes=dict.fromkeys((JSON_LINES, CSV, PLAIN), STRING),
-            statuses=(406,),
-        ),
-    ),
+    INVOKE,
+    INVOKE._replace(path="/models/{name}/invoke", name="invoke_model"),
+    INVOKE._replace(path="/models/{name}/versions/{version}/invoke", name="invoke_version"),
 )

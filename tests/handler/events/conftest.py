@@ -1,4 +1,4 @@
-"""Buckets and queues of the empty AWS on loopback."""
+"""What tests of events are given: a bucket, a queue, resources."""
 
 from __future__ import annotations
 
@@ -9,12 +9,9 @@ import pytest
 
 from handler.events.resources import Resources
 from handler.inference.classifier import Classifier
-from handler.inference.models import Model
+from handler.inference.models import Model, Models
 from handler.settings import read_settings
 from tests.helpers.aws import MakeResources
-from tests.helpers.moto import aws, moto_url
-
-__all__ = ["aws", "moto_url"]
 
 
 @pytest.fixture
@@ -39,6 +36,6 @@ def results_queue(aws: Callable[[str], Any]) -> str:
 def make_resources(tiny_classifier: Classifier) -> MakeResources:
     def make(**environment: str) -> Resources:
         settings = read_settings(environment)
-        return Resources(Model(tiny_classifier, settings.limits), settings.events)
+        return Resources(Models([Model(tiny_classifier, settings.limits)]), settings.events)
 
     return make

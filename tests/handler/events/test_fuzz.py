@@ -21,7 +21,7 @@ from handler.events.dispatch import answer_event
 from handler.events.resources import Resources
 from handler.http.lambda_events import is_http_event
 from handler.inference.classifier import Classifier
-from handler.inference.models import Model
+from handler.inference.models import Model, Models
 from handler.sinks.sink import Result
 from tests.helpers.aws import load_event
 from tests.helpers.kinesis import make_aggregate
@@ -183,7 +183,7 @@ def test_envelopes_within_envelopes_are_opened() -> None:
 def test_a_mutated_envelope_is_processed_or_refused(
     name: str, data: Any, tiny_classifier: Classifier, caplog: pytest.LogCaptureFixture
 ) -> None:
-    resources = Resources(Model(tiny_classifier), EventSettings())
+    resources = Resources(Models([Model(tiny_classifier)]), EventSettings())
     resources.__dict__["sink"] = MemorySink()
     event = unpack(load_event(name))
     for _ in range(data.draw(st.integers(1, 3))):

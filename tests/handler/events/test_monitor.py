@@ -13,7 +13,7 @@ from handler.errors import HandlerError
 from handler.events.dispatch import answer_event
 from handler.events.resources import Resources
 from handler.inference.classifier import Classifier
-from handler.inference.models import Model
+from handler.inference.models import Model, Models
 from handler.inference.monitor import EVENT_COUNTS, Monitor
 from handler.settings import read_settings
 from tests.helpers.aws import load_event
@@ -32,7 +32,9 @@ def observe(tiny_classifier: Classifier, aws: Callable[[str], Any]) -> Observe:
     lines: list[dict[str, Any]] = []
     monitor = Monitor(lambda line: lines.append(json.loads(line)), embeds_metrics=True)
     settings = read_settings({"MINNOW_RESULTS": "sqs://results"})
-    resources = Resources(Model(tiny_classifier, settings.limits, monitor), settings.events)
+    resources = Resources(
+        Models([Model(tiny_classifier, settings.limits, monitor)]), settings.events
+    )
 
     def answer(event: Any) -> dict[str, Any]:
         try:

@@ -14,7 +14,7 @@ from pyarrow import parquet
 from handler.events.dispatch import answer_event
 from handler.events.resources import Resources
 from handler.inference.classifier import load_classifier
-from handler.inference.models import Model
+from handler.inference.models import Model, Models
 from handler.settings import read_settings
 from tests.helpers.aws import load_event
 from tests.helpers.deployment import make_s3_event
@@ -39,7 +39,7 @@ def make_numbers(tmp_path: Path) -> Callable[..., Resources]:
 
     def make(**environment: str) -> Resources:
         settings = read_settings(environment)
-        return Resources(Model(classifier, settings.limits), settings.events)
+        return Resources(Models([Model(classifier, settings.limits)]), settings.events)
 
     return make
 

@@ -17,7 +17,7 @@ from handler.event_settings import EventSettings
 from handler.events.dispatch import answer_event
 from handler.events.resources import Resources
 from handler.inference.classifier import Classifier
-from handler.inference.models import Model
+from handler.inference.models import Model, Models
 from handler.objects.upload import PART_BYTES
 from tests.helpers.aws import MakeResources, load_event
 from tests.helpers.deployment import make_s3_event, wrap_in_sqs
@@ -44,7 +44,7 @@ def passed_over(*reasons: str) -> dict[str, Any]:
 def test_markers_are_passed_over_without_a_call(
     tiny_classifier: Classifier, caplog: pytest.LogCaptureFixture
 ) -> None:
-    resources = Resources(Model(tiny_classifier), EventSettings())
+    resources = Resources(Models([Model(tiny_classifier)]), EventSettings())
     program = "a marker of another program"
 
     with caplog.at_level(logging.INFO, "minnow"):

@@ -12,7 +12,7 @@ from handler.events.dispatch import answer_event
 from handler.events.resources import Resources
 from handler.http.lambda_events import is_http_event
 from handler.inference.classifier import Classifier
-from handler.inference.models import Model
+from handler.inference.models import Model, Models
 from handler.inference.monitor import Monitor
 from handler.settings import read_settings
 from tests.helpers.aws import MakeResources, load_event
@@ -45,7 +45,9 @@ def test_what_asks_for_nothing_is_answered_without_an_error(
 ) -> None:
     lines: list[dict[str, Any]] = []
     monitor = Monitor(lambda line: lines.append(json.loads(line)))
-    resources = Resources(Model(tiny_classifier, monitor=monitor), read_settings({}).events)
+    resources = Resources(
+        Models([Model(tiny_classifier, monitor=monitor)]), read_settings({}).events
+    )
 
     answer = answer_event(event, None, resources)
 

@@ -13,7 +13,7 @@ from handler.errors import DeliveryError, HandlerError
 from handler.events.dispatch import answer_event
 from handler.events.resources import Resources
 from handler.inference.classifier import load_classifier
-from handler.inference.models import Model
+from handler.inference.models import Model, Models
 from handler.settings import read_settings
 from tests.helpers.aws import MakeResources, load_event, receive_all
 from tests.helpers.deployment import make_table
@@ -28,7 +28,7 @@ def make_selective(selective_bundle: Path) -> MakeResources:
 
     def make(**environment: str) -> Resources:
         settings = read_settings(environment)
-        return Resources(Model(classifier, settings.limits), settings.events)
+        return Resources(Models([Model(classifier, settings.limits)]), settings.events)
 
     return make
 

@@ -40,6 +40,8 @@ def enforce(stack: Stack) -> Authorize:
         {"ResultsTo": "queue", "IdempotencyTableName": "records"},
         {"ResultsTo": "bus", "IdempotencyTableName": "records", "KmsKeyArn": KEY},
         {"ReviewTo": "bucket"},
+        {"ModelsBucket": "models"},
+        {"ModelsBucket": "models", "ModelsPrefix": "", "KmsKeyArn": KEY},
         {"ReviewTo": "queue", "ResultsTo": "bus", "IdempotencyTableName": "records"},
     ],
 )

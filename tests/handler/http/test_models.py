@@ -9,7 +9,8 @@ import pytest
 from handler.errors import ArtefactError
 from handler.http.app import create_app
 from handler.http.service import Service
-from handler.inference.models import Model, load_models
+from handler.inference.loading import load_models
+from handler.inference.models import Model
 from handler.inference.monitor import Monitor
 from handler.inference.prometheus import Prometheus
 from handler.settings import Settings

@@ -7,7 +7,8 @@ import pytest
 
 from handler.errors import ArtefactError, InvalidInput
 from handler.inference.bundle import read_bundle
-from handler.inference.models import Model, Models, load_models
+from handler.inference.loading import load_models
+from handler.inference.models import Model, Models
 from handler.inference.monitor import Monitor
 from handler.inference.prometheus import Prometheus
 from handler.inference.trust import Trust

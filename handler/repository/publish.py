@@ -1,0 +1,141 @@
+"""Putting bundles into a repository, and saying which of them answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from handler.errors import ArtefactError, DeliveryError
+from handler.inference.bundle import Bundle, Missing, check_bundle, read_regular
+from handler.inference.checks import parse_json
+from handler.inference.classifier import load_classifier, open_classifier
+from handler.inference.manifest import MANIFEST, MAX_BYTES, MODEL, TOKENIZER, check_name
+from handler.inference.trust import ANY, MAX_SIGNATURE_BYTES, SIGNATURE, Trust
+from handler.repository.aliases import check_alias, read_aliases, write_alias
+from handler.repository.store import Store
+
+MOST_BYTES = {**MAX_BYTES, SIGNATURE: MAX_SIGNATURE_BYTES}
+FILES = (MODEL, TOKENIZER, SIGNATURE, MANIFEST)  # in the order in which they are written
+
+
+class Pushed(NamedTuple):
+    """A bundle in the repository: the model's name, the number it got, its manifest's sha256."""
+
+    name: str
+    version: int
+    sha256: str
+
+
+def push_bundle(store: Store, folder: Path, name: str = "", alias: str = "") -> Pushed:
+    """Add the bundle in `folder`, which must serve here, as the next version of a model.
+
+    Args:
+        name: Of the model; empty: as the bundle's manifest says.
+        alias: Set to the new version afterwards; empty: none.
+
+    Raises:
+        ArtefactError: The bundle must not serve, or a name cannot be one.
+        DeliveryError: The repository cannot be reached; a number may be taken, no version is there.
+    """
+    if alias:
+        check_alias(alias)
+    classifier = load_classifier(folder)
+    name = check_name("name", name or classifier.manifest.name)
+    files = {
+        file: read_regular(folder / file, MOST_BYTES[file])
+        for file in FILES
+        if file != SIGNATURE or (folder / file).exists()
+    }
+    # What was read is what goes: the folder may have changed since it was loaded.
+    bundle = check_bundle(folder, lambda file, most: files[file])
+    version = store.add_version(name, files)
+    if alias:
+        promote_version(store, name, version, alias)
+    return Pushed(name, version, bundle.sha256)
+
+
+def promote_version(store: Store, name: str, version: int, alias: str) -> None:
+    """Let an alias of a model mean a version, which is loaded here first.
+
+    Raises:
+        Missing: There is no such version.
+        ArtefactError: The version must not serve.
+    """
+    check_name("name", name)
+    check_alias(alias)
+    try:
+        open_classifier(read_version(store, name, version))
+    except Missing as error:
+        raise Missing(
+            f"{store.place}: model {name} has no version {version}. `minnow models` lists them."
+        ) from error
+    store.change_aliases(name, lambda content: write_alias(content, alias, version))
+
+
+def read_version(store: Store, name: str, version: int, trust: Trust = ANY) -> Bundle:
+    """Return a version's bundle, under the name and number that the repository gives it.
+
+    Its manifest may say another name and version: those that it was exported with.
+
+    Raises:
+        Missing: It has no manifest: it was never pushed, or not to the end.
+        ArtefactError: It must not serve.
+    """
+    bundle = check_bundle(
+        store.locate(name, version),
+        lambda file, most: store.read_file(name, version, file, most),
+        trust,
+    )
+    return bundle._replace(manifest=bundle.manifest._replace(name=name, version=str(version)))
+
+
+def list_versions(store: Store) -> Iterator[dict[str, Any]]:
+    """Yield every version of every model, as `minnow models --json` tells it."""
+    for name in store.list_models():
+        problem = ""
+        aliases: dict[str, list[str]] = {}
+        try:
+            found = store.read_aliases(name)
+            for alias, meant in read_aliases(found.content if found else b"").items():
+                aliases.setdefault(str(meant.version), []).append(alias)
+        except ArtefactError as error:
+            problem = str(error)
+        for version in store.list_versions(name):
+            named = sorted(aliases.pop(str(version), []))
+            yield {
+                "name": name,
+                "version": version,
+                "aliases": named,
+                **_describe(store, name, version),
+            }
+        for version_name, named in aliases.items():
+            yield {
+                "name": name,
+                "version": int(version_name),
+                "aliases": sorted(named),
+                "problem": "there is no such version",
+            }
+        if problem:
+            yield {"name": name, "version": 0, "aliases": [], "problem": problem}
+
+
+def _describe(store: Store, name: str, version: int) -> dict[str, Any]:
+    """Return what a version's manifest says, unchecked but for its form, or what is wrong."""
+    import hashlib
+
+    try:
+        content = store.read_file(name, version, MANIFEST, MAX_BYTES[MANIFEST])
+        manifest = parse_json(content)
+        return {
+            "sha256": hashlib.sha256(content).hexdigest(),
+            "exported_as": f"{manifest['name']} {manifest['version']}",
+            "metrics": dict(manifest["metrics"]),
+            "size_bytes": sum(file["size_bytes"] for file in manifest["files"].values()),
+        }
+    except Missing:
+        return {"problem": "not whole: a push was killed, or goes on"}
+    except (ArtefactError, DeliveryError) as error:
+        return {"problem": str(error)}
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return {"problem": "its manifest is none"}

@@ -1,0 +1,209 @@
+"""One model of a repository: its aliases as of the last look, and the versions that serve them.
+
+Aliases are looked at in a thread of their own, while what is loaded answers. A version takes the
+place of another once it is loaded and checked; a look that fails, and a version that must not
+serve, change nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+from handler.errors import DeliveryError, HandlerError, InvalidInput, name_failure
+from handler.inference.models import Model
+from handler.repository.aliases import Alias, read_aliases
+from handler.repository.memory import Memory
+from handler.repository.store import Store
+
+SOONEST_S = 1.0  # between a look that failed and the next
+LOOK_WAIT_S = 1.0  # for a look, where a version is at hand
+LOAD_WAIT_S = 10.0  # for a look where none is, and for others that load versions of the same model
+
+
+class Shelf:
+    """What a process knows of one model.
+
+    Args:
+        name: Of the model.
+        store: The repository.
+        memory: What is loaded, of all models.
+        refresh_s: Aliases may be so old.
+        clock: In seconds, on the wall: it goes on while a function's sandbox is frozen.
+        tell: Takes what went wrong, for the log.
+
+    Attributes:
+        serving: Alias -> version that answers for it.
+        fault: Why the last look failed; empty: it did not.
+        complaints: What was told of its versions since its aliases changed.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        store: Store,
+        memory: Memory,
+        refresh_s: float,
+        clock: Callable[[], float],
+        tell: Callable[[str], None],
+    ) -> None:
+        self.name = name
+        self.serving: dict[str, int] = {}
+        self.fault = ""
+        self.complaints: set[str] = set()
+        self._store = store
+        self._memory = memory
+        self._refresh_s = refresh_s
+        self._clock = clock
+        self._tell = tell
+        self._targets: dict[str, Alias] | None = None  # None: nobody has looked yet
+        self._etag = ""
+        self._versions: set[int] = set()  # that were there at `_listed_at`
+        self._listed_at = 0.0
+        self._from = self._due = self._late = 0.0  # of the looks; a clock set back makes one due
+        self._lock = threading.Lock()  # while something is read of it; never while one answers
+        self._starting = threading.Lock()
+        self._looking: threading.Event | None = None  # set once the look on its way has ended
+
+    def find(self, alias: str) -> Model | None:
+        """Return the version that serves an alias, if it is loaded."""
+        return self._memory.find((self.name, self.serving.get(alias, 0)))
+
+    def is_late(self, now: float) -> bool:
+        """Say whether an answer should wait for a look."""
+        return not self._from <= now < self._late
+
+    def expire(self) -> None:
+        """Let whoever asks next wait for a look."""
+        self._due = self._late = 0.0
+
+    def fetch(self, alias: str) -> Model:
+        """Return the version that an alias means; may wait for the repository.
+
+        Raises:
+            InvalidInput: The model has no such alias.
+            ArtefactError: It must not serve, nor does the one before.
+            DeliveryError: The repository cannot be reached.
+        """
+        if self.is_late(self._clock()):
+            wait_s = LOAD_WAIT_S if self.find(alias) is None else LOOK_WAIT_S
+            if not self._start_look().wait(wait_s):
+                self._postpone()
+        found = self.find(alias)
+        if found is not None:
+            return found
+        with self._held():
+            return self._turn(alias)
+
+    def fetch_version(self, number: int) -> Model:
+        """Return a version by its number, if a listing has it that is not too old; raises what
+        `fetch` raises."""
+        with self._held():
+            if self._memory.find((self.name, number)) is None and number not in self._versions:
+                now = self._clock()
+                if not 0 <= now - self._listed_at < self._refresh_s:
+                    self._versions = set(self._store.list_versions(self.name))
+                    self._listed_at = now
+                if number not in self._versions:
+                    raise not_here("the model has no such version")
+            try:
+                return self._memory.get((self.name, number))
+            except HandlerError as error:
+                self._complain(f"version {number} cannot be served: {error}")
+                raise
+
+    def look_if_due(self, now: float) -> None:
+        """Begin a look beside what is answered, if the last one is old."""
+        if not self._from <= now < self._due:
+            self._start_look()
+
+    def _start_look(self) -> threading.Event:
+        with self._starting:
+            looking = self._looking
+            if looking is None:
+                self._looking = looking = threading.Event()
+                threading.Thread(target=self._look, args=(looking,), daemon=True).start()
+            return looking
+
+    def _look(self, looking: threading.Event) -> None:
+        begun = self._clock()
+        try:
+            with self._lock:
+                found = self._store.read_aliases(self.name, self._etag)
+                if found is not None:
+                    self._targets = read_aliases(found.content)
+                    if found.etag != self._etag:  # a file that is gone has none, at every look
+                        self.complaints.clear()
+                    self._etag = found.etag
+                for alias in list(self.serving):
+                    with suppress(HandlerError):  # it was told
+                        self._turn(alias)
+            self._renew(begun)
+        except Exception as error:  # of a thread that nobody waits for
+            fault = str(error) if isinstance(error, HandlerError) else name_failure(error)
+            if fault != self.fault:
+                self._tell(f"its aliases cannot be read, what is loaded answers: {fault}")
+            self.fault = fault
+            self._postpone()
+        finally:
+            self._looking = None
+            looking.set()
+
+    def _renew(self, begun: float) -> None:
+        """Note a look that succeeded: nothing that was changed before it began is overlooked."""
+        self.fault = ""
+        self._from = begun
+        self._due, self._late = begun + self._refresh_s / 2, begun + self._refresh_s
+
+    def _postpone(self) -> None:
+        """Note a look that failed, or was waited for in vain."""
+        self._from = self._clock()
+        self._due = self._from + max(SOONEST_S, self._refresh_s / 4)
+        self._late = max(self._due, self._from + self._refresh_s)
+
+    def _turn(self, alias: str) -> Model:
+        """Let an alias be served by the version that it means, or else by the one before."""
+        wanted = (self._targets or {}).get(alias)
+        before = self.serving.get(alias, 0)
+        if wanted is None and not before:
+            if self._targets is None:
+                raise DeliveryError(self.fault or "the repository does not answer")
+            raise not_here("the model has no such alias")
+        numbers = [before] if wanted is None else [wanted.version, before, wanted.previous]
+        failure: HandlerError | None = None
+        for number in filter(None, dict.fromkeys(numbers)):
+            try:
+                model = self._memory.get((self.name, number))
+            except HandlerError as error:
+                failure = failure or error
+                continue
+            self.serving[alias] = number
+            if failure is not None or wanted is None:
+                why = failure or "aliases.json no longer has it"
+                self._complain(f"{alias} is served by version {number}: {why}")
+            return model
+        failure = failure or DeliveryError("the repository does not answer")
+        self._complain(f"{alias} cannot be served: {failure}")
+        raise failure
+
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        """Hold the shelf while a block reads; raises DeliveryError if others hold it too long."""
+        if not self._lock.acquire(timeout=LOAD_WAIT_S):
+            raise DeliveryError(f"model {self.name}: others have waited for it too long")
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    def _complain(self, message: str) -> None:
+        """Tell what is wrong with a version, once until the aliases change."""
+        if message not in self.complaints:
+            self.complaints.add(message)
+            self._tell(message)
+
+
+def not_here(detail: str) -> InvalidInput:
+    """Return the refusal of what names nothing that there is."""
+    return InvalidInput(f"{detail}, as of the last look at the repository", status=404)

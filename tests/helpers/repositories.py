@@ -1,0 +1,93 @@
+"""Repositories of tiny models, each of which tells a label of its own."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from handler.inference.models import Model
+from handler.inference.monitor import Monitor
+from handler.repository.opening import open_models
+from handler.repository.publish import push_bundle
+from handler.repository.store import Store
+from handler.settings import Settings, read_settings
+
+
+def write_labelled(tiny_bundle: Path, folder: Path, label: str, name: str = "films") -> Path:
+    """Write the tiny bundle as a model that answers a good text by `label`; return its folder."""
+    shutil.copytree(tiny_bundle, folder)
+    path = folder / "manifest.json"
+    task = {"kind": "single-label", "labels": [label, f"not-{label}"]}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"name": name, "task": task}))
+    return folder
+
+
+class Shop:
+    """A repository that tests fill: `push("films", "a")` adds a version that says "a"."""
+
+    def __init__(self, store: Store, tiny_bundle: Path, work: Path) -> None:
+        self.store = store
+        self._tiny_bundle = tiny_bundle
+        self._work = work
+
+    def push(self, name: str, label: str, alias: str = "") -> int:
+        """Return the number of a new version that answers by `label`."""
+        return push_bundle(self.store, self.write(label), name, alias).version
+
+    def write(self, label: str) -> Path:
+        """Return the folder of a bundle that answers by `label`."""
+        folder = self._work / label
+        if not folder.exists():
+            write_labelled(self._tiny_bundle, folder, label)
+        return folder
+
+    def files(self, label: str) -> dict[str, bytes]:
+        """Return the files of a bundle that answers by `label`, the manifest last."""
+        names = ("model.onnx", "tokenizer.json.gz", "manifest.json")
+        return {name: (self.write(label) / name).read_bytes() for name in names}
+
+    def push_broken(self, name: str) -> int:
+        """Put a version there whose graph was changed, past all checks."""
+        files = self.files("broken")
+        return self.store.add_version(name, files | {"model.onnx": files["model.onnx"] + b"x"})
+
+
+def make_settings(place: str, **variables: str) -> Settings:
+    """Return the settings of a process that serves a repository."""
+    return read_settings({"MINNOW_MODELS": place, **variables})
+
+
+def open_stored(place: str, lines: list[Any] | None = None, **variables: str) -> Any:
+    """Return the models of a repository; what they log is added to `lines`."""
+    monitor = Monitor(lambda line: lines.append(json.loads(line)) if lines is not None else None)
+    return open_models(make_settings(place, **variables), monitor)
+
+
+def say(model: Model) -> str:
+    """Return the label by which a model answers a good text."""
+    (prediction,) = model.predict(["good film"])
+    label: str = model.shape_prediction(prediction)["label"]
+    return label
+
+
+class Clock:
+    """A clock on the wall that tests set."""
+
+    def __init__(self) -> None:
+        self.now = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def wait_for(condition: Callable[[], bool], timeout_s: float = 20) -> None:
+    """Wait until a condition holds, which other threads bring about."""
+    import time
+
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.01)
