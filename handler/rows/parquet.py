@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
 from handler.errors import InvalidInput
@@ -148,7 +148,11 @@ def _escape(value: Any) -> object:
 
 
 def join_cells(
-    source: BinaryIO, cells: BinaryIO, output: BinaryIO, columns: Mapping[str, type], version: str
+    source: BinaryIO,
+    cells: Iterable[bytes],
+    output: BinaryIO,
+    columns: Mapping[str, type],
+    version: str,
 ) -> None:
     """Write the source's rows that have cells, with them, as Parquet.
 

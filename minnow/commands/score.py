@@ -44,6 +44,15 @@ MaxCharacters = Annotated[
     int,
     option("--max-characters", "N", "Longest text that is scored; others are rejected.", min=1),
 ]
+Review = Annotated[
+    str | None,
+    option(
+        "--review",
+        "FILE",
+        "File or folder for the rows that the model does not answer, a copy of theirs.",
+        "none",
+    ),
+]
 Force = Annotated[bool, flag("--force", "Replace outputs that stand already.")]
 Quiet = Annotated[bool, flag("--quiet", "Draw no progress.")]
 
@@ -52,6 +61,7 @@ def score(
     bundle: Bundle,
     inputs: Inputs,
     out: Out,
+    review: Review = None,
     workers: Workers = 1,
     text_column: RememberedTextColumn = None,
     delimiter: Delimiter = None,
@@ -83,6 +93,7 @@ def score(
         limits=Limits(max_characters=max_characters),
         progress=None if quiet else sys.stderr,
         force=force,
+        review=review,
     )
     if json_output:
         print(json.dumps({"files": [dataclasses.asdict(summary) for summary in summaries]}))
@@ -94,6 +105,8 @@ def print_summaries(summaries: list[Summary]) -> None:
     """Say where the results are, and which rows were rejected and why."""
     for summary in summaries:
         print(f"{summary.output}\t{summary.rows} rows, {summary.rejected} rejected")
+        if summary.review:
+            print(f"{summary.review}\t{summary.unanswered} rows that were not answered")
         if summary.rejects:
             print(f"{summary.rejects}\twhich rows, and why:")
         for reason, count in list(summary.reasons.items())[:SHOWN_REASONS]:
