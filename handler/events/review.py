@@ -2,19 +2,24 @@
 
 A review has the id, source and model of the record's result, and the texts that were not answered
 with what the model would have said. Unlike a result it holds texts: who decides must read them.
+Rows of an object go in several reviews, as many in one as a message may hold.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
-from handler.errors import HandlerError
+from handler.errors import DeliveryError, HandlerError
 from handler.events.resources import Invocation
 from handler.events.work import Texts
 from handler.inference.classifier import Prediction
 from handler.inference.models import Model
 from handler.inference.tasks import Selective
 from handler.sinks.sink import Result, send_once
+
+REVIEW_BYTES = 200_000  # of the rows in one: a message has room for 262,144 (`sinks/sending.py`)
 
 
 def make_review(
@@ -59,3 +64,56 @@ def send_reviews(
     if sink is None or not reviews:
         return
     send_once(sink, reviews, invocation.deadline, failures, "its texts for review")
+
+
+def send_row_reviews(
+    job_id: str,
+    url: str,
+    rows: Sequence[tuple[int, str]],
+    predictions: Sequence[Prediction | None],
+    invocation: Invocation,
+) -> None:
+    """Send the rows of an object that were not answered, each with its number in the object.
+
+    To be called before they are written: rows that are written are not scored again. The same rows
+    have the same `result_id` whenever they are.
+
+    Args:
+        job_id: Of the object and the model.
+        url: The object, as `s3://BUCKET/KEY`.
+        rows: Number and text of each.
+        predictions: Of each; None where the model failed.
+
+    Raises:
+        DeliveryError: Not all could be sent.
+    """
+    sink, model = invocation.resources.review_sink, invocation.resources.model
+    if sink is None or not isinstance(model.task, Selective):
+        return
+    reviews = [
+        {"row": number, "text": text, **model.shape_prediction(prediction)}
+        for (number, text), prediction in zip(rows, predictions, strict=True)
+        if prediction is not None and model.task.why_abstained(prediction.outputs)
+    ]
+    same = {"id": url, "source": "aws:s3", "model": model.description}
+    results = []
+    for part in _cut(reviews):
+        review_id = f"{job_id}-{part[0]['row']}-review"
+        results.append(Result(review_id, {"result_id": review_id, **same, "reviews": part}))
+    if unsent := (sink.send(results, invocation.deadline) if results else {}):
+        reason = next(iter(unsent.values()))
+        raise DeliveryError(f"its rows for review could not be sent: {reason}")
+
+
+def _cut(reviews: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    part: list[dict[str, Any]] = []
+    size = 0
+    for review in reviews:
+        added = len(json.dumps(review))
+        if part and size + added > REVIEW_BYTES:
+            yield part
+            part, size = [], 0
+        part.append(review)
+        size += added
+    if part:
+        yield part
