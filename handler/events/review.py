@@ -13,10 +13,11 @@ from typing import Any
 
 from handler.errors import DeliveryError, HandlerError
 from handler.events.resources import Invocation
-from handler.events.work import Texts
+from handler.events.work import ObjectRef, Texts
 from handler.inference.classifier import Prediction
 from handler.inference.models import Model
 from handler.inference.tasks import Selective
+from handler.rows.score import Block
 from handler.sinks.sink import Result, send_once
 
 REVIEW_BYTES = 200_000  # of the rows in one: a message has room for 262,144 (`sinks/sending.py`)
@@ -68,8 +69,8 @@ def send_reviews(
 
 def send_row_reviews(
     job_id: str,
-    url: str,
-    rows: Sequence[tuple[int, str]],
+    source: ObjectRef,
+    block: Block,
     predictions: Sequence[Prediction | None],
     invocation: Invocation,
 ) -> None:
@@ -80,9 +81,7 @@ def send_row_reviews(
 
     Args:
         job_id: Of the object and the model.
-        url: The object, as `s3://BUCKET/KEY`.
-        rows: Number and text of each.
-        predictions: Of each; None where the model failed.
+        predictions: Of each row of the block; None where the model failed.
 
     Raises:
         DeliveryError: Not all could be sent.
@@ -91,10 +90,11 @@ def send_row_reviews(
     if sink is None or not isinstance(model.task, Selective):
         return
     reviews = [
-        {"row": number, "text": text, **model.shape_prediction(prediction)}
-        for (number, text), prediction in zip(rows, predictions, strict=True)
+        {"row": row.number, "text": text, **model.shape_prediction(prediction)}
+        for row, text, prediction in zip(block.rows, block.texts, predictions, strict=True)
         if prediction is not None and model.task.why_abstained(prediction.outputs)
     ]
+    url = f"s3://{source.bucket}/{source.key}"
     same = {"id": url, "source": "aws:s3", "model": model.description}
     results = []
     for part in _cut(reviews):

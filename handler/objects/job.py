@@ -17,7 +17,6 @@ import dataclasses
 import io
 import json
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, BinaryIO, cast
@@ -26,8 +25,8 @@ from handler.aws import error_code
 from handler.errors import DeliveryError, HandlerError, InvalidInput
 from handler.event_settings import Target
 from handler.events.resources import Invocation
+from handler.events.review import send_row_reviews
 from handler.events.work import CONTINUE, ObjectRef
-from handler.inference.classifier import Prediction
 from handler.objects.admission import (
     find_format,
     name_marker,
@@ -40,7 +39,7 @@ from handler.objects.upload import Upload, UploadFile, UploadGone, remove_object
 from handler.rows.formats import Format, compress
 from handler.rows.reader import open_rows
 from handler.rows.rows import Position, Rows
-from handler.rows.score import Block, encode_block, predict_each, read_blocks
+from handler.rows.score import encode_block, predict_each, read_blocks
 
 logger = logging.getLogger("minnow")
 STATE = ".minnow/"
@@ -170,7 +169,7 @@ def _score_rows(
             output.append(compress(rows.header, job.file_format.compression))
         for block in read_blocks(rows, model.limits):
             predictions = predict_each(model.classifier, block.texts)
-            _send_reviews(job, block, predictions, invocation)
+            send_row_reviews(job.job_id, job.source, block, predictions, invocation)
             content, rejects = encode_block(rows, block, predictions, model.task, model.version)
             if content:
                 output.append(compress(content, job.file_format.compression))
@@ -191,21 +190,6 @@ def _score_rows(
         rejected.finish()
     output.finish()
     return None
-
-
-def _send_reviews(
-    job: Job,
-    block: Block,
-    predictions: Sequence[Prediction | None],
-    invocation: Invocation,
-) -> None:
-    if invocation.resources.settings.review is None:
-        return
-    from handler.events.review import send_row_reviews
-
-    rows = [(row.number, text) for row, text in zip(block.rows, block.texts, strict=True)]
-    url = f"s3://{job.source.bucket}/{job.source.key}"
-    send_row_reviews(job.job_id, url, rows, predictions, invocation)
 
 
 def _hand_on(

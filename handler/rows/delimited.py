@@ -69,14 +69,9 @@ class DelimitedRows:
         row = Row(0, (), record if self.keeps_all else self.names)
         prelude = separator_line.encode() + self.end if separator_line else b""
         self.header = file.encode_mark() + file.encode(prelude + self._format(row, new))
-        self.found = Found(
-            file.encoding,
-            name_columns(self.names, places),
-            tuple(columns),
-            self.delimiter,
-            quoting,
-            describe_replaced(replaced, added),
-        )
+        found, details = name_columns(self.names, places), describe_replaced(replaced, added)
+        wanted = tuple(columns)
+        self.found = Found(file.encoding, found, wanted, self.delimiter, quoting, details)
         self.number = start.row
         if start.row:
             self.lines.skip_to(start.offset)

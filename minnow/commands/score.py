@@ -78,25 +78,24 @@ def score(
     The output has the rows and columns of the input, and the predictions beside them. Scoring that
     was stopped goes on when the same command runs again.
     """
-    import dataclasses
+    from dataclasses import asdict
 
     from handler.hosts.bulk import score_files
     from handler.rows.options import ReadOptions
     from handler.settings import Limits
 
-    options = ReadOptions(delimiter, encoding, quoting, join_surplus)
     summaries = score_files(
         *(bundle, inputs, out),
         workers=workers,
         column=text_column,
-        options=options,
+        options=ReadOptions(delimiter, encoding, quoting, join_surplus),
         limits=Limits(max_characters=max_characters),
         progress=None if quiet else sys.stderr,
         force=force,
         review=review,
     )
     if json_output:
-        print(json.dumps({"files": [dataclasses.asdict(summary) for summary in summaries]}))
+        print(json.dumps({"files": [asdict(summary) for summary in summaries]}))
     else:
         print_summaries(summaries)
 

@@ -165,9 +165,9 @@ def test_figures_are_those_of_scikit_learn():
     for column, found in enumerate(figures["classes"].values()):
         assert found == pytest.approx(
             {
-                "average_precision": [*areas, 0.0][column],
+                "average_precision": [*areas, None][column],
                 "precision": precision[column],
-                "recall": recall[column],
+                "recall": recall[column] if rows[column] else None,
                 "f1": f1[column],
                 "rows": rows[column],
             }

@@ -41,6 +41,8 @@ def enforce(stack: Stack) -> Authorize:
         {"ResultsTo": "bus", "IdempotencyTableName": "records", "KmsKeyArn": KEY},
         {"ReviewTo": "bucket"},
         {"ReviewTo": "queue", "ResultsTo": "bus", "IdempotencyTableName": "records"},
+        {"ReviewTo": "bus", "ResultsTo": "queue", "IdempotencyTableName": "records"},
+        {"ReviewTo": "table", "KmsKeyArn": KEY},
     ],
 )
 def test_everything_ends_as_it_should_under_the_roles_of_the_template(
