@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -78,8 +79,6 @@ def score(
     The output has the rows and columns of the input, and the predictions beside them. Scoring that
     was stopped goes on when the same command runs again.
     """
-    from dataclasses import asdict
-
     from handler.hosts.bulk import score_files
     from handler.rows.options import ReadOptions
     from handler.settings import Limits
@@ -94,14 +93,14 @@ def score(
         force=force,
         review=review,
     )
-    if json_output:
-        print(json.dumps({"files": [asdict(summary) for summary in summaries]}))
-    else:
-        print_summaries(summaries)
+    print_summaries(summaries, json_output)
 
 
-def print_summaries(summaries: list[Summary]) -> None:
+def print_summaries(summaries: list[Summary], json_output: bool) -> None:
     """Say where the results are, and which rows were rejected and why."""
+    if json_output:
+        print(json.dumps({"files": [dataclasses.asdict(summary) for summary in summaries]}))
+        return
     for summary in summaries:
         print(f"{summary.output}\t{summary.rows} rows, {summary.rejected} rejected")
         if summary.review:

@@ -258,8 +258,8 @@ def _check_rare(train: Dataset, counts: Counter[str], known: set[str], hard: set
         doubt = "; is this the right --label-separator?" if train.columns.separator else ""
         raise DataError(
             f"{train.label_place}: {len(rare):,} of {len(known):,} labels have one row only "
-            f"({names}; the first is in row {row:,}), wanted two or more: one to learn from, one to "
-            f"check. Add rows, {cure}{doubt or '.'}"
+            f"({names}; the first is in row {row:,}), wanted two or more: one to learn from, one "
+            f"to check. Add rows, {cure}{doubt or '.'}"
         )
 
 
