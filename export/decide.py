@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from export.compress.distill import prepare_distillation, settle_student
-from handler.inference.tasks import Selective, read_task
+from handler.inference.tasks import MultiLabel, Selective, read_task
 from training.decisions import AIMS, renew_aims
 from training.promises import check_enough
 from training.run_folder import read_run, write_held_out, write_run
 from training.selective import check_selective_aims
 from training.selective_figures import format_selective, measure_selective
-from training.tasks import make_objective
+from training.tasks import Objective, make_objective
 
 
 def decide_run(folder: Path, aims: Mapping[str, Any], out: Path) -> str:
@@ -57,8 +57,20 @@ def decide_run(folder: Path, aims: Mapping[str, Any], out: Path) -> str:
     write_run(out, model, run.tokenizer, reference, metadata, run.load_vectors())
     if rows.places is not None and rows.offsets is not None:
         write_held_out(out, rows.places, told, rows.offsets)
-    usual = "answers are the most probable labels" if aims.keys() & {*AIMS} else ""
-    lines = [settled.describe_settled(answers["settled"]) or usual]
-    if selective := format_selective(figures):
-        lines.append(f"of {len(told):,} rows that were not learned from:\n{selective}")
+    lines = [_describe_answers(settled, answers["settled"], aims), format_selective(figures)]
+    if lines[1]:
+        lines[1] = f"of {len(told):,} rows that were not learned from:\n{lines[1]}"
     return "\n".join(line for line in lines if line)
+
+
+def _describe_answers(
+    objective: Objective, settled: Mapping[str, Any], aims: Mapping[str, Any]
+) -> str:
+    """Return a line about how answers are chosen, where the aims choose it; "" where not."""
+    if told := objective.describe_settled(settled):
+        return told
+    if not aims.keys() & {*AIMS}:
+        return ""
+    if objective.task.kind == MultiLabel.kind:
+        return "each label has the threshold by which its F1 is about highest"
+    return "answers are the most probable labels"

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from training.metrics import show_figure
+
 SHOWN_LABELS = 12  # above, a matrix is wider than a terminal
 SHOWN_PAIRS = 20
 
@@ -38,15 +40,14 @@ def format_classification(figures: Mapping[str, Any], loss_name: str = "log loss
         f"{figures['calibration_noise']:.4f} on so many rows)",
         *_format_weighted(figures),
         "",
-        f"{'label':{width}}  precision  recall      f1  average precision    rows",
+        f"{'label':{width}}  precision     recall         f1  average precision    rows",
     ]
     shown = worst_classes(classes) if len(names) > SHOWN_LABELS else list(classes)
     for name in shown:
         row = classes[name]
-        lines.append(
-            f"{name:{width}}     {row['precision']:.4f}  {row['recall']:.4f}  {row['f1']:.4f}"
-            f"             {row['average_precision']:.4f}  {row['rows']:6}"
-        )
+        cells = "".join(f"  {show_figure(row[one]):>9}" for one in ("precision", "recall", "f1"))
+        area = show_figure(row["average_precision"])
+        lines.append(f"{name:{width}}{cells}  {area:>17}  {row['rows']:6}")
     if len(shown) < len(names):
         lines.append(f"… the {len(shown)} of {len(names)} labels with the lowest F1")
     lines += ["", *format_confusions(names, figures["confusion_matrix"], width)]

@@ -10,9 +10,16 @@ from numpy.typing import NDArray
 
 from handler.inference.tasks import MultiLabel
 from training.confusions import SHOWN_LABELS, worst_classes
-from training.metrics import CALIBRATION_BINS, confidence_interval, measure_counts
+from training.metrics import (
+    CALIBRATION_BINS,
+    confidence_interval,
+    divide,
+    measure_counts,
+    show_figure,
+)
 from training.precision_recall import average_precision
 
+COLUMNS = ("precision", "recall", "f1", "average_precision", "threshold")  # of a label's line
 Floats = NDArray[np.floating]
 
 
@@ -38,16 +45,16 @@ def measure(task: MultiLabel, outputs: Floats, targets: Floats) -> dict[str, Any
     }
     present = [row for row in classes.values() if row["rows"]]
 
-    def mean(name: str) -> float:
+    def mean(name: str) -> float | None:
         """Over the labels that stand in the data: one that does not has no F1."""
-        return float(np.mean([row[name] for row in present])) if present else 0.0
+        return float(np.mean([row[name] for row in present])) if present else None
 
     exact = float((given == true).all(axis=1).mean())
     return {
         "rows": len(outputs),
-        "micro_f1": float(2 * right.sum() / max(rows.sum() + guesses.sum(), 1)),
-        "micro_precision": float(right.sum() / max(guesses.sum(), 1)),
-        "micro_recall": float(right.sum() / max(rows.sum(), 1)),
+        "micro_f1": divide(2 * right.sum(), rows.sum() + guesses.sum()),
+        "micro_precision": divide(right.sum(), guesses.sum()),
+        "micro_recall": divide(right.sum(), rows.sum()),
         "macro_f1": mean("f1"),
         "sample_f1": 0.0,  # in its place; the objective's own
         "mean_average_precision": mean("average_precision"),
@@ -120,12 +127,14 @@ def format_figures(figures: Mapping[str, Any]) -> str:
     low, high = figures["exact_match_interval"]
     lines = [
         f"rows               {figures['rows']}",
-        f"micro F1           {figures['micro_f1']:.4f}  (precision "
-        f"{figures['micro_precision']:.4f}, recall {figures['micro_recall']:.4f})",
-        f"macro F1           {figures['macro_f1']:.4f}  (mean over the labels)",
+        f"micro F1           {show_figure(figures['micro_f1'])}  (precision "
+        f"{show_figure(figures['micro_precision'])}, recall "
+        f"{show_figure(figures['micro_recall'])})",
+        f"macro F1           {show_figure(figures['macro_f1'])}  (mean over the labels)",
         f"sample F1          {figures['sample_f1']:.4f}  (mean over the rows)",
         f"exact match        {figures['exact_match']:.4f}  (95 %: {low:.4f} to {high:.4f})",
-        f"average precision  {figures['mean_average_precision']:.4f}  (mean over the labels)",
+        f"average precision  {show_figure(figures['mean_average_precision'])}  (mean over the "
+        "labels)",
         f"ranking loss       {figures['ranking_loss']:.4f}",
         f"log loss           {figures['log_loss']:.4f}  (summed over the labels)",
         f"calibration error  {figures['calibration_error']:.4f}  (mean over the labels)",
@@ -137,14 +146,15 @@ def format_figures(figures: Mapping[str, Any]) -> str:
             f"weighted sample F1 {figures['weighted_sample_f1']:.4f}  (by the weights of the rows)",
             f"weighted log loss  {figures['weighted_log_loss']:.4f}",
         ]
-    lines += ["", f"{'label':{width}}  precision  recall      f1  av.prec.  threshold    rows"]
+    lines += [
+        "",
+        f"{'label':{width}}  precision     recall         f1   av.prec.  threshold    rows",
+    ]
     shown = worst_classes(classes) if len(names) > 3 * SHOWN_LABELS else list(classes)
     for name in shown:
         row = classes[name]
-        lines.append(
-            f"{name:{width}}     {row['precision']:.4f}  {row['recall']:.4f}  {row['f1']:.4f}"
-            f"    {row['average_precision']:.4f}     {row['threshold']:.4f}  {row['rows']:6}"
-        )
+        cells = "".join(f"  {show_figure(row[figure]):>9}" for figure in COLUMNS)
+        lines.append(f"{name:{width}}{cells}  {row['rows']:6}")
     if len(shown) < len(names):
         lines.append(f"… the {len(shown)} of {len(names)} labels with the lowest F1")
     return "\n".join(lines)

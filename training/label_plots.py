@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,14 @@ from training.plots import DRAWN_LABELS, NAME_LENGTH, save
 
 def plot_labels(figures: Mapping[str, Any], path: Path) -> None:
     """Draw F1, precision and recall of each label to a PNG, the best above; of many the worst."""
-    rows = sorted(figures["classes"].items(), key=lambda pair: pair[1]["f1"])[:DRAWN_LABELS]
+    rows = sorted(figures["classes"].items(), key=lambda pair: pair[1]["f1"] or 0.0)[:DRAWN_LABELS]
     names = [name if len(name) <= NAME_LENGTH else f"{name[:NAME_LENGTH]}…" for name, _ in rows]
     figure = Figure(figsize=(9, 1.5 + 0.28 * len(rows)), layout="constrained")
     axis = figure.subplots()
-    axis.barh(names, [row["f1"] for _, row in rows], color="tab:blue", alpha=0.4, label="F1")
-    axis.plot([row["precision"] for _, row in rows], names, "o", label="precision")
-    axis.plot([row["recall"] for _, row in rows], names, "x", label="recall")
+    axis.barh(names, [row["f1"] or 0.0 for _, row in rows], color="tab:blue", alpha=0.4, label="F1")
+    for name, mark in (("precision", "o"), ("recall", "x")):
+        found = [math.nan if row[name] is None else row[name] for _, row in rows]
+        axis.plot(found, names, mark, label=name)
     for place, (_, row) in enumerate(rows):
         axis.text(1.01, place, f"{row['rows']:,}", va="center", fontsize="small")
     hidden = len(figures["classes"]) - len(rows)

@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 
 from training.cuts import LEAST, PRIOR_ROWS, Cuts, Floats
+from training.metrics import divide
 from training.odds import log_odds
 from training.promises import CONFIDENCE, describe_needed, keep_promise
 
@@ -89,8 +90,8 @@ def keep_precisions(
         "confidence": CONFIDENCE,
         "rows": len(outputs),
         "labels": len(labels),
-        "precision": _share(right.sum(), (weights @ given).sum()),
-        "recall": _share(right.sum(), (weights @ targets).sum()),
+        "precision": divide(right.sum(), (weights @ given).sum()),
+        "recall": divide(right.sum(), (weights @ targets).sum()),
         "never": {
             label: {"rows": promise.label_rows, "needed": promise.needed}
             for label, promise in zip(labels, found, strict=True)
@@ -99,10 +100,6 @@ def keep_precisions(
         "is_reached": any(promise.is_kept for promise in found),
     }
     return thresholds, told
-
-
-def _share(part: float, whole: float) -> float | None:
-    return float(part / whole) if whole > 0 else None
 
 
 def _move(threshold: float, common: float) -> float:

@@ -16,6 +16,16 @@ def headline(figures: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in figures.items() if isinstance(value, (int, float))}
 
 
+def divide(part: float, whole: float) -> float | None:
+    """Return a share; None where it is one of nothing, which no number tells."""
+    return float(part / whole) if whole else None
+
+
+def show_figure(figure: float | None) -> str:
+    """Return a figure for people: `0.1250`, `undefined`."""
+    return "undefined" if figure is None else f"{figure:.4f}"
+
+
 def confidence_interval(share: float, num_rows: int) -> list[float]:
     """Return the ends of the 95 % interval of a share of so many rows (Wilson 1927)."""
     z = 1.96
@@ -43,7 +53,7 @@ def count_confusions(
 def measure_classes(
     confusions: NDArray[np.int64], names: Sequence[str]
 ) -> dict[str, dict[str, Any]]:
-    """Return precision, recall, F1 and rows of each label; what has no rows to count has 0.
+    """Return precision, recall, F1 and rows of each label; None for what has no rows to count.
 
     Args:
         confusions: int64, shape (labels, labels), as `count_confusions` gives it.
@@ -59,7 +69,7 @@ def measure_counts(
     guesses: NDArray[np.int64],
     names: Sequence[str],
 ) -> dict[str, dict[str, Any]]:
-    """Return precision, recall, F1 and rows of each label; what has no rows to count has 0.
+    """Return precision, recall, F1 and rows of each label; None for what has no rows to count.
 
     Args:
         right, rows, guesses: Of each label the rows that have it and are given it, that have it,
@@ -68,9 +78,9 @@ def measure_counts(
     """
     return {
         name: {
-            "precision": float(right[label] / max(guesses[label], 1)),
-            "recall": float(right[label] / max(rows[label], 1)),
-            "f1": float(2 * right[label] / max(rows[label] + guesses[label], 1)),
+            "precision": divide(right[label], guesses[label]),
+            "recall": divide(right[label], rows[label]),
+            "f1": divide(2 * right[label], rows[label] + guesses[label]),
             "rows": int(rows[label]),
         }
         for label, name in enumerate(names)

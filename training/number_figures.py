@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from handler.inference.tasks import Regression
+from training.metrics import show_figure
 
 MAX_POINTS = 1000  # of a plot
 
@@ -96,9 +97,7 @@ def format_numbers(figures: Mapping[str, Any]) -> str:
 
 def format_errors(figures: Mapping[str, Any]) -> list[str]:
     """Return a line for each figure of `measure_errors`."""
-    r2, spearman = (
-        "none" if figures[name] is None else f"{figures[name]:.4f}" for name in ("r2", "spearman")
-    )
+    r2, spearman = (show_figure(figures[name]) for name in ("r2", "spearman"))
     return [
         f"rows                {figures['rows']}",
         f"mean absolute error {figures['mae']:.4g}  (one answer for all, the median: "

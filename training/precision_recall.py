@@ -29,14 +29,16 @@ def find_curve(
     return right / (ends + 1), right / right[-1]
 
 
-def average_precision(scores: NDArray[np.floating[Any]], is_label: NDArray[np.bool_]) -> float:
-    """Return the mean precision over the recall gained at each score, as scikit-learn has it; 0
+def average_precision(
+    scores: NDArray[np.floating[Any]], is_label: NDArray[np.bool_]
+) -> float | None:
+    """Return the mean precision over the recall gained at each score, as scikit-learn has it; None
     where no row has the label.
 
     The arguments are those of `find_curve`.
     """
     if not is_label.any():
-        return 0.0
+        return None
     precision, recall = find_curve(scores, is_label)
     return float(precision @ np.diff(recall, prepend=0.0))
 

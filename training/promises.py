@@ -40,7 +40,7 @@ class Promise(NamedTuple):
         is_kept: Whether that is as high as the promise; else the threshold is the nearest one.
         label_rows: Rows of the label.
         needed: Rows of the label that would keep the promise, were the share the same; None where
-            none would, as the share is not above the promise.
+            it is kept, and where none would, as the share is not above it.
     """
 
     threshold: float
@@ -67,12 +67,11 @@ def keep_promise(
     total, squares = cuts.of_label
     precision, recall = cuts.right / cuts.rows, cuts.right / max(total, 1e-12)
     label_rows = int((shares >= 0.5).sum())
-    wanted: float
     if "min_precision" in aims:
-        wanted, found = aims["min_precision"], precision
+        wanted, found = float(aims["min_precision"]), precision
         sizes = cuts.rows**2 / cuts.squares
     else:
-        wanted, found = aims["min_recall"], recall
+        wanted, found = float(aims["min_recall"]), recall
         sizes = np.full(len(recall), total**2 / max(squares, 1e-12))
     kept = np.flatnonzero(are_kept(found, sizes, wanted))
     if len(kept):
@@ -80,11 +79,10 @@ def keep_promise(
     else:
         some = np.unique(np.geomspace(1, len(found), TRIED_CUTS).astype(int)) - 1
         place = int(some[bound_share(found[some], sizes[some]).argmax()])
-    needed: int | None = label_rows
-    if not len(kept):
-        rows = count_rows(float(found[place]), wanted)
-        each = label_rows / max(float(sizes[place]), 1e-12) if "min_precision" in aims else 1.0
-        needed = None if rows is None else math.ceil(rows * each)
+    # Of a precision the rows above the threshold count, and those of the label with them.
+    each = label_rows / max(float(sizes[place]), 1e-12) if "min_precision" in aims else 1.0
+    rows = None if len(kept) else count_rows(float(found[place]), wanted)
+    needed = None if rows is None else math.ceil(rows * each)
     return Promise(
         cuts.threshold(place),
         float(precision[place]),

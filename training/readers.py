@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -76,8 +76,8 @@ class Dataset:
     @property
     def label_place(self) -> str:
         """Where the labels stand, for errors: `rows.csv: column 'label'`."""
-        columns = self.columns if self.columns.labels else None
-        return f"{self.path}: {columns.label_place if columns else f'column {self.label_column!r}'}"
+        columns = replace(self.columns, label=self.label_column)
+        return f"{self.path}: {columns.label_place}"
 
     @cached_property
     def overlaps(self) -> Overlaps:
@@ -231,7 +231,8 @@ class _Reader:
         try:
             return read_weight(value)
         except LabelProblem as error:
-            raise self._describe(number, f"column {column!r}", error) from None
+            error.column = column
+            raise self.describe(number, error) from None
 
     def read_group(self, value: object, number: int, column: str) -> str:
         text = value if isinstance(value, str) else json.dumps(value, default=str)
@@ -242,12 +243,8 @@ class _Reader:
 
     def describe(self, number: int, problem: LabelProblem) -> DataError:
         """Return the error of a row whose label is none."""
-        place = self.columns.resolve(self.found).label_place
-        if problem.column:
-            place = f"column {problem.column!r}"
-        return self._describe(number, place, problem)
-
-    def _describe(self, number: int, place: str, problem: LabelProblem) -> DataError:
+        place = problem.column and f"column {problem.column!r}"
+        place = place or self.columns.resolve(self.found).label_place
         return DataError(
             f"{self.path}: row {number}: {place} {problem}. Mend the cell or remove the row."
         )

@@ -15,6 +15,7 @@ import numpy as np
 
 from handler.inference.tasks import Selective, Task
 from training.encoded import Encoded
+from training.metrics import divide, show_figure
 from training.selective import TOLD_COVERAGE, measure_distances, read_scores
 from training.tasks import Floats, Objective
 
@@ -65,8 +66,7 @@ def _measure_answers(
         is_answered = is_in & (scores >= task.abstain.min_score)
         figures["promised_accuracy"] = task.abstain.accuracy
     figures["answered"] = float(is_answered.mean())
-    if is_answered.any():
-        figures["answered_accuracy"] = float(is_right[is_answered].mean())
+    figures["answered_accuracy"] = divide(is_right[is_answered].sum(), is_answered.sum())
     order = np.lexsort((-scores, ~is_in))  # out of scope is never answered: last
     right = np.cumsum(is_right[order]) / np.arange(1, len(order) + 1)
     figures["aurc"] = float(1 - right.mean())
@@ -87,8 +87,7 @@ def format_selective(figures: Mapping[str, Any]) -> str:
     """Return the figures of selective answers for people; "" where there are none."""
     lines = []
     if "answered" in figures:
-        accuracy = figures.get("answered_accuracy")
-        right = "none" if accuracy is None else f"{accuracy:.4f} of them right"
+        right = f"{show_figure(figures.get('answered_accuracy'))} of them right"
         promised = figures.get("promised_accuracy")
         wanted = "" if promised is None else f", promised {promised:g}"
         lines.append(f"answered           {figures['answered']:.4f}  ({right}{wanted})")

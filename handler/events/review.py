@@ -2,19 +2,25 @@
 
 A review has the id, source and model of the record's result, and the texts that were not answered
 with what the model would have said. Unlike a result it holds texts: who decides must read them.
+Rows of an object go in several reviews, as many in one as a message may hold.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
-from handler.errors import HandlerError
+from handler.errors import DeliveryError, HandlerError
 from handler.events.resources import Invocation
-from handler.events.work import Texts
+from handler.events.work import ObjectRef, Texts
 from handler.inference.classifier import Prediction
 from handler.inference.models import Model
 from handler.inference.tasks import Selective
+from handler.rows.score import Block
 from handler.sinks.sink import Result, send_once
+
+REVIEW_BYTES = 200_000  # of the rows in one: a message has room for 262,144 (`sinks/sending.py`)
 
 
 def make_review(
@@ -60,3 +66,55 @@ def send_reviews(
     if sink is None or not reviews:
         return
     send_once(sink, reviews, invocation.deadline, failures, "its texts for review")
+
+
+def send_row_reviews(
+    job_id: str,
+    source: ObjectRef,
+    block: Block,
+    predictions: Sequence[Prediction | None],
+    invocation: Invocation,
+) -> None:
+    """Send the rows of an object that were not answered, each with its number in the object.
+
+    To be called before they are written: rows that are written are not scored again. The same rows
+    have the same `result_id` whenever they are.
+
+    Args:
+        job_id: Of the object and the model.
+        predictions: Of each row of the block; None where the model failed.
+
+    Raises:
+        DeliveryError: Not all could be sent.
+    """
+    sink, model = invocation.resources.review_sink, invocation.resources.model
+    if sink is None or not isinstance(model.task, Selective):
+        return
+    reviews = [
+        {"row": row.number, "text": text, **model.shape_prediction(prediction)}
+        for row, text, prediction in zip(block.rows, block.texts, predictions, strict=True)
+        if prediction is not None and model.task.why_abstained(prediction.outputs)
+    ]
+    url = f"s3://{source.bucket}/{source.key}"
+    same = {"id": url, "source": "aws:s3", "model": model.description}
+    results = []
+    for part in _cut(reviews):
+        review_id = f"{job_id}-{part[0]['row']}-review"
+        results.append(Result(review_id, {"result_id": review_id, **same, "reviews": part}))
+    if unsent := (sink.send(results, invocation.deadline) if results else {}):
+        reason = next(iter(unsent.values()))
+        raise DeliveryError(f"its rows for review could not be sent: {reason}")
+
+
+def _cut(reviews: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    part: list[dict[str, Any]] = []
+    size = 0
+    for review in reviews:
+        added = len(json.dumps(review))
+        if part and size + added > REVIEW_BYTES:
+            yield part
+            part, size = [], 0
+        part.append(review)
+        size += added
+    if part:
+        yield part

@@ -25,7 +25,7 @@ from typing import TextIO, TypeVar, cast
 
 from handler.errors import DeliveryError, InvalidInput
 from handler.hosts.file_job import FileJob, Predictor, Summary
-from handler.hosts.score_state import check_outputs, remove_finished
+from handler.hosts.score_state import Work, check_outputs, remove_finished
 from handler.inference.classifier import Classifier, Prediction, load_classifier
 from handler.rows.formats import detect_format
 from handler.rows.options import ReadOptions, check_options
@@ -50,6 +50,7 @@ def score_files(
     limits: Limits | None = None,
     progress: TextIO | None = None,
     force: bool = False,
+    review: str | None = None,
 ) -> list[Summary]:
     """Score every input and return a summary of each.
 
@@ -63,21 +64,30 @@ def score_files(
         limits: Checked on each row; by default those of a request.
         progress: Where the bar is drawn; None: nowhere.
         force: Replace outputs that stand already.
+        review: Where rows go that the model does not answer: a file, or a folder as for `out`;
+            None: nowhere but into the output, with the others.
 
     Raises:
         InvalidInput: An input cannot be read, or an output would replace a file.
     """
     names = expand_inputs(inputs)
     outputs = name_outputs(names, out)
-    check_outputs(outputs, force)
+    reviews = name_reviews(names, outputs, review)
+    works = [Work(*pair) for pair in zip(outputs, reviews, strict=True)]
+    check_outputs(works, force)
     limits = limits or Limits()
     options = check_options(options or ReadOptions())
     classifier = load_classifier(bundle, trust=read_trust())
+    if review is not None and "abstained" not in classifier.task.columns:
+        raise InvalidInput(
+            f"--review {review}: this model answers every text. One that does not is made by "
+            "minnow export RUN --abstain-accuracy SHARE"
+        )
     column = column or classifier.manifest.columns.get("text", "text")
     summaries = []
     with open_predictor(classifier, bundle, workers) as predictor:
-        for name, output in zip(names, outputs, strict=True):
-            how = (column, options, limits, classifier, predictor, progress, force)
+        for name, output, own_review in zip(names, outputs, reviews, strict=True):
+            how = (column, options, limits, classifier, predictor, progress, force, own_review)
             summaries.append(FileJob(name, output, *how).run())
     remove_finished(outputs)
     return summaries
@@ -113,6 +123,22 @@ def name_outputs(names: Sequence[str], out: str) -> list[str]:
     if len(set(outputs)) < len(outputs):
         raise InvalidInput("two inputs have the same name: score them into two folders")
     return outputs
+
+
+def name_reviews(
+    names: Sequence[str], outputs: Sequence[str], review: str | None
+) -> list[Path] | list[None]:
+    """Return the file of each input's rows that are not answered; None of each where none is
+    wanted."""
+    if review is None:
+        return [None] * len(names)
+    if "://" in review:
+        raise InvalidInput(f"--review {review}: wanted a file or a folder of this machine")
+    reviews = name_outputs(names, review)
+    for place in reviews:
+        if any("://" not in output and _same_file(place, output) for output in outputs):
+            raise InvalidInput(f"{place}: --review and --out name the same file")
+    return [Path(place) for place in reviews]
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO, cast
 
@@ -21,6 +21,7 @@ from handler.errors import DeliveryError, InvalidInput
 from handler.events.work import ObjectRef
 from handler.files import check_room, holding, naming
 from handler.hosts.progress import ProgressBar
+from handler.hosts.score_review import write_review
 from handler.hosts.score_state import Work
 from handler.hosts.score_upload import send_result
 from handler.inference.classifier import Classifier, Prediction
@@ -43,6 +44,8 @@ class Summary:
 
     Args:
         rejects: The file of the rejected rows; "" where there is none.
+        review: The file of the rows that were not answered; "" where none was wanted.
+        unanswered: How many they are.
         reasons: Why rows were rejected -> how many; numbers in a reason are N.
     """
 
@@ -52,6 +55,8 @@ class Summary:
     seconds: float
     rejects: str = ""
     reasons: Mapping[str, int] = field(default_factory=dict)
+    review: str = ""
+    unanswered: int = 0
 
 
 class FileJob:
@@ -68,10 +73,11 @@ class FileJob:
         predictor: Predictor,
         progress: TextIO | None,
         force: bool = False,
+        review: Path | None = None,
     ) -> None:
         self.name = name
         self.output = output
-        self.work = Work(output)
+        self.work = Work(output, review)
         self.column = column
         self.options = options
         self.limits = limits
@@ -89,19 +95,34 @@ class FileJob:
             finished = self.work.read_finished(identity)
             if finished is None:
                 finished = self._score_anew(identity)
+            if not self.force:
+                self.work.check_free(identity)  # again: scoring takes hours
+            told = self._write_review()
             if self.work.is_object:
                 send_result(self.work)
                 self.work.remove()
             else:
-                if not self.force:
-                    self.work.check_free(identity)  # again: scoring takes hours
                 self.work.put_in_place()
-        return Summary(**finished)
+        return Summary(**{**finished, **told})
+
+    def _write_review(self) -> dict[str, Any]:
+        """Put the rows that are not answered in place, where they are wanted; return what the
+        summary says of them."""
+        review, target = self.work.review, self.work.target_review
+        if review is None or target is None:
+            return {}
+        review.parent.mkdir(parents=True, exist_ok=True)
+        scored = self.work.rows if self.work.rows.exists() else self.work.target
+        options = replace(self.options, join_surplus=False)
+        task, version = self.manifest.task, self.manifest.version
+        count = write_review(scored, review, self.format, options, task, version)
+        self.work.put_review_in_place()
+        return {"review": str(target), "unanswered": count}
 
     def _score_anew(self, identity: list[Any]) -> dict[str, Any]:
         """Score all rows that are not yet; return the summary, which is written down then."""
         started = time.monotonic()
-        if not self.work.is_object and not self.force:
+        if not self.force:
             self.work.check_free(identity)
         try:
             row = self._score(identity)

@@ -33,10 +33,12 @@ class Work:
 
     Args:
         output: A file, or `s3://BUCKET/KEY`, whose work stands below the user's cache folder.
+        review: The file of the rows that are not answered; None: they get none.
     """
 
-    def __init__(self, output: str) -> None:
+    def __init__(self, output: str, review: Path | None = None) -> None:
         self.output = output
+        self.target_review = review
         self.is_object = "://" in output
         self.folder = _find_cache(output) if self.is_object else Path(f"{output}.partial")
         self.rows = self.folder / "rows"
@@ -44,6 +46,12 @@ class Work:
         self.cells = self.folder / "cells"
         self.state = self.folder / "state.json"
         self.upload = self.folder / "upload.json"
+
+    @property
+    def review(self) -> Path | None:
+        """Where the rows that are not answered stand before they are in place: beside it."""
+        target = self.target_review
+        return None if target is None else target.with_name(f".{target.name}.partial")
 
     @property
     def target(self) -> Path:
@@ -113,6 +121,11 @@ class Work:
         """Write down that all is scored: what follows is putting it in place."""
         write_json(self.state, {"identity": identity, "finished": summary})
 
+    def put_review_in_place(self) -> None:
+        """Rename the file of the rows that are not answered, where it is not in place yet."""
+        if self.review is not None and self.target_review is not None and self.review.exists():
+            self.review.replace(self.target_review)
+
     def put_in_place(self) -> None:
         """Rename what is not in place yet: the result last, so where it stands all of it stands."""
         if self.rejected.exists() and self.rejected.stat().st_size:
@@ -132,26 +145,33 @@ class Work:
         state = self.read()
         is_same = identity is None or _is_same(state.get("identity"), identity)
         is_finished = is_same and "finished" in state
-        for path, own in ((self.target, self.rows), (self.target_rejected, self.rejected)):
+        for path, own in self._list_targets():
             is_own = is_finished and not own.exists()
             if os.path.lexists(path) and not is_own:
                 raise describe_taken(path)
+
+    def _list_targets(self) -> list[tuple[Path, Path]]:
+        """Return the files that are put in place, and where each stands before; no object of S3."""
+        files = [(self.target, self.rows), (self.target_rejected, self.rejected)]
+        review = self.review
+        own = [] if self.target_review is None or review is None else [(self.target_review, review)]
+        return own + ([] if self.is_object else files)
 
     def remove(self) -> None:
         """Leave nothing to go on from; the folder goes when it is no longer held."""
         empty_folder(self.folder)
 
 
-def check_outputs(outputs: Sequence[str], force: bool) -> None:
+def check_outputs(works: Sequence[Work], force: bool) -> None:
     """Check, before anything is spent, that every output can be made by this process.
 
     Raises:
         InvalidInput: A file would be replaced, without `force`.
         OSError: Another process is at work on it.
     """
-    for work in map(Work, outputs):
+    for work in works:
         check_idle(work.folder, work.output)
-        if not work.is_object and not force:
+        if not force:
             work.check_free()
 
 

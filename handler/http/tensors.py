@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from handler.errors import InvalidInput
 from handler.http.messages import Request, parse_json
-from handler.inference.requests import Source, name_list, name_type, read_parameters
+from handler.inference.requests import Source, name_list, name_type, read_flag, read_parameters
+from handler.inference.tasks import Tensor
 
 HEADER_LENGTH = "inference-header-content-length"
 OCTETS = "application/octet-stream"
 CONTENT_TYPE = "content_type"  # MLServer's clients name what a tensor holds
+OUTPUT_PARAMETERS = ("binary_data", CONTENT_TYPE)
 INPUT_PARAMETERS = ("binary_data_size", CONTENT_TYPE)
 
 
@@ -106,6 +108,32 @@ def _decode_bytes(tail: bytes) -> list[str]:
             ) from None
         start = end
     return texts
+
+
+def read_outputs(
+    document: Mapping[str, Any], tensors: Sequence[Tensor], allows_binary: bool, by_default: bool
+) -> list[tuple[Tensor, bool]]:
+    """Return (tensor, whether it goes in binary) in the order asked for; all where none is."""
+    known = {tensor.name: tensor for tensor in tensors}
+    outputs = document.get("outputs")
+    if outputs is None or outputs == []:
+        outputs = [{"name": name} for name in known]
+    if not isinstance(outputs, list) or not all(isinstance(output, dict) for output in outputs):
+        raise InvalidInput("outputs: wanted an array of objects", field="outputs")
+    wanted = []
+    left = dict(known)
+    for index, output in enumerate(outputs):
+        name = output.get("name")
+        if not isinstance(name, str) or name not in left:
+            field = f"outputs[{index}].name"
+            raise InvalidInput(f"{field}: wanted one of {', '.join(known)}, once", field=field)
+        path = f"outputs[{index}].parameters"
+        parameters = read_parameters(output, OUTPUT_PARAMETERS, path)
+        check_content_type(parameters, path)
+        wants_binary = read_flag(parameters, "binary_data", path)
+        is_binary = allows_binary and (by_default if wants_binary is None else wants_binary)
+        wanted.append((left.pop(name), is_binary))
+    return wanted
 
 
 def move_out(tensor: dict[str, Any]) -> bytes:

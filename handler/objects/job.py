@@ -25,6 +25,7 @@ from handler.aws import error_code
 from handler.errors import DeliveryError, HandlerError, InvalidInput
 from handler.event_settings import Target
 from handler.events.resources import Invocation
+from handler.events.review import send_row_reviews
 from handler.events.work import CONTINUE, ObjectRef
 from handler.objects.admission import (
     find_format,
@@ -169,6 +170,7 @@ def _score_rows(
             output.append(compress(rows.header, job.file_format.compression))
         for block in read_blocks(rows, model.limits):
             predictions = predict_each(model.classifier, block.texts)
+            send_row_reviews(job.job_id, job.source, block, predictions, invocation)
             content, rejects = encode_block(rows, block, predictions, model.task, model.version)
             if content:
                 output.append(compress(content, job.file_format.compression))

@@ -16,7 +16,14 @@ from handler.rows.dialect import (
 )
 from handler.rows.options import NAMES, Found, ReadOptions
 from handler.rows.quotes import Records, format_fields
-from handler.rows.rows import MODEL_VERSION, Position, Row, format_cells
+from handler.rows.rows import (
+    MODEL_VERSION,
+    Position,
+    Row,
+    describe_replaced,
+    find_replaced,
+    format_cells,
+)
 from handler.rows.text import TextFile
 
 DEFAULT_DELIMITERS = {"csv": ",", "tsv": "\t"}
@@ -54,16 +61,17 @@ class DelimitedRows:
         is_text_of_two = len(self.names) == 2 and len(places[0]) == 1
         self.text_index = places[0][0] if is_text_of_two else None
         self.join_surplus = options.join_surplus and self.text_index is not None
-        # Scored once more, a file keeps its columns and gets the new values.
+        # Scored once more, a file keeps its own columns and gets the new values.
         new = (*added, MODEL_VERSION)
-        self.kept = [index for index, name in enumerate(self.names) if name not in new]
+        replaced = find_replaced(self.names, added)
+        self.kept = [index for index, name in enumerate(self.names) if name not in replaced]
         self.keeps_all = len(self.kept) == len(self.names)
         row = Row(0, (), record if self.keeps_all else self.names)
         prelude = separator_line.encode() + self.end if separator_line else b""
         self.header = file.encode_mark() + file.encode(prelude + self._format(row, new))
-        self.found = Found(
-            file.encoding, name_columns(self.names, places), tuple(columns), self.delimiter, quoting
-        )
+        found, details = name_columns(self.names, places), describe_replaced(replaced, added)
+        wanted = tuple(columns)
+        self.found = Found(file.encoding, found, wanted, self.delimiter, quoting, details)
         self.number = start.row
         if start.row:
             self.lines.skip_to(start.offset)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from json.decoder import scanstring  # type: ignore[attr-defined]
 from typing import Any
 
@@ -57,14 +57,20 @@ def get_path(fields: Any, path: str) -> object:
     return value
 
 
-def add_fields(text: str, fields: Mapping[str, Any], new: Mapping[str, str]) -> str:
+def add_fields(
+    text: str, fields: Mapping[str, Any], new: Mapping[str, str], replaced: Collection[str] = ()
+) -> str:
     """Return the object `text` with further fields: all that it has stays as it is written.
 
     Args:
         text: One JSON object.
         fields: What it holds.
         new: Name -> JSON; takes the place of a field of this name.
+        replaced: Fields that `new` takes the place of under other names too.
     """
+    if left_out := {name for name in replaced if name not in new}:
+        text = _leave_out(text, left_out)
+        fields = {name: value for name, value in fields.items() if name not in left_out}
     for name in new.keys() & fields.keys():
         text = _replace(text, name, new[name])
     added = ", ".join(f"{json.dumps(name)}: {new[name]}" for name in new if name not in fields)
@@ -90,18 +96,32 @@ def _replace(text: str, wanted: str, value: str) -> str:
     """Return the object with `value` for its field `wanted`, wherever it stands."""
     parts = []
     done = 0
+    for name, _, start, end in _find_fields(text):
+        if name == wanted:
+            parts += [text[done:start], value]
+            done = end
+    return "".join([*parts, text[done:]])
+
+
+def _leave_out(text: str, names: Collection[str]) -> str:
+    """Return the object without some of its fields."""
+    kept = [text[begin:end] for name, begin, _, end in _find_fields(text) if name not in names]
+    return f"{{{', '.join(kept)}}}"
+
+
+def _find_fields(text: str) -> Iterator[tuple[str, int, int, int]]:
+    """Yield the name of each field of an object, where it begins, where its value begins and where
+    that ends."""
     index = _skip_blank(text, text.index("{") + 1)
     while text[index] == '"':
+        begin = index
         name, index = scanstring(text, index + 1, True)
         start = _skip_blank(text, _skip_blank(text, index) + 1)  # behind the colon
         index = _find_value_end(text, start)
-        if name == wanted:
-            parts += [text[done:start], value]
-            done = index
+        yield name, begin, start, index
         index = _skip_blank(text, index)
         if text[index] == ",":
             index = _skip_blank(text, index + 1)
-    return "".join([*parts, text[done:]])
 
 
 def _find_value_end(text: str, start: int) -> int:

@@ -14,7 +14,7 @@ from handler.rows.json_array import ArrayItems
 from handler.rows.json_fields import add_fields, encode_cells, get_path, list_paths, parse_json
 from handler.rows.lines import TOO_LONG
 from handler.rows.options import UTF_8, Found
-from handler.rows.rows import MODEL_VERSION, Position, Row
+from handler.rows.rows import MODEL_VERSION, Position, Row, describe_replaced, find_replaced
 from handler.rows.text import TextFile
 
 NOT_UTF8 = "it is not UTF-8"
@@ -35,6 +35,7 @@ class JsonRows:
         self, file: TextFile, columns: Sequence[str], start: Position, added: Collection[str]
     ) -> None:
         self.file = file
+        self.added = tuple(added)
         self.new = (*added, MODEL_VERSION)
         _refuse_object(file.sample)
         is_array = file.sample.lstrip().startswith("[")
@@ -44,7 +45,8 @@ class JsonRows:
         # JSON readers stumble over a byte order mark in UTF-8, and need that of UTF-16.
         self.header = b"" if file.encoding == UTF_8 else file.encode_mark()
         found = tuple(",".join(path) for path in paths)
-        details = ("one JSON array",) if is_array else ()
+        details: tuple[str, ...] = ("one JSON array",) if is_array else ()
+        details += describe_replaced(find_replaced(self.names_found, added), added)
         self.found = Found(file.encoding, found, tuple(columns), details=details)
         self.items.skip_to(start.offset)
         self.number = start.row
@@ -64,7 +66,9 @@ class JsonRows:
         for row, new in zip(rows, cells, strict=True):
             line, fields = row.fields
             text = line.decode(UTF_8, "surrogatepass")
-            lines.append(add_fields(text, fields, encode_cells(self.new, (*new, version))))
+            cells_of_row = encode_cells(self.new, (*new, version))
+            replaced = find_replaced(fields, self.added) if MODEL_VERSION in fields else ()
+            lines.append(add_fields(text, fields, cells_of_row, replaced))
         content = "".join(f"{line}\n" for line in lines)
         return self.file.encode(content.encode(UTF_8, "surrogatepass"))
 
@@ -77,6 +81,7 @@ class JsonRows:
         names: dict[str, None] = {}
         for fields in islice(_read_sample(self.file.sample, is_array), SAMPLE_OBJECTS):
             names |= dict.fromkeys(list_paths(fields))
+        self.names_found = (*names,)
         if not names:
             return [(column,) for column in columns]
         listed = [*names]

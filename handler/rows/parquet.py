@@ -9,14 +9,21 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
 from handler.errors import InvalidInput
 from handler.inference.tasks import Cell
 from handler.rows.columns import find_columns, make_picker, name_columns
 from handler.rows.options import Found
-from handler.rows.rows import MODEL_VERSION, Position, Row, format_cells
+from handler.rows.rows import (
+    MODEL_VERSION,
+    Position,
+    Row,
+    describe_replaced,
+    find_replaced,
+    format_cells,
+)
 
 BATCH_ROWS = 1024
 GROUP_BYTES = 32 << 20  # of one row group written: the memory that joining takes, twice
@@ -29,14 +36,24 @@ class ParquetRows:
 
     header = b""
 
-    def __init__(self, stream: BinaryIO, columns: Sequence[str], start: Position) -> None:
+    def __init__(
+        self,
+        stream: BinaryIO,
+        columns: Sequence[str],
+        start: Position,
+        added: Collection[str] = (),
+    ) -> None:
         self.file = open_parquet(stream)
         self.names: list[str] = self.file.schema_arrow.names
         places = find_columns(self.names, columns)
         self.columns = list(dict.fromkeys(self.names[i] for indices in places for i in indices))
         order = {name: index for index, name in enumerate(self.columns)}
         self.pick = make_picker([[order[self.names[i]] for i in indices] for indices in places])
-        self.found = Found(columns=name_columns(self.names, places), wanted=tuple(columns))
+        self.found = Found(
+            columns=name_columns(self.names, places),
+            wanted=tuple(columns),
+            details=describe_replaced(find_replaced(self.names, added), added),
+        )
         self.number = start.row
 
     @property
@@ -131,7 +148,11 @@ def _escape(value: Any) -> object:
 
 
 def join_cells(
-    source: BinaryIO, cells: BinaryIO, output: BinaryIO, columns: Mapping[str, type], version: str
+    source: BinaryIO,
+    cells: Iterable[bytes],
+    output: BinaryIO,
+    columns: Mapping[str, type],
+    version: str,
 ) -> None:
     """Write the source's rows that have cells, with them, as Parquet.
 
@@ -147,7 +168,8 @@ def join_cells(
 
     file = open_parquet(source)
     names = file.schema_arrow.names
-    kept = [index for index, name in enumerate(names) if name not in (*columns, MODEL_VERSION)]
+    replaced = find_replaced(names, columns)
+    kept = [index for index, name in enumerate(names) if name not in replaced]
     added = [(name, getattr(pyarrow, ARROW_TYPES[kind])()) for name, kind in columns.items()]
     schema = pyarrow.schema([file.schema_arrow.field(index) for index in kept])
     for name, kind in (*added, (MODEL_VERSION, pyarrow.string())):

@@ -50,7 +50,7 @@ def open_rows(
 
         # Parquet is read from its end, which a compressed stream can hardly seek to.
         source = io.BytesIO(read_whole(plain)) if file_format.compression else plain
-        return ParquetRows(source, columns, start)
+        return ParquetRows(source, columns, start, added)
     if kind == "xlsx":
         from handler.rows.spreadsheet import read_spreadsheet
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
-from handler.inference.tasks import Cell
+from handler.inference.tasks import SCORED_COLUMNS, Cell
 from handler.rows.options import Found
 
 # The last column of a scored file, after those of the task.
@@ -41,6 +41,27 @@ class Position:
 
 
 START = Position()
+
+
+def find_replaced(names: Collection[str], added: Collection[str]) -> tuple[str, ...]:
+    """Return the columns of a file that new ones take the place of: of the same name and, in a file
+    that a model has scored, whatever that model may have added.
+
+    Args:
+        names: The file's columns.
+        added: The new ones, without the version.
+    """
+    new = {*added, MODEL_VERSION}
+    if added and MODEL_VERSION in names:
+        new |= SCORED_COLUMNS
+    return tuple(name for name in names if name in new)
+
+
+def describe_replaced(replaced: Collection[str], added: Collection[str]) -> tuple[str, ...]:
+    """Return what is to be said of columns that are left out, as another model's; none of those
+    that get new values."""
+    others = [name for name in replaced if name not in (*added, MODEL_VERSION)]
+    return (f"without the columns of an earlier model: {', '.join(others)}",) if others else ()
 
 
 class Rows(Protocol):

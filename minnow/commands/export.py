@@ -249,7 +249,7 @@ def export(
     if json_output:
         print(json.dumps({**metrics, "bundle_sha256": sha256}))
     else:
-        print(format_metrics(metrics, out, test, objective.score_name))
+        print(format_metrics(metrics, out, test, objective))
         print(f"{'sha256 of manifest.json':36} {sha256}")
     command = shlex.join(["minnow", "serve", str(out)])
     print(f"next: {command}", file=sys.stderr)
@@ -300,12 +300,16 @@ def check_inputs(
     return objective, about, evaluate
 
 
-def format_metrics(metrics: dict[str, Any], out: Path, test: Path | None, score_name: str) -> str:
+def format_metrics(
+    metrics: dict[str, Any], out: Path, test: Path | None, objective: Objective
+) -> str:
     """Return how far the bundle in `out` is from Keras, how good it is, and its files' sizes."""
-    reference = metrics["reference"]
+    reference, score_name = metrics["reference"], objective.score_name
+    # Numbers have a unit of their own, and its digits; of probabilities four decimals are enough.
+    gap = f"{reference['max_gap']:.{'4f' if objective.task.output_scale == 1 else '3g'}}"
     lines = [
         f"{out}: verified against Keras on the reference rows",
-        f"{'largest difference of an output':36} {reference['max_gap']:.4f}",
+        f"{'largest difference of an output':36} {gap}",
         f"{'answers changed':36} {reference['answers_changed']:.2%}",
     ]
     if test is not None:

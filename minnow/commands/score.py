@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -44,6 +45,15 @@ MaxCharacters = Annotated[
     int,
     option("--max-characters", "N", "Longest text that is scored; others are rejected.", min=1),
 ]
+Review = Annotated[
+    str | None,
+    option(
+        "--review",
+        "FILE",
+        "File or folder for the rows that the model does not answer, a copy of theirs.",
+        "none",
+    ),
+]
 Force = Annotated[bool, flag("--force", "Replace outputs that stand already.")]
 Quiet = Annotated[bool, flag("--quiet", "Draw no progress.")]
 
@@ -52,6 +62,7 @@ def score(
     bundle: Bundle,
     inputs: Inputs,
     out: Out,
+    review: Review = None,
     workers: Workers = 1,
     text_column: RememberedTextColumn = None,
     delimiter: Delimiter = None,
@@ -68,32 +79,32 @@ def score(
     The output has the rows and columns of the input, and the predictions beside them. Scoring that
     was stopped goes on when the same command runs again.
     """
-    import dataclasses
-
     from handler.hosts.bulk import score_files
     from handler.rows.options import ReadOptions
     from handler.settings import Limits
 
-    options = ReadOptions(delimiter, encoding, quoting, join_surplus)
     summaries = score_files(
         *(bundle, inputs, out),
         workers=workers,
         column=text_column,
-        options=options,
+        options=ReadOptions(delimiter, encoding, quoting, join_surplus),
         limits=Limits(max_characters=max_characters),
         progress=None if quiet else sys.stderr,
         force=force,
+        review=review,
     )
+    print_summaries(summaries, json_output)
+
+
+def print_summaries(summaries: list[Summary], json_output: bool) -> None:
+    """Say where the results are, and which rows were rejected and why."""
     if json_output:
         print(json.dumps({"files": [dataclasses.asdict(summary) for summary in summaries]}))
-    else:
-        print_summaries(summaries)
-
-
-def print_summaries(summaries: list[Summary]) -> None:
-    """Say where the results are, and which rows were rejected and why."""
+        return
     for summary in summaries:
         print(f"{summary.output}\t{summary.rows} rows, {summary.rejected} rejected")
+        if summary.review:
+            print(f"{summary.review}\t{summary.unanswered} rows that were not answered")
         if summary.rejects:
             print(f"{summary.rejects}\twhich rows, and why:")
         for reason, count in list(summary.reasons.items())[:SHOWN_REASONS]:

@@ -131,13 +131,13 @@ def test_version_is_printed(capsys):
         ),
         (
             ["train", "a.csv", "--out", "b", "--label-separator", ""],
-            "Invalid value: it is empty, wanted what stands between labels, such as | (see minnow "
-            "train --help)",
+            "Invalid value for '--label-separator': it is empty, wanted what stands between "
+            "labels, such as | (see minnow train --help)",
         ),
         (
             ["evaluate", "b", "a.csv", "--label-separator", ""],
-            "Invalid value: it is empty, wanted what stands between labels, such as | (see minnow "
-            "evaluate --help)",
+            "Invalid value for '--label-separator': it is empty, wanted what stands between "
+            "labels, such as | (see minnow evaluate --help)",
         ),
         (
             ["train", "a.csv", "--out", "b", "--units", "64,x"],

@@ -16,12 +16,12 @@ def test_confusions_are_counted_by_true_and_predicted_label():
     assert counts.tolist() == [[1, 1, 0], [0, 1, 0], [2, 0, 0]]
 
 
-def test_label_without_rows_or_guesses_has_zeros():
+def test_figures_of_a_label_without_rows_or_guesses_are_undefined():
     classes = measure_classes(np.array([[1, 1, 0], [0, 1, 0], [0, 0, 0]]), ("a", "b", "c"))
 
     assert classes["a"] == pytest.approx({"precision": 1, "recall": 1 / 2, "f1": 2 / 3, "rows": 2})
     assert classes["b"] == pytest.approx({"precision": 1 / 2, "recall": 1, "f1": 2 / 3, "rows": 1})
-    assert classes["c"] == {"precision": 0.0, "recall": 0.0, "f1": 0.0, "rows": 0}
+    assert classes["c"] == {"precision": None, "recall": None, "f1": None, "rows": 0}
 
 
 def test_calibration_is_weighted_by_the_rows_of_a_bin():

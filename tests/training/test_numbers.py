@@ -317,7 +317,7 @@ def test_figures_of_one_number_have_no_correlation():
 
     assert (figures["r2"], figures["spearman"]) == (None, None)
     assert correlate_ranks(np.array([1.0, 2.0]), np.array([5.0, 5.0])) is None
-    assert "none" in objective.format_evaluation(figures)
+    assert "undefined" in objective.format_evaluation(figures)
 
 
 def test_weighted_figures_stand_beside_the_others():

@@ -165,9 +165,9 @@ def test_figures_are_those_of_scikit_learn():
     for column, found in enumerate(figures["classes"].values()):
         assert found == pytest.approx(
             {
-                "average_precision": [*areas, 0.0][column],
+                "average_precision": [*areas, None][column],
                 "precision": precision[column],
-                "recall": recall[column],
+                "recall": recall[column] if rows[column] else None,
                 "f1": f1[column],
                 "rows": rows[column],
             }
@@ -258,8 +258,11 @@ def test_three_labels_of_which_one_is_not_in_the_data():
 
     # a: precision 1, recall 1/2, F1 2/3; b: F1 1; c has no rows and no F1 to average.
     assert figures["macro_f1"] == pytest.approx((2 / 3 + 1) / 2)
-    nothing = {"precision": 0.0, "recall": 0.0, "f1": 0.0, "average_precision": 0.0}
+    # One row was taken for it, and none has it: its precision is 0, its recall is undefined.
+    nothing = {"precision": 0.0, "recall": None, "f1": 0.0, "average_precision": None}
     assert figures["classes"]["c"] == {**nothing, "rows": 0}
+    line = objective.format_evaluation(figures).splitlines()[12]
+    assert line.split() == ["c", "0.0000", "undefined", "0.0000", "undefined", "0"]
     assert figures["confusion_matrix"] == [[1, 0, 1], [0, 1, 0], [0, 0, 0]]
 
 

@@ -106,19 +106,7 @@ class MultiLabelObjective:
                 + (f", nor {len(missing) - 1:,} others" if len(missing) > 1 else "")
                 + ". Add rows that have it, or leave it out of --label-columns."
             )
-        rare = sorted(name for name in known - soft if counts[name] < 2)
-        if rare:
-            row = next(n for n, label in enumerate(train.labels, 1) if rare[0] in names_of(label))
-            names = ", ".join(map(repr, rare[:5])) + (" …" if len(rare) > 5 else "")
-            cure = "take the label out of the cell, or merge it with another"
-            if train.columns.labels:
-                cure = "leave the label out of --label-columns, or merge it with another"
-            doubt = "; is this the right --label-separator?" if is_separated else ""
-            raise DataError(
-                f"{where}: {len(rare):,} of {len(known):,} labels have one row only ({names}; the "
-                f"first is in row {row:,}), wanted two or more: one to learn from, one to check. "
-                f"Add rows, {cure}{doubt or '.'}"
-            )
+        _check_rare(train, counts, known, known - soft)
         for other in others:
             check_same(other.path, other.labels, known, train.path)
 
@@ -256,6 +244,23 @@ class MultiLabelObjective:
         plot_labels(figures, folder / "labels.png")
         plot_reliability(figures, folder / "calibration.png")
         return {"Labels": "labels.png", "Calibration": "calibration.png"}
+
+
+def _check_rare(train: Dataset, counts: Counter[str], known: set[str], hard: set[str]) -> None:
+    """Raise DataError for labels of one row only, of those that rows have or have not."""
+    rare = sorted(name for name in hard if counts[name] < 2)
+    if rare:
+        row = next(n for n, label in enumerate(train.labels, 1) if rare[0] in names_of(label))
+        names = ", ".join(map(repr, rare[:5])) + (" …" if len(rare) > 5 else "")
+        cure = "take the label out of the cell, or merge it with another"
+        if train.columns.labels:
+            cure = "leave the label out of --label-columns, or merge it with another"
+        doubt = "; is this the right --label-separator?" if train.columns.separator else ""
+        raise DataError(
+            f"{train.label_place}: {len(rare):,} of {len(known):,} labels have one row only "
+            f"({names}; the first is in row {row:,}), wanted two or more: one to learn from, one "
+            f"to check. Add rows, {cure}{doubt or '.'}"
+        )
 
 
 def _list_known(labels: Sequence[str]) -> set[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from handler.errors import ArtefactError, InvalidInput
@@ -41,6 +41,7 @@ from handler.http.tensors import (
     OCTETS,
     check_content_type,
     move_out,
+    read_outputs,
     read_texts,
     split_body,
 )
@@ -50,7 +51,6 @@ from handler.inference.requests import read_flag, read_options, read_parameters
 from handler.inference.tasks import Options, Tensor
 
 REQUEST_PARAMETERS = ("binary_data_output", CONTENT_TYPE, "coverage")
-OUTPUT_PARAMETERS = ("binary_data", CONTENT_TYPE)
 SET = Tensor("set", "BYTES")
 
 
@@ -112,7 +112,7 @@ def infer(model: Model, request: Request) -> Asking:
     options = read_options({"coverage": parameters.get("coverage")}, "parameters.")
     offered = [*model.task.tensors, *([SET] if options.coverage is not None else [])]
     by_default = bool(read_flag(parameters, "binary_data_output", "parameters"))
-    requested = _read_outputs(document, offered, request.allows_binary, by_default)
+    requested = read_outputs(document, offered, request.allows_binary, by_default)
     predictions = yield from predict(model, request, texts, source, options)
     tensors = [_make_output(model, tensor, predictions, options) for tensor, _ in requested]
     answer: dict[str, Any] = {
@@ -132,32 +132,6 @@ def infer(model: Model, request: Request) -> Asking:
     header = dump_json(answer)
     headers = {HEADER_LENGTH: str(len(header))}
     return Response(200, b"".join([header, *chunks]), OCTETS, headers)
-
-
-def _read_outputs(
-    document: Mapping[str, Any], tensors: Sequence[Tensor], allows_binary: bool, by_default: bool
-) -> list[tuple[Tensor, bool]]:
-    """Return (tensor, whether it goes in binary) in the order asked for; all where none is."""
-    known = {tensor.name: tensor for tensor in tensors}
-    outputs = document.get("outputs")
-    if outputs is None or outputs == []:
-        outputs = [{"name": name} for name in known]
-    if not isinstance(outputs, list) or not all(isinstance(output, dict) for output in outputs):
-        raise InvalidInput("outputs: wanted an array of objects", field="outputs")
-    wanted = []
-    left = dict(known)
-    for index, output in enumerate(outputs):
-        name = output.get("name")
-        if not isinstance(name, str) or name not in left:
-            field = f"outputs[{index}].name"
-            raise InvalidInput(f"{field}: wanted one of {', '.join(known)}, once", field=field)
-        path = f"outputs[{index}].parameters"
-        parameters = read_parameters(output, OUTPUT_PARAMETERS, path)
-        check_content_type(parameters, path)
-        wants_binary = read_flag(parameters, "binary_data", path)
-        is_binary = allows_binary and (by_default if wants_binary is None else wants_binary)
-        wanted.append((left.pop(name), is_binary))
-    return wanted
 
 
 def _make_output(
@@ -189,14 +163,7 @@ def _is_unicode(text: str) -> bool:
     return True
 
 
-def make_schemas(model: Model) -> dict[str, Schema]:
-    """Return the components by name."""
-    tensor = {
-        "name": STRING,
-        "datatype": STRING,
-        "shape": make_array({"type": "integer"}),
-        "data": {"type": "array"},
-    }
+def _make_request_schema(model: Model, tensor: Schema) -> Schema:
     content_type = {CONTENT_TYPE: {"enum": ["str", None]}}
     input_tensor = {
         **tensor,
@@ -218,7 +185,19 @@ def make_schemas(model: Model) -> dict[str, Schema]:
         "inputs": inputs,
         "outputs": {**make_array(make_object("name", output)), "type": ["array", "null"]},
     }
-    tensor["parameters"] = PARAMETERS
+    return make_object("inputs", request)
+
+
+def make_schemas(model: Model) -> dict[str, Schema]:
+    """Return the components by name."""
+    tensor = {
+        "name": STRING,
+        "datatype": STRING,
+        "shape": make_array({"type": "integer"}),
+        "data": {"type": "array"},
+    }
+    request = _make_request_schema(model, tensor)
+    tensor |= {"parameters": PARAMETERS}
     tensors = make_array(make_object("name datatype shape", tensor))
     answer = {"model_name": STRING, "model_version": STRING, "id": STRING, "outputs": tensors}
     metadata = {
@@ -233,7 +212,7 @@ def make_schemas(model: Model) -> dict[str, Schema]:
     server = {"name": STRING, "version": STRING, "extensions": make_array(STRING)}
     boolean = {"type": "boolean"}
     return {
-        "InferRequest": make_object("inputs", request),
+        "InferRequest": request,
         "InferAnswer": make_object("model_name model_version outputs", answer),
         "ServerMetadata": make_object("name version extensions", server),
         "ModelMetadata": make_object("name versions platform inputs outputs", metadata),

@@ -34,6 +34,7 @@ __all__ = [
     "DEFAULT_OPTIONS",
     "MAX_LABELS",
     "MAX_LABEL_CHARACTERS",
+    "SCORED_COLUMNS",
     "SELECTIVE_KINDS",
     "Cell",
     "Number",
@@ -55,6 +56,13 @@ __all__ = [
 TASKS: Mapping[str, Any] = {
     task.kind: task for task in (SingleLabel, MultiLabel, Regression, Ordinal)
 }
+# Columns of a scored file, of any task: another model's scores are out of date beside this one's.
+SCORED_COLUMNS = frozenset(
+    (
+        *("predicted_label", "predicted_score", "predicted_labels", "predicted_scores"),
+        *("predicted_value", "predicted_low", "predicted_high", "abstained", "best_label"),
+    )
+)
 SELECTIVE_KINDS = (SingleLabel.kind,)  # whose answers may be withheld
 
 

@@ -132,6 +132,50 @@ def load_s3_event(bucket: str, key: str) -> Any:
     return event
 
 
+def score_object_with(s3: Any, resources: Resources, texts: list[str]) -> Any:
+    s3.put_object(Bucket="texts", Key="a.csv", Body="\n".join(["text", *texts]).encode())
+    (answer,) = answer_event(load_s3_event("texts", "a.csv"), None, resources)["results"]
+    return answer
+
+
+def test_rows_of_an_object_that_are_not_answered_go_to_review_too(
+    aws: Client, s3: Any, make_selective: MakeResources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = make_queue(aws, "review")
+    monkeypatch.setattr("handler.events.review.REVIEW_BYTES", 500)  # two rows in a message
+    resources = make_selective(MINNOW_OBJECT_RESULTS="s3://results/", MINNOW_REVIEW="sqs://review")
+
+    answer = score_object_with(s3, resources, ["good good", *["good film"] * 3])
+
+    assert answer["status"] == "done"
+    told = sorted(receive_all(aws("sqs"), queue), key=lambda one: one["reviews"][0]["row"])
+    assert [[row["row"] for row in one["reviews"]] for one in told] == [[2, 3], [4]]
+    first = told[0]
+    assert first["result_id"].endswith("-2-review")
+    assert (first["id"], first["source"]) == ("s3://texts/a.csv", "aws:s3")
+    asked = first["reviews"][0]
+    assert (asked["text"], asked["label"], asked["best"]) == ("good film", None, "pos")
+    body = s3.get_object(Bucket="results", Key="texts/a.csv")["Body"].read().decode()
+    assert body.count(",uncertain,pos,") == 3
+    assert score_object_with(s3, resources, ["good good", *["good film"] * 3])["status"] == "done"
+    assert receive_all(aws("sqs"), queue) == []  # the result stands: nothing is sent again
+
+
+def test_an_object_whose_review_cannot_be_sent_has_no_result_and_comes_again(
+    aws: Client, s3: Any, make_selective: MakeResources
+) -> None:
+    resources = make_selective(MINNOW_OBJECT_RESULTS="s3://results/", MINNOW_REVIEW="sqs://review")
+
+    with pytest.raises(DeliveryError, match="its rows for review could not be sent: "):
+        score_object_with(s3, resources, ["good film"])
+
+    assert "Contents" not in s3.list_objects_v2(Bucket="results")
+    queue = make_queue(aws, "review")
+    fresh = make_selective(MINNOW_OBJECT_RESULTS="s3://results/", MINNOW_REVIEW="sqs://review")
+    assert score_object_with(s3, fresh, ["good film"])["status"] == "done"
+    assert len(receive_all(aws("sqs"), queue)) == 1
+
+
 def test_the_idempotency_table_sends_a_review_and_its_result_once(
     aws: Client, make_selective: MakeResources
 ) -> None:

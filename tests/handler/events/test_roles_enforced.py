@@ -43,6 +43,8 @@ def enforce(stack: Stack) -> Authorize:
         {"ModelsBucket": "models"},
         {"ModelsBucket": "models", "ModelsPrefix": "", "KmsKeyArn": KEY},
         {"ReviewTo": "queue", "ResultsTo": "bus", "IdempotencyTableName": "records"},
+        {"ReviewTo": "bus", "ResultsTo": "queue", "IdempotencyTableName": "records"},
+        {"ReviewTo": "table", "KmsKeyArn": KEY},
     ],
 )
 def test_everything_ends_as_it_should_under_the_roles_of_the_template(

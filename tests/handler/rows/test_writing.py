@@ -12,7 +12,16 @@ import pytest
 from pyarrow import parquet
 
 from handler.inference.classifier import Prediction
-from handler.inference.tasks import SingleLabel
+from handler.inference.tasks import (
+    SCORED_COLUMNS,
+    TASKS,
+    MultiLabel,
+    Ordinal,
+    Regression,
+    Selective,
+    SingleLabel,
+)
+from handler.inference.tasks.selective import Abstain
 from handler.rows.parquet import join_cells
 from handler.rows.score import encode_block, predict_each, read_blocks
 from handler.settings import Limits
@@ -42,6 +51,80 @@ def test_csv_scored_once_more_gets_the_new_values() -> None:
 
     assert header == b"text,stars,tone,anger,model_version\n"
     assert body.startswith(b"good,4.250000,calm,0.100000,v2\n")
+
+
+OTHER = "without the columns of an earlier model: predicted_label, abstained"
+
+
+def test_csv_that_another_model_scored_keeps_none_of_its_columns() -> None:
+    rows = open_content(
+        b"predicted_label,text,abstained,tone,model_version\npos,good,,sad,v1\n,bad,uncertain,sad,v1\n",
+        "a.csv",
+        ["text"],
+        added=tuple(COLUMNS),
+    )
+
+    assert rows.header == b"text,stars,tone,anger,model_version\n"
+    assert rows.encode(list(rows), CELLS, "v2").startswith(b"good,4.250000,calm,0.100000,v2\nbad,")
+    assert rows.found.details == (OTHER,)
+
+
+def test_columns_of_those_names_that_no_model_wrote_stay() -> None:
+    header, _ = encode(b"text,abstained,best_label\ngood,no,x\nbad,yes,y\n", "a.csv")
+
+    assert header == b"text,abstained,best_label,stars,tone,anger,model_version\n"
+
+
+def test_json_lines_that_another_model_scored_keep_none_of_its_fields() -> None:
+    content = (
+        b'{"predicted_label": "a, \\"b\\"", "text": "good", "abstained": {"x": [1]}, '
+        b'"model_version": "v1", "id":7}\n{ "text" : "bad", "abstained": 1 }\n'
+    )
+    rows = open_content(content, "a.jsonl", ["text"], added=tuple(COLUMNS))
+
+    lines = rows.encode(list(rows), CELLS, "v2").decode().splitlines()
+
+    assert lines[0] == (
+        '{"text": "good", "model_version": "v2", "id":7, "stars": 4.25, "tone": "calm", '
+        '"anger": 0.1}'
+    )
+    assert lines[1].startswith('{ "text" : "bad", "abstained": 1, "stars": 1.0')
+    assert rows.found.details == (OTHER,)
+
+
+def test_parquet_that_another_model_scored_keeps_none_of_its_columns() -> None:
+    table = pyarrow.table(
+        {
+            "predicted_label": ["a", "b"],
+            "text": ["good", "bad"],
+            "abstained": ["", ""],
+            "model_version": ["v1", "v1"],
+        }
+    )
+    source, output = io.BytesIO(), io.BytesIO()
+    parquet.write_table(table, source)
+    rows = open_content(source.getvalue(), "a.parquet", ["text"], added=tuple(COLUMNS))
+    cells = rows.encode(list(rows), CELLS, "v2")
+
+    join_cells(io.BytesIO(source.getvalue()), io.BytesIO(cells), output, COLUMNS, "v2")
+
+    assert parquet.read_table(io.BytesIO(output.getvalue())).column_names == [
+        *("text", "stars", "tone", "anger", "model_version")
+    ]
+    assert rows.found.details == (OTHER,)
+
+
+def test_scored_columns_are_those_of_every_task() -> None:
+    interval = {"coverage": 0.9, "edges": [], "radii": [1.0]}
+    tasks: list[Any] = [
+        Selective(SingleLabel(["a", "b"]), Abstain(0.9, 0.5)),
+        MultiLabel(["a", "b"], [0.5, 0.5]),
+        Regression(0, 2, 1, 1, interval=interval),
+        Ordinal(["1", "2"]),
+    ]
+
+    assert {name for task in tasks for name in task.columns} == SCORED_COLUMNS
+    assert {task.kind for task in tasks} == {*TASKS}
 
 
 def test_json_lines_have_numbers_as_numbers() -> None:
