@@ -12,7 +12,7 @@ from minnow.options import Json
 from minnow.repository import FROM_VARIABLE, REPOSITORY, open_repository
 
 PANEL = "Repository"
-EXAMPLES = ("minnow models models/", "minnow models s3://my-bucket/models/ --json")
+EXAMPLES = ("minnow models models/", "minnow models s3://bucket/models/ --json")
 
 SHOWN_METRICS = 3
 SHOWN_DIGITS = 12  # of a hash; --json has it whole

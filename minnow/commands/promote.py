@@ -11,7 +11,7 @@ from minnow.repository import FROM_VARIABLE, REPOSITORY, open_repository
 
 PANEL = "Repository"
 EXAMPLES = (
-    "minnow promote reviews 3 --models s3://my-bucket/models/",
+    "minnow promote reviews 3 --models s3://bucket/models/",
     "minnow promote reviews 2",
     "minnow promote reviews 4 --alias candidate",
 )

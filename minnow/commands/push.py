@@ -14,7 +14,7 @@ from minnow.repository import FROM_VARIABLE, REPOSITORY, open_repository
 PANEL = "Repository"
 EXAMPLES = (
     "minnow push bundles/reviews models/",
-    "minnow push bundles/next s3://my-bucket/models/ --name reviews --alias candidate",
+    "minnow push bundles/next s3://bucket/models/ --alias candidate",
 )
 
 Bundle = Annotated[Path, typer.Argument(metavar="BUNDLE", help=BUNDLE)]

@@ -28,6 +28,13 @@ from handler.settings import Limits
 TAG = "Minnow"
 LIMIT_FIELDS = Limits._fields
 CARD_FIELDS = Card._fields
+OPTIONS = {
+    "top_k": "TopK",
+    "threshold": "Threshold",
+    "explain": "Explain",
+    "coverage": "Coverage",
+}
+VERSION: Schema = {"type": ["string", "integer", "null"], "description": "Or an alias."}
 
 
 def classify(model: Model, request: Request) -> Asking:
@@ -70,16 +77,8 @@ def metrics(model: Model, request: Request) -> Response:
 
 def make_schemas(model: Model) -> dict[str, Schema]:
     """Return the components by name."""
-    options = {
-        "top_k": refer("TopK"),
-        "threshold": refer("Threshold"),
-        "explain": refer("Explain"),
-        "coverage": refer("Coverage"),
-    }
-    options |= {
-        "model": make_nullable(STRING),
-        "version": {"type": ["string", "integer", "null"], "description": "Or an alias."},
-    }
+    options = {name: refer(component) for name, component in OPTIONS.items()}
+    options |= {"model": make_nullable(STRING), "version": VERSION}
     text, texts = make_nullable(refer("Text")), make_nullable(refer("Texts"))
     null = {"type": "null"}
     answer = {"model": refer("Model"), "predictions": make_array(refer("Prediction"))}

@@ -5,8 +5,8 @@ from botocore.exceptions import ClientError
 
 from handler.errors import DeliveryError
 from handler.repository.aliases import read_aliases
+from handler.repository.places import open_store
 from handler.repository.publish import promote_version, read_version
-from handler.repository.store import open_store
 from tests.helpers.aws_calls import record_calls
 from tests.helpers.bad_service import bad_service
 from tests.helpers.flaky import flaky_proxy

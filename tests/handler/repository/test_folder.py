@@ -5,8 +5,9 @@ import os
 import pytest
 
 from handler.errors import ArtefactError
+from handler.repository.places import open_store
 from handler.repository.publish import promote_version, read_version
-from handler.repository.store import Missing, open_store
+from handler.repository.store import Missing
 
 
 @pytest.fixture

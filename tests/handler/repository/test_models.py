@@ -387,7 +387,7 @@ def test_threads_that_ask_for_a_cold_model_load_it_once(shop):
 
 
 def test_promoting_checks_and_serving_follows_in_a_bucket_too(place, tiny_bundle, tmp_path):
-    from handler.repository.store import open_store
+    from handler.repository.places import open_store
     from tests.helpers.repositories import Shop
 
     shop = Shop(open_store(place), tiny_bundle, tmp_path / "work")
