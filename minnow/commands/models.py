@@ -23,7 +23,10 @@ Repository = Annotated[
 
 
 def models(repository: Repository = None, json_output: Json = False) -> None:
-    """List the models of a repository: versions, aliases, sizes, hashes and metrics."""
+    """List the models of a repository.
+
+    Each version has its aliases, size, hash and metrics, or what is wrong with it.
+    """
     from handler.repository.publish import list_versions
 
     store = open_repository(repository)
