@@ -52,7 +52,7 @@ def _open_repository(
             f"MINNOW_MODELS is {place!r}, which boto3 reads, and that is not installed here, as in "
             "Minnow's containers: install it, or mount the repository as a folder"
         )
-    store = open_store(place)
+    store = open_store(place, is_serving=True)
     loading = threading.Lock()  # bounds on memory are the whole process's
 
     def load(name: str, version: int) -> Model:
