@@ -35,8 +35,9 @@ from handler.inference.models import LIVE, Models
 from handler.inference.monitor import Monitor
 from handler.repository.aliases import write_alias
 from handler.repository.opening import open_models
+from handler.repository.places import open_store
 from handler.repository.publish import FILES
-from handler.repository.store import Store, open_store
+from handler.repository.store import Store
 from handler.settings import read_settings
 
 TEXT = "A clever, moving film about people who say little and mean all of it. " * 16  # 240 words

@@ -20,7 +20,7 @@ def open_repository(place: str | None) -> Store:
     Raises:
         CommandError: Neither says where it is.
     """
-    from handler.repository.store import open_store
+    from handler.repository.places import open_store
 
     place = place or os.environ.get(FROM_VARIABLE, "")
     if not place:

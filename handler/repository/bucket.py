@@ -10,9 +10,9 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from handler.aws import error_code, make_client
+from handler.aws import ATTEMPTS, READ_TIMEOUT_S, error_code, make_client
 from handler.deadline import Deadline, TimedClient
 from handler.errors import ArtefactError, DeliveryError
 from handler.event_settings import Target
@@ -20,10 +20,6 @@ from handler.inference.bundle import Missing
 from handler.repository.aliases import ALIASES, MAX_BYTES, is_version
 from handler.repository.store import Found, can_be_model
 
-# A request has so long, with its retries: whoever waits for a model waits for several of them.
-CALL_S = 8.0
-ATTEMPTS = 2
-CONNECT_S, READ_S = 1.5, 3.0
 TRIES = 100  # to take a number, or the aliases, that others take at the same time
 NOT_THERE = ("NoSuchKey", "404")
 IS_TAKEN = ("PreconditionFailed", "412", "ConditionalRequestConflict", "409")
@@ -31,17 +27,41 @@ UNCHANGED = ("304", "NotModified")
 EMPTY = ("InvalidRange", "416")  # of a file without a byte
 
 
+class Patience(NamedTuple):
+    """How long a call may take, in seconds, and how often it is tried.
+
+    Args:
+        call_s: With its retries.
+        file_s: Of a bundle's file, which may be large.
+        attempts: Of one call.
+        connect_s, read_s: Until something comes.
+    """
+
+    call_s: float
+    file_s: float
+    attempts: int
+    connect_s: float
+    read_s: float
+
+
+# Whoever waits for a model waits for several calls; whoever pushes one may have a slow line.
+SERVING = Patience(8, 30, 2, 1.5, 3)
+PUBLISHING = Patience(60, 3600, ATTEMPTS, 3, READ_TIMEOUT_S)
+
+
 class BucketStore:
     """The repository below a prefix of a bucket.
 
     Args:
         target: Of `s3://BUCKET/PREFIX/`.
+        patience: Of whoever uses it.
     """
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, patience: Patience = PUBLISHING) -> None:
         self.place = f"s3://{target.name}/{target.path}"
         self._bucket = target.name
         self._prefix = target.path
+        self._patience = patience
         self._client: Any = None
         self._process = 0
 
@@ -138,7 +158,10 @@ class BucketStore:
                 raise DeliveryError(f"{self.place}{key}: somebody else has written it. Push again")
 
     def _call(self, operation: str, **arguments: Any) -> Any:
-        deadline = Deadline(_make_clock(CALL_S), margin_ms=0)
+        patience = self._patience
+        is_file = "Key" in arguments and not arguments["Key"].endswith(ALIASES)
+        clock = _make_clock(patience.file_s if is_file else patience.call_s)
+        deadline = Deadline(clock, margin_ms=0)
         try:
             method = getattr(TimedClient(self._connect(), deadline), operation)
             return method(Bucket=self._bucket, **arguments)
@@ -155,7 +178,7 @@ class BucketStore:
 
     def _connect(self) -> Any:
         if self._client is None or self._process != os.getpid():  # a fork shares no connection
-            self._client = make_client("s3", ATTEMPTS, CONNECT_S, READ_S)
+            self._client = make_client("s3", *self._patience[2:])
             self._process = os.getpid()
         return self._client
 

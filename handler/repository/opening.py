@@ -10,6 +10,7 @@ from handler.inference.classifier import CPU
 from handler.inference.loading import load_models
 from handler.inference.models import Model, Models
 from handler.inference.monitor import Monitor
+from handler.repository.settings import RepositorySettings
 from handler.settings import Settings
 
 
@@ -31,21 +32,27 @@ def open_models(
             providers,
             settings.trust,
         )
+    return _open_repository(settings, settings.repository, monitor or Monitor(), providers)
+
+
+def _open_repository(
+    settings: Settings, chosen: RepositorySettings, monitor: Monitor, providers: Sequence[str]
+) -> Models:
     # Not for a bundle: a process that serves one starts as quickly as ever.
     from importlib.util import find_spec
 
     from handler.inference.classifier import open_classifier
     from handler.repository.models import StoredModels
+    from handler.repository.places import open_store
     from handler.repository.publish import read_version
-    from handler.repository.store import open_store
 
-    place = settings.repository.place
+    place = chosen.place
     if "://" in place and find_spec("boto3") is None:
         raise SettingsError(
             f"MINNOW_MODELS is {place!r}, which boto3 reads, and that is not installed here, as in "
             "Minnow's containers: install it, or mount the repository as a folder"
         )
-    store = open_store(place)
+    store = open_store(place, is_serving=True)
     loading = threading.Lock()  # bounds on memory are the whole process's
 
     def load(name: str, version: int) -> Model:
@@ -54,4 +61,4 @@ def open_models(
             classifier = open_classifier(bundle, settings.threads, providers, is_alone=False)
         return Model(classifier, settings.limits, monitor)
 
-    return StoredModels(store, settings.repository, load, monitor or Monitor())
+    return StoredModels(store, chosen, load, monitor)

@@ -15,10 +15,13 @@ from handler.errors import DeliveryError, HandlerError, InvalidInput, name_failu
 from handler.inference.models import Model
 from handler.repository.aliases import Alias, read_aliases
 from handler.repository.memory import Memory
-from handler.repository.store import Store
+from handler.repository.store import Found, Store
 
 SOONEST_S = 1.0  # between a look that failed and the next
 LOOK_WAIT_S = 1.0  # for a look, where a version is at hand
+# After so long a look is given up for another one: the sandbox was frozen in its midst, and
+# its connection may be dead. Longer than any look takes (`bucket.py`).
+STUCK_S = 10.0
 LOAD_WAIT_S = 10.0  # for a look where none is, and for others that load versions of the same model
 
 
@@ -65,6 +68,7 @@ class Shelf:
         self._lock = threading.Lock()  # while something is read of it; never while one answers
         self._starting = threading.Lock()
         self._looking: threading.Event | None = None  # set once the look on its way has ended
+        self._begun = 0.0
 
     def find(self, alias: str) -> Model | None:
         """Return the version that serves an alias, if it is loaded."""
@@ -120,26 +124,20 @@ class Shelf:
 
     def _start_look(self) -> threading.Event:
         with self._starting:
-            looking = self._looking
-            if looking is None:
-                self._looking = looking = threading.Event()
-                threading.Thread(target=self._look, args=(looking,), daemon=True).start()
+            looking, now = self._looking, self._clock()
+            if looking is None or not self._begun <= now < self._begun + STUCK_S:
+                looking = threading.Event()
+                self._looking, self._begun = looking, now
+                threading.Thread(target=self._look, args=(looking, now), daemon=True).start()
             return looking
 
-    def _look(self, looking: threading.Event) -> None:
-        begun = self._clock()
+    def _look(self, looking: threading.Event, begun: float) -> None:
         try:
+            found = self._store.read_aliases(self.name, self._etag)
             with self._lock:
-                found = self._store.read_aliases(self.name, self._etag)
-                if found is not None:
-                    self._targets = read_aliases(found.content)
-                    if found.etag != self._etag:  # a file that is gone has none, at every look
-                        self.complaints.clear()
-                    self._etag = found.etag
-                for alias in list(self.serving):
-                    with suppress(HandlerError):  # it was told
-                        self._turn(alias)
-            self._renew(begun)
+                if self._looking is looking:  # or it was given up: another one knows more
+                    self._take(found)
+                    self._renew(begun)
         except Exception as error:  # of a thread that nobody waits for
             fault = str(error) if isinstance(error, HandlerError) else name_failure(error)
             if fault != self.fault:
@@ -147,8 +145,20 @@ class Shelf:
             self.fault = fault
             self._postpone()
         finally:
-            self._looking = None
+            if self._looking is looking:
+                self._looking = None
             looking.set()
+
+    def _take(self, found: Found | None) -> None:
+        """Turn to what the aliases mean now; None: they did not change."""
+        if found is not None:
+            self._targets = read_aliases(found.content)
+            if found.etag != self._etag:  # a file that is gone has none, at every look
+                self.complaints.clear()
+            self._etag = found.etag
+        for alias in list(self.serving):
+            with suppress(HandlerError):  # it was told
+                self._turn(alias)
 
     def _renew(self, begun: float) -> None:
         """Note a look that succeeded: nothing that was changed before it began is overlooked."""

@@ -67,19 +67,3 @@ def can_be_model(name: str) -> bool:
     except ArtefactError:
         return False
     return True
-
-
-def open_store(place: str) -> Store:
-    """Return the repository at `place`, a folder or `s3://BUCKET/PREFIX/`.
-
-    Raises:
-        SettingsError: It is another address.
-    """
-    if "://" in place:
-        from handler.event_settings import parse_target
-        from handler.repository.bucket import BucketStore
-
-        return BucketStore(parse_target(place, ("s3",), "the repository of models"))
-    from handler.repository.folder import FolderStore
-
-    return FolderStore(Path(place))

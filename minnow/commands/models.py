@@ -12,7 +12,7 @@ from minnow.options import Json
 from minnow.repository import FROM_VARIABLE, REPOSITORY, open_repository
 
 PANEL = "Repository"
-EXAMPLES = ("minnow models models/", "minnow models s3://my-bucket/models/ --json")
+EXAMPLES = ("minnow models models/", "minnow models s3://bucket/models/ --json")
 
 SHOWN_METRICS = 3
 SHOWN_DIGITS = 12  # of a hash; --json has it whole
@@ -23,7 +23,10 @@ Repository = Annotated[
 
 
 def models(repository: Repository = None, json_output: Json = False) -> None:
-    """List the models of a repository: versions, aliases, sizes, hashes and metrics."""
+    """List the models of a repository.
+
+    Each version has its aliases, size, hash and metrics, or what is wrong with it.
+    """
     from handler.repository.publish import list_versions
 
     store = open_repository(repository)

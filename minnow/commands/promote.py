@@ -11,7 +11,7 @@ from minnow.repository import FROM_VARIABLE, REPOSITORY, open_repository
 
 PANEL = "Repository"
 EXAMPLES = (
-    "minnow promote reviews 3 --models s3://my-bucket/models/",
+    "minnow promote reviews 3 --models s3://bucket/models/",
     "minnow promote reviews 2",
     "minnow promote reviews 4 --alias candidate",
 )
@@ -27,10 +27,10 @@ Models = Annotated[str | None, option("--models", "REPOSITORY", REPOSITORY, FROM
 
 
 def promote(name: Name, version: Version, alias: Alias = "live", models: Models = None) -> None:
-    """Let an alias of a model mean a version; going back is the same command.
+    """Let a version of a model answer.
 
-    The version is read and checked first. Functions and servers follow within
-    MINNOW_MODELS_REFRESH_S seconds, 30 by default.
+    It is read and checked first. Functions and servers follow within MINNOW_MODELS_REFRESH_S
+    seconds, 30 by default. Going back is the same command.
     """
     from handler.repository.publish import promote_version
 

@@ -14,7 +14,7 @@ from minnow.repository import FROM_VARIABLE, REPOSITORY, open_repository
 PANEL = "Repository"
 EXAMPLES = (
     "minnow push bundles/reviews models/",
-    "minnow push bundles/next s3://my-bucket/models/ --name reviews --alias candidate",
+    "minnow push bundles/next s3://bucket/models/ --alias candidate",
 )
 
 Bundle = Annotated[Path, typer.Argument(metavar="BUNDLE", help=BUNDLE)]
@@ -35,10 +35,10 @@ def push(
     alias: Alias = "",
     json_output: Json = False,
 ) -> None:
-    """Add a bundle to a repository of models, as the next version of its model.
+    """Add a bundle to a repository of models.
 
-    The bundle is checked first. Versions are numbered 1, 2, 3 and never change; what answers is
-    said by `minnow promote`.
+    It becomes the next version of its model, once it was checked. Versions are numbered 1, 2, 3 and
+    never change; which one answers is said by `minnow promote`.
     """
     from handler.repository.publish import push_bundle
 

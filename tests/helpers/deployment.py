@@ -16,8 +16,8 @@ import boto3
 import pytest
 
 from handler.inference.models import LIVE
+from handler.repository.places import open_store
 from handler.repository.publish import push_bundle
-from handler.repository.store import open_store
 from tests.helpers.aws import ENVIRONMENT, load_event
 from tests.helpers.aws_calls import Authorize, Call, record_calls
 from tests.helpers.template import REGION, Stack

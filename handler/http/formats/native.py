@@ -29,6 +29,7 @@ from handler.settings import Limits
 TAG = "Minnow"
 LIMIT_FIELDS = Limits._fields
 CARD_FIELDS = Card._fields
+VERSION: Schema = {"type": ["string", "integer", "null"], "description": "Or an alias."}
 
 
 def classify(model: Model, request: Request) -> Asking:
@@ -71,10 +72,7 @@ def metrics(model: Model, request: Request) -> Response:
 
 def make_schemas(model: Model) -> dict[str, Schema]:
     """Return the components by name."""
-    options = OPTIONS | {
-        "model": make_nullable(STRING),
-        "version": {"type": ["string", "integer", "null"], "description": "Or an alias."},
-    }
+    options = OPTIONS | {"model": make_nullable(STRING), "version": VERSION}
     text, texts = make_nullable(refer("Text")), make_nullable(refer("Texts"))
     null = {"type": "null"}
     answer = {"model": refer("Model"), "predictions": make_array(refer("Prediction"))}

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from handler.repository.store import open_store
+from handler.repository.places import open_store
 from tests.helpers.repositories import Shop
 
 

@@ -4,9 +4,10 @@ import pytest
 from botocore.exceptions import ClientError
 
 from handler.errors import DeliveryError
+from handler.repository import bucket
 from handler.repository.aliases import read_aliases
+from handler.repository.places import open_store
 from handler.repository.publish import promote_version, read_version
-from handler.repository.store import open_store
 from tests.helpers.aws_calls import record_calls
 from tests.helpers.bad_service import bad_service
 from tests.helpers.flaky import flaky_proxy
@@ -27,7 +28,8 @@ def shop(aws, tiny_bundle, tmp_path):
 @pytest.fixture
 def quick(monkeypatch):
     """Wait as short as tests can."""
-    monkeypatch.setattr("handler.repository.bucket.CALL_S", 0.6)
+    short = bucket.SERVING._replace(call_s=0.6, file_s=0.6)
+    monkeypatch.setattr(bucket, "SERVING", short)
     monkeypatch.setattr("handler.repository.shelf.LOOK_WAIT_S", 0.1)
 
 
@@ -74,10 +76,12 @@ def test_a_look_is_one_request_that_brings_nothing_where_nothing_changed(shop):
     assert calls[started].error == "304"
 
 
+@pytest.mark.slow
 def test_an_answer_that_is_lost_makes_no_second_version_and_no_lost_promotion(
     aws, shop, moto_url, monkeypatch
 ):
-    monkeypatch.setattr("handler.repository.bucket.ATTEMPTS", 8)
+    patient = bucket.PUBLISHING._replace(attempts=10)
+    monkeypatch.setattr(bucket, "PUBLISHING", patient)
     with flaky_proxy(moto_url, share=0.3) as (url, faults):
         monkeypatch.setenv("AWS_ENDPOINT_URL", url)
         store = open_store(PLACE)

@@ -6,8 +6,8 @@ import pytest
 
 from handler.errors import ArtefactError
 from handler.inference.bundle import Missing
+from handler.repository.places import open_store
 from handler.repository.publish import promote_version, read_version
-from handler.repository.store import open_store
 
 
 @pytest.fixture

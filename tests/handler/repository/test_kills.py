@@ -22,7 +22,7 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from handler.repository.publish import promote_version, push_bundle
-from handler.repository.store import open_store
+from handler.repository.places import open_store
 
 place, *bundles = sys.argv[1:]
 store = open_store(place)

@@ -181,6 +181,25 @@ def test_a_look_that_hangs_is_waited_for_once_and_for_a_second(shop, process, mo
     assert process.say() == "b"
 
 
+def test_a_look_that_was_frozen_in_its_midst_is_given_up_for_another(shop, process):
+    shop.push("films", "b", "live")
+    read, frozen = shop.store.read_aliases, threading.Event()
+    shop.store.read_aliases = lambda *asked: frozen.wait(20) and read(*asked)
+    process.clock.now += REFRESH_S / 2
+    process.models.find()
+    shop.store.read_aliases = read
+
+    process.clock.now += 600  # the sandbox is thawed
+    assert process.say() == "b"
+
+    shop.push("films", "c", "live")
+    frozen.set()
+    process.settle()
+    assert process.say() == "b"  # what the frozen one read counts for nothing
+    process.pass_s(REFRESH_S)
+    assert process.say() == "c"
+
+
 def test_a_look_that_fails_keeps_what_is_loaded_is_told_once_and_tried_again(shop, process):
     shop.push("films", "b", "live")
     process.store.failure = DeliveryError("s3: AccessDenied")
@@ -387,7 +406,7 @@ def test_threads_that_ask_for_a_cold_model_load_it_once(shop):
 
 
 def test_promoting_checks_and_serving_follows_in_a_bucket_too(place, tiny_bundle, tmp_path):
-    from handler.repository.store import open_store
+    from handler.repository.places import open_store
     from tests.helpers.repositories import Shop
 
     shop = Shop(open_store(place), tiny_bundle, tmp_path / "work")
