@@ -2,7 +2,8 @@
 
 What is taken out of an LSTM is a hidden unit: its column in all four gates, its row of recurrent
 weights, and its row in every layer that reads it; likewise embedding columns and Conv1D filters.
-Unlike weights set to zero, that makes the model smaller and quicker.
+Of a transformer, whole attention heads and columns of feed-forward layers. Unlike weights set to
+zero, that makes the model smaller and quicker.
 """
 
 from __future__ import annotations

@@ -48,14 +48,24 @@ def trace_channels(model: keras.Model) -> Wiring:
             tensors[layer["name"], 0] = IDS
         for call, node in enumerate(layer["inbound_nodes"]):
             sources = [tensors[name, index] for name, index, _ in _histories(node)]
-            tensors[layer["name"], call] = _trace_layer(wiring, layer, sources)
+            tensors[layer["name"], call] = _trace_layer(wiring, layer, sources, tensors)
     for name, call, _ in _outputs(config["output_layers"]):
         wiring.fix(tensors[name, call], "they are the model's output")
     return wiring
 
 
-def _trace_layer(wiring: Wiring, layer: Mapping[str, Any], sources: list[Channels]) -> Channels:
-    """Return the channels that `layer` writes; note what it owns and reads."""
+def _trace_layer(
+    wiring: Wiring,
+    layer: Mapping[str, Any],
+    sources: list[Channels],
+    tensors: dict[tuple[str, int], Channels],
+) -> Channels:
+    """Return the channels that `layer` writes; note what it holds and reads.
+
+    Args:
+        sources: Channels of what it reads.
+        tensors: Channels of all tensors before it.
+    """
     name, class_name, config = layer["name"], layer["class_name"], layer["config"]
     kind = kind_of_config(class_name, config)
     if kind is not None and kind.READS_IDS:
@@ -66,8 +76,9 @@ def _trace_layer(wiring: Wiring, layer: Mapping[str, Any], sources: list[Channel
     is_plain = len(known) == len(sources) and config.get("data_format") != "channels_first"
     if is_plain and class_name == "Concatenate" and _is_last_axis(layer):
         return np.concatenate(known)
-    if is_plain and len(known) == 1:
-        (channels,) = known
+    is_one = bool(known) and all(np.array_equal(known[0], it) for it in known)
+    if is_plain and (len(known) == 1 or (is_one and kind is not None)):
+        channels = known[0]
         if class_name == "Reshape" and config["target_shape"][-1] == len(channels):
             wiring.reshaped[name] = channels
             return channels
@@ -76,8 +87,11 @@ def _trace_layer(wiring: Wiring, layer: Mapping[str, Any], sources: list[Channel
         written = UNKNOWN if kind is None else kind.wire(wiring, name, config, channels)
         if written is not UNKNOWN:
             return written
-    if is_plain and class_name == "Add" and all(np.array_equal(known[0], it) for it in known):
-        return known[0]
+    if is_plain and class_name == "Add":
+        if is_one:
+            return known[0]
+        if len(known) == 2 and wiring.join(*known, tensors):
+            return known[0]
     if len(known) == 1 and (
         (class_name in SPREADING and _spreads_one(layer))
         or (
@@ -111,8 +125,9 @@ def _is_last_axis(layer: Mapping[str, Any]) -> bool:
 
 
 def _histories(node: Any) -> list[tuple[str, int, int]]:
-    """Return (layer, call, output) of each tensor that a call reads, its mask apart."""
-    read = {**node, "kwargs": {**node["kwargs"], "mask": None}}
+    """Return (layer, call, output) of each tensor that a call reads, its masks apart."""
+    kwargs = {name: None if name.endswith("mask") else v for name, v in node["kwargs"].items()}
+    read = {**node, "kwargs": kwargs}
     return [tuple(tensor["keras_history"]) for tensor in _tensors(read)]
 
 
