@@ -57,9 +57,7 @@ def check_nodes(model: onnx.ModelProto, num_layers: Mapping[str, int]) -> dict[s
         for node in model.graph.node
         if (operator := name_operator(node.domain, node.op_type)) not in OPERATORS
     }
-    found = {
-        kind.NAME: sum(census[op_type] for op_type in kind.NODE_TYPES) for kind in FUSED_KINDS
-    }
+    found = {kind.NAME: sum(census[op_type] for op_type in kind.NODE_TYPES) for kind in FUSED_KINDS}
     wrong = [name for name in found if found[name] != num_layers[name]]
     if wrong or others:
         named = wrong or list(found)

@@ -158,7 +158,7 @@ def _resize(layer: dict[str, Any], cut: Cut) -> None:
     if kind is not None and wiring.is_wired(name):
         kind.resize(name, config, cut)
     elif name in wiring.reshaped:
-        num = int(cut.stays(wiring.reshaped[name]).sum())
+        num = int(cut.kept[wiring.reshaped[name]].sum())
         config["target_shape"] = (*config["target_shape"][:-1], num)
 
 

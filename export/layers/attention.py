@@ -200,7 +200,7 @@ def _find_problem_of_call(given: Mapping[str, Any]) -> str:
 
 
 def _write_mask(graph: Graph, mask: str) -> str:
-    """Return the mask as the node reads it: int32, (batch, steps), in place of (batch, 1, steps)."""
+    """Return the mask (batch, 1, steps) as the node reads it: int32, (batch, steps)."""
     widened = graph.match(mask, ("Unsqueeze", "mask", [1]))
     if widened:
         flat = widened["mask"]

@@ -1,8 +1,9 @@
 """Stand-ins: layers whose nodes export writes itself, as tf2onnx knows no node for them.
 
 tf2onnx makes a Loop of every recurrent layer that it does not know by sight, and dozens of nodes of
-an attention. So a layer whose kind has a stand-in is one node of the type STAND_IN in what tf2onnx writes, which holds the layer's name, a
-shape and what it reads; the kind's `find` then writes the layer's own nodes in its place.
+an attention. So a layer whose kind has a stand-in is one node of the type STAND_IN in what tf2onnx
+writes, which holds the layer's name, a shape and what it reads; the kind's `find` then writes the
+layer's own nodes in its place.
 """
 
 from __future__ import annotations

@@ -73,25 +73,11 @@ def _trace_layer(
     if any(source is IDS for source in sources) and not _compares_with_pad(layer):
         wiring.fixed_ids = wiring.fixed_ids or f"{name} ({class_name}) computes with them"
     known = [source for source in sources if source is not UNKNOWN and source is not IDS]
-    is_plain = len(known) == len(sources) and config.get("data_format") != "channels_first"
-    if is_plain and class_name == "Concatenate" and _is_last_axis(layer):
-        return np.concatenate(known)
-    is_one = bool(known) and all(np.array_equal(known[0], it) for it in known)
-    if is_plain and (len(known) == 1 or (is_one and kind is not None)):
-        channels = known[0]
-        if class_name == "Reshape" and config["target_shape"][-1] == len(channels):
-            wiring.reshaped[name] = channels
-            return channels
-        if class_name in PASSING:
-            return channels
-        written = UNKNOWN if kind is None else kind.wire(wiring, name, config, channels)
-        if written is not UNKNOWN:
-            return written
-    if is_plain and class_name == "Add":
-        if is_one:
-            return known[0]
-        if len(known) == 2 and wiring.join(*known, tensors):
-            return known[0]
+    written = UNKNOWN
+    if len(known) == len(sources) and config.get("data_format") != "channels_first":
+        written = _trace_known(wiring, layer, known, tensors)
+    if written is not UNKNOWN:
+        return written
     if len(known) == 1 and (
         (class_name in SPREADING and _spreads_one(layer))
         or (
@@ -104,6 +90,30 @@ def _trace_layer(
     for channels in known:
         wiring.fix(channels, f"{name} ({class_name}) reads them, which pruning does not know")
     return UNKNOWN
+
+
+def _trace_known(
+    wiring: Wiring,
+    layer: Mapping[str, Any],
+    known: list[Channels],
+    tensors: dict[tuple[str, int], Channels],
+) -> Channels:
+    """Return what `_trace_layer` does, of a layer that reads nothing but channels; UNKNOWN where
+    they cannot be followed through it."""
+    name, class_name, config = layer["name"], layer["class_name"], layer["config"]
+    if class_name == "Concatenate" and _is_last_axis(layer):
+        return np.concatenate(known)
+    is_one = bool(known) and all(np.array_equal(known[0], it) for it in known)
+    if class_name == "Add" and (is_one or (len(known) == 2 and wiring.join(*known, tensors))):
+        return known[0]
+    if is_one and len(known) == 1:
+        if class_name == "Reshape" and config["target_shape"][-1] == len(known[0]):
+            wiring.reshaped[name] = known[0]
+            return known[0]
+        if class_name in PASSING:
+            return known[0]
+    kind = kind_of_config(class_name, config)
+    return kind.wire(wiring, name, config, known[0]) if is_one and kind is not None else UNKNOWN
 
 
 def _compares_with_pad(layer: Mapping[str, Any]) -> bool:

@@ -46,28 +46,28 @@ def read_all_around(
     Returns:
         Shape (batch, steps, channels).
     """
-    channels = hidden.shape[-1]
     places = ops.maximum(ops.cumsum(ops.cast(is_step, "int32"), axis=1) - 1, 0)
-    positions = layers.Embedding(max_steps, channels, name=POSITIONS)(places)
+    positions = layers.Embedding(max_steps, hidden.shape[-1], name=POSITIONS)(places)
     hidden = layers.Add(name="positioned")([hidden, positions])
     mask = ops.expand_dims(is_step > 0, 1)  # (batch, 1, steps): which steps are read
     for number, width in enumerate(units, start=1):
         normal = _normalize(hidden, f"attention_{number}_norm")
         attention = layers.MultiHeadAttention(heads, width // heads, name=f"attention_{number}")
-        hidden = _add(hidden, attention(normal, normal, attention_mask=mask), number, "attention")
-        normal = _normalize(hidden, f"feed_forward_{number}_norm")
-        inner = layers.Dense(FEED_FORWARD * width, "relu", name=f"feed_forward_{number}")(normal)
-        outer = layers.Dense(channels, name=f"feed_forward_{number}_back")(inner)
-        hidden = _add(hidden, outer, number, "feed_forward")
+        hidden = _add(hidden, attention(normal, normal, attention_mask=mask))
+        hidden = _add(hidden, _feed_forward(hidden, FEED_FORWARD * width, number))
     return _normalize(hidden, "norm")
+
+
+def _feed_forward(hidden: keras.KerasTensor, width: int, number: int) -> keras.KerasTensor:
+    """Return what two Dense layers make of each step for itself, as many channels as `hidden`."""
+    name = f"feed_forward_{number}"
+    inner = layers.Dense(width, "relu", name=name)(_normalize(hidden, f"{name}_norm"))
+    return layers.Dense(hidden.shape[-1], name=f"{name}_back")(inner)
 
 
 def _normalize(hidden: keras.KerasTensor, name: str) -> keras.KerasTensor:
     return layers.LayerNormalization(epsilon=EPSILON, name=name)(hidden)
 
 
-def _add(
-    hidden: keras.KerasTensor, read: keras.KerasTensor, number: int, name: str
-) -> keras.KerasTensor:
-    read = layers.Dropout(DROPOUT_RATE)(read)
-    return layers.Add(name=f"{name}_{number}_added")([hidden, read])
+def _add(hidden: keras.KerasTensor, read: keras.KerasTensor) -> keras.KerasTensor:
+    return layers.Add()([hidden, layers.Dropout(DROPOUT_RATE)(read)])

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from training.blocks import transformer
 from training.calibration import calibrate
 from training.encoded import Encoded
-from training.encoders import CELLS, encoder_of_steps, read_forward
+from training.encoders import CELLS, read_forward
 from training.errors import SettingsError
 from training.fit import fit, make_predictor
 from training.recipe import Fitted, History, SmallerVocabulary
@@ -77,7 +77,9 @@ def _read_all_steps(
     if settings.token_dropout_rate:
         drop = layers.Dropout(settings.token_dropout_rate, noise_shape=(None, None, 1))
         hidden = drop(hidden)
-    hidden = encoder_of_steps(settings, settings.max_length)(hidden, is_token)
+    hidden = transformer.read_all_around(
+        hidden, is_token, settings.units, settings.heads, settings.max_length
+    )
     total = ops.sum(hidden * ops.expand_dims(is_token, -1), axis=1)
     return total / ops.maximum(ops.sum(is_token, axis=1, keepdims=True), 1.0)
 
