@@ -26,7 +26,7 @@ from keras import layers
 from numpy.typing import NDArray
 
 from training import calibration, deep_half, isotonic
-from training.blocks import early_exit, letters, segments, wide
+from training.blocks import early_exit, letters, segments, transformer, wide
 from training.deep_half import READ, count_tried, make_teacher, start_deep, try_deep
 from training.encoded import Encoded, join_encoded
 from training.encoders import encoder_of_steps
@@ -99,6 +99,7 @@ CONSTANTS: Mapping[str, Any] = (
     | linear_weights.CONSTANTS
     | planning.CONSTANTS
     | segments.CONSTANTS
+    | transformer.CONSTANTS
     | early_exit.CONSTANTS
     | calibration.CONSTANTS
     | isotonic.CONSTANTS
@@ -110,7 +111,7 @@ CONSTANTS: Mapping[str, Any] = (
         "deep_min_gain": MIN_GAIN,
     }
 )
-WEIGHT_TABLES: Sequence[str] = (wide.WEIGHTS, letters.WEIGHTS)
+WEIGHT_TABLES: Sequence[str] = (wide.WEIGHTS, letters.WEIGHTS, transformer.POSITIONS)
 
 
 def plan_model(
@@ -176,7 +177,7 @@ def build_model(settings: Settings, vocab_size: int, objective: Objective) -> ke
     )
     both = wide_part
     if settings.units:
-        encode = encoder_of_steps(settings.encoder)
+        encode = encoder_of_steps(settings, segments.STEPS)
         deep = segments.read_segments(token_ids, settings, vocab_size, encode)
         deep = layers.Dropout(settings.dropout_rate, name=READ)(deep)
         deep = layers.Dense(num_logits, name=DEEP)(deep)
