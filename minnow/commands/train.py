@@ -205,6 +205,10 @@ Units = Annotated[
     str | None,
     setting("--units", "N,N", "Hidden units of each layer of the encoder.", callback=read_units),
 ]
+TableBytes = Annotated[
+    int | None,
+    setting("--table-bytes", "N", "Bytes of the table of phrases, of wide_deep.", min=1),
+]
 DropoutRate = Annotated[
     float | None,
     setting(
@@ -286,6 +290,7 @@ def train(
     embedding_dim: EmbeddingDim = None,
     encoder: Encoder = None,
     units: Units = None,
+    table_bytes: TableBytes = None,
     dropout_rate: DropoutRate = None,
     token_dropout_rate: TokenDropoutRate = None,
     learning_rate: LearningRate = None,
