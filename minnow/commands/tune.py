@@ -156,7 +156,8 @@ def tune(
 
     require(*REQUIRED, "tf2onnx")
     from handler.rows.options import ReadOptions
-    from minnow.tune.search import Wanted, count_cores, tune_data
+    from minnow.tune.search import Wanted, count_cores
+    from minnow.tune.tune import tune_data
     from training.class_weights import read_class_weight
     from training.columns import Columns
     from training.data import Sources

@@ -28,7 +28,7 @@ class Trial:
         choices: What differs from the default recipe, as `minnow.tune.candidates` has it.
         rows: That it was fitted to.
         fold: Whose rows it was measured on.
-        seconds: That it took.
+        seconds: That it took, of which `cpu_s` are the processor's.
         value, without: As `Score` has them, of the int8 bundle.
         size_bytes: Of the bundle's model and tokenizer.
         latency_ms: p50 of one text, of the processor's time.
@@ -44,6 +44,7 @@ class Trial:
     size_bytes: int = 0
     latency_ms: float = 0.0
     error: str = ""
+    cpu_s: float = 0.0
 
     @property
     def score(self) -> Score:

@@ -15,6 +15,12 @@ from minnow.tune.table import HEADS, format_standing
 from training.plots import plot_trade_offs
 
 REPORT, PLOT = "tune.md", "tune.png"
+ABOUT = (
+    "A trial fits a candidate to some rows and measures it on a fold that it did not learn from: "
+    "on the first fold the int8 bundle, on others the Keras model. ± is the standard error "
+    "(jackknife over 20 parts of the rows). Better by: than the default on the same rows. ms is "
+    "the median time of a processor for one text, without splitting it into tokens."
+)
 
 
 @dataclass(frozen=True)
@@ -120,14 +126,10 @@ def _list_candidates(outcome: Outcome) -> list[str]:
         )
         if text
     ]
+    within = f", within {' and '.join(budget)}" if budget else ""
     lines = [
         f"{outcome.num_trials} trials of {len(outcome.standings)} candidates in "
-        f"{outcome.seconds / 60:.1f} minutes"
-        + (f", within {' and '.join(budget)}" if budget else "")
-        + ". A trial fits a candidate to some rows, exports it and measures the int8 bundle on a "
-        "fold that it did not learn from; ± is the standard error (jackknife over 20 parts of the "
-        "rows). Better by: than the default on the same rows. ms is the median time of a processor "
-        "for one text, without splitting it into tokens.",
+        f"{outcome.seconds / 60:.1f} minutes{within}. {ABOUT}",
         "",
         f"| {' | '.join([*heads, 'better by'])} |",
         f"|{'---|' * (len(heads) + 1)}",

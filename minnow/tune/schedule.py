@@ -21,7 +21,8 @@ Budget = tuple[int | None, float | None]
 
 SHARE = 3  # one candidate in so many goes on to the next step
 MARGIN = 1.25  # by which a fit may take longer than was told from others
-FINAL_S = 5.0  # of the last fit's report, plots and measurement
+FINAL_S = 8.0  # of a processor: the last fit's report, plots and measurement
+LOAD_TRIALS = 6  # the last so many tell what share of a processor a job gets here
 FIT_GROWTH = 1.0  # how seconds grow with rows, as a power, until two sizes were timed
 LEAST_GROWTH = 0.3
 # A bundle of all rows has more words than one of a part of them: their number grows about as the
@@ -158,26 +159,36 @@ class Schedule:
         return mean_score(gains)
 
     def next_jobs(self) -> Iterator[tuple[Choices, int, int]]:
-        """Yield (choices, rows, fold) of what is worth a trial, the most worth first.
+        """Yield (choices, rows, fold) of what is worth a trial, the most worth first, each once.
 
         What was tried is not there; what is under way is.
         """
-        yield from self._missing(DEFAULT, 0)
+        seen: set[Key] = set()
+        for choices, step in self._next_steps():
+            for rows, fold in self._missing(choices, step):
+                key = (name_choices(choices), rows, fold)
+                if key not in seen:
+                    seen.add(key)
+                    yield choices, rows, fold
+
+    def _next_steps(self) -> Iterator[tuple[Choices, int]]:
+        """Yield candidates and the number of the step that each shall reach."""
+        yield DEFAULT, 0
         standings = self.stand()
         for one in self._promoted(standings):
-            yield from self._missing(DEFAULT, one.step + 1)
-            yield from self._missing(one.choices, one.step + 1)
+            yield DEFAULT, one.step + 1
+            yield one.choices, one.step + 1
         for choices in self._propose(standings):
-            yield from self._missing(choices, 0)
+            yield choices, 0
 
-    def _missing(self, choices: Choices, step: int) -> Iterator[tuple[Choices, int, int]]:
+    def _missing(self, choices: Choices, step: int) -> Iterator[tuple[int, int]]:
         rows, folds = self.folds.steps[step]
         name = name_choices(choices)
         if any(trial.error for (one, _, _), trial in self.trials.items() if one == name):
             return
         for fold in folds:
             if (name, rows, fold) not in self.trials:
-                yield choices, rows, fold
+                yield rows, fold
 
     def _promoted(self, standings: Sequence[Standing]) -> list[Standing]:
         """Return who goes a step further, those nearest to the end first."""
@@ -241,7 +252,12 @@ class Schedule:
         """Return about how many seconds fitting to all rows, exporting and measuring take, with a
         margin."""
         seconds = self.estimate(choices, self.all_rows)
-        return None if seconds is None else MARGIN * seconds + FINAL_S
+        return None if seconds is None else MARGIN * seconds + FINAL_S * self._load()
+
+    def _load(self) -> float:
+        """Return how many seconds one of the processor takes, beside what else runs here."""
+        last = [trial for trial in self.trials.values() if trial.cpu_s > 0][-LOAD_TRIALS:]
+        return max([1.0, *(trial.seconds / trial.cpu_s for trial in last)])
 
     def choose(self, left_s: float) -> Standing | None:
         """Return the candidate to fit to all rows; None: none can be in `left_s` seconds.

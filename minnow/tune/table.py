@@ -50,9 +50,12 @@ class Display:
         if trial.error:
             say(f"{name}: none ({trial.error})")
             return
+        bundle = ""
+        if trial.size_bytes:
+            bundle = f", {trial.size_bytes / 1e6:.3f} MB, {trial.latency_ms:.3f} ms"
         say(
-            f"{name}: {self.metric} {trial.value:.4f} on fold {trial.fold} of {trial.rows:,} rows, "
-            f"{trial.size_bytes / 1e6:.3f} MB, {trial.latency_ms:.3f} ms, {trial.seconds:.1f} s"
+            f"{name}: {self.metric} {trial.value:.4f} on fold {trial.fold}, fitted to "
+            f"{trial.rows:,} rows{bundle}, {trial.seconds:.1f} s"
         )
 
     def update(self, standings: Sequence[Standing], running: Sequence[str], left_s: float) -> None:

@@ -127,10 +127,11 @@ def _end_with_parent() -> None:
 
 
 def _limit_threads(threads: int) -> None:
-    import tensorflow
     from threadpoolctl import threadpool_limits
 
     threadpool_limits(threads)
+    if (tensorflow := sys.modules.get("tensorflow")) is None:
+        return
     with contextlib.suppress(RuntimeError):  # something has computed already
         tensorflow.config.threading.set_intra_op_parallelism_threads(threads)
         tensorflow.config.threading.set_inter_op_parallelism_threads(1)
