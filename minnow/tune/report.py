@@ -102,6 +102,8 @@ def format_result(outcome: Outcome) -> str:
 
 def describe_choice(chosen: Standing, default: Standing | None, steps: Sequence[Step]) -> str:
     """Return why a candidate was chosen, in a sentence or two."""
+    if chosen.step < 0:
+        return "There was no time to compare it with another candidate."
     rows, folds = steps[chosen.step]
     where = f"on {len(folds)} fold{'s' * (len(folds) > 1)} of {rows:,} rows each"
     if chosen.is_default:

@@ -265,13 +265,14 @@ class Schedule:
         It is the default, unless another is better on the same rows by more than the standard
         error of the difference; of several that are, one that went further, then the best.
         """
-        candidates = [
+        fitted = [
             one
             for one in self.stand()
-            if one.step >= 0
-            and not one.problem
-            and (self.estimate_final(one.choices) or 0) <= left_s
+            if not one.problem and (self.estimate_final(one.choices) or 0.0) <= left_s
         ]
+        candidates = [one for one in fitted if one.step >= 0]
+        if not candidates:  # nothing to compare: not even the default has all of its first folds
+            return next((one for one in fitted if one.is_default), None)
         kept = [one for one in candidates if not one.is_over]
         if not kept:
             return min(candidates, key=self._excess, default=None)

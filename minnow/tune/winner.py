@@ -58,7 +58,7 @@ def _describe_shortage(search: Search, schedule: Schedule) -> str:
     finals = [
         seconds
         for one in schedule.stand()
-        if one.step >= 0 and (seconds := schedule.estimate_final(one.choices)) is not None
+        if not one.problem and (seconds := schedule.estimate_final(one.choices)) is not None
     ]
     if not finals:
         spent_s = search.clock.spent_s

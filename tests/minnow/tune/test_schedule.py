@@ -110,6 +110,14 @@ def test_what_cannot_be_fitted_in_the_time_is_not_chosen():
     assert schedule.choose(50) is None
 
 
+def test_the_default_is_chosen_where_nothing_could_be_compared():
+    folds = (Step(100, (0, 1, 2)),)
+
+    chosen = plan(make_trial({}, 100, 1, 0.5), steps=folds, all_rows=125).choose(1e9)
+
+    assert (chosen.choices, chosen.step) == ({}, -1)
+
+
 @pytest.mark.parametrize("budget", [(400_000, None), (None, 0.5)])
 def test_what_is_over_the_budget_is_not_chosen(budget):
     small = make_trial(CNN, 6000, 0, 0.5, size_bytes=300_000, latency_ms=0.1)

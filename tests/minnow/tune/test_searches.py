@@ -35,7 +35,7 @@ def finish(*arguments: object) -> tuple[int, str, str]:
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_a_search_that_is_stopped_loses_no_trial_and_does_none_twice(data, tmp_path, how):
     out, order, stopped = tmp_path / "out", random.Random(how), 0
-    arguments = (data, "--out", out, "--minutes", 9, "--max-trials", 25, "--jobs", 2)
+    arguments = (data, "--out", out, "--minutes", 9, "--max-trials", 15, "--jobs", 2)
     before: list = []
 
     for _ in range(KILLS):
@@ -51,7 +51,7 @@ def test_a_search_that_is_stopped_loses_no_trial_and_does_none_twice(data, tmp_p
     trials = read_trials(out)
     assert trials[: len(before)] == before
     assert set(Counter(trial.key for trial in trials).values()) == {1}
-    assert len(trials) == 25
+    assert len(trials) == 15
     assert {path.name for path in out.iterdir()} == {
         *("journal.jsonl", "rows", "started.json", "tune.md", "tune.png"),
     }
