@@ -153,7 +153,7 @@ def plot_trade_offs(
     shades = [0.35 + 0.65 * step / max(1, *steps) for step in steps]
     for axis, column, unit in zip(figure.subplots(1, 2), (0, 1), ("MB", "ms"), strict=True):
         costs, values = [point[column] for point in points], [point[2] for point in points]
-        axis.scatter(costs, values, s=24, c="tab:blue", alpha=shades)
+        axis.scatter(costs, values, s=24, c="tab:blue", alpha=shades or None)
         front = find_front(costs, [-value if is_lower_better else value for value in values])
         axis.step(
             [costs[one] for one in front],

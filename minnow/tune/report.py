@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from handler.files import replacing
-from minnow.tune.folds import Step
 from minnow.tune.schedule import Budget, Standing
 from minnow.tune.scores import LOWER, standard_error
 from minnow.tune.table import HEADS, format_standing
@@ -35,7 +34,6 @@ class Outcome:
     """
 
     standings: Sequence[Standing]
-    steps: Sequence[Step]
     metric: str
     budget: Budget
     chosen: dict[str, Any]
@@ -48,12 +46,12 @@ class Outcome:
 
 def write_report(folder: Path, outcome: Outcome) -> None:
     """Write `tune.md` and `tune.png` into `folder`."""
-    points = [one for one in outcome.standings if one.step >= 0 and not one.problem]
+    points = [one for one in outcome.standings if one.size_bytes and not one.problem]
     with replacing(folder / PLOT) as temporary:
         plot_trade_offs(
             [(one.size_bytes / 1e6, one.latency_ms, one.value) for one in points],
             [one.name == outcome.chosen["name"] for one in points],
-            [one.step for one in points],
+            [max(0, one.step) for one in points],
             outcome.metric,
             outcome.metric in LOWER,
             temporary,
@@ -100,12 +98,12 @@ def format_result(outcome: Outcome) -> str:
     )
 
 
-def describe_choice(chosen: Standing, default: Standing | None, steps: Sequence[Step]) -> str:
+def describe_choice(chosen: Standing, default: Standing | None) -> str:
     """Return why a candidate was chosen, in a sentence or two."""
     if chosen.step < 0:
-        return "There was no time to compare it with another candidate."
-    rows, folds = steps[chosen.step]
-    where = f"on {len(folds)} fold{'s' * (len(folds) > 1)} of {rows:,} rows each"
+        return "No other candidate could be compared with it."
+    folds = "1 fold" if chosen.num_folds == 1 else f"{chosen.num_folds} folds"
+    where = f"fitted to {chosen.rows:,} rows, on {folds}"
     if chosen.is_default:
         return f"No other candidate was better by more than the standard error ({where})."
     if default is not None and default.is_over:
@@ -137,7 +135,7 @@ def _list_candidates(outcome: Outcome) -> list[str]:
         f"|{'---|' * (len(heads) + 1)}",
     ]
     for rank, one in enumerate(outcome.standings, start=1):
-        cells = format_standing(one, rank, outcome.steps)
+        cells = format_standing(one, rank)
         gain = "" if one.gain is None else f"{one.gain:+.4f} ± {one.gain_error:.4f}"
         name = f"**{one.name}**" if one.name == outcome.chosen["name"] else one.name
         lines.append(f"| {' | '.join([cells[0], name, *cells[2:], gain])} |")

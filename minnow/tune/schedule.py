@@ -32,6 +32,8 @@ SIZE_GROWTH = 0.3
 # without an LSTM more often than not.
 SURE_SHARE = 0.3
 
+NO_LOSS = 1e-9
+
 Key = tuple[str, int, int]
 
 
@@ -41,7 +43,9 @@ class Standing:
 
     Args:
         step: Number of the furthest step that it has finished; -1 where it has none.
-        value, error: Mean of its folds there, and the standard error of that.
+        rows, num_folds: That it was fitted to there, and measured on; where it has finished no
+            step, of the trials that have ended.
+        value, error: Mean of those folds, and the standard error of that.
         gain, gain_error: By how much it is better than the default on the same rows, above 0
             whichever way the metric goes, and the standard error of that; None where the default
             was not measured there.
@@ -54,6 +58,8 @@ class Standing:
 
     choices: Choices
     step: int
+    rows: int
+    num_folds: int
     value: float
     error: float
     gain: float | None
@@ -118,14 +124,16 @@ class Schedule:
         problem = next((trial.error for trial in own if trial.error), "")
         done = [number for number, _ in enumerate(self.folds.steps) if self._has(name, number)]
         step = max(done, default=-1)
-        found = self._at(name, step) if step >= 0 and not problem else []
+        found = [] if problem else self._at(name, step) if step >= 0 else own
         value, error = mean_score([trial.score for trial in found]) if found else (0.0, 0.0)
-        gain, gain_error = self._compare(name, step) if found else (None, 0.0)
+        gain, gain_error = self._compare(name, step) if found and step >= 0 else (None, 0.0)
         size = max((self._grow(trial) for trial in own), default=0.0)
         latency = max((trial.latency_ms for trial in own), default=0.0)
         return Standing(
             choices,
             step,
+            own[0].rows if step < 0 else self.folds.steps[step].rows,
+            len(found),
             value,
             error,
             gain,
@@ -213,10 +221,15 @@ class Schedule:
         usable = [one for one in standings if not one.problem and not one.is_over and one.gain]
         best = max(usable, key=lambda one: one.gain or 0.0, default=None)
         base = best.choices if best is not None and (best.gain or 0) > 0 else DEFAULT
-        if self._is_default_out(standings) and not usable:  # nearer to the budget, step by step
+        if self._is_default_out(standings):
+            # What keeps the budget is seldom better than what does not: there all that does helps,
+            # and before there is any, all that comes nearer.
+            lowest = min((one.gain or 0.0 for one in usable), default=0.0)
+            gains |= {one.name: (one.gain or 0.0) - lowest + NO_LOSS for one in usable}
             near = min((one for one in standings if not one.problem), key=self._excess)
-            base = near.choices
-            gains = {one.name: -self._excess(one) + 1e6 for one in standings if not one.problem}
+            base = best.choices if best is not None else near.choices
+            if best is None:
+                gains = {one.name: 1 / (1 + self._excess(one)) for one in standings}
         return propose(self.levers, gains, base)
 
     def _excess(self, one: Standing) -> float:

@@ -19,6 +19,7 @@ from training.data import Data
 from training.errors import RunError
 
 TRIED_SHARE = 0.6  # of the time, in which one trial must have ended
+LATE = 1.1  # times the minutes, after which the last fit is stopped
 TICK_S = 0.2
 
 
@@ -62,6 +63,11 @@ class Clock:
     @property
     def left_s(self) -> float:
         return self.limit_s - self.spent_s
+
+    @property
+    def late_s(self) -> float:
+        """Seconds until the last fit is stopped."""
+        return LATE * self.limit_s - self.spent_s
 
 
 class Search:
@@ -132,7 +138,7 @@ class Search:
 
     def _reserve(self, schedule: Schedule) -> float:
         """Return the seconds that are kept for fitting what would be chosen now."""
-        chosen = schedule.choose(self.clock.left_s)
+        chosen = schedule.choose(self.clock.late_s)
         if chosen is not None:
             return schedule.estimate_final(chosen.choices) or 0.0
         return 0.0 if schedule.trials else (1 - TRIED_SHARE) * self.clock.limit_s

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
 
-from minnow.tune.folds import Step
 from minnow.tune.journal import Trial, name_choices
 from minnow.tune.schedule import Standing
 from training.progress import is_quiet, say
@@ -19,9 +18,8 @@ HEADS = ("rank", "candidate", "rows × folds", "score", "MB", "ms", "s")
 class Display:
     """What is shown while candidates are tried; nothing if it shall be quiet."""
 
-    def __init__(self, metric: str, steps: Sequence[Step]) -> None:
+    def __init__(self, metric: str) -> None:
         self.metric = metric
-        self.steps = steps
         self._live: Any = None
 
     def __enter__(self) -> Display:
@@ -79,22 +77,19 @@ class Display:
             heading = self.metric if head == "score" else head
             table.add_column(heading, justify="left" if head == "candidate" else "right")
         for rank, standing in enumerate(standings[:SHOWN], start=1):
-            table.add_row(*format_standing(standing, rank, self.steps))
+            table.add_row(*format_standing(standing, rank))
         self._live.update(table, refresh=True)
 
 
-def format_standing(one: Standing, rank: int, steps: Sequence[Step]) -> list[str]:
+def format_standing(one: Standing, rank: int) -> list[str]:
     """Return the cells of a candidate's row, as HEADS names them."""
     if one.problem:
         return [str(rank), one.name, "", f"none: {one.problem}", "", "", f"{one.seconds:.1f}"]
-    if one.step < 0:
-        return [str(rank), one.name, "", "…", "", "", f"{one.seconds:.1f}"]
-    rows, folds = steps[one.step]
     over = " over the budget" if one.is_over else ""
     return [
         str(rank),
         one.name,
-        f"{rows:,} × {len(folds)}",
+        f"{one.rows:,} × {one.num_folds}",
         f"{one.value:.4f} ± {one.error:.4f}{over}",
         f"{one.size_bytes / 1e6:.3f}",
         f"{one.latency_ms:.3f}",

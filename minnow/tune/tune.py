@@ -102,7 +102,7 @@ def _tune(
     search = Search(data, folds, wanted, metric, journal, clock, work)
     try:
         if journal.chosen is None:
-            with Display(metric, folds.steps) as display:
+            with Display(metric) as display:
                 search.run(workers, display)
             choose(search)
         if journal.result is None:
@@ -167,7 +167,6 @@ def _describe(search: Search, sources: Sources, out: Path, is_part: bool) -> Out
         raise ValueError("the search is not finished")
     return Outcome(
         search.plan().stand(),
-        search.folds.steps,
         search.metric,
         search.wanted.budget,
         chosen,

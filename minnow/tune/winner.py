@@ -14,7 +14,6 @@ from minnow.tune.workers import Workers
 from training.errors import RunError
 from training.progress import say
 
-LATE = 1.1  # times the minutes, after which the last fit is stopped
 PRUNED_MODELS = 2  # that a search for a bundle within the budget fits, about
 FINAL = "final"
 
@@ -26,12 +25,12 @@ def choose(search: Search) -> None:
         RunError: None can be fitted in the time that is left, or none keeps the budget.
     """
     schedule, clock = search.plan(), search.clock
-    chosen = schedule.choose(LATE * clock.limit_s - clock.spent_s)
+    chosen = schedule.choose(clock.late_s)
     if chosen is None:
         raise RunError(_describe_shortage(search, schedule))
     standings = schedule.stand()
     default = next((one for one in standings if one.is_default), None)
-    why = describe_choice(chosen, default, search.folds.steps)
+    why = describe_choice(chosen, default)
     if chosen.is_over:
         _check_prunable(search, schedule, chosen)
     say(f"chosen: {chosen.name}. {why}")
@@ -84,7 +83,7 @@ def fit_chosen(search: Search, workers: Workers, job: FinalJob) -> dict[str, Any
     clock, minutes = search.clock, search.wanted.minutes
     needed = search.plan().estimate_final(job.choices) or clock.spent_s
     workers.start(FINAL, run_final, job, count_cores())
-    while clock.spent_s < LATE * clock.limit_s:
+    while clock.late_s > 0:
         for outcome in workers.wait(TICK_S):
             if outcome.error:
                 raise RunError(outcome.error)

@@ -77,7 +77,7 @@ class Workers:
                 result, error = connection.recv()
             except EOFError:
                 process.join()
-                result, error = None, f"its process ended with the code {process.exitcode}"
+                result, error = None, _describe_end(process.exitcode)
             connection.close()
             process.join()
             outcomes.append(Outcome(name, result, error))
@@ -94,6 +94,13 @@ class Workers:
         """End all jobs."""
         for name in self.names:
             self.stop(name)
+
+
+def _describe_end(code: int) -> str:
+    """Return why a process that sent nothing has ended."""
+    if code == -signal.SIGKILL:
+        return "its process was killed, as by the system where memory ends: try fewer --jobs"
+    return f"its process ended with the code {code}"
 
 
 def _do(sender: Connection, work: Callable[[Any], Any], job: Any, threads: int) -> None:

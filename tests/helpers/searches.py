@@ -15,6 +15,7 @@ from typing import Any
 from minnow.tune.journal import Trial, name_choices
 from minnow.tune.trial import FinalJob, TrialJob
 from tests.helpers.paths import ROOT
+from training.errors import DataError
 
 TRIAL_S = 0.05
 PROGRAM = """
@@ -90,3 +91,16 @@ def read_trials(folder: Path) -> list[Trial]:
     lines = path.read_bytes().split(b"\n")[:-1]
     entries = [json.loads(line) for line in lines]
     return [Trial(**entry["trial"]) for entry in entries if "trial" in entry]
+
+
+def do_as_told(what: str) -> str:
+    """A job that ends as it is told."""
+    if what == "own error":
+        raise DataError("rows.csv: row 3 has no label")
+    if what == "unexpected":
+        raise ValueError("a customer's secret text")
+    if what == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if what == "slow":
+        time.sleep(600)
+    return f"did {what}"

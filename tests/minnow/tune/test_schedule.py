@@ -141,3 +141,12 @@ def test_times_are_told_from_those_of_the_same_candidate_and_of_the_default():
     assert schedule.estimate({}, 6000) == 1.0
     assert schedule.estimate({"encoder": "none"}, 6000) == 0.5
     assert plan().estimate({}, 1500) is None
+
+
+def test_where_the_default_is_over_the_budget_smaller_ones_are_combined():
+    trials = [make_trial({}, 6000, 0, 0.8, size_bytes=900_000)]
+    trials += [make_trial(lever, 6000, 0, 0.7, size_bytes=300_000) for lever in (CNN, WIDE)]
+    trials += [make_trial(lever, 6000, 0, 0.7, size_bytes=900_000) for lever in LEVERS[2:]]
+    schedule = plan(*trials, steps=STEPS[1:2], budget=(500_000, None))
+
+    assert first_jobs(schedule, 1) == [({"encoder": "cnn", "units": [128]}, 6000, 0)]
