@@ -33,6 +33,7 @@ EXTRAS = {
 # Command -> every extra that it can need, so that one installation is enough.
 COMMANDS = {
     "train": "training",
+    "tune": "cpu,training,export",
     "evaluate": "cpu,training",
     "export": "cpu,training,export",
     "inspect": "cpu,export",

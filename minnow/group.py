@@ -18,6 +18,7 @@ from typer.core import TyperCommand, TyperGroup
 
 COMMANDS = (  # in the order of the help
     "train",
+    "tune",
     "evaluate",
     "export",
     "inspect",

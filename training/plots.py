@@ -131,3 +131,56 @@ def plot_risk_coverage(figures: Mapping[str, Any], path: Path) -> None:
 def save(figure: Figure, path: Path) -> None:
     """Write a figure as a PNG."""
     FigureCanvasAgg(figure).print_png(str(path))  # type: ignore[no-untyped-call]
+
+
+def plot_trade_offs(
+    points: Sequence[tuple[float, float, float]],
+    is_chosen: Sequence[bool],
+    steps: Sequence[int],
+    metric: str,
+    is_lower_better: bool,
+    path: Path,
+) -> None:
+    """Draw what models are worth by their size and by their time to a PNG, with the Pareto front:
+    those than which none is both better and smaller, or quicker.
+
+    Args:
+        points: Megabytes, milliseconds and the metric of each model.
+        is_chosen: Of each model.
+        steps: How much is known of each; the more, the darker.
+    """
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    shades = [0.35 + 0.65 * step / max(1, *steps) for step in steps]
+    for axis, column, unit in zip(figure.subplots(1, 2), (0, 1), ("MB", "ms"), strict=True):
+        costs, values = [point[column] for point in points], [point[2] for point in points]
+        axis.scatter(costs, values, s=24, c="tab:blue", alpha=shades or None)
+        front = find_front(costs, [-value if is_lower_better else value for value in values])
+        axis.step(
+            [costs[one] for one in front],
+            [values[one] for one in front],
+            where="post",
+            color="tab:orange",
+            linewidth=1,
+            label="Pareto front",
+        )
+        for one, _ in enumerate(points):
+            if is_chosen[one]:
+                axis.plot(costs[one], values[one], "*", color="tab:red", ms=14, label="chosen")
+        axis.set(xscale="log", xlabel=f"{unit} (int8 bundle)", ylabel=metric)
+        axis.grid(alpha=0.3, which="both")
+        axis.legend()
+    save(figure, path)
+
+
+def find_front(costs: Sequence[float], values: Sequence[float]) -> list[int]:
+    """Return which models no other beats in both, the cheapest first: [1, 2, 3], [5, 4, 6] -> 0, 2.
+
+    Args:
+        costs: Of each model, less is better.
+        values: Of each model, more is better.
+    """
+    front: list[int] = []
+    for one in sorted(range(len(costs)), key=lambda index: (costs[index], -values[index])):
+        if not front or values[one] > values[front[-1]]:
+            front.append(one)
+    return front

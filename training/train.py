@@ -73,6 +73,7 @@ def train_run(
     command: str = "",
     data: Data | None = None,
     is_held: bool = False,
+    is_trial: bool = False,
 ) -> Run:
     """Train on `sources` and return the run in `out`.
 
@@ -83,6 +84,7 @@ def train_run(
         command: Kept in the metadata, so that others can do the same.
         data: What `read_sources` gives, if it is there already.
         is_held: The caller holds `name_partial(out)`, so that no other process trains for `out`.
+        is_trial: The run is measured and thrown away: no report and no plots are drawn for it.
 
     Raises:
         DataError: The data cannot be trained on; said before any training.
@@ -94,7 +96,7 @@ def train_run(
     partial = name_partial(out)
     with nullcontext() if is_held else holding(partial, out), naming(out):
         restore(partial, out)
-        _make_run(sources, out, settings, force, command, data, started)
+        _make_run(sources, out, settings, force, command, data, started, is_trial)
     return read_run(out)
 
 
@@ -106,6 +108,7 @@ def _make_run(
     command: str,
     data: Data | None,
     started: float,
+    is_trial: bool,
 ) -> None:
     check_free(out, force, sources.paths)  # again: another process may just have ended
     check_room(out, estimate_bytes(settings))
@@ -122,7 +125,7 @@ def _make_run(
     }
     claim(partial, wanted, force)
     if not is_run(partial / NEW):  # it is one where all was killed at the very end
-        _train(partial, data, split, settings, command, started)
+        _train(partial, data, split, settings, command, started, is_trial)
     if obstacle := put_in_place(partial, out, RUN, force):
         raise RunError(f"{obstacle} The finished run stands in {partial / NEW}.")
     empty_folder(partial, STARTED)
@@ -135,6 +138,7 @@ def _train(
     settings: Settings,
     command: str,
     started: float,
+    is_trial: bool,
 ) -> None:
     """Write the finished run into `partial/new`, from where the work in progress stands there."""
     new = partial / NEW
@@ -185,8 +189,9 @@ def _train(
         "mistakes": [mistake.row for mistake in mistakes],
         "seconds": round(time.monotonic() - started, 1),
     }
-    findings = Findings(survey, {"train": train_part, **parts}, mistakes)
-    metadata["files"] = write_report(new, metadata, fitted.history, objective, findings)
+    if not is_trial:
+        findings = Findings(survey, {"train": train_part, **parts}, mistakes)
+        metadata["files"] = write_report(new, metadata, fitted.history, objective, findings)
     rows = reference_rows(dev.rows, tokenizer)
     write_run(new, model, format_tokenizer(tokenizer), rows, metadata, train.vectors)
 

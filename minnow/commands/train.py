@@ -207,6 +207,10 @@ Heads = Annotated[
         "--heads", "N", "Attention heads of each layer of a transformer; divide its units.", min=1
     ),
 ]
+TableBytes = Annotated[
+    int | None,
+    setting("--table-bytes", "N", "Bytes of the table of phrases, of wide_deep.", min=1),
+]
 DropoutRate = Annotated[
     float | None,
     setting(
@@ -289,6 +293,7 @@ def train(
     encoder: Encoder = None,
     units: Units = None,
     heads: Heads = None,
+    table_bytes: TableBytes = None,
     dropout_rate: DropoutRate = None,
     token_dropout_rate: TokenDropoutRate = None,
     learning_rate: LearningRate = None,

@@ -82,7 +82,9 @@ def test_a_small_transformer_is_trained_exported_made_smaller_and_answers(tmp_pa
     assert run.metadata["settings"]["cosine_decay"]
     for name in ("bundle", "small"):
         classifier = load_classifier(tmp_path / name)
-        positive, negative = classifier.predict([f"the plot was {word} ." for word in (GOOD[0], BAD[0])])
+        positive, negative = classifier.predict(
+            [f"the plot was {word} ." for word in (GOOD[0], BAD[0])]
+        )
         assert (positive.label, negative.label) == ("pos", "neg")
     found = inspect_bundle(read_bundle(tmp_path / "small"))
     assert found["operators"]["LayerNormalization"] == 3

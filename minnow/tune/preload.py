@@ -1,0 +1,15 @@
+"""What trials import, imported once by the process that they are forked from.
+
+Importing TensorFlow takes seconds, a fork milliseconds.
+"""
+
+from minnow.quiet import import_tensorflow
+
+import_tensorflow()
+
+import export.export  # noqa: E402,F401
+import training.train  # noqa: E402,F401
+from training.recipe import list_recipes, load_recipe  # noqa: E402
+
+for name in list_recipes():
+    load_recipe(name)

@@ -1,0 +1,309 @@
+"""What to try next, how long it will take, and what is chosen in the end.
+
+Successive halving as it comes (asynchronous: Li et al., "A System for Massively Parallel
+Hyperparameter Tuning", MLSys 2020): a candidate goes a step further, to more rows or more folds, as
+soon as it is among the best third of those at its step and better than the default there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from minnow.tune.candidates import DEFAULT, guess_cost, propose
+from minnow.tune.folds import Folds
+from minnow.tune.journal import Choices, Trial, name_choices
+from minnow.tune.scores import LOWER, better_by, mean_score
+from minnow.tune.trial import is_over
+
+Budget = tuple[int | None, float | None]
+
+SHARE = 3  # one candidate in so many goes on to the next step
+MARGIN = 1.25  # by which a fit may take longer than was told from others
+FINAL_S = 8.0  # of a processor: the last fit's report, plots and measurement
+LOAD_TRIALS = 6  # the last so many tell what share of a processor a job gets here
+FIT_GROWTH = 1.0  # how seconds grow with rows, as a power, until two sizes were timed
+LEAST_GROWTH = 0.3
+# A bundle of all rows has more words than one of a part of them: their number grows about as the
+# power 0.6 of the rows, and words are half of a bundle (measured on TREC and AG News: 0.2 to 0.4).
+SIZE_GROWTH = 0.3
+# A candidate that is better with fewer than this share of all rows may be worse with all of them:
+# without an LSTM more often than not.
+SURE_SHARE = 0.3
+
+NO_LOSS = 1e-9
+
+Key = tuple[str, int, int]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One candidate as it stands.
+
+    Args:
+        step: Number of the furthest step that it has finished; -1 where it has none.
+        rows, num_folds: That it was fitted to there, and measured on; where it has finished no
+            step, of the trials that have ended.
+        value, error: Mean of those folds, and the standard error of that.
+        gain, gain_error: By how much it is better than the default on the same rows, above 0
+            whichever way the metric goes, and the standard error of that; None where the default
+            was not measured there.
+        size_bytes: Of its largest bundle.
+        latency_ms: Of its slowest one.
+        seconds: Of all its trials.
+        problem: Why it has no bundle; "" where it has.
+        is_over: It does not keep the budget.
+    """
+
+    choices: Choices
+    step: int
+    rows: int
+    num_folds: int
+    value: float
+    error: float
+    gain: float | None
+    gain_error: float
+    size_bytes: int
+    latency_ms: float
+    seconds: float
+    problem: str = ""
+    is_over: bool = False
+
+    @property
+    def name(self) -> str:
+        return name_choices(self.choices)
+
+    @property
+    def is_default(self) -> bool:
+        return self.choices == DEFAULT
+
+
+class Schedule:
+    """The trials that were made, and what follows from them.
+
+    Args:
+        trials: By key; the caller adds to them.
+        levers: Single changes, as `list_levers` gives them.
+        all_rows: That the winner is fitted to.
+        budget: Bytes and milliseconds that a bundle must keep; None: any.
+    """
+
+    def __init__(
+        self,
+        folds: Folds,
+        trials: Mapping[Key, Trial],
+        levers: Sequence[Choices],
+        metric: str,
+        all_rows: int,
+        budget: Budget,
+    ) -> None:
+        self.folds = folds
+        self.trials = trials
+        self.levers = levers
+        self.metric = metric
+        self.all_rows = all_rows
+        self.budget = budget
+
+    def stand(self) -> list[Standing]:
+        """Return every candidate that has a trial, the best first."""
+        known: dict[str, Choices] = {}
+        for trial in self.trials.values():
+            known.setdefault(name_choices(trial.choices), trial.choices)
+        standings = [self._stand(choices) for choices in known.values()]
+        sign = -1.0 if self.metric in LOWER else 1.0
+
+        def order(one: Standing) -> tuple[bool, bool, int, float]:
+            return bool(one.problem), one.is_over, -one.step, -sign * one.value
+
+        return sorted(standings, key=order)
+
+    def _stand(self, choices: Choices) -> Standing:
+        name = name_choices(choices)
+        own = [trial for (one, _, _), trial in self.trials.items() if one == name]
+        problem = next((trial.error for trial in own if trial.error), "")
+        done = [number for number, _ in enumerate(self.folds.steps) if self._has(name, number)]
+        step = max(done, default=-1)
+        found = [] if problem else self._at(name, step) if step >= 0 else own
+        value, error = mean_score([trial.score for trial in found]) if found else (0.0, 0.0)
+        gain, gain_error = self._compare(name, step) if found and step >= 0 else (None, 0.0)
+        size = max((self._grow(trial) for trial in own), default=0.0)
+        latency = max((trial.latency_ms for trial in own), default=0.0)
+        return Standing(
+            choices,
+            step,
+            own[0].rows if step < 0 else self.folds.steps[step].rows,
+            len(found),
+            value,
+            error,
+            gain,
+            gain_error,
+            max((trial.size_bytes for trial in own), default=0),
+            latency,
+            sum(trial.seconds for trial in own),
+            problem,
+            is_over(self.budget, size, latency),
+        )
+
+    def _grow(self, trial: Trial) -> float:
+        """Return about how many bytes the bundle of all rows has; the winner's is measured."""
+        return float(trial.size_bytes * (self.all_rows / max(1, trial.rows)) ** SIZE_GROWTH)
+
+    def _has(self, name: str, step: int) -> bool:
+        rows, folds = self.folds.steps[step]
+        return all((name, rows, fold) in self.trials for fold in folds)
+
+    def _at(self, name: str, step: int) -> list[Trial]:
+        rows, folds = self.folds.steps[step]
+        return [self.trials[name, rows, fold] for fold in folds]
+
+    def _compare(self, name: str, step: int) -> tuple[float | None, float]:
+        """Return gain and its standard error, over the folds of the step."""
+        default = name_choices(DEFAULT)
+        if not self._has(default, step):
+            return None, 0.0
+        pairs = zip(self._at(name, step), self._at(default, step), strict=True)
+        gains = [better_by(own.score, other.score, self.metric) for own, other in pairs]
+        return mean_score(gains)
+
+    def next_jobs(self) -> Iterator[tuple[Choices, int, int]]:
+        """Yield (choices, rows, fold) of what is worth a trial, the most worth first, each once.
+
+        What was tried is not there; what is under way is.
+        """
+        seen: set[Key] = set()
+        for choices, step in self._next_steps():
+            for rows, fold in self._missing(choices, step):
+                key = (name_choices(choices), rows, fold)
+                if key not in seen:
+                    seen.add(key)
+                    yield choices, rows, fold
+
+    def _next_steps(self) -> Iterator[tuple[Choices, int]]:
+        """Yield candidates and the number of the step that each shall reach."""
+        yield DEFAULT, 0
+        standings = self.stand()
+        for one in self._promoted(standings):
+            yield DEFAULT, one.step + 1
+            yield one.choices, one.step + 1
+        for choices in self._propose(standings):
+            yield choices, 0
+
+    def _missing(self, choices: Choices, step: int) -> Iterator[tuple[int, int]]:
+        rows, folds = self.folds.steps[step]
+        name = name_choices(choices)
+        if any(trial.error for (one, _, _), trial in self.trials.items() if one == name):
+            return
+        for fold in folds:
+            if (name, rows, fold) not in self.trials:
+                yield rows, fold
+
+    def _promoted(self, standings: Sequence[Standing]) -> list[Standing]:
+        """Return who goes a step further, those nearest to the end first."""
+        chosen = []
+        for step in reversed(range(len(self.folds.steps) - 1)):
+            reached = [one for one in standings if one.step >= step and not one.problem]
+            others = [one for one in reached if one.step == step and not one.is_default]
+            helpful = [one for one in others if (one.gain or 0) > 0 and not one.is_over]
+            if not helpful and others and self._is_default_out(standings):
+                helpful = [one for one in others if not one.is_over]
+            helpful.sort(key=lambda one: -(one.gain or 0))
+            passed = sum(one.step > step and not one.is_default for one in reached)
+            room = max(1, math.ceil(len(reached) / SHARE)) - passed
+            chosen += helpful[: max(0, room)]
+        return chosen
+
+    def _is_default_out(self, standings: Iterable[Standing]) -> bool:
+        return any(one.is_over for one in standings if one.is_default)
+
+    def _propose(self, standings: Sequence[Standing]) -> Iterator[Choices]:
+        gains = {one.name: one.gain or 0.0 for one in standings if not one.problem}
+        usable = [one for one in standings if not one.problem and not one.is_over and one.gain]
+        best = max(usable, key=lambda one: one.gain or 0.0, default=None)
+        base = best.choices if best is not None and (best.gain or 0) > 0 else DEFAULT
+        if self._is_default_out(standings):
+            # What keeps the budget is seldom better than what does not: there all that does helps,
+            # and before there is any, all that comes nearer.
+            lowest = min((one.gain or 0.0 for one in usable), default=0.0)
+            gains |= {one.name: (one.gain or 0.0) - lowest + NO_LOSS for one in usable}
+            near = min((one for one in standings if not one.problem), key=self._excess)
+            base = best.choices if best is not None else near.choices
+            if best is None:
+                gains = {one.name: 1 / (1 + self._excess(one)) for one in standings}
+        return propose(self.levers, gains, base)
+
+    def _excess(self, one: Standing) -> float:
+        """Return by how much a candidate misses the budget, as a share of it."""
+        most_bytes, most_ms = self.budget
+        size = one.size_bytes / most_bytes - 1 if most_bytes else 0.0
+        slow = one.latency_ms / most_ms - 1 if most_ms else 0.0
+        return max(0.0, size) + max(0.0, slow)
+
+    def estimate(self, choices: Choices, rows: int) -> float | None:
+        """Return about how many seconds a trial of so many rows takes; None: nothing was timed."""
+        name = name_choices(choices)
+        own = self._times(name)
+        default = self._times(name_choices(DEFAULT))
+        growth = _find_growth(default)
+        if own:
+            known = max(own)
+            return float(own[known] * (rows / known) ** growth)
+        if not default:
+            return None
+        known = max(default)
+        return float(default[known] * (rows / known) ** growth * guess_cost(choices))
+
+    def _times(self, name: str) -> dict[int, float]:
+        """Return rows -> the longest time of a trial."""
+        times: dict[int, float] = {}
+        for (one, rows, _), trial in self.trials.items():
+            if one == name and not trial.error:
+                times[rows] = max(times.get(rows, 0.0), trial.seconds)
+        return times
+
+    def estimate_final(self, choices: Choices) -> float | None:
+        """Return about how many seconds fitting to all rows, exporting and measuring take, with a
+        margin."""
+        seconds = self.estimate(choices, self.all_rows)
+        return None if seconds is None else MARGIN * seconds + FINAL_S * self._load()
+
+    def _load(self) -> float:
+        """Return how many seconds one of the processor takes, beside what else runs here."""
+        last = [trial for trial in self.trials.values() if trial.cpu_s > 0][-LOAD_TRIALS:]
+        return max([1.0, *(trial.seconds / trial.cpu_s for trial in last)])
+
+    def choose(self, left_s: float) -> Standing | None:
+        """Return the candidate to fit to all rows; None: none can be in `left_s` seconds.
+
+        It is the default, unless another is better on the same rows by more than the standard
+        error of the difference; of several that are, one that went further, then the best.
+        """
+        fitted = [
+            one
+            for one in self.stand()
+            if not one.problem and (self.estimate_final(one.choices) or 0.0) <= left_s
+        ]
+        candidates = [one for one in fitted if one.step >= 0]
+        if not candidates:  # nothing to compare: not even the default has all of its first folds
+            return next((one for one in fitted if one.is_default), None)
+        kept = [one for one in candidates if not one.is_over]
+        if not kept:
+            return min(candidates, key=self._excess, default=None)
+        default = next((one for one in kept if one.is_default), None)
+        better = [one for one in kept if self._is_better(one) or default is None]
+        if better:
+            return max(better, key=lambda one: (one.step, one.gain or 0.0))
+        return default
+
+    def _is_better(self, one: Standing) -> bool:
+        is_sure = self.folds.steps[one.step].rows >= SURE_SHARE * self.all_rows
+        return is_sure and one.gain is not None and one.gain > one.gain_error
+
+
+def _find_growth(times: Mapping[int, float]) -> float:
+    """Return the power by which seconds grow with rows, told by the two largest sizes."""
+    if len(times) < 2:
+        return FIT_GROWTH
+    few, many = sorted(times)[-2:]
+    growth = math.log(times[many] / times[few]) / math.log(many / few)
+    return min(FIT_GROWTH, max(LEAST_GROWTH, growth))
