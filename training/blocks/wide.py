@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from training.blocks import letters as letter_runs
 from training.blocks.ngrams import (
+    END_ID,
     FIRST_WORD_ID,
     LONGEST,
     MULTIPLIERS,
@@ -31,6 +32,7 @@ from training.blocks.ngrams import (
 )
 from training.blocks.table import find_rows
 from training.linear.weights import Weights
+from training.tokenizer import UNKNOWN_ID
 
 # Names of the layers that hold the table.
 FINGERPRINTS = "wide_fingerprints"
@@ -40,6 +42,7 @@ CONSTANTS = {
     "longest_phrase": LONGEST,
     "tail_tokens": TAIL_TOKENS,
     "start_id": START_ID,
+    "end_id": END_ID,
 } | letter_runs.CONSTANTS
 
 
@@ -132,11 +135,11 @@ def _find_rows(padded: Any, vocab_size: int, num_places: int) -> Any:
     """Return the row of the pair and of the triple at the start and at each token; (batch, 1 +
     length, 2).
 
-    Row 0 where the table does not have it. A sum with padding or the unknown word in it is over the
-    limit.
+    Row 0 where the table does not have it. A sum with the unknown word in it is over the limit;
+    padding is the end of the text.
     """
     words = ops.cast(ops.expand_dims(padded, -1), "int64")
-    products = ops.where(words < FIRST_WORD_ID, NO_WORD, words) * MULTIPLIERS.ravel()
+    products = ops.where(ops.equal(words, UNKNOWN_ID), NO_WORD, words) * MULTIPLIERS.ravel()
     num_phrases = MULTIPLIERS.shape[1]
     parts = [
         products[:, start : start - TAIL_TOKENS, num_phrases * start : num_phrases * (start + 1)]
