@@ -67,10 +67,10 @@ def logits_of(
     rows = []
     for number, ids in enumerate(texts):
         features, tail = [], []
-        started = [START_ID, *ids, END_ID, END_ID]
-        for start in range(-1, len(ids)):
+        started = [START_ID, START_ID, *ids, END_ID, END_ID]
+        for start in range(-2, len(ids)):
             for size in (1, 2, 3)[start < 0 :]:
-                window = started[start + 1 : start + 1 + size]
+                window = started[start + 2 : start + 2 + size]
                 if UNKNOWN_ID in window:
                     continue
                 row = window[0]

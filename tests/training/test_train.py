@@ -111,6 +111,7 @@ def test_every_setting_that_shaped_the_model_is_in_the_metadata(tmp_path):
         "gain_patience": 3,
         "start_id": 1_048_575,
         "end_id": 0,
+        "starts_and_ends": 2,
         "shortest_run_over_borders": 2,
         "longest_phrase": 3,
         "tail_tokens": 100,

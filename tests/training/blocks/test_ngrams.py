@@ -21,8 +21,8 @@ from training.tokenizer import UNKNOWN_ID
 
 def phrases_of(*ids: int) -> list[int]:
     """Return the hashes of the pairs and triples of a text of known words."""
-    started = [START_ID, *ids, END_ID, END_ID]
-    return [hash_of(*started[i : i + size]) for size in (2, 3) for i in range(len(ids) + 1)]
+    around = [START_ID, START_ID, *ids, END_ID, END_ID]
+    return [hash_of(*around[i : i + size]) for size in (2, 3) for i in range(len(ids) + 2)]
 
 
 def test_words_and_phrases_of_known_words_are_features():
@@ -32,11 +32,12 @@ def test_words_and_phrases_of_known_words_are_features():
 
     assert words.feature_ids.tolist() == [2, 3, 4, 5, 6, 7]
     assert words.text_ids.tolist() == [0, 0, 0, 0, 0, 2]
-    begin = [hash_of(START_ID, 2), hash_of(START_ID, 2, 3), hash_of(2, 3)]
-    middle = [hash_of(4, 5), hash_of(5, 6), hash_of(4, 5, 6)]
+    start = [hash_of(START_ID, START_ID)]
+    begin = [hash_of(START_ID, START_ID, 2), hash_of(START_ID, 2), hash_of(START_ID, 2, 3)]
+    middle = [hash_of(2, 3), hash_of(4, 5), hash_of(5, 6), hash_of(4, 5, 6)]
     end = [hash_of(5, 6, END_ID), hash_of(6, END_ID), hash_of(6, END_ID, END_ID)]
     found = zip(phrases.text_ids.tolist(), phrases.feature_ids.tolist(), strict=True)
-    of_texts = [begin + middle + end, phrases_of(), phrases_of(7), []]
+    of_texts = [start + begin + middle + end, phrases_of(), phrases_of(7), start]
     assert sorted(found) == sorted((n, h) for n, own in enumerate(of_texts) for h in own)
 
 
@@ -79,7 +80,7 @@ def test_start_takes_a_place_of_the_tail(length, in_tail):
     assert phrases.in_tail[begins].tolist() == [in_tail]
 
 
-@pytest.mark.parametrize(("min_texts", "kept"), [(1, 20), (2, 3), (3, 0)])
+@pytest.mark.parametrize(("min_texts", "kept"), [(1, 24), (2, 5), (3, 1)])
 def test_phrases_of_few_texts_are_left_out(min_texts, kept):
     phrases = find_phrases([[2, 3], [2, 3, 4], [5, 6, 5, 6]])
 
