@@ -80,7 +80,7 @@ def test_start_takes_a_place_of_the_tail(length, in_tail):
     assert phrases.in_tail[begins].tolist() == [in_tail]
 
 
-@pytest.mark.parametrize(("min_texts", "kept"), [(1, 24), (2, 5), (3, 1)])
+@pytest.mark.parametrize(("min_texts", "kept"), [(1, 23), (2, 5), (3, 1)])
 def test_phrases_of_few_texts_are_left_out(min_texts, kept):
     phrases = find_phrases([[2, 3], [2, 3, 4], [5, 6, 5, 6]])
 
