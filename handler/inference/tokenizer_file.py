@@ -63,11 +63,7 @@ def unpack_tokenizer(content: bytes, manifest: Manifest) -> Tokenizer:
 def read_rules(value: Any, field: str) -> str:
     """Return the name of the rules; raises ArtefactError of rules that are not those of here."""
     if value != RULES:
-        refuse(
-            field,
-            value,
-            f"{RULES!r}: models of other rules are made anew by minnow train and minnow export",
-        )
+        refuse(field, value, f"{RULES!r}: first train the model again, by minnow train")
     return RULES
 
 
