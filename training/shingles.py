@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from handler.inference.tokenizer import PAD, UNKNOWN
+from handler.inference.tokenizer import BLANK, PAD, UNKNOWN
 from training.tokenizer import make_tokenizer
 
 SHINGLE = 3
@@ -72,7 +72,7 @@ def split_texts(texts: Sequence[str]) -> Tokens:
 
 
 def _is_punctuation(token: str) -> bool:
-    return all(unicodedata.category(character)[0] == "P" for character in token)
+    return token == BLANK or all(unicodedata.category(character)[0] == "P" for character in token)
 
 
 def find_near_duplicates(tokens: Tokens) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -11,7 +11,7 @@ from handler.errors import ArtefactError
 from handler.inference.checks import array, one_of, parse_json, record
 from handler.inference.manifest import MAX_WORDS
 from handler.inference.tokenizer import MAX_WORD_LETTERS, PAD, RULES, UNKNOWN, Tokenizer
-from handler.inference.tokenizer_file import read_characters
+from handler.inference.tokenizer_file import read_characters, read_rules
 from training.unicode_kinds import read_kinds
 
 PAD_ID = 0
@@ -130,7 +130,7 @@ def _check_word(value: Any, field: str) -> str:
 
 _read_document = record(
     {
-        "rules": one_of(RULES),
+        "rules": read_rules,
         "letters": one_of(True, False),
         "characters": _check_characters,
         "words": array(_check_word, MAX_WORDS, 2),

@@ -1,11 +1,12 @@
 """The tokenizer's file in a bundle: the name of its rules, the kinds of characters, its words.
 
-{"rules": "words-1",
+{"rules": "words-2",
  "letters": true where the model reads the letters of unknown words,
  "characters": {"unicode": "14.0", "kinds": "bsw…", "lengths": "21 1 1 …"},
  "words": {"shared": …, "endings": …}}
 
 Rules of another name make other tokens, which the model was not trained on; they are refused.
+`words-1` read no blank as a token.
 """
 
 from __future__ import annotations
@@ -57,6 +58,13 @@ def unpack_tokenizer(content: bytes, manifest: Manifest) -> Tokenizer:
     return Tokenizer(
         fields["characters"], ids, manifest.unknown_id, manifest.max_length, fields["letters"]
     )
+
+
+def read_rules(value: Any, field: str) -> str:
+    """Return the name of the rules; raises ArtefactError of rules that are not those of here."""
+    if value != RULES:
+        refuse(field, value, f"{RULES!r}: first train the model again, by minnow train")
+    return RULES
 
 
 def read_characters(value: Any, field: str) -> Characters:
@@ -131,7 +139,7 @@ def _read_string(value: Any, field: str) -> str:
 
 _read_document = record(
     {
-        "rules": one_of(RULES),
+        "rules": read_rules,
         "letters": one_of(True, False),
         "characters": read_characters,
         "words": record({"shared": _read_string, "endings": _read_string}),

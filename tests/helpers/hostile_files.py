@@ -157,7 +157,7 @@ def _list_changes() -> Iterator[tuple[str, tuple[str | int, ...], Any]]:
     wrong: dict[tuple[str | int, ...], list[Any]] = {
         ("other",): [1],
         ("tokenizer",): [{"normalizer": {"type": "Lowercase"}}],
-        ("rules",): [None, "", "words-0", "words-2", "WORDS-1", 1, ["words-1"], "a" * 10**6],
+        ("rules",): [None, "", "words-1", "words-3", "WORDS-2", 2, ["words-2"], "a" * 10**6],
         ("max_length",): [8],
         (kinds,): [None, [], {}, "14.0", {"unicode": "14.0"}],
         (kinds, "other"): [1],

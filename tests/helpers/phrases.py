@@ -3,8 +3,9 @@
 import numpy as np
 
 from training.blocks import letters, wide
-from training.blocks.ngrams import FIRST_WORD_ID, MULTIPLIERS, START_ID, TAIL_TOKENS
+from training.blocks.ngrams import END_ID, MULTIPLIERS, START_ID, TAIL_TOKENS
 from training.blocks.table import NUM_FINGERPRINTS
+from training.tokenizer import UNKNOWN_ID
 
 
 def hash_of(*ids: int) -> int:
@@ -66,11 +67,11 @@ def logits_of(
     rows = []
     for number, ids in enumerate(texts):
         features, tail = [], []
-        started = [START_ID, *ids]
-        for start in range(-1, len(ids)):
+        started = [START_ID, START_ID, *ids, END_ID, END_ID]
+        for start in range(-2, len(ids)):
             for size in (1, 2, 3)[start < 0 :]:
-                window = started[start + 1 : start + 1 + size]
-                if len(window) < size or min(window) < FIRST_WORD_ID:
+                window = started[start + 2 : start + 2 + size]
+                if UNKNOWN_ID in window:
                     continue
                 row = window[0]
                 if size > 1:
@@ -83,8 +84,8 @@ def logits_of(
                 tail += [row] * (is_new and len(ids) - start <= TAIL_TOKENS)
         logits = np.zeros(num_logits)
         for found, length, part in (
-            (features, len(ids), slice(0, num_logits)),
-            (tail, min(len(ids), TAIL_TOKENS), slice(num_logits, None)),
+            (features, max(1, len(ids)), slice(0, num_logits)),
+            (tail, min(max(1, len(ids)), TAIL_TOKENS), slice(num_logits, None)),
         ):
             if found:
                 logits = logits + weights[found, part].sum(axis=0) / np.sqrt(length)

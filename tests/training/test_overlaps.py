@@ -41,6 +41,7 @@ def find_groups(texts: list[str], groups=None) -> list[int]:
         (["thank you", "thank you for the film", "many thank you to all of us"], [0, 0, 1]),
         (["", "", "?!", "…", "😍", "😡"], [0, 0, 1, 2, 3, 4]),
         (["这部电影非常好看", "好看", "完全不同的一句话"], [0, 0, 1]),
+        (["这部 电影 非常好看", "电影非常 好看", "完全不同的一句话"], [0, 0, 1]),
         (["the good", "theatre good", "he goo"], [0, 1, 2]),
     ],
 )

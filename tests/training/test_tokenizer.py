@@ -3,7 +3,7 @@ import json
 import pytest
 
 from handler.errors import ArtefactError
-from handler.inference.tokenizer import MAX_WORD_LETTERS, PAD, UNKNOWN
+from handler.inference.tokenizer import BLANK, MAX_WORD_LETTERS, PAD, UNKNOWN
 from training.tokenizer import (
     PAD_ID,
     UNKNOWN_ID,
@@ -13,7 +13,7 @@ from training.tokenizer import (
     train_tokenizer,
 )
 
-WORDS = ["a", "great", "film", ".", "好", "看", "café"]
+WORDS = ["a", "great", "film", ".", "好", BLANK, "看", "café"]
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,7 @@ def test_a_run_keeps_the_whole_tokenizer(tokenizer):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"rules": "words-0"}, "rules is 'words-0', wanted 'words-1'"),
+        ({"rules": "words-0"}, "rules is 'words-0', wanted 'words-2'"),
         ({"words": ["a", PAD, UNKNOWN]}, r"words do not begin with \[PAD\] and \[UNK\]"),
         ({"words": [PAD, UNKNOWN, "a", "a"]}, "or hold one twice"),
         (

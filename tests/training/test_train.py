@@ -104,12 +104,14 @@ def test_every_setting_that_shaped_the_model_is_in_the_metadata(tmp_path):
 
     assert run.weight_tables == ("wide_weights", "letter_weights")
     assert run.metadata["constants"] == {
-        "tokenizer_rules": "words-1",
+        "tokenizer_rules": "words-2",
         "gradient_clip_norm": 1.0,
         "warm_up_share": 0.05,
         "tried_share": 0.4,
         "gain_patience": 3,
         "start_id": 1_048_575,
+        "end_id": 0,
+        "starts_and_ends": 2,
         "shortest_run_over_borders": 2,
         "longest_phrase": 3,
         "tail_tokens": 100,

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from training.tokenizer import PAD_ID, UNKNOWN_ID
+
 FIRST_WORD_ID = 2  # below are padding and the unknown word
 # Multilinear hashing (Carter & Wegman 1979): the multiplier of each word of a pair, of a triple.
 # All are from 2**30 to 2**31, so that with ids under 2**20 the sums stay under 2**53.
@@ -24,10 +26,16 @@ MULTIPLIERS = np.array(
     ]
 )
 LONGEST = len(MULTIPLIERS)
-# Stands before the first token in phrases: how a text begins, as a question does, is told apart. No
-# word has the id. TREC +0.9 points (100 rows), five other sets -0.1 to +0.1.
+# Stand in phrases twice before the first token, and twice behind the last: how a text begins, as a
+# question does, and how it ends is told apart, and how long it is, by the pair that every text has.
+# No word has the first id. The other is the padding that is there, so that it costs the graph
+# nothing. TREC +0.9 points (100 rows) by one start. By all, 500 rows, beside one start: Japanese
+# names by kind +0.7, Thai +0.5, Korean +0.3, Arabic, TREC and tweets -0.1 to +0.1; by the ends
+# alone Arabic -0.6.
 START_ID = 2**20 - 1
-# In place of padding and the unknown word: it brings every sum to 2**54 or more.
+END_ID = PAD_ID
+AROUND = LONGEST - 1
+# In place of the unknown word: it brings every sum to 2**54 or more.
 NO_WORD = 2**24
 # How a text ends says more of its verdict than its middle: the last 100 tokens have weights of
 # their own. IMDB, films apart: +0.25 points over none, as good as 60.
@@ -57,18 +65,20 @@ def find_words(token_ids: Sequence[Sequence[int]]) -> Occurrences:
 
 
 def find_phrases(token_ids: Sequence[Sequence[int]]) -> Occurrences:
-    """Return every pair and triple of known words, the start of the text among them; the feature
-    id is its hash."""
-    flat, text_ids, remaining = _flatten([[START_ID, *ids] for ids in token_ids])
+    """Return every pair and triple of known words, start and end of the text among them; the
+    feature id is its hash."""
+    start, end = [START_ID] * AROUND, [END_ID] * AROUND
+    flat, text_ids, remaining = _flatten([[*start, *ids, *end] for ids in token_ids])
+    remaining -= AROUND
+    begins = np.flatnonzero(remaining > 0)
     parts = []
     for size, multipliers in zip((2, 3), MULTIPLIERS.T, strict=True):
         multipliers = multipliers[:size]
-        starts = np.flatnonzero(remaining >= len(multipliers))
-        windows = [flat[starts + offset] for offset in range(len(multipliers))]
-        known = np.logical_and.reduce([window >= FIRST_WORD_ID for window in windows])
+        windows = [flat[begins + offset] for offset in range(len(multipliers))]
+        known = np.logical_and.reduce([window != UNKNOWN_ID for window in windows])
         products = [m * window for m, window in zip(multipliers, windows, strict=True)]
         hashes = np.sum(products, axis=0)
-        starts = starts[known]
+        starts = begins[known]
         parts.append((hashes[known], text_ids[starts], remaining[starts] <= TAIL_TOKENS))
     return Occurrences(*map(np.concatenate, zip(*parts, strict=True)))
 

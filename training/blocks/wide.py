@@ -22,6 +22,8 @@ from numpy.typing import NDArray
 
 from training.blocks import letters as letter_runs
 from training.blocks.ngrams import (
+    AROUND,
+    END_ID,
     FIRST_WORD_ID,
     LONGEST,
     MULTIPLIERS,
@@ -31,6 +33,7 @@ from training.blocks.ngrams import (
 )
 from training.blocks.table import find_rows
 from training.linear.weights import Weights
+from training.tokenizer import UNKNOWN_ID
 
 # Names of the layers that hold the table.
 FINGERPRINTS = "wide_fingerprints"
@@ -40,6 +43,8 @@ CONSTANTS = {
     "longest_phrase": LONGEST,
     "tail_tokens": TAIL_TOKENS,
     "start_id": START_ID,
+    "end_id": END_ID,
+    "starts_and_ends": AROUND,
 } | letter_runs.CONSTANTS
 
 
@@ -75,12 +80,12 @@ def wide_logits(
         reads_tail: What begins in the tail weighs something of its own.
     """
     num_masks = 1 + reads_tail
-    started = ops.pad(token_ids, ((0, 0), (1, 0)), constant_values=START_ID)
+    started = ops.pad(token_ids, ((0, 0), (AROUND, 0)), constant_values=START_ID)
     padded = ops.pad(started, ((0, 0), (0, TAIL_TOKENS)))  # longer than a phrase
     size = vocab_size + num_phrases
     table = layers.Embedding(size, num_masks * num_logits, name=WEIGHTS, trainable=False)
     if reads_tail:
-        words, is_word = _find_words(token_ids, padded[:, 1:])
+        words, is_word = _find_words(token_ids, padded[:, AROUND:])
         masks = _find_texts_and_tails(padded)
     else:
         words = ops.sort(token_ids, axis=1)
@@ -89,7 +94,7 @@ def wide_logits(
     phrases = ops.sum(table(_find_rows(padded, vocab_size, num_phrases)), axis=2)
     # (batch, num_masks, num_masks * num_logits)
     sums = ops.matmul(is_word, table(words)) + ops.matmul(masks, phrases)
-    lengths = ops.sum(masks[:, :, 1:], axis=2, keepdims=True)  # without the start
+    lengths = ops.sum(masks[:, :, AROUND:], axis=2, keepdims=True)  # without the start
     roots = ops.sqrt(ops.maximum(lengths, 1.0))
     if reads_tail:
         # Of each mask by each kind of weight: the first by the first and the last by the last.
@@ -129,14 +134,14 @@ def _find_texts_and_tails(padded: Any) -> Any:
 
 
 def _find_rows(padded: Any, vocab_size: int, num_places: int) -> Any:
-    """Return the row of the pair and of the triple at the start and at each token; (batch, 1 +
-    length, 2).
+    """Return the row of the pair and of the triple at both starts and at each token; (batch,
+    AROUND + length, 2).
 
-    Row 0 where the table does not have it. A sum with padding or the unknown word in it is over the
-    limit.
+    Row 0 where the table does not have it. A sum with the unknown word in it is over the limit;
+    padding is the end of the text.
     """
     words = ops.cast(ops.expand_dims(padded, -1), "int64")
-    products = ops.where(words < FIRST_WORD_ID, NO_WORD, words) * MULTIPLIERS.ravel()
+    products = ops.where(ops.equal(words, UNKNOWN_ID), NO_WORD, words) * MULTIPLIERS.ravel()
     num_phrases = MULTIPLIERS.shape[1]
     parts = [
         products[:, start : start - TAIL_TOKENS, num_phrases * start : num_phrases * (start + 1)]

@@ -1,5 +1,6 @@
 import hashlib
 import random
+import re
 import time
 import tracemalloc
 import unicodedata
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from handler.inference.characters import MARK
 from handler.inference.padding import feed
-from handler.inference.tokenizer import MAX_WORD_LETTERS, PAD, UNKNOWN, Tokenizer
+from handler.inference.tokenizer import BLANK, MAX_WORD_LETTERS, PAD, UNKNOWN, Tokenizer
 from training.tokenizer import make_tokenizer
 from training.unicode_kinds import read_kinds
 
@@ -20,6 +21,10 @@ TOKENIZER = make_tokenizer([PAD, UNKNOWN], max_length=1024)
 
 def split(text: str) -> list[str]:
     return TOKENIZER.split(text)[0]
+
+
+def without_blanks(words: list[str]) -> list[str]:
+    return [word for word in words if word != BLANK]
 
 
 @pytest.mark.parametrize(
@@ -58,8 +63,11 @@ def split(text: str) -> list[str]:
         # Emoji.
         ("👩\u200d👩\u200d👧x👍🏽👍", ["👩\u200d👩\u200d👧", "x", "👍", "👍"]),
         ("👩🏽\u200d💻", ["👩\u200d💻"]),
-        ("好\u200d看 ที\u200dนี่", ["好", "看", "ที", "นี่"]),
-        ("👩\u200d看 が\u200d≠ か\u3099\u200d=\u0338", ["👩", "看", "が\u200d≠", "が\u200d≠"]),
+        ("好\u200d看 ที\u200dนี่", ["好", "看", BLANK, "ที", "นี่"]),
+        (
+            "👩\u200d看 が\u200d≠ か\u3099\u200d=\u0338",
+            ["👩", "看", BLANK, "が\u200d≠", BLANK, "が\u200d≠"],
+        ),
         ("❤\ufe0f❤", ["❤", "❤"]),
         ("🇩🇪🇫🇷🇬", ["🇩🇪", "🇫🇷", "🇬"]),
         ("1\ufe0f\u20e3#\ufe0f\u20e3a", ["1\u20e3", "#\u20e3", "a"]),
@@ -67,8 +75,20 @@ def split(text: str) -> list[str]:
         # Scripts without spaces, and with them.
         ("好film看", ["好", "film", "看"]),
         ("カﾞガか\u3099", ["ガ", "ガ", "が"]),
+        # Blanks between their characters.
+        ("米 ドル", ["米", BLANK, "ド", "ル"]),
+        ("米\u3000\t\n <br>ドル", ["米", BLANK, "ド", "ル"]),
+        ("か\u3099 ที่ นี่", ["が", BLANK, "ที่", BLANK, "นี่"]),
+        (" 米。 ドル 。 ! 米", ["米", "。", "ド", "ル", "。", "!", "米"]),
+        ("!米 ド👩 ル", ["!", "米", BLANK, "ド", "👩", "ル"]),
+        ("=\u0338 米 ≠ 米", ["≠", "米", "≠", "米"]),
+        ("米 film ドル 5 年 it's", ["米", "film", "ド", "ル", "5", "年", "it", "'s"]),
+        ("米 'ド' ル", ["米", "'", "ド", "'", "ル"]),
+        ("米 \u200d\ufe0fドル", ["米", BLANK, "ド", "ル"]),
+        ("米\u200bド", ["米", BLANK, "ド"]),
+        ("米␣ド ␣ ル", ["米", BLANK, "ド", BLANK, "ル"]),
         ("ที่นี่ดี", ["ที่", "นี่", "ดี"]),
-        ("ລາວ ខ្មែរ မြန်", ["ລ", "າ", "ວ", "ខ្", "មែ", "រ", "မြ", "န်"]),
+        ("ລາວ ខ្មែរ မြန်", ["ລ", "າ", "ວ", BLANK, "ខ្", "មែ", "រ", BLANK, "မြ", "န်"]),
         ("हिन्दी में", ["हिन्दी", "में"]),
         ("안녕하세요 여러분", ["안녕하세요", "여러분"]),
         ("ㅋㅋㅋ", [unicodedata.normalize("NFKC", "ㅋㅋㅋ")]),
@@ -119,13 +139,20 @@ def test_tokens_stay_what_they_are_when_split_again(text):
 
     again = split(" ".join(words))
 
-    # But for apostrophes, which make contractions with what stands before them.
-    assert "'" in text or "’" in text or again == words
+    # But for apostrophes, which make contractions with what stands before them, and for the blanks.
+    assert "'" in text or "’" in text or without_blanks(again) == without_blanks(words)
 
 
 @given(ANYTHING, ANYTHING)
 def test_white_space_is_always_a_border(left, right):
-    assert split(f"{left}\n\n{right}") == split(left) + split(right) or "<" in left
+    found, apart = split(f"{left}\n\n{right}"), split(left) + split(right)
+    assert without_blanks(found) == without_blanks(apart) or "<" in left
+    assert len(found) - len(apart) in (0, 1) or "<" in left
+
+
+@given(ANYTHING)
+def test_white_space_counts_once_however_much_it_is(text):
+    assert split(re.sub(r"\s", "\n \u3000", text)) == split(text) or "<" in text
 
 
 @given(ANYTHING)
@@ -173,6 +200,7 @@ PIECES = [
     "\u0301",
     "\ufdfa",
     "電影",
+    "電 影 ",
     "👩\u200d👩\u200d👧",
     "🇩🇪",
     ">",
@@ -182,7 +210,7 @@ PIECES = [
 
 
 def test_a_cut_text_gives_what_the_whole_text_gives():
-    words = ["good", "bad", "a" * 50, "電", "影", "<", "br", "!", "🇩🇪", "n't"]
+    words = ["good", "bad", "a" * 50, "電", "影", BLANK, "<", "br", "!", "🇩🇪", "n't"]
     tokenizer = make_tokenizer([PAD, UNKNOWN, *words], max_length=8)
     chance = random.Random(7)
     texts = ["".join(chance.choices(PIECES, k=chance.randrange(1, 60))) for _ in range(2000)]
@@ -246,6 +274,8 @@ ENDLESS = {
     "flags": "🇩🇪",
     "long compatible forms": "\ufdfa",
     "Thai marks": "ี",
+    "blanks between characters": "好 ",
+    "far apart characters": "好" + " " * 1000,
     "families": "👩\u200d",
     "Korean letters": "\u1100\u1161\u11a8",
 }

@@ -6,7 +6,7 @@ import pytest
 from export.layers.embedding import quantize_table
 from tests.helpers.phrases import hash_of
 from training.blocks.ngrams import (
-    FIRST_WORD_ID,
+    END_ID,
     NO_WORD,
     START_ID,
     TAIL_TOKENS,
@@ -16,33 +16,36 @@ from training.blocks.ngrams import (
 )
 from training.blocks.table import SUM_LIMIT, find_places, place_features, split_hash
 from training.blocks.wide import count_bytes, count_places, round_weights
+from training.tokenizer import UNKNOWN_ID
 
-UNKNOWN = FIRST_WORD_ID - 1
+
+def phrases_of(*ids: int) -> list[int]:
+    """Return the hashes of the pairs and triples of a text of known words."""
+    around = [START_ID, START_ID, *ids, END_ID, END_ID]
+    return [hash_of(*around[i : i + size]) for size in (2, 3) for i in range(len(ids) + 2)]
 
 
 def test_words_and_phrases_of_known_words_are_features():
-    texts = [[2, 3, UNKNOWN, 4, 5, 6], [], [7], [UNKNOWN]]
+    texts = [[2, 3, UNKNOWN_ID, 4, 5, 6], [], [7], [UNKNOWN_ID]]
 
     words, phrases = find_words(texts), find_phrases(texts)
 
     assert words.feature_ids.tolist() == [2, 3, 4, 5, 6, 7]
     assert words.text_ids.tolist() == [0, 0, 0, 0, 0, 2]
-    begin = {hash_of(START_ID, 2), hash_of(START_ID, 2, 3)}
-    expected = {hash_of(2, 3), hash_of(4, 5), hash_of(5, 6), hash_of(4, 5, 6)} | begin
-    of_last = hash_of(START_ID, 7)
-    assert set(phrases.feature_ids.tolist()) == expected | {of_last}
-    assert phrases.text_ids[phrases.feature_ids != of_last].tolist() == [0] * 6
-    assert phrases.text_ids[phrases.feature_ids == of_last].tolist() == [2]
+    start = [hash_of(START_ID, START_ID)]
+    begin = [hash_of(START_ID, START_ID, 2), hash_of(START_ID, 2), hash_of(START_ID, 2, 3)]
+    middle = [hash_of(2, 3), hash_of(4, 5), hash_of(5, 6), hash_of(4, 5, 6)]
+    end = [hash_of(5, 6, END_ID), hash_of(6, END_ID), hash_of(6, END_ID, END_ID)]
+    found = zip(phrases.text_ids.tolist(), phrases.feature_ids.tolist(), strict=True)
+    of_texts = [start + begin + middle + end, phrases_of(), phrases_of(7), start]
+    assert sorted(found) == sorted((n, h) for n, own in enumerate(of_texts) for h in own)
 
 
 def test_phrases_do_not_reach_into_the_next_text():
     alone, together = (find_phrases(texts) for texts in ([[2, 3]], [[2, 3], [4, 5]]))
 
-    def phrases_of(*ids: int) -> set[int]:
-        return {hash_of(*ids), hash_of(START_ID, ids[0]), hash_of(START_ID, *ids)}
-
-    assert set(alone.feature_ids.tolist()) == phrases_of(2, 3)
-    assert set(together.feature_ids.tolist()) == phrases_of(2, 3) | phrases_of(4, 5)
+    assert sorted(alone.feature_ids.tolist()) == sorted(phrases_of(2, 3))
+    assert sorted(together.feature_ids.tolist()) == sorted(phrases_of(2, 3) + phrases_of(4, 5))
 
 
 def test_hash_of_the_largest_ids_is_told_from_one_with_an_unknown_word():
@@ -51,7 +54,7 @@ def test_hash_of_the_largest_ids_is_told_from_one_with_an_unknown_word():
     phrases = find_phrases([[largest] * 3])
 
     assert largest == START_ID
-    assert set(phrases.feature_ids.tolist()) == {hash_of(largest, largest), hash_of(*[largest] * 3)}
+    assert set(phrases.feature_ids.tolist()) == set(phrases_of(*[largest] * 3))
     assert phrases.feature_ids.max() < SUM_LIMIT - 256 * 2**20 < 2**30 * NO_WORD
     assert hash_of(*[NO_WORD] * 3) < 2**63
 
@@ -72,10 +75,12 @@ def test_start_takes_a_place_of_the_tail(length, in_tail):
     phrases = find_phrases([[2] * length])
 
     begins = phrases.feature_ids == hash_of(START_ID, 2)
+    ends = phrases.feature_ids == hash_of(2, END_ID)
+    assert phrases.in_tail[ends].tolist() == [True]
     assert phrases.in_tail[begins].tolist() == [in_tail]
 
 
-@pytest.mark.parametrize(("min_texts", "kept"), [(1, 11), (2, 3), (3, 0)])
+@pytest.mark.parametrize(("min_texts", "kept"), [(1, 23), (2, 5), (3, 1)])
 def test_phrases_of_few_texts_are_left_out(min_texts, kept):
     phrases = find_phrases([[2, 3], [2, 3, 4], [5, 6, 5, 6]])
 
