@@ -173,7 +173,8 @@ MinPrecision = Annotated[
     option(
         "--min-precision",
         "SHARE",
-        "Precision that the threshold is to have; the lowest threshold is taken.",
+        "Precision that the threshold keeps nine times in ten, by as many rows as there are; the "
+        "lowest one is taken. Of several labels each has its own.",
         "none",
         parser=read_share,
         rich_help_panel=DECISIONS,
@@ -184,7 +185,8 @@ MinRecall = Annotated[
     option(
         "--min-recall",
         "SHARE",
-        "Recall that the threshold is to have; the highest threshold is taken.",
+        "Recall that the threshold keeps nine times in ten, by as many rows as there are; the "
+        "highest one is taken.",
         "none",
         parser=read_share,
         rich_help_panel=DECISIONS,
@@ -195,7 +197,8 @@ Decide = Annotated[
     option(
         "--decide",
         "WAY",
-        "How: most-probable; least-cost, by the class weights; macro-f1, where that is highest.",
+        "How: most-probable; least-cost, by the class weights; macro-f1, where that is highest (of "
+        "several labels the only one).",
         "least-cost with class weights",
         rich_help_panel=DECISIONS,
     ),

@@ -41,11 +41,16 @@ def read_number(label: str) -> float:
 def _describe_flaw(label: str) -> str:
     if WITH_COMMA.fullmatch(label):
         return "has a comma, wanted a number with a decimal point and no other sign, such as 1234.5"
-    if label.strip("+-").casefold() in ("inf", "infinity"):
+    if is_infinite(label):
         return "is infinite, wanted a number"
     if any(sign.isdigit() for sign in label):
         return "holds more than a number, wanted its digits alone, such as 1234.5"
     return "is a text, wanted a number such as 1234.5"
+
+
+def is_infinite(label: str) -> bool:
+    """Say whether a label is what programs write for infinity."""
+    return label.strip("+-").casefold() in ("inf", "infinity")
 
 
 def read_numbers(labels: Sequence[str], place: Callable[[int], str]) -> NDArray[np.float64]:
@@ -99,12 +104,12 @@ def are_fractional(labels: Sequence[str]) -> bool:
     """Say whether labels are numbers that are measured, not numbers of classes: all are numbers,
     and one or more has a fraction. "3.7" has, "4" and "4.0" have none.
 
-    Of more than `MANY_NUMBERS` different ones a tenth may be none, which is then told as an error
-    of the row.
+    Infinity may stand among them, and of more than `MANY_NUMBERS` different ones a tenth may be
+    none, which is then told as an error of the row.
     """
     if any(isinstance(label, SoftLabel) for label in labels):
         return False
-    different = set(labels) - {""}
+    different = {label for label in set(labels) - {""} if not is_infinite(label)}
     numbers = [float(label) for label in different if NUMBER.fullmatch(label)]
     most_strange = len(different) // 10 if len(different) > MANY_NUMBERS else 0
     if not numbers or len(different) - len(numbers) > most_strange:

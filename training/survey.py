@@ -71,7 +71,7 @@ def survey_data(data: Data, num_dev: int, max_length: int, is_torn: bool = False
     token = ""
     if "labels" in data.objective.task.describe():
         if any(isinstance(label, LabelSet) for label in data.train.labels):
-            found = warn_of_sets(data.train.labels)
+            found = warn_of_sets(data.train.labels, data.train.columns.separator)
             lines[2:2] = describe_sets(data.train.labels, SHOWN_LABELS)
         else:
             found, token = warn_of_labels(data.train.labels, tokens)
@@ -197,15 +197,17 @@ def find_script(text: str) -> str:
     return {"CJK": "Chinese characters"}.get(name, name.capitalize())
 
 
-def warn_of_sets(labels: Sequence[str]) -> list[str]:
-    """Return warnings of rows with several labels."""
+def warn_of_sets(labels: Sequence[str], separator: str | None = None) -> list[str]:
+    """Return warnings of rows with several labels; `separator` is what stands between them in a
+    cell, where anything does."""
     each = [name for label in labels for name in names_of(label)]
     warnings = warn_of_counts(each)
     sizes = Counter(len(names_of(label)) for label in labels)
     if set(sizes) == {1}:
+        doubt = "is the --label-separator right?" if separator else "name a --label-separator."
         warnings.append(
             "every row has one label: --task single-label is more accurate, if a text never has "
-            "two. Else, is the --label-separator right?"
+            f"two. Else, {doubt}"
         )
     return warnings
 

@@ -6,9 +6,12 @@ import random
 
 import pytest
 
+from handler.inference.tasks import Regression, SingleLabel
 from minnow.cli import main
+from minnow.commands.export import format_metrics
 from tests.helpers.hostile import change
 from tests.helpers.number_bundles import write_ordinal, write_regression
+from training.tasks import make_objective
 
 TEXTS = ["good film", "bad", "good good", "film"]
 # What each word adds to the number of stars.
@@ -242,3 +245,19 @@ def test_numbers_with_an_lstm_are_pruned_and_distilled(
     metadata = json.loads((run / "metadata.json").read_text())
     assert metadata["early_exit"] is None
     assert metadata["aims"] == aims
+
+
+@pytest.mark.parametrize(
+    ("task", "gap", "shown"),
+    [
+        (Regression(0, 9e6, 4e6, 2e6), 1234.5678, "1.23e+03"),
+        (Regression(0, 1e-5, 4e-6, 2e-6), 1.5e-9, "1.5e-09"),
+        (SingleLabel(["a", "b"]), 1.5e-5, "0.0000"),
+    ],
+)
+def test_a_difference_is_told_in_the_digits_of_its_unit(task, gap, shown, tmp_path):
+    metrics = {"reference": {"max_gap": gap, "answers_changed": 0.0}}
+
+    lines = format_metrics(metrics, tmp_path, None, make_objective(task)).splitlines()
+
+    assert lines[1].split("output")[1].strip() == shown

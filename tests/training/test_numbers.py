@@ -78,6 +78,8 @@ def test_what_may_be_misread_is_refused_without_its_text(label):
         (["4.0", "5.0"], False),  # whole numbers, however they are written
         (["1", "2", "10"], False),
         (["1.5", "good"], False),
+        (["1.5", "-inf", "Infinity"], True),  # infinity is told with its row
+        (["inf", "1"], False),
         (["1.5", ""], True),  # the empty one is told with its row
         ([f"{number / 7:.3f}" for number in range(200)] + ["a few", "no"], True),
         ([f"{number}" for number in range(200)], False),

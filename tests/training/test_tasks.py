@@ -327,7 +327,7 @@ def test_numbers_with_commas_are_told_as_such():
         OBJECTIVE.check(make_dataset(["3,5", "4", "3,5", "1,25"]))
 
     assert str(caught.value) == (
-        "rows.csv: column 'label' holds numbers with commas, of which 2 have one row only. Write "
+        "rows.csv: column 'label' holds numbers with commas, 2 of them in one row only. Write "
         "decimal points (1234.5): then they are learned as numbers, by --task regression."
     )
 

@@ -104,9 +104,9 @@ class SingleLabelObjective:
         rare = sorted(label for label, count in counts.items() if count < 2 and label not in soft)
         if rare and have_commas(train.labels):
             raise DataError(
-                f"{train.label_place} holds numbers with commas, of which {len(rare):,} have one "
-                "row only. Write decimal points (1234.5): then they are learned as numbers, by "
-                "--task regression."
+                f"{train.label_place} holds numbers with commas, {len(rare):,} of them in one row "
+                "only. Write decimal points (1234.5): then they are learned as numbers, by --task "
+                "regression."
             )
         if rare:
             names = ", ".join(repr(label) for label in rare[:5]) + (" …" if len(rare) > 5 else "")

@@ -43,6 +43,8 @@ def classify(model: Model, request: Request) -> Asking:
     if not isinstance(document, dict):
         raise InvalidInput(f"the request is {name_type(document)}, wanted a JSON object")
     check_known(document, FIELDS)
+    if not isinstance(document.get("signature_name", ""), str | None):
+        raise InvalidInput("signature_name: wanted a string", field="signature_name")
     texts, source = read_instances(document.get("instances"))
     options = read_options(read_parameters(document, OPTION_FIELDS), "parameters.")
     predictions = yield from predict(model, request, texts, source, options)
@@ -104,7 +106,7 @@ def make_schemas(model: Model) -> dict[str, Schema]:
                 {
                     "instances": refer("Instances"),
                     "parameters": make_parameters(OPTIONS),
-                    "signature_name": {},
+                    "signature_name": {"type": ["string", "null"]},
                 },
             )
         ),

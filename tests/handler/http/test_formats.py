@@ -176,6 +176,7 @@ def test_not_all_scores_are_the_first_as_transformers_has_it(call):
     [
         ("/", {"parameters": {"return_all_scores": 1}}, "parameters.return_all_scores is a number"),
         ("/", {"parameters": {"truncation": False}}, "parameters.truncation: wanted true"),
+        (VERTEX, {"signature_name": 7}, "signature_name: wanted a string"),
         ("/", {"options": []}, "options is an array, wanted an object"),
         ("/", {"options": {"use_cache": "yes"}}, "options.use_cache is a string"),
         (INFER, {"parameters": {"binary_data_output": 1}}, "parameters.binary_data_output is a nu"),
@@ -188,7 +189,7 @@ def test_not_all_scores_are_the_first_as_transformers_has_it(call):
     ],
 )
 def test_a_parameter_of_a_wrong_value_is_refused(call, path, body, field):
-    plain = {"/": {"inputs": "good"}, INFER: infer(["good"])}
+    plain = {"/": {"inputs": "good"}, VERTEX: {"instances": ["good"]}, INFER: infer(["good"])}
 
     refusal = call("POST", path, {**plain[path], **body})
 
