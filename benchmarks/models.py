@@ -41,7 +41,7 @@ from handler.repository.store import Store
 from handler.settings import read_settings
 
 TEXT = "A clever, moving film about people who say little and mean all of it. " * 16  # 240 words
-ROUNDS = 30
+ROUNDS = 10
 REFRESH_S = 1
 START = "import handler.function"
 WARM = """

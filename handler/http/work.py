@@ -39,6 +39,7 @@ class Work:
         self.texts: list[str] = []
         self.started = time.perf_counter()
         self._asking: Asking | None = None
+        self._is_named = False  # the model, in the body
         self._predictions: list[Prediction] | None = None
 
     def begin(self, read: Callable[[Request, Operation], None]) -> None:
@@ -69,7 +70,7 @@ class Work:
         try:
             return self._ask()
         except AskAnother as other:
-            self.model = other.model
+            self.model, self._is_named = other.model, True
         return self._ask()
 
     def _fetch(self) -> Response | None:
@@ -77,6 +78,10 @@ class Work:
         try:
             self.model = pending.fetch()
             return self._ask()
+        except InvalidInput as error:
+            if self._is_named and error.status == 404:  # the address is right, a field is not
+                raise InvalidInput(f"model and version: {error.detail}", field="model") from None
+            raise
         except (ArtefactError, DeliveryError, AskAnother) as error:
             raise Refusal(
                 503, "the model cannot be loaded now; the log says why", retry_after="10"

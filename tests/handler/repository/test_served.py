@@ -1,5 +1,6 @@
 """Models of a repository by every road: HTTP in a function and in a server, events, a snapshot."""
 
+import functools
 import json
 import threading
 from types import SimpleNamespace
@@ -17,6 +18,7 @@ from handler.http.lambda_http import LambdaHttp
 from handler.http.service import Service
 from handler.inference.monitor import Monitor
 from handler.inference.prometheus import Prometheus
+from handler.repository.aliases import write_alias
 from handler.repository.opening import open_models
 from tests.helpers.http_events import make_event
 from tests.helpers.http_service import Server, caller, make_models
@@ -119,7 +121,7 @@ def test_an_answer_and_its_line_of_the_log_tell_name_and_version(process, call):
     ("path", "body", "status"),
     [
         ("/predict", {**GOOD, "model": "songs"}, 422),
-        ("/predict", {**GOOD, "version": "9"}, 404),
+        ("/predict", {**GOOD, "version": "9"}, 422),
         ("/predict", {**GOOD, "model": "../films"}, 422),
         ("/predict", {**GOOD, "model": 7}, 422),
         ("/predict", {**GOOD, "model": ""}, 422),
@@ -322,13 +324,18 @@ def test_every_answer_is_of_one_whole_version_while_others_are_promoted(
         threads = [threading.Thread(target=ask, args=(server.url,)) for _ in range(2)]
         for thread in threads:
             thread.start()
-        for label in "xyz":
-            number = shop.push("films", label, "live")
-            shop.push_broken("films")
-            wait_for(lambda n=number: said[-1][1]["model"]["version"] == str(n))
-        stop.set()
-        for thread in threads:
-            thread.join()
+        try:
+            for label in "xyz":
+                number = shop.push("films", label, "live")
+                wait_for(lambda n=str(number): said and said[-1][1]["model"]["version"] == n)
+                broken = shop.push_broken("films")
+                promote = functools.partial(write_alias, alias="live", version=broken)
+                shop.store.change_aliases("films", promote)
+                wait_for(lambda n=broken: any(f"/{n}/" in str(line) for line in process.lines))
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
 
     labels = {"1": "a", **{str(3 + 2 * index): label for index, label in enumerate("xyz")}}
     for status, answer in said:
