@@ -19,6 +19,14 @@ CELLS: Mapping[str, RecurrentLayer] = {
     "gru": layers.GRU,
     "rnn": layers.SimpleRNN,
 }
+# What people call each.
+NAMES: Mapping[str, str] = {
+    "lstm": "the LSTM",
+    "gru": "the GRU",
+    "rnn": "the RNN",
+    "transformer": "the transformer",
+    "cnn": "the convolution",
+}
 KERNEL = 3  # steps that a filter of the convolutional encoder reads
 
 

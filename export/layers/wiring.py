@@ -24,7 +24,7 @@ PASSING = {
     "SpatialDropout1D",
 }
 # So it does through these, if the other side is as wide as one channel: it is spread over all.
-SPREADING = {"Add", "Multiply", "Subtract"}
+SPREADING = {"Add", "Divide", "Multiply", "Subtract", "TrueDivide"}
 # And through these, if they work along another axis.
 ALONG_AN_AXIS = {"Max", "Mean", "Sum", "Take"}
 
@@ -104,7 +104,9 @@ def _trace_known(
     if class_name == "Concatenate" and _is_last_axis(layer):
         return np.concatenate(known)
     is_one = bool(known) and all(np.array_equal(known[0], it) for it in known)
-    if class_name == "Add" and (is_one or (len(known) == 2 and wiring.join(*known, tensors))):
+    if class_name == "Add" and (
+        is_one or (len(known) == 2 and wiring.join(known[0], known[1], tensors))
+    ):
         return known[0]
     if is_one and len(known) == 1:
         if class_name == "Reshape" and config["target_shape"][-1] == len(known[0]):

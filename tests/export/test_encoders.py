@@ -63,7 +63,6 @@ def test_graph_computes_what_keras_does(encoder):
     }
 
 
-@pytest.mark.parametrize("encoder", ["cnn", "none"])
 @pytest.mark.slow
 def test_a_small_transformer_is_trained_exported_made_smaller_and_answers(tmp_path):
     """From synthetic rows to a pruned bundle, by the steps that the commands take."""
@@ -93,6 +92,7 @@ def test_a_small_transformer_is_trained_exported_made_smaller_and_answers(tmp_pa
     assert found["provenance"]["compression"]["width"] <= 1
 
 
+@pytest.mark.parametrize("encoder", ["cnn", "none"])
 def test_encoder_that_cannot_be_stacked_is_refused(encoder):
     settings = dataclasses.replace(stacked.SETTINGS, encoder=encoder)
 

@@ -29,7 +29,7 @@ from training import calibration, deep_half, isotonic
 from training.blocks import early_exit, letters, segments, transformer, wide
 from training.deep_half import READ, count_tried, make_teacher, start_deep, try_deep
 from training.encoded import Encoded, join_encoded
-from training.encoders import encoder_of_steps
+from training.encoders import NAMES, encoder_of_steps
 from training.fit import fit, make_predictor
 from training.linear import plan as planning
 from training.linear import weights as linear_weights
@@ -234,9 +234,8 @@ def fine_tune_model(
     if has_deep(model):
         teacher = make_teacher(model, objective)
         outside = dev if dev.offsets is None else None
-        history = fit(
-            teacher, train, outside, settings, objective, stages.checkpoint, "the LSTM alone"
-        )
+        alone = f"{NAMES[settings.encoder]} alone"
+        history = fit(teacher, train, outside, settings, objective, stages.checkpoint, alone)
     logits = read_moved(model, dev)
     set_mixture(model, logits, dev.targets, wide_bias(kernel, bias), objective, dev.weights)
     return history
