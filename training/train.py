@@ -50,12 +50,7 @@ from training.stages import Stages
 from training.survey import survey_data
 from training.tasks import Objective
 from training.tokenizer import CONSTANTS as TOKENIZER_CONSTANTS
-from training.tokenizer import (
-    PAD_ID,
-    UNKNOWN_ID,
-    encode_texts,
-    format_tokenizer,
-)
+from training.tokenizer import PAD_ID, UNKNOWN_ID, encode_texts, format_tokenizer
 from training.unfinished import claim
 
 REFERENCE_ROWS = 64

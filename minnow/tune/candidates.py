@@ -9,7 +9,6 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -27,11 +26,6 @@ DEEP_ROWS = 1_000  # from so many on the default recipe tries its LSTM
 UNEVEN = 2.0  # times as many rows of one label as of another
 MANY_LABELS = 20
 LARGE_VOCABULARY = 15_000  # words, of which some may be spared
-# About how long a candidate takes beside the default, until one like it was timed.
-COSTS: Mapping[str, Mapping[Any, float]] = {
-    "encoder": {"none": 0.5, "cnn": 0.9, "rnn": 0.9, "transformer": 1.5},
-    "recipe": {"stacked": 2.0},
-}
 
 
 @dataclass(frozen=True)
@@ -192,21 +186,6 @@ def _fit_together(one: Choices, other: Choices) -> bool:
     if both.get("recipe", DEFAULT_RECIPE) != DEFAULT_RECIPE:
         return not of_default & set(both) and both.get("encoder") not in ("none", "cnn")
     return has_deep or not (of_deep | {"learning_rate", "weight_decay", "batch_size"}) & set(both)
-
-
-def guess_cost(choices: Choices) -> float:
-    """Return about how many times as long as the default a candidate takes."""
-    base = read_settings()[0]
-    cost = 1.0
-    for name, costs in COSTS.items():
-        cost *= costs.get(choices.get(name), 1.0)
-    if choices.get("encoder") == "none":
-        return cost
-    epochs = choices.get("epochs", base.epochs) / base.epochs
-    units = choices.get("units", base.units)[0] / base.units[0]
-    width = choices.get("embedding_dim", base.embedding_dim) / base.embedding_dim
-    batches = base.batch_size / choices.get("batch_size", base.batch_size)
-    return float(cost * epochs * units**0.7 * width**0.3 * batches**0.7)
 
 
 def make_settings(choices: Choices, seed: int) -> Settings:

@@ -128,7 +128,7 @@ def _list_candidates(outcome: Outcome) -> list[str]:
     ]
     within = f", within {' and '.join(budget)}" if budget else ""
     lines = [
-        f"{outcome.num_trials} trials of {len(outcome.standings)} candidates in "
+        f"Candidates: {len(outcome.standings)}, in {outcome.num_trials} trials and "
         f"{outcome.seconds / 60:.1f} minutes{within}. {ABOUT}",
         "",
         f"| {' | '.join([*heads, 'better by'])} |",

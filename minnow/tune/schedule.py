@@ -11,7 +11,8 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from minnow.tune.candidates import DEFAULT, guess_cost, propose
+from minnow.tune.candidates import DEFAULT, propose
+from minnow.tune.costs import estimate_fit, estimate_trial
 from minnow.tune.folds import Folds
 from minnow.tune.journal import Choices, Trial, name_choices
 from minnow.tune.scores import LOWER, better_by, mean_score
@@ -20,11 +21,6 @@ from minnow.tune.trial import is_over
 Budget = tuple[int | None, float | None]
 
 SHARE = 3  # one candidate in so many goes on to the next step
-MARGIN = 1.25  # by which a fit may take longer than was told from others
-FINAL_S = 8.0  # of a processor: the last fit's report, plots and measurement
-LOAD_TRIALS = 6  # the last so many tell what share of a processor a job gets here
-FIT_GROWTH = 1.0  # how seconds grow with rows, as a power, until two sizes were timed
-LEAST_GROWTH = 0.3
 # A bundle of all rows has more words than one of a part of them: their number grows about as the
 # power 0.6 of the rows, and words are half of a bundle (measured on TREC and AG News: 0.2 to 0.4).
 SIZE_GROWTH = 0.3
@@ -241,36 +237,12 @@ class Schedule:
 
     def estimate(self, choices: Choices, rows: int) -> float | None:
         """Return about how many seconds a trial of so many rows takes; None: nothing was timed."""
-        name = name_choices(choices)
-        own = self._times(name)
-        default = self._times(name_choices(DEFAULT))
-        growth = _find_growth(default)
-        if own:
-            known = max(own)
-            return float(own[known] * (rows / known) ** growth)
-        if not default:
-            return None
-        known = max(default)
-        return float(default[known] * (rows / known) ** growth * guess_cost(choices))
-
-    def _times(self, name: str) -> dict[int, float]:
-        """Return rows -> the longest time of a trial."""
-        times: dict[int, float] = {}
-        for (one, rows, _), trial in self.trials.items():
-            if one == name and not trial.error:
-                times[rows] = max(times.get(rows, 0.0), trial.seconds)
-        return times
+        return estimate_trial(self.trials.values(), choices, rows)
 
     def estimate_final(self, choices: Choices) -> float | None:
         """Return about how many seconds fitting to all rows, exporting and measuring take, with a
-        margin."""
-        seconds = self.estimate(choices, self.all_rows)
-        return None if seconds is None else MARGIN * seconds + FINAL_S * self._load()
-
-    def _load(self) -> float:
-        """Return how many seconds one of the processor takes, beside what else runs here."""
-        last = [trial for trial in self.trials.values() if trial.cpu_s > 0][-LOAD_TRIALS:]
-        return max([1.0, *(trial.seconds / trial.cpu_s for trial in last)])
+        margin; None: nothing was timed."""
+        return estimate_fit(self.trials.values(), choices, self.all_rows)
 
     def choose(self, left_s: float) -> Standing | None:
         """Return the candidate to fit to all rows; None: none can be in `left_s` seconds.
@@ -298,12 +270,3 @@ class Schedule:
     def _is_better(self, one: Standing) -> bool:
         is_sure = self.folds.steps[one.step].rows >= SURE_SHARE * self.all_rows
         return is_sure and one.gain is not None and one.gain > one.gain_error
-
-
-def _find_growth(times: Mapping[int, float]) -> float:
-    """Return the power by which seconds grow with rows, told by the two largest sizes."""
-    if len(times) < 2:
-        return FIT_GROWTH
-    few, many = sorted(times)[-2:]
-    growth = math.log(times[many] / times[few]) / math.log(many / few)
-    return min(FIT_GROWTH, max(LEAST_GROWTH, growth))

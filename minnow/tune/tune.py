@@ -20,7 +20,7 @@ from minnow.tune.winner import choose, fit_chosen
 from minnow.tune.workers import Workers
 from training.data import Data, Sources, read_sources
 from training.errors import RunError
-from training.output_folders import Kind, find_obstacle
+from training.output_folders import Kind, find_obstacle, find_problem
 from training.progress import say
 from training.run_folder import RUN, STARTED, UNFINISHED
 from training.unfinished import claim
@@ -36,8 +36,7 @@ FOLDER = Kind(
     STARTED,
     ("signature", "metric"),
     {
-        RUN_NAME: RUN,
-        f"{RUN_NAME}.partial": UNFINISHED,
+        f"{RUN_NAME}*": ANYTHING,  # looked at for itself: a run lists files of its own
         f"{BUNDLE_NAME}*": ANYTHING,
         ROWS: Kind("rows", ("*.jsonl.gz",)),
         WORK: ANYTHING,
@@ -78,6 +77,9 @@ def check_free(out: Path, force: bool, sources: Sources) -> None:
     finished one."""
     if obstacle := find_obstacle(out, FOLDER, True, sources.paths):
         raise RunError(obstacle)
+    for name, kind in ((RUN_NAME, RUN), (f"{RUN_NAME}.partial", UNFINISHED)):
+        if (out / name).exists() and (problem := find_problem(out / name, kind)):
+            raise RunError(f"{out / name}: is not {kind.title} ({problem}). Give another --out.")
     if not force and (out / REPORT).exists():
         raise RunError(f"{out}: is finished. Give another --out, or --force to search anew.")
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from minnow.tune.costs import MARGIN
 from minnow.tune.journal import name_choices
 from minnow.tune.report import describe_choice
-from minnow.tune.schedule import MARGIN, Budget, Schedule, Standing
+from minnow.tune.schedule import Budget, Schedule, Standing
 from minnow.tune.search import TICK_S, Search, count_cores
 from minnow.tune.trial import FinalJob, run_final
 from minnow.tune.workers import Workers

@@ -83,6 +83,16 @@ def stop_search(process: subprocess.Popen[str], after_s: float, how: signal.Sign
         return True
 
 
+def stop_at_trial(
+    process: subprocess.Popen[str], folder: Path, number: int, how: signal.Signals
+) -> None:
+    """Send a signal as soon as so many trials stand in the journal."""
+    while len(read_trials(folder)) < number and process.poll() is None:
+        time.sleep(0.05)
+    process.send_signal(how)
+    process.communicate(timeout=60)
+
+
 def read_trials(folder: Path) -> list[Trial]:
     """Return the trials in the journal of a search, those twice that stand there twice."""
     path = folder / "journal.jsonl"

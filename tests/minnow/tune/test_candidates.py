@@ -8,13 +8,13 @@ from minnow.tune.candidates import (
     AIMS,
     FILES,
     Look,
-    guess_cost,
     list_levers,
     look_at,
     make_settings,
     propose,
     write_command,
 )
+from minnow.tune.costs import guess_cost
 from minnow.tune.held_out import list_options
 from minnow.tune.journal import name_choices
 from training.columns import Columns

@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from tests.helpers.kills import IS_LONG
-from tests.helpers.searches import read_trials, start_search, stop_search
+from tests.helpers.searches import read_trials, start_search, stop_at_trial, stop_search
 
 KILLS = 40 if IS_LONG else 6
 
@@ -60,9 +60,10 @@ def test_a_search_that_is_stopped_loses_no_trial_and_does_none_twice(data, tmp_p
 @pytest.mark.slow
 def test_trials_end_with_the_search_that_was_killed(data, tmp_path):
     out = tmp_path / "out"
-    stop_search(start_search(data, "--out", out, "--minutes", 9, "--jobs", 2), 4, signal.SIGKILL)
+    arguments = (data, "--out", out, "--minutes", 9, "--jobs", 2)
+    stop_at_trial(start_search(*arguments), out, 2, signal.SIGKILL)
 
-    code, _, errors = finish(data, "--out", out, "--minutes", 9, "--max-trials", 3, "--jobs", 2)
+    code, _, errors = finish(*arguments, "--max-trials", 6)
 
     assert code == 0, errors  # nobody holds the folder or writes into it
 
@@ -71,7 +72,7 @@ def test_trials_end_with_the_search_that_was_killed(data, tmp_path):
 def test_time_that_was_spent_before_counts(data, tmp_path):
     out = tmp_path / "out"
     arguments = (data, "--out", out, "--max-trials", 4)
-    stop_search(start_search(*arguments, "--minutes", 9), 3, signal.SIGINT)
+    stop_at_trial(start_search(*arguments, "--minutes", 9), out, 2, signal.SIGINT)
     entry = {"spent_s": 60.0 * 8}
     with (out / "journal.jsonl").open("a") as file:
         file.write(json.dumps(entry) + "\n")
@@ -87,7 +88,7 @@ def test_time_that_was_spent_before_counts(data, tmp_path):
 @pytest.mark.slow
 def test_other_data_or_settings_are_refused_by_name(data, tmp_path):
     out = tmp_path / "out"
-    stop_search(start_search(data, "--out", out, "--minutes", 9), 4, signal.SIGINT)
+    stop_at_trial(start_search(data, "--out", out, "--minutes", 9), out, 1, signal.SIGINT)
     other = data.with_name("other.csv")
     other.write_text(data.read_text("utf-8") + "one more,a\n", "utf-8")
 
