@@ -1,4 +1,4 @@
-"""A repository of signed versions: what nobody signed, or somebody else, does not come to answer."""
+"""A repository of signed versions: what nobody signed, or another key, does not come to answer."""
 
 import pytest
 
