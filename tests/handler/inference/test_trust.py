@@ -164,6 +164,7 @@ def test_keys_are_read_as_a_line_or_as_pem():
         tell(ec.generate_private_key(ec.SECP521R1())),
         tell(KEYS["ed25519"][0])[:-8],
     ],
+    ids=["word", "short", "letter", "rsa", "p521", "cut"],
 )
 def test_a_key_that_cannot_be_one_is_not_repeated(value):
     with pytest.raises(
