@@ -106,7 +106,8 @@ def list_levers(look: Look, kind: str, metric: str, is_over: bool) -> list[Choic
 
 def _list_deep(look: Look, base: Settings) -> list[Choices]:
     """Return changes of the half that reads the order of words."""
-    others = sorted(set(ENCODERS) - {base.encoder, "none"}, key=lambda name: name == "rnn")
+    others = [name for name in ENCODERS if name not in (base.encoder, "none")]
+    others.sort(key=lambda name: name == "rnn")
     if look.is_spaced and look.typical > 30:  # order far apart counts
         others.sort(key=lambda name: name in ("cnn", "rnn"))
     levers: list[Choices] = [
