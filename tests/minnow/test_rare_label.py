@@ -130,7 +130,9 @@ def test_a_finished_run_that_learns_to_abstain_says_what_is_answered(run, tmp_pa
 
 
 @pytest.mark.slow
-def test_a_linear_model_is_not_tried_in_narrower_widths(run, tmp_path, capsys):
+def test_a_linear_model_is_not_tried_in_narrower_widths(data, tmp_path, capsys):
+    run = tmp_path / "run"
+    assert main(["train", str(data), "--out", str(run), *SMALL]) == 0
     budget = ["--max-size", "40kB", "--max-drop", "50", "--best-effort", "--fine-tune-epochs", "1"]
 
     assert main(["export", str(run), "--out", str(tmp_path / "bundle"), *budget]) == 0
