@@ -227,21 +227,29 @@ def compare(bundle: Path, other: Path) -> dict[str, Any]:
     """Return CPU milliseconds of starts and warm requests, here and in the other, by turns."""
     here = Path(__file__).parents[1]
     found: dict[str, list[float]] = {}
-    for _ in range(ROUNDS):
-        for name, root in (("here", here), ("before", other)):
-            found.setdefault(f"start_ms_{name}", []).append(run(root, bundle, START)[0])
-            warm = float(run(root, bundle, WARM % TEXT)[1])
-            found.setdefault(f"warm_ms_{name}", []).append(warm)
+    with tempfile.TemporaryDirectory() as compiled:  # byte code of both, as a function has it
+        for _ in range(ROUNDS):
+            for name, root in (("here", here), ("before", other)):
+                start, _ = run(root, bundle, START, compiled)
+                found.setdefault(f"start_ms_{name}", []).append(start)
+                _, warm = run(root, bundle, WARM % TEXT, compiled)
+                found.setdefault(f"warm_ms_{name}", []).append(float(warm))
     return {name: statistics.median(times) for name, times in found.items()}
 
 
-def run(root: Path, bundle: Path, program: str) -> tuple[float, str]:
+def run(root: Path, bundle: Path, program: str, compiled: str) -> tuple[float, str]:
     """Return the CPU milliseconds of a process, and what it printed."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(
         [sys.executable, "-c", program],
         cwd=root,
-        env={**os.environ, "PYTHONPATH": str(root), "MINNOW_BUNDLE": str(bundle.resolve())},
+        env={
+            **os.environ,
+            "PYTHONPATH": str(root),
+            "PYTHONPYCACHEPREFIX": compiled,
+            "PYTHONDONTWRITEBYTECODE": "",
+            "MINNOW_BUNDLE": str(bundle.resolve()),
+        },
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,

@@ -131,7 +131,7 @@ class BucketStore:
             if refused.code in NOT_THERE:
                 return Found(b"", "")
             if refused.code in EMPTY:
-                raise ArtefactError(f"{self.place}{key}: is empty. Push the bundle again") from None
+                raise ArtefactError(f"{self.place}{key}: is empty.") from None
             raise
         content = reply["Body"].read()
         if len(content) > most:

@@ -62,6 +62,8 @@ class FolderStore:
             return Found(b"", "")
         except OSError as error:
             raise DeliveryError(f"{path}: cannot be read ({error.strerror})") from error
+        if found.st_size > MAX_BYTES:
+            raise ArtefactError(f"{path}: has {found.st_size} bytes, wanted {MAX_BYTES} at most.")
         # A file that is replaced is another one, though it may be as long and as old.
         now = f"{found.st_ino}-{found.st_mtime_ns}-{found.st_size}"
         return None if now == etag else Found(self._read(path, MAX_BYTES), now)

@@ -12,7 +12,7 @@ from handler.inference.checks import parse_json
 from handler.inference.classifier import load_classifier, open_classifier
 from handler.inference.manifest import MANIFEST, MAX_BYTES, MODEL, TOKENIZER, check_name
 from handler.inference.trust import ANY, MAX_SIGNATURE_BYTES, SIGNATURE, Trust
-from handler.repository.aliases import check_alias, read_aliases, write_alias
+from handler.repository.aliases import ALIASES, check_alias, read_aliases, write_alias
 from handler.repository.store import Store
 
 MOST_BYTES = {**MAX_BYTES, SIGNATURE: MAX_SIGNATURE_BYTES}
@@ -70,7 +70,17 @@ def promote_version(store: Store, name: str, version: int, alias: str) -> None:
         raise Missing(
             f"{store.place}: model {name} has no version {version}. `minnow models` lists them."
         ) from error
-    store.change_aliases(name, lambda content: write_alias(content, alias, version))
+
+    def change(content: bytes) -> bytes:
+        try:
+            return write_alias(content, alias, version)
+        except ArtefactError as error:
+            raise ArtefactError(
+                f"{store.place}: {ALIASES} of model {name}: {error} Mend it or remove it, then "
+                "promote again."
+            ) from error
+
+    store.change_aliases(name, change)
 
 
 def read_version(store: Store, name: str, version: int, trust: Trust = ANY) -> Bundle:

@@ -63,7 +63,8 @@ def serve(
 def announce(address: str, models: Models) -> None:
     """Say what answers where, and how to ask it."""
     for model in models:
-        print(f"model {model.name}, version {model.version}")
+        others = "; others by name, once they are asked" if models.is_stored else ""
+        print(f"model {model.name}, version {model.version}{others}")
     print(f"ready at {address}  (a page at /, the API at /docs; Ctrl-C ends)")
     body = json.dumps({"text": "A clever, moving film."})
     ask = f"curl -s {address}/predict -H 'content-type: application/json' -d '{body}'"

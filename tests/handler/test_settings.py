@@ -18,6 +18,30 @@ def test_a_number_that_cannot_be_meant_is_named(name, value):
     assert len(str(caught.value)) < 120
 
 
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({"MINNOW_BUNDLE": "b"}, "MINNOW_MODELS is 'm' and MINNOW_BUNDLE is 'b', wanted one"),
+        ({"MINNOW_MODELS_CONTROL": "yes"}, "MINNOW_MODELS_CONTROL is 'yes', wanted on or off"),
+        ({"MINNOW_MODELS_MB": "0"}, "MINNOW_MODELS_MB is '0', wanted a whole number from 1"),
+        ({"MINNOW_MODELS_REFRESH_S": "1.5"}, "MINNOW_MODELS_REFRESH_S is '1.5', wanted a whole"),
+        ({"MINNOW_MODELS_REFRESH_S": "9" * 5000}, "wanted a whole number from 1 to 86400"),
+    ],
+)
+def test_what_a_repository_cannot_mean_is_named(variables, message):
+    with pytest.raises(SettingsError, match=message):
+        read_settings({"MINNOW_MODELS": "m", **variables})
+
+
+def test_a_repository_takes_two_thirds_of_a_functions_memory():
+    function = {"MINNOW_MODELS": "m", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1769"}
+
+    assert read_settings({"MINNOW_MODELS_MB": "5"}).repository is None
+    assert read_settings({"MINNOW_MODELS": "m"}).repository.most_mb == 1000
+    assert read_settings(function).repository.most_mb == 1179
+    assert read_settings({**function, "MINNOW_MODELS_MB": "5"}).repository.most_mb == 5
+
+
 def test_no_rate_is_no_limit():
     limits = [read_settings({"MINNOW_RATE_LIMIT": value}).http.rate_limit for value in ("", "0")]
 

@@ -311,6 +311,18 @@ def test_counts_are_summed_over_processes_and_outlive_them():
     assert first.read() == replaced.read() == wanted
 
 
+def test_labels_of_more_models_than_there_is_room_for_are_not_counted():
+    regions = make_regions(1, {})
+    counts = SharedCounts(regions, 0)
+
+    for number in range(10_000):
+        counts.add(("labels", f"model-{number}", "a label of it"), 1)
+    counts.add(("labels", "model-0", "a label of it"), 1)
+
+    assert 1000 < len(counts.read()) < 10_000
+    assert counts.read()["labels", "model-0", "a label of it"] == 2
+
+
 @pytest.mark.slow
 def test_no_process_sees_a_number_half_written():
     regions = make_regions(2, {})

@@ -17,7 +17,7 @@ from tests.helpers.repositories import open_stored, say
 
 pytestmark = pytest.mark.slow
 NUM_KILLS = 50 if IS_LONG else 5
-LONGEST_S = 1.5  # some pushes and promotions
+LONGEST_S = 0.7  # some pushes and promotions
 PROGRAM = """
 import sys
 from pathlib import Path
@@ -26,6 +26,7 @@ from handler.repository.places import open_store
 
 place, *bundles = sys.argv[1:]
 store = open_store(place)
+store.list_models()  # which imports what it needs
 print("ready", flush=True)
 for _ in range(1000):
     for bundle in bundles:

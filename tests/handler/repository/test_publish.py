@@ -151,7 +151,7 @@ def test_aliases_that_are_none_are_refused_and_listed_as_such(shop, content):
 
     with pytest.raises(ArtefactError):
         read_aliases(shop.store.read_aliases("films").content)
-    with pytest.raises(ArtefactError):
+    with pytest.raises(ArtefactError, match="aliases.json of model films: .* Mend it or remove it"):
         promote_version(shop.store, "films", 1, "live")
     assert any("problem" in version for version in list_versions(shop.store))
 
