@@ -11,9 +11,8 @@ import keras
 import onnx
 import tensorflow as tf
 
-from export.errors import ExportError
 from export.graph import Graph
-from export.layers import RECURRENT_KINDS, kind_of, kind_of_config
+from export.layers import FUSED_KINDS, kind_of, kind_of_config
 from export.layers.stand_ins import OPSETS, forget_stand_ins, name_nodes
 from export.masks import check_masks
 from export.passes import simplify
@@ -36,8 +35,8 @@ def convert_model(model: keras.Model) -> onnx.ModelProto:
     Keras.
 
     Raises:
-        ExportError: A mask does in Keras what `sequence_lens` cannot do, or a recurrent layer
-            starts from a state that is not zero.
+        ExportError: A mask does in Keras what `sequence_lens` cannot do, or a layer does what no
+            node does.
     """
     skips_padding = check_masks(model)
     graph = Graph(trace(make_twin(model)))
@@ -66,13 +65,13 @@ def make_twin(model: keras.Model) -> keras.Model:
     return twin
 
 
-def count_recurrent_layers(model: keras.Model) -> dict[str, int]:
-    """Return recurrent kind -> how many nodes the graph must have: one for each layer.
+def count_fused_layers(model: keras.Model) -> dict[str, int]:
+    """Return fused kind -> how many nodes the graph must have: one for each layer.
 
     Both directions of a Bidirectional are one node.
     """
     kinds = [kind_of(layer) for layer in model.layers]
-    return {kind.NAME: kinds.count(kind) for kind in RECURRENT_KINDS}
+    return {kind.NAME: kinds.count(kind) for kind in FUSED_KINDS}
 
 
 def trace(model: keras.Model) -> onnx.ModelProto:
@@ -100,19 +99,10 @@ def name_arrays(names: Sequence[str], arrays: Sequence[Any]) -> Any:
 
 
 def _without_nodes(layer: dict[str, Any]) -> dict[str, Any]:
-    """Return the layer's configuration, or that of its stand-in."""
+    """Return the layer's part of the configuration, or that of its stand-in."""
     kind = kind_of_config(layer["class_name"], layer["config"])
-    other = None if kind is None else kind.stand_in(layer["name"], layer["config"])
-    if kind is None or other is None:
-        return layer
-    for call in layer["inbound_nodes"]:
-        if call["kwargs"].get("initial_state") is not None or len(call["args"]) > 1:
-            raise ExportError(
-                f"{layer['name']}: the {kind.NAME} starts from a state that is not zero, which a "
-                "stateless function cannot keep. Train without `initial_state`."
-            )
-    calls = [{**call, "kwargs": {}} for call in layer["inbound_nodes"]]
-    return {**layer, **other, "name": layer["name"], "inbound_nodes": calls}
+    other = None if kind is None else kind.stand_in(layer)
+    return layer if other is None else other
 
 
 def _without_masks(config: Any) -> Any:

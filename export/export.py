@@ -13,7 +13,7 @@ from typing import Any
 import onnx
 
 from export.bundle_writer import check_free, name_partial, write_bundle
-from export.convert import OPSET, convert_model, count_recurrent_layers
+from export.convert import OPSET, convert_model, count_fused_layers
 from export.errors import ExportError, ToleranceError
 from export.optimize import optimize_model
 from export.quantize import quantize_model
@@ -65,7 +65,7 @@ class Converted:
 
     Args:
         graph: The run's float32 graph.
-        num_layers: Recurrent kind -> layers of the Keras model, each of which must be one node.
+        num_layers: Fused kind -> layers of the Keras model, each of which must be one node.
     """
 
     graph: onnx.ModelProto
@@ -86,7 +86,7 @@ def convert_run(run: Run) -> Converted:
             f"(None, {run.task.num_outputs}) of a {run.task.kind} task. "
             f"{advise_training(run.metadata)}"
         )
-    return Converted(optimize_model(convert_model(model)), count_recurrent_layers(model))
+    return Converted(optimize_model(convert_model(model)), count_fused_layers(model))
 
 
 def check_settled(run: Run) -> None:

@@ -25,6 +25,7 @@ class Graph:
     def __init__(self, model: ModelProto) -> None:
         self.model = model
         self._counter = 0
+        self._told: dict[str, tuple[int, list[int]]] = {}
 
     @property
     def proto(self) -> GraphProto:
@@ -109,9 +110,20 @@ class Graph:
             if new is not None:
                 self.redirect(node.output[0], new)
 
+    def tell_type(self, name: str, kind: int, shape: list[int]) -> None:
+        """Tell the element type and shape of an edge that ONNX cannot infer, as those that nodes of
+        other domains write; 0 is an open dimension."""
+        self._told[name] = (kind, shape)
+
     def infer_types(self) -> dict[str, tuple[int, list[int]]]:
         """Return (element type, shape) of each edge that ONNX can tell; 0 is an open dimension."""
         self.tidy()  # what comes before its inputs is not inferred
+        written = {name for node in self.nodes for name in node.output}
+        self.proto.value_info.extend(
+            helper.make_tensor_value_info(name, kind, [size or None for size in shape])
+            for name, (kind, shape) in self._told.items()
+            if name in written
+        )
         graph = shape_inference.infer_shapes(self.model).graph
         return {
             value.name: (
@@ -165,6 +177,11 @@ class Graph:
         node = helper.make_node(op_type, inputs, outputs, outputs[0], domain=domain, **attributes)
         self.proto.node.append(node)
         return outputs[0]
+
+    def import_domain(self, domain: str) -> None:
+        """Let the graph have nodes of a domain, in its first version."""
+        if all(opset.domain != domain for opset in self.model.opset_import):
+            self.model.opset_import.append(helper.make_opsetid(domain, 1))
 
     def redirect(self, old: str, new: str) -> None:
         """Let everything that reads `old` read `new`, the inner graphs of Loops included."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import onnx
-from onnx import helper, numpy_helper
+from onnx import numpy_helper
 
 from export.graph import Graph
 from export.layers import kind_of_node
@@ -42,7 +42,7 @@ def quantize_model(
         kind = kind_of_node(node.op_type)
         if kind is not None:
             kind.quantize(graph, node, quantization)
-    graph.model.opset_import.append(helper.make_opsetid(MICROSOFT, 1))
+    graph.import_domain(MICROSOFT)
     scale_late(graph)
     graph.tidy()
     return graph.model

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 
 from export.errors import ExportError, ToleranceError
-from export.layers import RECURRENT_KINDS
+from export.layers import FUSED_KINDS
 from handler.inference.classifier import Classifier
 from handler.inference.graph import OPERATORS, name_operator
 from training.run_folder import REFERENCE, Run
@@ -43,8 +43,8 @@ def check_nodes(model: onnx.ModelProto, num_layers: Mapping[str, int]) -> dict[s
     """Return how many nodes of each type the graph has.
 
     Args:
-        num_layers: Recurrent kind -> how many layers the Keras model has, from
-            `count_recurrent_layers`.
+        num_layers: Fused kind -> how many layers the Keras model has, from
+            `count_fused_layers`.
 
     Raises:
         ExportError: Not as many fused nodes as layers, or an operator that the handler does not
@@ -57,9 +57,7 @@ def check_nodes(model: onnx.ModelProto, num_layers: Mapping[str, int]) -> dict[s
         for node in model.graph.node
         if (operator := name_operator(node.domain, node.op_type)) not in OPERATORS
     }
-    found = {
-        kind.NAME: sum(census[op_type] for op_type in kind.NODE_TYPES) for kind in RECURRENT_KINDS
-    }
+    found = {kind.NAME: sum(census[op_type] for op_type in kind.NODE_TYPES) for kind in FUSED_KINDS}
     wrong = [name for name in found if found[name] != num_layers[name]]
     if wrong or others:
         named = wrong or list(found)

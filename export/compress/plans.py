@@ -146,7 +146,8 @@ class Planner:
     def _counts(self, width: float) -> dict[str, int]:
         counts = {}
         for owner, own in self.wiring.owners.items():
-            wanted = MULTIPLE * max(1, round(width * len(own) / MULTIPLE))
+            multiple = 1 if owner in self.wiring.single else MULTIPLE
+            wanted = multiple * max(1, round(width * len(own) / multiple))
             if owner not in self.wiring.fixed:
                 counts[owner] = min(len(own), wanted)
         return counts

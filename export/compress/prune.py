@@ -2,7 +2,8 @@
 
 What is taken out of an LSTM is a hidden unit: its column in all four gates, its row of recurrent
 weights, and its row in every layer that reads it; likewise embedding columns and Conv1D filters.
-Unlike weights set to zero, that makes the model smaller and quicker.
+Of a transformer, whole attention heads and columns of feed-forward layers. Unlike weights set to
+zero, that makes the model smaller and quicker.
 """
 
 from __future__ import annotations
@@ -157,7 +158,7 @@ def _resize(layer: dict[str, Any], cut: Cut) -> None:
     if kind is not None and wiring.is_wired(name):
         kind.resize(name, config, cut)
     elif name in wiring.reshaped:
-        num = int(cut.stays(wiring.reshaped[name]).sum())
+        num = int(cut.kept[wiring.reshaped[name]].sum())
         config["target_shape"] = (*config["target_shape"][:-1], num)
 
 

@@ -12,11 +12,30 @@ from typing import Any
 
 import keras
 
-from export.layers import conv1d, dense, embedding, gru, lstm, simple_rnn
+from export.layers import (
+    attention,
+    conv1d,
+    dense,
+    embedding,
+    gru,
+    layer_normalization,
+    lstm,
+    simple_rnn,
+)
 from export.layers.kind import LayerKind
 
-KINDS: tuple[LayerKind, ...] = (embedding, dense, conv1d, lstm, gru, simple_rnn)
+KINDS: tuple[LayerKind, ...] = (
+    embedding,
+    dense,
+    conv1d,
+    lstm,
+    gru,
+    simple_rnn,
+    attention,
+    layer_normalization,
+)
 RECURRENT_KINDS = tuple(kind for kind in KINDS if kind.IS_RECURRENT)
+FUSED_KINDS = tuple(kind for kind in KINDS if kind.IS_FUSED)
 RECURRENT_NODE_TYPES = frozenset(name for kind in RECURRENT_KINDS for name in kind.NODE_TYPES)
 
 

@@ -16,6 +16,7 @@ NAME = "Conv1D"
 NODE_TYPES: tuple[str, ...] = ("Conv", "Gemm")
 READS_IDS = False
 IS_RECURRENT = False
+IS_FUSED = False
 
 
 def matches(class_name: str, config: Mapping[str, Any]) -> bool:
@@ -36,8 +37,7 @@ def resize(name: str, config: dict[str, Any], cut: Cut) -> None:
 
 def slice_weights(name: str, weights: Sequence[Weights], cut: Cut) -> list[Weights]:
     kernel, *bias = weights  # (kernel size, channels, filters), (filters,)
-    filters = cut.kept[cut.wiring.owners[name]]
-    stays = cut.stays(cut.wiring.reads[name])
+    filters, stays = cut.held(name), cut.stays(name)
     return [kernel[:, stays][:, :, filters], *(values[filters] for values in bias)]
 
 
@@ -51,7 +51,7 @@ def add_changes(
     changes.add(wiring.reads[name], (weights[0] * slopes[0]).sum(axis=(0, 2)))
 
 
-def stand_in(name: str, config: Mapping[str, Any]) -> dict[str, Any] | None:
+def stand_in(layer: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return None: tf2onnx writes the layer."""
     return None
 

@@ -1,4 +1,8 @@
-"""Dense: reads a channel by each row of its kernel, writes channels that always stay."""
+"""Dense: reads a channel by each row of its kernel, writes one with each column.
+
+Columns with an activation in between, such as those of a feed-forward layer, can be taken out; so
+can those that are added to what another layer writes, together with that. All others stay.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +15,17 @@ from onnx import NodeProto
 
 from export.graph import Graph
 from export.layers.integers import MICROSOFT, quantize_rows
-from export.layers.kind import DENSE, Changes, Channels, Cut, Quantization, Weights, Wiring
+from export.layers.kind import Changes, Channels, Cut, Quantization, Weights, Wiring
 
 NAME = "Dense"
 NODE_TYPES: tuple[str, ...] = ("MatMul", "DynamicQuantizeMatMul")
 READS_IDS = False
 IS_RECURRENT = False
+IS_FUSED = False
 # A layer of fewer weights other than 0 stays float32: the nodes that would quantize its input take
 # longer than the multiplication, and the whole layer is under 16 KB, once zeros are packed.
 MIN_WEIGHTS = 4096
+HIDDEN_ACTIVATIONS = ("relu", "gelu", "silu")
 
 
 def matches(class_name: str, config: Mapping[str, Any]) -> bool:
@@ -28,16 +34,19 @@ def matches(class_name: str, config: Mapping[str, Any]) -> bool:
 
 def wire(wiring: Wiring, name: str, config: Mapping[str, Any], read: Channels) -> Channels:
     wiring.read(name, read)
-    return np.full(config["units"], DENSE)
+    if config["activation"] not in HIDDEN_ACTIVATIONS and name not in wiring.holders:
+        wiring.firm.add(name)
+    return wiring.own(name, config["units"])
 
 
 def resize(name: str, config: dict[str, Any], cut: Cut) -> None:
-    """Leave the configuration as it is: what a Dense layer writes stays."""
+    config["units"] = cut.count(name)
 
 
 def slice_weights(name: str, weights: Sequence[Weights], cut: Cut) -> list[Weights]:
     kernel, *bias = weights
-    return [kernel[cut.stays(cut.wiring.reads[name])], *bias]
+    columns = cut.held(name)
+    return [kernel[cut.stays(name)][:, columns], *(values[columns] for values in bias)]
 
 
 def add_changes(
@@ -50,7 +59,7 @@ def add_changes(
     changes.add(wiring.reads[name], (weights[0] * slopes[0]).sum(axis=1))
 
 
-def stand_in(name: str, config: Mapping[str, Any]) -> dict[str, Any] | None:
+def stand_in(layer: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return None: tf2onnx writes the layer."""
     return None
 

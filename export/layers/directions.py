@@ -52,7 +52,7 @@ def slice_directions(
         weights: Of each direction the kernel, float32 (inputs, gates * units), the recurrent
             kernel (units, gates * units), and biases whose last axis is gates * units, if any.
     """
-    stays = cut.stays(cut.wiring.reads[name])
+    stays = cut.stays(name)
     sliced = []
     for own, (kernel, recurrent, *bias) in _directions(name, cut.wiring, weights):
         units = cut.kept[own]
@@ -80,7 +80,7 @@ def _directions(
     name: str, wiring: Wiring, weights: Sequence[Weights]
 ) -> Iterator[tuple[Channels, Sequence[Weights]]]:
     """Yield the channels and the weights of each direction."""
-    owners = [owner for owner in (name, f"{name}/0", f"{name}/1") if owner in wiring.owners]
+    owners = [owner for owner in (name, f"{name}/0", f"{name}/1") if owner in wiring.holders]
     size = len(weights) // len(owners)
     for index, owner in enumerate(owners):
-        yield wiring.owners[owner], weights[size * index : size * (index + 1)]
+        yield wiring.holders[owner], weights[size * index : size * (index + 1)]

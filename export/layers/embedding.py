@@ -17,6 +17,7 @@ NAME = "Embedding"
 NODE_TYPES: tuple[str, ...] = ("Gather",)
 READS_IDS = True
 IS_RECURRENT = False
+IS_FUSED = False
 # A table of fewer columns holds weights, not vectors: 8 bits, and a scale for each column. So does
 # a table that its recipe says holds weights, however many labels there are.
 # A scale for each row would be an eighth of such a table or more, and 4 bits cost the default
@@ -49,7 +50,7 @@ def slice_weights(name: str, weights: Sequence[Weights], cut: Cut) -> list[Weigh
     (table,) = weights  # (rows, columns)
     rows = cut.rows(name)
     table = table if rows is None else table[rows]
-    return [table[:, cut.kept[cut.wiring.owners[name]]]]
+    return [table[:, cut.held(name)]]
 
 
 def add_changes(
@@ -65,7 +66,7 @@ def add_changes(
         changes.words[:] += np.sum(slope * (table[1] - table), axis=1)
 
 
-def stand_in(name: str, config: Mapping[str, Any]) -> dict[str, Any] | None:
+def stand_in(layer: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return None: tf2onnx writes the layer."""
     return None
 

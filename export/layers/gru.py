@@ -25,6 +25,7 @@ NAME = "GRU"
 NODE_TYPES: tuple[str, ...] = ("GRU",)
 READS_IDS = False
 IS_RECURRENT = True
+IS_FUSED = True
 NUM_GATES = 3
 
 wire = wire_directions

@@ -1,8 +1,9 @@
 """What a layer kind answers, and the words in which it is asked.
 
 A channel is what pruning can take out: an embedding column, a Conv1D filter, a hidden unit of a
-recurrent layer. They are numbered through the model; an owner is the layer (or direction) that
-writes them.
+recurrent layer, a column of a Dense layer in between, an attention head. They are numbered through
+the model. A holder is a layer (or direction) that has a part for each; layers that are added to one
+another hold the same, and the owner is the first of them.
 """
 
 from __future__ import annotations
@@ -22,7 +23,6 @@ Channels = NDArray[np.int64]  # shape (width of a tensor's last axis,): a channe
 Weights = NDArray[np.float32]
 IDS: Channels = np.empty(0, np.int64)  # stands for the token ids themselves
 UNKNOWN: Channels = np.empty(0, np.int64)  # stands for channels that are not told apart
-DENSE = -1  # stands for a channel of a Dense layer: it is read, and stays
 
 
 class LayerKind(Protocol):
@@ -40,12 +40,14 @@ class LayerKind(Protocol):
         IS_RECURRENT: It carries a state from step to step. Then each layer is one node, both
             directions together, whose inputs stand as those of ONNX's LSTM: `sequence_lens` the
             fifth, initial states after it, and whose second output is the last state.
+        IS_FUSED: Each layer must be one node of NODE_TYPES, or export fails.
     """
 
     NAME: str
     NODE_TYPES: tuple[str, ...]
     READS_IDS: bool
     IS_RECURRENT: bool
+    IS_FUSED: bool
 
     def matches(self, class_name: str, config: Mapping[str, Any]) -> bool:
         """Say whether a layer of this class and configuration is of this kind."""
@@ -87,9 +89,12 @@ class LayerKind(Protocol):
             slopes: Gradient of the loss by each of them, of the same shapes.
         """
 
-    def stand_in(self, name: str, config: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Return the configuration of what tf2onnx is shown in the layer's place
-        (`export/layers/stand_ins.py`); None where it writes the layer well.
+    def stand_in(self, layer: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return what tf2onnx is shown in the layer's place (`export/layers/stand_ins.py`); None
+        where it writes the layer well.
+
+        Args:
+            layer: Its part of the model's configuration: name, class_name, config, inbound_nodes.
 
         Raises:
             ExportError: The layer does what no node can do.
@@ -128,8 +133,10 @@ class Wiring:
     """Which channels each layer of a model reads and writes.
 
     Args:
-        owners: Owner -> its channels, int64. The directions of a Bidirectional are two owners,
+        holders: Holder -> its channels, int64. The directions of a Bidirectional are two,
             "NAME/0" and "NAME/1".
+        firm: Holders whose channels all stay, unless they are added to those of another.
+        single: Owners whose channels need not stay in multiples.
         reads: Layer -> channels of its input, int64, in order; only for layers whose weights have a
             row for each.
         reshaped: Reshape layer -> channels on its last axis, which it leaves as it is.
@@ -138,30 +145,70 @@ class Wiring:
         fixed_ids: Why no token id can be taken out; "" if they can.
     """
 
-    owners: dict[str, Channels] = field(default_factory=dict)
+    holders: dict[str, Channels] = field(default_factory=dict)
+    firm: set[str] = field(default_factory=set)
+    single: set[str] = field(default_factory=set)
     reads: dict[str, Channels] = field(default_factory=dict)
     reshaped: dict[str, Channels] = field(default_factory=dict)
     fixed: dict[str, str] = field(default_factory=dict)
     tables: list[str] = field(default_factory=list)
     fixed_ids: str = ""
+    num_channels: int = 0
 
     @property
-    def num_channels(self) -> int:
-        return sum(len(channels) for channels in self.owners.values())
+    def owners(self) -> dict[str, Channels]:
+        """Owner -> its channels, int64: of holders of the same the first, without the firm ones."""
+        owners: dict[str, Channels] = {}
+        for name, channels in self.holders.items():
+            is_held = any(np.array_equal(channels, own) for own in owners.values())
+            if name not in self.firm and not is_held:
+                owners[name] = channels
+        return owners
 
     def is_wired(self, layer: str) -> bool:
-        """Say whether a layer kind noted what `layer` owns or reads."""
-        return layer in self.owners or layer in self.reads
+        """Say whether a layer kind noted what `layer` holds or reads."""
+        return layer in self.holders or layer in self.reads
 
     def own(self, owner: str, count: int) -> Channels:
         """Return the channels of `owner`, shape (count,), int64; new ones if it has none yet."""
-        first = self.num_channels
-        return self.owners.setdefault(owner, np.arange(first, first + count))
+        if owner not in self.holders:
+            first = self.num_channels
+            self.holders[owner] = np.arange(first, first + count)
+            self.num_channels += count
+        return self.holders[owner]
+
+    def join(self, first: Channels, second: Channels, tensors: dict[Any, Channels]) -> bool:
+        """Let two holders, whose channels are added, hold the same; False if these are not all
+        channels of one holder each.
+
+        Args:
+            first, second: Shape (width,), int64; `first` stands for both afterwards.
+            tensors: What else names channels, changed in place.
+        """
+        found = [
+            [name for name, held in self.holders.items() if np.array_equal(held, channels)]
+            for channels in (first, second)
+        ]
+        if not all(found) or len(first) != len(second):
+            return False
+        names = [*found[0], *found[1]]
+        reasons = [self.fixed[name] for name in names if name in self.fixed]
+        numbers = np.arange(self.num_channels)
+        numbers[second] = first
+        for named in (self.holders, self.reads, self.reshaped, tensors):
+            for key, channels in named.items():
+                if len(channels):  # IDS and UNKNOWN are told by identity
+                    named[key] = numbers[channels]
+        if not self.firm.issuperset(names):
+            self.firm.difference_update(names)
+        if reasons:
+            self.fix(first, reasons[0])
+        return True
 
     def fix(self, channels: Channels, reason: str) -> None:
         """Let every owner of one of `channels`, shape (num,), int64, keep all that it has."""
-        for owner, own in self.owners.items():
-            if np.isin(own, channels).any():
+        for owner, own in self.holders.items():
+            if owner not in self.firm and np.isin(own, channels).any():
                 self.fixed.setdefault(owner, reason)
 
     def read(self, layer: str, channels: Channels) -> None:
@@ -189,13 +236,17 @@ class Cut:
     kept: NDArray[np.bool_]
     kept_ids: NDArray[np.int64] | None = None
 
-    def count(self, owner: str) -> int:
-        """Return how many channels of `owner` stay."""
-        return int(self.kept[self.wiring.owners[owner]].sum())
+    def count(self, holder: str) -> int:
+        """Return how many channels of a holder stay."""
+        return int(self.held(holder).sum())
 
-    def stays(self, channels: Channels) -> NDArray[np.bool_]:
-        """Return which of `channels`, shape (num,), stay, of the same shape; DENSE ones do."""
-        return np.append(self.kept, True)[channels]  # DENSE, which is -1, reads the last
+    def held(self, holder: str) -> NDArray[np.bool_]:
+        """Return which channels of `holder` stay, shape (num,)."""
+        return self.kept[self.wiring.holders[holder]]
+
+    def stays(self, layer: str) -> NDArray[np.bool_]:
+        """Return which of the channels that `layer` reads stay, shape (num,)."""
+        return self.kept[self.wiring.reads[layer]]
 
     def rows(self, table: str) -> NDArray[np.int64] | None:
         """Return the rows of the Embedding `table` that stay, shape (num,), int64; None: all."""
@@ -215,9 +266,8 @@ class Changes:
     words: NDArray[np.float64]
 
     def add(self, channels: Channels, values: NDArray[np.floating[Any]]) -> None:
-        """Add `values` to those of `channels`, both of shape (num,); DENSE ones are left out."""
-        told = channels != DENSE
-        np.add.at(self.channels, channels[told], values[told])
+        """Add `values` to those of `channels`, both of shape (num,)."""
+        np.add.at(self.channels, channels, values)
 
 
 @dataclass(frozen=True)

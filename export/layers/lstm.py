@@ -28,6 +28,7 @@ NAME = "LSTM"
 NODE_TYPES: tuple[str, ...] = ("LSTM", "DynamicQuantizeLSTM")
 READS_IDS = False
 IS_RECURRENT = True
+IS_FUSED = True
 NUM_GATES = 4
 
 wire = wire_directions

@@ -31,15 +31,20 @@ ACTIVATIONS = {
 MERGES = {"sum": "ReduceSum", "ave": "ReduceMean", "mul": "ReduceProd"}
 
 
-def stand_in(name: str, config: Mapping[str, Any]) -> dict[str, Any]:
+def stand_in(layer: Mapping[str, Any]) -> dict[str, Any]:
     """Return what `LayerKind.stand_in` does.
 
     Raises:
         ExportError: The layer does what no node of ONNX does.
     """
+    name, config = layer["name"], layer["config"]
     inner = config["layer"]["config"] if "layer" in config else config
     problem = ""
-    if inner.get("stateful"):
+    calls = layer["inbound_nodes"]
+    has_state = any(
+        call["kwargs"].get("initial_state") is not None or len(call["args"]) > 1 for call in calls
+    )
+    if inner.get("stateful") or has_state:
         problem = "starts from a state that is not zero, which a stateless function cannot keep"
     elif inner.get("return_state"):
         problem = "returns its state beside what it writes"
@@ -54,7 +59,8 @@ def stand_in(name: str, config: Mapping[str, Any]) -> dict[str, Any]:
     if problem:
         raise ExportError(f"{name}: the recurrent layer {problem}. Train without that.")
     is_concat = "layer" in config and config["merge_mode"] == "concat"
-    return describe_stand_in(name, inner["units"] * (1 + is_concat), inner["return_sequences"])
+    shape = [None] * (1 + inner["return_sequences"]) + [inner["units"] * (1 + is_concat)]
+    return describe_stand_in(layer, shape, [call["args"] for call in calls])
 
 
 def directions_of(layer: keras.Layer) -> list[Any]:
@@ -87,7 +93,7 @@ def write_nodes(
     ]
     names = [ACTIVATIONS[getattr(first, field).__name__] for field in activations]
     for node in find_stand_ins(graph, layer.name):
-        by_step = graph.add_node("Transpose", [node.input[-1]], "by_step", perm=[1, 0, 2])
+        by_step = graph.add_node("Transpose", [node.input[2]], "by_step", perm=[1, 0, 2])
         weights = [graph.add_constant(*pair) for pair in zip(arrays, hints, strict=True)]
         states = graph.add_node(
             op_type,

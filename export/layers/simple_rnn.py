@@ -23,6 +23,7 @@ NAME = "SimpleRNN"
 NODE_TYPES: tuple[str, ...] = ("RNN",)
 READS_IDS = False
 IS_RECURRENT = True
+IS_FUSED = True
 
 wire = wire_directions
 resize = resize_directions

@@ -1,13 +1,14 @@
 """Stand-ins: layers whose nodes export writes itself, as tf2onnx knows no node for them.
 
-tf2onnx makes a Loop of every recurrent layer that it does not know by sight. So a layer whose kind
-has a stand-in is one node of the type STAND_IN in what tf2onnx writes, which holds the layer's name
-and what it reads; the kind's `find` then writes the layer's own nodes in its place.
+tf2onnx makes a Loop of every recurrent layer that it does not know by sight, and dozens of nodes of
+an attention. So a layer whose kind has a stand-in is one node of the type STAND_IN in what tf2onnx
+writes, which holds the layer's name, a shape and what it reads; the kind's `find` then writes the
+layer's own nodes in its place.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -28,36 +29,44 @@ class StandIn(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
     """Takes a layer's place while the graph is traced; it cannot compute.
 
     Args:
-        width: Of the last axis of what the layer writes.
-        keeps_steps: Whether it writes each step: (batch, steps, width), not (batch, width).
+        shape: Of what the layer writes; None for a size that is open.
     """
 
-    def __init__(self, width: int, keeps_steps: bool, **more: Any) -> None:
+    def __init__(self, shape: Sequence[int | None], **more: Any) -> None:
         super().__init__(**more)
-        self.width = width
-        self.keeps_steps = keeps_steps
+        self.shape = list(shape)
 
-    def call(self, read: tf.Tensor) -> tf.Tensor:
-        shape = [-1] * (1 + self.keeps_steps) + [self.width]
-        told = [tf.constant(self.name), tf.constant(shape), read]
+    def call(self, read: tf.Tensor, mask_read: tf.Tensor | None = None) -> tf.Tensor:
+        sizes = [-1 if size is None else size for size in self.shape]
+        told = [tf.constant(self.name), tf.constant(sizes), read]
+        told += [] if mask_read is None else [mask_read]
         written = tf.numpy_function(_refuse, told, tf.float32, stateful=False)
-        written.set_shape([None if size < 0 else size for size in shape])
+        written.set_shape(self.shape)
         return written
 
     def get_config(self) -> dict[str, Any]:
         config: dict[str, Any] = super().get_config()
-        return config | {"width": self.width, "keeps_steps": self.keeps_steps}
+        return config | {"shape": self.shape}
 
-    def compute_output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        return (*shape[: 1 + self.keeps_steps], self.width)
+    def compute_output_shape(self, *shapes: Any, **more: Any) -> tuple[int | None, ...]:
+        return tuple(self.shape)
 
 
-def describe_stand_in(name: str, width: int, keeps_steps: bool) -> dict[str, Any]:
-    """Return what stands in a model's configuration in place of the layer `name`."""
+def describe_stand_in(
+    layer: Mapping[str, Any], shape: Sequence[int | None], calls: Sequence[Sequence[Any]]
+) -> dict[str, Any]:
+    """Return what stands in a model's configuration in place of `layer`.
+
+    Args:
+        layer: Its part of the configuration.
+        shape: Of what it writes.
+        calls: What each of its calls reads that the kind must know: values, and maybe a mask.
+    """
     described: dict[str, Any] = keras.saving.serialize_keras_object(
-        StandIn(width, keeps_steps, name=name)
+        StandIn(shape, name=layer["name"])
     )
-    return described
+    inbound = [{"args": list(read), "kwargs": {}} for read in calls]
+    return {**described, "name": layer["name"], "inbound_nodes": inbound}
 
 
 def name_nodes() -> dict[str, Any]:
@@ -72,8 +81,8 @@ def name_nodes() -> dict[str, Any]:
 
 
 def find_stand_ins(graph: Graph, layer: str) -> list[NodeProto]:
-    """Return the nodes that stand in for the layer of that name, one for each call; the last input
-    is what it reads."""
+    """Return the nodes that stand in for the layer of that name, one for each call; what it reads
+    are the third input and, if it reads a mask, the fourth."""
     found = []
     for node in graph.nodes:
         if node.op_type == STAND_IN:

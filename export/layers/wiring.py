@@ -24,7 +24,7 @@ PASSING = {
     "SpatialDropout1D",
 }
 # So it does through these, if the other side is as wide as one channel: it is spread over all.
-SPREADING = {"Add", "Multiply", "Subtract"}
+SPREADING = {"Add", "Divide", "Multiply", "Subtract", "TrueDivide"}
 # And through these, if they work along another axis.
 ALONG_AN_AXIS = {"Max", "Mean", "Sum", "Take"}
 
@@ -48,14 +48,24 @@ def trace_channels(model: keras.Model) -> Wiring:
             tensors[layer["name"], 0] = IDS
         for call, node in enumerate(layer["inbound_nodes"]):
             sources = [tensors[name, index] for name, index, _ in _histories(node)]
-            tensors[layer["name"], call] = _trace_layer(wiring, layer, sources)
+            tensors[layer["name"], call] = _trace_layer(wiring, layer, sources, tensors)
     for name, call, _ in _outputs(config["output_layers"]):
         wiring.fix(tensors[name, call], "they are the model's output")
     return wiring
 
 
-def _trace_layer(wiring: Wiring, layer: Mapping[str, Any], sources: list[Channels]) -> Channels:
-    """Return the channels that `layer` writes; note what it owns and reads."""
+def _trace_layer(
+    wiring: Wiring,
+    layer: Mapping[str, Any],
+    sources: list[Channels],
+    tensors: dict[tuple[str, int], Channels],
+) -> Channels:
+    """Return the channels that `layer` writes; note what it holds and reads.
+
+    Args:
+        sources: Channels of what it reads.
+        tensors: Channels of all tensors before it.
+    """
     name, class_name, config = layer["name"], layer["class_name"], layer["config"]
     kind = kind_of_config(class_name, config)
     if kind is not None and kind.READS_IDS:
@@ -63,21 +73,11 @@ def _trace_layer(wiring: Wiring, layer: Mapping[str, Any], sources: list[Channel
     if any(source is IDS for source in sources) and not _compares_with_pad(layer):
         wiring.fixed_ids = wiring.fixed_ids or f"{name} ({class_name}) computes with them"
     known = [source for source in sources if source is not UNKNOWN and source is not IDS]
-    is_plain = len(known) == len(sources) and config.get("data_format") != "channels_first"
-    if is_plain and class_name == "Concatenate" and _is_last_axis(layer):
-        return np.concatenate(known)
-    if is_plain and len(known) == 1:
-        (channels,) = known
-        if class_name == "Reshape" and config["target_shape"][-1] == len(channels):
-            wiring.reshaped[name] = channels
-            return channels
-        if class_name in PASSING:
-            return channels
-        written = UNKNOWN if kind is None else kind.wire(wiring, name, config, channels)
-        if written is not UNKNOWN:
-            return written
-    if is_plain and class_name == "Add" and all(np.array_equal(known[0], it) for it in known):
-        return known[0]
+    written = UNKNOWN
+    if len(known) == len(sources) and config.get("data_format") != "channels_first":
+        written = _trace_known(wiring, layer, known, tensors)
+    if written is not UNKNOWN:
+        return written
     if len(known) == 1 and (
         (class_name in SPREADING and _spreads_one(layer))
         or (
@@ -90,6 +90,32 @@ def _trace_layer(wiring: Wiring, layer: Mapping[str, Any], sources: list[Channel
     for channels in known:
         wiring.fix(channels, f"{name} ({class_name}) reads them, which pruning does not know")
     return UNKNOWN
+
+
+def _trace_known(
+    wiring: Wiring,
+    layer: Mapping[str, Any],
+    known: list[Channels],
+    tensors: dict[tuple[str, int], Channels],
+) -> Channels:
+    """Return what `_trace_layer` does, of a layer that reads nothing but channels; UNKNOWN where
+    they cannot be followed through it."""
+    name, class_name, config = layer["name"], layer["class_name"], layer["config"]
+    if class_name == "Concatenate" and _is_last_axis(layer):
+        return np.concatenate(known)
+    is_one = bool(known) and all(np.array_equal(known[0], it) for it in known)
+    if class_name == "Add" and (
+        is_one or (len(known) == 2 and wiring.join(known[0], known[1], tensors))
+    ):
+        return known[0]
+    if is_one and len(known) == 1:
+        if class_name == "Reshape" and config["target_shape"][-1] == len(known[0]):
+            wiring.reshaped[name] = known[0]
+            return known[0]
+        if class_name in PASSING:
+            return known[0]
+    kind = kind_of_config(class_name, config)
+    return kind.wire(wiring, name, config, known[0]) if is_one and kind is not None else UNKNOWN
 
 
 def _compares_with_pad(layer: Mapping[str, Any]) -> bool:
@@ -111,8 +137,9 @@ def _is_last_axis(layer: Mapping[str, Any]) -> bool:
 
 
 def _histories(node: Any) -> list[tuple[str, int, int]]:
-    """Return (layer, call, output) of each tensor that a call reads, its mask apart."""
-    read = {**node, "kwargs": {**node["kwargs"], "mask": None}}
+    """Return (layer, call, output) of each tensor that a call reads, its masks apart."""
+    kwargs = {name: None if name.endswith("mask") else v for name, v in node["kwargs"].items()}
+    read = {**node, "kwargs": kwargs}
     return [tuple(tensor["keras_history"]) for tensor in _tensors(read)]
 
 

@@ -14,6 +14,7 @@ from export.passes.convolution import convolve_by_gemm
 from export.passes.early_exit import skip_certain_rows
 from export.passes.frames import frame_directly, unfold_directly
 from export.passes.gathering import gather_column, gather_directly, mask_by_table, sort_directly
+from export.passes.products import multiply_directly
 from export.passes.recurrent import pool_directly
 
 
@@ -37,6 +38,7 @@ def simplify(graph: Graph) -> None:
     frame_directly(graph)
     unfold_directly(graph)
     convolve_by_gemm(graph)
+    multiply_directly(graph)
     pool_directly(graph)
     gather_column(graph)
     skip_certain_rows(graph)

@@ -34,10 +34,10 @@ OPERATORS = frozenset(
     # integers
     "ConvInteger DequantizeLinear DynamicQuantizeLinear MatMulInteger QuantizeLinear "
     # ONNX Runtime's own, which its optimizer and our quantization write
-    "com.microsoft.BiasGelu com.microsoft.DynamicQuantizeLSTM "
+    "com.microsoft.Attention com.microsoft.BiasGelu com.microsoft.DynamicQuantizeLSTM "
     "com.microsoft.DynamicQuantizeMatMul com.microsoft.FastGelu com.microsoft.FusedConv "
     "com.microsoft.FusedGemm com.microsoft.FusedMatMul com.microsoft.Gelu "
-    "com.microsoft.MatMulIntegerToFloat com.microsoft.QuickGelu "
+    "com.microsoft.MatMulIntegerToFloat com.microsoft.QAttention com.microsoft.QuickGelu "
     "com.microsoft.SkipLayerNormalization".split()
 )
 # Fields that a message may have (onnx.proto): tag -> name, "" of what is passed over.

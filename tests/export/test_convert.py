@@ -11,7 +11,7 @@ from keras import layers
 from onnx import numpy_helper
 
 from export import verify
-from export.convert import convert_model, count_recurrent_layers
+from export.convert import convert_model, count_fused_layers
 from export.errors import ExportError
 from export.optimize import optimize_model
 from export.quantize import quantize_model
@@ -103,8 +103,8 @@ def test_census_has_one_fused_node_a_layer_and_no_loop(converted):
         finished = optimize_model(graph)
         if precision == "int8":
             finished = optimize_model(quantize_model(finished))
-        census = check_nodes(finished, count_recurrent_layers(model))
-        assert count_recurrent_layers(model)["LSTM"] == census[op_type]
+        census = check_nodes(finished, count_fused_layers(model))
+        assert count_fused_layers(model)["LSTM"] == census[op_type]
         assert census[op_type] == len(case.units)
         assert {"Loop", "Scan", "If"} & set(census) == set()
         check_graph(finished.SerializeToString())  # the handler takes it
@@ -187,7 +187,7 @@ def test_model_that_becomes_a_loop_is_refused():
     model = keras.Model(token_ids, layers.Dense(2, activation="softmax")(hidden))
 
     with pytest.raises(ExportError, match="no bundle may have .*Loop"):
-        check_nodes(convert_model(model), count_recurrent_layers(model))
+        check_nodes(convert_model(model), count_fused_layers(model))
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ def test_model_that_becomes_a_loop_is_refused():
 )
 def test_loop_beside_a_fused_lstm_is_refused(monkeypatch, num_layers, counted, wanted, named):
     kinds = [SimpleNamespace(NAME=name, NODE_TYPES=(name,)) for name in num_layers]
-    monkeypatch.setattr(verify, "RECURRENT_KINDS", kinds)
+    monkeypatch.setattr(verify, "FUSED_KINDS", kinds)
     graph = onnx.ModelProto()
     graph.graph.node.add(op_type="LSTM")
     graph.graph.node.add(op_type="Loop")

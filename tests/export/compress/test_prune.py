@@ -13,7 +13,7 @@ from export.compress.prune import choose_most, measure_importance, prune_model
 from export.errors import ExportError
 from export.layers.wiring import trace_channels
 from tests.helpers.objectives import single_label
-from training.recipes import wide_deep
+from training.recipes import stacked, wide_deep
 
 pytestmark = pytest.mark.slow
 VOCAB_SIZE, COLUMNS = 30, 8
@@ -88,6 +88,17 @@ MODELS = {
         )
     ),
 }
+
+
+def read_all_around(x):
+    """Return a transformer of one layer, its maximum over the steps."""
+    normal = layers.LayerNormalization(name="first_norm")(x)
+    attention = layers.MultiHeadAttention(3, 4, name="attention")
+    x = layers.Add()([x, layers.Dropout(0.1)(attention(normal, normal))])
+    normal = layers.LayerNormalization(name="second_norm")(x)
+    inner = layers.Dense(10, "relu", name="inner")(normal)
+    x = layers.Add()([x, layers.Dense(COLUMNS, name="outer")(inner)])
+    return layers.GlobalMaxPooling1D()(layers.LayerNormalization(name="norm")(x))
 
 
 def silence(model: keras.Model, owner: str, gone: np.ndarray) -> None:
@@ -236,7 +247,7 @@ def test_words_of_the_default_recipe_stay(default_model):
     ("keep", "kept_ids", "message"),
     [
         ({}, [0, 1, 5], r"no word can be taken out, because multiply\w* \(Multiply\) computes"),
-        ({"ngrams": []}, None, r"ngrams: nothing can be taken out, because logit \(Add\) reads"),
+        ({"ngrams": []}, None, r"ngrams: nothing can be taken out, because \w+ \(Activation\)"),
         ({"both/0": [0, 1]}, None, "both: both directions must keep as many units as the other"),
         ({"both/0": [], "both/1": []}, None, "both/0: 0 of 5 units would stay, wanted 1 to 5"),
         ({"dense": [0]}, None, "dense: is no layer with units; those are"),
@@ -268,9 +279,16 @@ def test_ids_without_padding_and_unknown_are_refused():
             r"both \(Bidirectional\) reads them",
         ),
         (
-            lambda x: layers.LSTM(3)(layers.LayerNormalization(name="norm")(x)),
+            lambda x: layers.LSTM(3)(layers.UnitNormalization(name="norm")(x)),
             "words",
-            r"norm \(LayerNormalization\) reads them",
+            r"norm \(UnitNormalization\) reads them",
+        ),
+        (
+            lambda x: layers.LSTM(3)(
+                layers.MultiHeadAttention(2, 3, value_dim=4, name="attention")(x, x)
+            ),
+            "words",
+            r"attention \(MultiHeadAttention\) reads them",
         ),
         (
             lambda x: layers.LSTM(3)(layers.Concatenate(axis=1, name="stacked")([x, x])),
@@ -349,3 +367,109 @@ def test_importance_is_that_of_the_rows_that_count():
     np.testing.assert_allclose(words, expected[1], rtol=1e-4)
     for owner, values in importance.items():
         np.testing.assert_allclose(values, expected[0][owner], rtol=1e-4)
+
+
+def test_heads_and_feed_forward_columns_are_taken_out():
+    model = build(read_all_around)
+    wiring = trace_channels(model)
+    keep = {"attention": np.array([0, 2]), "inner": np.array([1, 2, 5, 6])}
+
+    pruned = prune_model(model, keep)
+
+    before = run(model, TOKEN_IDS)
+    attention, inner = model.get_layer("attention"), model.get_layer("inner")
+    weights = attention.get_weights()
+    weights[6][1] = 0  # of the projection back, the rows of head 1
+    attention.set_weights(weights)
+    kernel, bias = inner.get_weights()
+    gone = np.setdiff1d(np.arange(10), keep["inner"])
+    kernel[:, gone] = bias[gone] = 0
+    inner.set_weights([kernel, bias])
+    masked = run(model, TOKEN_IDS)
+    assert {owner: len(own) for owner, own in wiring.owners.items()} == {
+        "words": COLUMNS,
+        "attention": 3,
+        "inner": 10,
+    }
+    assert pruned.get_layer("attention").num_heads == 2
+    assert np.abs(masked - before).max() > 100 * ATOL
+    np.testing.assert_allclose(run(pruned, TOKEN_IDS), masked, rtol=0, atol=ATOL)
+
+
+def test_channels_that_layers_add_to_one_another_are_taken_out_of_all():
+    model = build(read_all_around)
+    stay = np.array([0, 3, 4, 7])
+
+    pruned = prune_model(model, {"words": stay})
+
+    for name, index, axis in (
+        ("words", 0, -1),
+        ("first_norm", 0, 0),
+        ("attention", 0, 0),
+        ("attention", 6, -1),
+        ("attention", 7, 0),
+        ("inner", 0, 0),
+        ("outer", 0, -1),
+        ("outer", 1, 0),
+        ("norm", 1, 0),
+        ("out", 0, 0),
+    ):
+        whole, part = (m.get_layer(name).get_weights()[index] for m in (model, pruned))
+        np.testing.assert_array_equal(part, whole.take(stay, axis=axis), err_msg=name)
+    assert np.isfinite(run(pruned, TOKEN_IDS)).all()
+
+
+def test_importance_of_heads_and_inner_columns_is_the_squared_slope_of_a_gate():
+    model = build(read_all_around)
+    importance, _ = measure_importance(model, [(TOKEN_IDS, TARGETS, ONES)], log_loss)
+
+    def loss_with(name: str, index: int, row: int, gate: float) -> float:
+        gated = keras.models.clone_model(model)
+        gated.set_weights(model.get_weights())
+        weights = gated.get_layer(name).get_weights()
+        weights[index][row] *= gate
+        gated.get_layer(name).set_weights(weights)
+        return float(log_loss(run(gated, TOKEN_IDS), TARGETS))
+
+    for owner, reader, index in (("attention", "attention", 6), ("inner", "outer", 0)):
+        for row in range(2):
+            losses = [loss_with(reader, index, row, gate) for gate in (1.002, 0.998)]
+            slope = (losses[0] - losses[1]) / 0.004
+            # 2 %: finite differences in float32
+            np.testing.assert_allclose(importance[owner][row], slope**2, rtol=0.02, atol=1e-8)
+
+
+def test_default_recipe_with_a_transformer_is_pruned_and_its_words_are_not():
+    settings = replace(
+        wide_deep.SETTINGS, encoder="transformer", embedding_dim=8, units=(8, 8), table_bytes=600
+    )
+    model = shake(wide_deep.build_model(settings, VOCAB_SIZE, single_label(3)))
+
+    wiring = trace_channels(model)
+
+    owners = {owner: len(own) for owner, own in wiring.owners.items()}
+    assert set(wiring.fixed) == {"wide_fingerprints", "wide_weights"}
+    assert {owner: num for owner, num in owners.items() if owner not in wiring.fixed} == {
+        "embedding": 8,
+        "conv1d": 16,
+        "attention_1": 4,
+        "feed_forward_1": 16,
+        "attention_2": 4,
+        "feed_forward_2": 16,
+        "projection": 16,
+    }
+
+
+def test_words_of_a_stacked_transformer_can_be_taken_out():
+    settings = replace(stacked.SETTINGS, encoder="transformer", embedding_dim=8, units=(8,))
+    model = shake(stacked.build_model(settings, VOCAB_SIZE, single_label(3)))
+    kept_ids = np.array([0, 1, 4, 5, 20, 29])
+
+    pruned = prune_model(model, {}, kept_ids)
+
+    id_map = np.ones(VOCAB_SIZE, int)
+    id_map[kept_ids] = np.arange(6)
+    unknown = np.where(np.isin(TOKEN_IDS, kept_ids), TOKEN_IDS, 1)
+    expected = run(model, np.where(TOKEN_IDS == 0, 0, unknown))
+    padded = np.where(TOKEN_IDS == 0, 0, id_map[TOKEN_IDS])
+    np.testing.assert_allclose(run(pruned, padded), expected, rtol=0, atol=ATOL)
