@@ -12,6 +12,7 @@ from training import pretraining, word_vectors
 from training.blocks import segments
 from training.calibration import find_mixture
 from training.encoded import Encoded
+from training.encoders import NAMES
 from training.fit import fit, make_predictor
 from training.known_vectors import reduce_known
 from training.mixture import DEEP, has_deep
@@ -104,7 +105,7 @@ def try_deep(
         settings,
         objective,
         stages.checkpoint.with_name("checkpoint_of_folds.npz"),
-        "the LSTM alone",
+        f"{NAMES[settings.encoder]} alone",
         measure_gain=lambda: measure_gain()[0] / len(outside.targets),
     )
     gain, deep = measure_gain()

@@ -3,29 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 
 import keras
 from keras import layers
 
-Encoder = Callable[[keras.KerasTensor, Sequence[int]], keras.KerasTensor]
+from training.blocks.transformer import read_all_around
+from training.settings import Settings
+
+# From vectors of steps, (batch, steps, channels), and 1 where there is a step, (batch, steps), to
+# what was read at each step.
+Encoder = Callable[[keras.KerasTensor, keras.KerasTensor], keras.KerasTensor]
 RecurrentLayer = Callable[..., keras.Layer]
 CELLS: Mapping[str, RecurrentLayer] = {
     "lstm": layers.LSTM,
     "gru": layers.GRU,
     "rnn": layers.SimpleRNN,
 }
+# What people call each.
+NAMES: Mapping[str, str] = {
+    "lstm": "the LSTM",
+    "gru": "the GRU",
+    "rnn": "the RNN",
+    "transformer": "the transformer",
+    "cnn": "the convolution",
+}
 KERNEL = 3  # steps that a filter of the convolutional encoder reads
 
 
-def encoder_of_steps(name: str) -> Encoder:
-    """Return the encoder that writes each step, from (batch, steps, channels) to (batch, steps, 2 *
-    units[-1]).
+def encoder_of_steps(settings: Settings, max_steps: int) -> Encoder:
+    """Return the encoder that `settings` want, which writes each step: from (batch, steps,
+    channels) to (batch, steps, 2 * units[-1]).
+
+    On 1,500 held-out rows of TREC's train, 2,000 to learn from, the log loss of the LSTM alone is
+    0.690, of a transformer 0.728 by a Dense layer behind its last normalization, 0.752 without.
 
     Args:
-        name: One of CELLS, read both ways, or "cnn".
+        settings: Whose encoder is one of CELLS, read both ways, "cnn" or "transformer".
+        max_steps: The most steps that it will read.
     """
-    return read_around if name == "cnn" else partial(read_both_ways, recurrent=CELLS[name])
+    name, units = settings.encoder, settings.units
+    if name == "transformer":
+        project = layers.Dense(2 * units[-1], "relu", name="projection")
+        return lambda hidden, is_step: project(
+            read_all_around(hidden, is_step, units, settings.heads, max_steps)
+        )
+    if name == "cnn":
+        return lambda hidden, is_step: read_around(hidden, units)
+    return lambda hidden, is_step: read_both_ways(hidden, units, CELLS[name])
 
 
 def read_around(hidden: keras.KerasTensor, units: Sequence[int]) -> keras.KerasTensor:

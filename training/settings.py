@@ -13,8 +13,8 @@ from training.errors import SettingsError
 
 MAX_SEED = 2**32 - 1  # of NumPy's and TensorFlow's generators
 # How the deep half reads: layers of `training/encoders.py`; none: phrases alone.
-ENCODERS = ("lstm", "gru", "rnn", "cnn", "none")
-AT_LEAST_ONE = ("embedding_dim", "batch_size", "epochs")
+ENCODERS = ("lstm", "gru", "rnn", "transformer", "cnn", "none")
+AT_LEAST_ONE = ("embedding_dim", "heads", "batch_size", "epochs")
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,8 @@ class Settings:
         embedding_dim: Width of the word vectors.
         encoder: One of ENCODERS: what reads the steps of a text.
         units: Hidden units of each layer of the encoder, first to last; of both directions.
+            Of a transformer the width of the attention, all heads together.
+        heads: Of each layer of a transformer; divides its units.
         table_bytes: Of each table of features beside the recurrent layers, once it is int8.
         phrase_places: Places of the table of phrases; 0: as many as its bytes allow.
         run_places: Places of the table of runs of letters, which unknown words are read by; 0: they
@@ -63,6 +65,7 @@ class Settings:
     embedding_dim: int = 128
     encoder: str = "lstm"
     units: tuple[int, ...] = (128, 128)
+    heads: int = 4
     table_bytes: int = 0
     phrase_places: int = 0
     run_places: int = 0
@@ -81,11 +84,29 @@ class Settings:
     early_exit: bool = False
 
     def __post_init__(self) -> None:
-        check_given(vars(self))
+        _check_values(vars(self))
 
 
 def check_given(given: Mapping[str, Any]) -> None:
-    """Raise SettingsError for a value out of range; TensorFlow is not needed for it.
+    """Raise SettingsError for a value out of range, or one that the encoder does not have;
+    TensorFlow is not needed for it.
+
+    Args:
+        given: Field of `Settings` -> value, of those that the user named.
+    """
+    _check_values(given)
+    encoder = given.get("encoder", "lstm")
+    if "heads" in given and encoder != "transformer":
+        raise SettingsError(
+            f"--heads is {given['heads']}, which only --encoder transformer has, not {encoder}."
+        )
+    if "units" in given and encoder == "none":
+        units = ",".join(map(str, given["units"]))
+        raise SettingsError(f"--units is {units}, which --encoder none does not have.")
+
+
+def _check_values(given: Mapping[str, Any]) -> None:
+    """Raise SettingsError for a value out of range.
 
     Args:
         given: Field of `Settings` -> value, of all fields or a few.
@@ -102,6 +123,13 @@ def check_given(given: Mapping[str, Any]) -> None:
     _check(given, "encoder", " or ".join(ENCODERS), lambda value: value in ENCODERS)
     for name in ("dropout_rate", "token_dropout_rate"):
         _check(given, name, "0 or more and less than 1", lambda value: 0 <= value < 1)
+    if given.get("encoder") == "transformer":
+        heads = given.get("heads", Settings.heads)
+        for width in given.get("units", ()):
+            if width % heads:
+                raise SettingsError(
+                    f"--units is {width}, wanted a multiple of --heads, which is {heads}."
+                )
 
 
 def _check(

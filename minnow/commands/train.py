@@ -205,6 +205,12 @@ Units = Annotated[
     str | None,
     setting("--units", "N,N", "Hidden units of each layer of the encoder.", callback=read_units),
 ]
+Heads = Annotated[
+    int | None,
+    setting(
+        "--heads", "N", "Attention heads of each layer of a transformer; divide its units.", min=1
+    ),
+]
 DropoutRate = Annotated[
     float | None,
     setting(
@@ -286,6 +292,7 @@ def train(
     embedding_dim: EmbeddingDim = None,
     encoder: Encoder = None,
     units: Units = None,
+    heads: Heads = None,
     dropout_rate: DropoutRate = None,
     token_dropout_rate: TokenDropoutRate = None,
     learning_rate: LearningRate = None,

@@ -57,6 +57,36 @@ def test_a_value_out_of_range_is_refused(name, value, wanted):
         check_given({name: value})
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"heads": 2}, "--heads is 2, which only --encoder transformer has, not lstm."),
+        (
+            {"heads": 2, "encoder": "cnn"},
+            "--heads is 2, which only --encoder transformer has, not cnn.",
+        ),
+        ({"units": (64, 32), "encoder": "none"}, "--units is 64,32, which --encoder none does not"),
+        (
+            {"units": (64, 50), "encoder": "transformer"},
+            "--units is 50, wanted a multiple of --heads, which is 4.",
+        ),
+        (
+            {"units": (64,), "heads": 3, "encoder": "transformer"},
+            "--units is 64, wanted a multiple of --heads, which is 3.",
+        ),
+        ({"heads": 0, "encoder": "transformer"}, "--heads is 0, wanted 1 or more."),
+    ],
+)
+def test_what_the_encoder_does_not_have_is_refused(given, message):
+    with pytest.raises(SettingsError, match=message):
+        check_given(given)
+
+
+def test_units_of_the_recipe_must_suit_the_heads_that_are_given():
+    with pytest.raises(SettingsError, match="--units is 128, wanted a multiple of --heads"):
+        override(RECIPE, {"encoder": "transformer", "heads": 3})
+
+
 def test_the_ends_of_the_ranges_are_taken():
     check_given({"seed": 0, "dropout_rate": 0.0, "token_dropout_rate": 0.0, "weight_decay": 0.0})
     check_given({"seed": 2**32 - 1})

@@ -16,6 +16,7 @@ from training.settings import Settings
 
 SEGMENT_TOKENS = 48
 STRIDE = 2
+STEPS = SEGMENT_TOKENS // STRIDE  # of a segment, that the encoder reads
 KERNEL = 4
 FILTERS = 2  # for each column of the word vectors
 CONSTANTS = {"segment_tokens": SEGMENT_TOKENS, "segment_stride": STRIDE, "segment_kernel": KERNEL}
@@ -35,7 +36,8 @@ def read_segments(
 
     Args:
         token_ids: int32, shape (batch, length), padded on the right with 0.
-        encode: From (segments, steps, channels) to (segments, steps, channels).
+        encode: From (segments, steps, channels), and which of them are steps of a text, to
+            (segments, steps, channels).
 
     Returns:
         Shape (batch, channels of `encode`).
@@ -59,6 +61,6 @@ def read_segments(
         name="conv1d",
     )(hidden)
     is_step = ops.cast(ids[:, ::STRIDE] > 0, "float32")
-    hidden = encode(hidden, settings.units) * ops.expand_dims(is_step, -1)
+    hidden = encode(hidden, is_step) * ops.expand_dims(is_step, -1)
     hidden = ops.max(hidden, axis=1)  # (segments of all texts, channels)
     return ops.relu(ops.max(ops.take(hidden, place, axis=0), axis=1))  # (batch, channels)

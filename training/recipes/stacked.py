@@ -1,4 +1,7 @@
-"""Stacked LSTMs: Embedding -> LSTM (sequences) -> LSTM -> Dense, with masking."""
+"""Stacked LSTMs: Embedding -> LSTM (sequences) -> LSTM -> Dense, with masking.
+
+Or a transformer in their place, of whose steps the mean is taken.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,10 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import layers
+from keras import layers, ops
 from numpy.typing import NDArray
 
+from training.blocks import transformer
 from training.calibration import calibrate
 from training.encoded import Encoded
 from training.encoders import CELLS, read_forward
@@ -24,8 +28,8 @@ from training.tasks import Objective
 SETTINGS = Settings(recipe="stacked")
 QUICK = dataclasses.replace(SETTINGS, epochs=1)
 LOGITS = "logits"  # name of the last layer that has weights
-CONSTANTS: Mapping[str, Any] = {}
-WEIGHT_TABLES: Sequence[str] = ()
+CONSTANTS: Mapping[str, Any] = transformer.CONSTANTS
+WEIGHT_TABLES: Sequence[str] = (transformer.POSITIONS,)
 SMALLER_VOCABULARY: SmallerVocabulary | None = None
 
 
@@ -34,12 +38,17 @@ def plan_model(
 ) -> Settings:
     """Return the settings as they are: the layers are the same for all rows.
 
+    A transformer's learning rate is warmed up, and then lowered.
+
     Raises:
         SettingsError: An encoder that cannot be stacked so.
     """
+    if settings.encoder == "transformer":
+        return dataclasses.replace(settings, cosine_decay=True)
     if settings.encoder not in CELLS:
+        wanted = " or ".join([*CELLS, "transformer"])
         raise SettingsError(
-            f"--encoder is {settings.encoder}, wanted {' or '.join(CELLS)} of the recipe stacked."
+            f"--encoder is {settings.encoder}, wanted {wanted} of the recipe stacked."
         )
     return settings
 
@@ -47,13 +56,32 @@ def plan_model(
 def build_model(settings: Settings, vocab_size: int, objective: Objective) -> keras.Model:
     """Return the model: `token_ids` (batch, length) -> `outputs` (batch, num_outputs)."""
     token_ids = keras.Input((None,), dtype="int32", name="token_ids")
-    hidden = layers.Embedding(vocab_size, settings.embedding_dim, mask_zero=True)(token_ids)
-    cell = CELLS[settings.encoder]
-    hidden = read_forward(hidden, settings.units, settings.dropout_rate, cell)
+    if settings.encoder == "transformer":
+        hidden = _read_all_steps(token_ids, settings, vocab_size)
+    else:
+        hidden = layers.Embedding(vocab_size, settings.embedding_dim, mask_zero=True)(token_ids)
+        cell = CELLS[settings.encoder]
+        hidden = read_forward(hidden, settings.units, settings.dropout_rate, cell)
     if settings.dropout_rate:
         hidden = layers.Dropout(settings.dropout_rate)(hidden)
     logits = layers.Dense(objective.num_logits, name=LOGITS)(hidden)
     return keras.Model(token_ids, objective.add_head(logits), name="stacked")
+
+
+def _read_all_steps(
+    token_ids: keras.KerasTensor, settings: Settings, vocab_size: int
+) -> keras.KerasTensor:
+    """Return the mean of what a transformer reads at each token, shape (batch, embedding_dim)."""
+    is_token = ops.cast(ops.not_equal(token_ids, 0), "float32")
+    hidden = layers.Embedding(vocab_size, settings.embedding_dim)(token_ids)
+    if settings.token_dropout_rate:
+        drop = layers.Dropout(settings.token_dropout_rate, noise_shape=(None, None, 1))
+        hidden = drop(hidden)
+    hidden = transformer.read_all_around(
+        hidden, is_token, settings.units, settings.heads, settings.max_length
+    )
+    total = ops.sum(hidden * ops.expand_dims(is_token, -1), axis=1)
+    return total / ops.maximum(ops.sum(is_token, axis=1, keepdims=True), 1.0)
 
 
 def fit_model(

@@ -26,10 +26,10 @@ from keras import layers
 from numpy.typing import NDArray
 
 from training import calibration, deep_half, isotonic
-from training.blocks import early_exit, letters, segments, wide
+from training.blocks import early_exit, letters, segments, transformer, wide
 from training.deep_half import READ, count_tried, make_teacher, start_deep, try_deep
 from training.encoded import Encoded, join_encoded
-from training.encoders import encoder_of_steps
+from training.encoders import NAMES, encoder_of_steps
 from training.fit import fit, make_predictor
 from training.linear import plan as planning
 from training.linear import weights as linear_weights
@@ -98,6 +98,7 @@ CONSTANTS: Mapping[str, Any] = (
     | linear_weights.CONSTANTS
     | planning.CONSTANTS
     | segments.CONSTANTS
+    | transformer.CONSTANTS
     | early_exit.CONSTANTS
     | calibration.CONSTANTS
     | isotonic.CONSTANTS
@@ -109,7 +110,7 @@ CONSTANTS: Mapping[str, Any] = (
         "deep_min_gain": MIN_GAIN,
     }
 )
-WEIGHT_TABLES: Sequence[str] = (wide.WEIGHTS, letters.WEIGHTS)
+WEIGHT_TABLES: Sequence[str] = (wide.WEIGHTS, letters.WEIGHTS, transformer.POSITIONS)
 
 
 def plan_model(
@@ -163,7 +164,7 @@ def build_model(settings: Settings, vocab_size: int, objective: Objective) -> ke
     )
     both = wide_part
     if settings.units:
-        encode = encoder_of_steps(settings.encoder)
+        encode = encoder_of_steps(settings, segments.STEPS)
         deep = segments.read_segments(token_ids, settings, vocab_size, encode)
         deep = layers.Dropout(settings.dropout_rate, name=READ)(deep)
         deep = layers.Dense(num_logits, name=DEEP)(deep)
@@ -220,9 +221,8 @@ def fine_tune_model(
     if has_deep(model):
         teacher = make_teacher(model, objective)
         outside = dev if dev.offsets is None else None
-        history = fit(
-            teacher, train, outside, settings, objective, stages.checkpoint, "the LSTM alone"
-        )
+        alone = f"{NAMES[settings.encoder]} alone"
+        history = fit(teacher, train, outside, settings, objective, stages.checkpoint, alone)
     logits = read_moved(model, dev)
     set_mixture(model, logits, dev.targets, wide_bias(kernel, bias), objective, dev.weights)
     return history
