@@ -102,6 +102,11 @@ bench-few: env $(ENCODER_VENV)/.installed ## learning curves on few rows of ever
 		$(if $(SETS),--sets "$(SETS)") $(if $(ROWS),--rows "$(ROWS)") $(if $(SAMPLES),--samples $(SAMPLES)) \
 		$(if $(ONLY),--only "$(ONLY)") $(if $(VECTORS),--vectors "$(VECTORS)") $(if $(AGAIN),--again)
 
+.PHONY: bench-encoders
+bench-encoders: env ## each encoder on every set in a folder, beside the LSTM: DATA=folder SETS=trec,agnews ROWS=1000,all ONLY=lstm,gru
+	nice -n 10 $(BIN)/python -m benchmarks.encoders "$(DATA)" $(if $(SETS),--sets "$(SETS)") \
+		$(if $(ROWS),--rows "$(ROWS)") $(if $(ONLY),--only "$(ONLY)")
+
 .PHONY: bench-rare
 bench-rare: env ## a label that few rows have, beside weighted TF-IDF regressions: DATA=folder RARE=set:label,set:label WHOLE=set
 	nice -n 10 $(BIN)/python -m benchmarks.rare "$(DATA)" $(if $(RARE),--rare "$(RARE)") $(if $(WHOLE),--whole "$(WHOLE)")

@@ -71,6 +71,11 @@ RUNS = {
             "\n| NBSVM, ",
         ],
     ),
+    "encoders": (
+        "{tiny_sets} --rows=40 --only=lstm,transformer --work={tmp_path}/work"
+        " '--train-options=--recipe=stacked --epochs=1 --units=8,8 --embedding-dim=8'",
+        ["| tiny | 40 | lstm | ", "| tiny | 40 | transformer | "],
+    ),
     "lint": (
         "{tiny_sets} --sets=tiny --results={tmp_path}/lint.md",
         ["| tiny | 80 | 5 % random | ", "| tiny | 80 | 10 % similar | "],

@@ -106,25 +106,31 @@ def fit_minnow(rows: Rows, seed: int, setup: Setup, with_: str = "") -> Fitted:
     with tempfile.TemporaryDirectory(dir=setup.work) as name:
         folder = Path(name)
         labelled = zip(rows.texts, rows.labels, strict=True)
-        _write_csv(folder / "rows.csv", [("text", "label"), *labelled])
+        write_csv(folder / "rows.csv", [("text", "label"), *labelled])
         if with_ == "unlabelled" and rows.others:
-            _write_csv(folder / "others.csv", [("text",), *((text,) for text in rows.others)])
+            write_csv(folder / "others.csv", [("text",), *((text,) for text in rows.others)])
             options += ["--unlabelled", str(folder / "others.csv")]
         run, bundle = folder / "run", folder / "bundle"
-        _run_minnow("train", folder / "rows.csv", "--out", run, *options)
-        _run_minnow("export", run, "--out", bundle)
+        run_minnow("train", folder / "rows.csv", "--out", run, *options)
+        run_minnow("export", run, "--out", bundle)
         classifier = load_classifier(bundle)
         seconds = read_run(run).metadata["seconds"]
     size_bytes = classifier.size_bytes
     return Fitted(classifier.predict_outputs, size_bytes, seconds, task=classifier.task)
 
 
-def _write_csv(path: Path, rows: Iterable[Sequence[str]]) -> None:
+def write_csv(path: Path, rows: Iterable[Sequence[str]]) -> None:
+    """Write the rows, the names of the columns among them."""
     with path.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows(rows)
 
 
-def _run_minnow(*arguments: str | Path) -> None:
+def run_minnow(*arguments: str | Path) -> None:
+    """Run a command of Minnow.
+
+    Raises:
+        CommandError: It failed; holds its last line.
+    """
     command = [sys.executable, "-m", "minnow", *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
