@@ -117,7 +117,15 @@ def measure(
     for name, part in (("train", rows), ("test", labelled.test)):
         pairs = zip(part.texts, part.labels, strict=True)
         write_csv(folder / f"{name}.csv", [("text", "label"), *pairs])
-    given = ["--test", folder / "test.csv", "--encoder", encoder, "--seed", str(SEED), "--quiet"]
+    given: list[str | Path] = [
+        "--test",
+        folder / "test.csv",
+        "--encoder",
+        encoder,
+        "--seed",
+        str(SEED),
+        "--quiet",
+    ]
     run, bundle = folder / "run", folder / "bundle"
     run_minnow("train", folder / "train.csv", "--out", run, *given, *what["options"])
     run_minnow("export", run, "--out", bundle)
