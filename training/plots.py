@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, PercentFormatter
 
 from training.confusions import most_confused
 
@@ -167,6 +167,9 @@ def plot_trade_offs(
             if is_chosen[one]:
                 axis.plot(costs[one], values[one], "*", color="tab:red", ms=14, label="chosen")
         axis.set(xscale="log", xlabel=f"{unit} (int8 bundle)", ylabel=metric)
+        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7)))
+        axis.xaxis.set_major_formatter("{x:g}")
+        axis.xaxis.set_minor_formatter(NullFormatter())
         axis.grid(alpha=0.3, which="both")
         axis.legend()
     save(figure, path)

@@ -3,8 +3,14 @@
 Importing TensorFlow takes seconds, a fork milliseconds.
 """
 
+import threading
+
+from tqdm import tqdm
+
 from minnow.quiet import import_tensorflow
 
+# In place of a semaphore of the system, which a trial that is stopped would leave behind.
+tqdm.set_lock(threading.RLock())
 import_tensorflow()
 
 import export.export  # noqa: E402,F401

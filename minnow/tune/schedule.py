@@ -179,6 +179,8 @@ class Schedule:
         """Yield candidates and the number of the step that each shall reach."""
         yield DEFAULT, 0
         standings = self.stand()
+        if not any(one.is_default for one in standings):
+            return  # its time tells what the others will take, and whether there is any for them
         for one in self._promoted(standings):
             yield DEFAULT, one.step + 1
             yield one.choices, one.step + 1

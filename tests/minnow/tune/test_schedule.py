@@ -24,7 +24,8 @@ def first_jobs(schedule, count=3):
 
 
 def test_the_default_is_the_first_trial():
-    assert first_jobs(plan()) == [({}, 1500, 0), (CNN, 1500, 0), (WIDE, 1500, 0)]
+    assert first_jobs(plan()) == [({}, 1500, 0)]
+    assert first_jobs(plan(make_trial({}, 1500, 0, 0.5)), 1) == [(CNN, 1500, 0)]
 
 
 def test_what_stands_in_the_journal_is_not_tried_again():
