@@ -44,13 +44,13 @@ from benchmarks.baselines.classifiers import (
 )
 from export.export import ExportSettings, export_run
 from handler.inference.classifier import load_classifier
-from training.data import Sources
-from training.readers import Dataset, read_dataset
 from training.recipe import load_recipe
 from training.recipes import stacked, wide_deep
+from training.rows.data import Sources
+from training.rows.readers import Dataset, read_dataset
+from training.rows.split import split_rows
 from training.run_folder import Run, read_run
 from training.settings import Settings
-from training.split import split_rows
 from training.tasks import find_task, make_objective
 from training.train import load_predictor, train_run
 

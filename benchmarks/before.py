@@ -39,7 +39,7 @@ def main() -> int:
     parser.add_argument("--rows", type=int, default=5000, help="that `minnow score` reads")
     options = parser.parse_args()
 
-    from training.readers import read_dataset
+    from training.rows.readers import read_dataset
 
     texts = read_dataset(options.data).texts
     chinese = read_dataset(options.chinese).texts if options.chinese else []

@@ -27,8 +27,8 @@ def main() -> None:
     from export.compress.points import measure_latency
     from export.export import ExportSettings, export_run
     from handler.inference.classifier import load_classifier
-    from training.columns import Columns
-    from training.readers import read_dataset
+    from training.rows.columns import Columns
+    from training.rows.readers import read_dataset
     from training.run_folder import read_run
     from training.tasks import make_objective
     from training.train import load_predictor

@@ -21,7 +21,7 @@ from handler.errors import ArtefactError
 from handler.hosts.server import load_on
 from handler.inference.classifier import Classifier
 from handler.settings import Settings
-from training.readers import read_dataset
+from training.rows.readers import read_dataset
 
 BATCH = 64  # texts of a request at most, by default
 NUM_SINGLE = 200

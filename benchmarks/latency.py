@@ -48,7 +48,7 @@ def main() -> None:
     from export.export import ExportSettings, export_run
     from handler.inference.classifier import load_classifier
     from handler.inference.padding import pad
-    from training.readers import read_dataset
+    from training.rows.readers import read_dataset
 
     bundle = load_classifier(options.bundle)
     with tempfile.TemporaryDirectory() as folder:
@@ -84,7 +84,7 @@ def main() -> None:
 def compare(before: Path, after: Path, data: Path, rounds: int) -> None:
     """Print how long the graphs of two bundles take for the same texts, each by its own ids."""
     from handler.inference.classifier import load_classifier
-    from training.readers import read_dataset
+    from training.rows.readers import read_dataset
 
     texts = read_dataset(data).texts[: max(COMPARED_TEXTS, rounds)]
     classifiers = {"before": load_classifier(before), "after": load_classifier(after)}

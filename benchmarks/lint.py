@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from benchmarks.few.sets import find_train_file
 from training.curation.label_errors import find_label_errors
 from training.curation.out_of_fold import encode_dataset, predict_out_of_fold
-from training.data import Data, Sources, read_sources
+from training.rows.data import Data, Sources, read_sources
 
 SETS = ("agnews", "trec", "imdb", "airline", "banking77")
 MOST_ROWS = {"imdb": 2_000}  # long texts; of the others --rows

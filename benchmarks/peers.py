@@ -33,7 +33,7 @@ from typing import Any
 
 from benchmarks.other_models import measure_models
 from tests.helpers.served import read_sizes
-from training.readers import read_dataset
+from training.rows.readers import read_dataset
 
 NUM_WORDS = 230
 CONNECTIONS = (1, 16, 64)

@@ -27,7 +27,7 @@ from sklearn.model_selection import StratifiedKFold
 from benchmarks.few.models import CommandError, Fitted, Setup, fit_minnow, fit_tfidf
 from benchmarks.few.sets import LabelledSet, Rows, find_sets
 from handler.inference.tasks import SingleLabel
-from training.decisions import MACRO_F1
+from training.answers.decisions import MACRO_F1
 from training.errors import DataError
 from training.tasks import make_objective
 

@@ -33,7 +33,7 @@ from handler.hosts.bulk import score_files
 from handler.inference.classifier import load_classifier
 from handler.inference.padding import pad
 from handler.rows.score import BLOCK_ROWS, predict_each
-from training.readers import read_dataset
+from training.rows.readers import read_dataset
 
 KERAS_BATCH = 256
 

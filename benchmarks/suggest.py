@@ -22,8 +22,8 @@ from benchmarks.few.sets import find_train_file
 from training.curation.out_of_fold import train_speller
 from training.curation.selection import measure_margins
 from training.curation.suggest import Plan, choose, encode_texts, predict_others
-from training.overlaps import group_rows
-from training.readers import Dataset, read_dataset
+from training.rows.overlaps import group_rows
+from training.rows.readers import Dataset, read_dataset
 
 # Set -> rows that are labelled first, and in each round.
 SETS = {"agnews": 50, "trec": 50, "airline": 50, "banking77": 154}

@@ -9,11 +9,11 @@ from typing import Any
 
 from export.compress.distill import prepare_distillation, settle_student
 from handler.inference.tasks import MultiLabel, Selective, read_task
-from training.decisions import AIMS, renew_aims
-from training.promises import check_enough
+from training.answers.decisions import AIMS, renew_aims
+from training.answers.promises import check_enough
+from training.answers.selective import check_selective_aims
+from training.figures.selective_figures import format_selective, measure_selective
 from training.run_folder import read_run, write_held_out, write_run
-from training.selective import check_selective_aims
-from training.selective_figures import format_selective, measure_selective
 from training.tasks import Objective, make_objective
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def list_idle(run: Run, given: dict[str, Any]) -> list[str]:
     """Return lines about what the user gave and what changed nothing in the finished model."""
-    from training.class_weights import AIM
+    from training.answers.class_weights import AIM
     from training.settings import OF_ENCODER
 
     metadata = run.metadata
@@ -38,8 +38,8 @@ def list_idle(run: Run, given: dict[str, Any]) -> list[str]:
 def say_done(run: Run, objective: Objective, data_name: str, given: dict[str, Any]) -> None:
     """Say where to look, and what comes next."""
     from handler.inference.tasks import MultiLabel
-    from training.decisions import MACRO_F1, MOST_PROBABLE
-    from training.mistakes import name_mistakes
+    from training.answers.decisions import MACRO_F1, MOST_PROBABLE
+    from training.figures.mistakes import name_mistakes
 
     if numbers := run.metadata["mistakes"]:
         print(f"\n{name_mistakes(objective)}: rows {', '.join(map(str, numbers))} of {data_name}")

@@ -16,7 +16,7 @@ LOSS = (
 
 def complete_loss() -> list[str]:
     """Return the losses of numbers."""
-    from training.losses import LOSSES
+    from training.fitting.losses import LOSSES
 
     return list(LOSSES)
 

@@ -41,7 +41,7 @@ def tiny_run(tiny_data: Path, tmp_path_factory) -> Path:
     """A finished run, trained once a session; copy it before changing it."""
     # Imported here: tests/handler also runs where tensorflow is not installed.
     from tests.helpers.tiny_run import SETTINGS
-    from training.data import Sources
+    from training.rows.data import Sources
     from training.train import train_run
 
     out = tmp_path_factory.mktemp("runs") / "tiny"

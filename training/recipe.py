@@ -1,9 +1,8 @@
 """Recipes: how a model is built and fitted.
 
-A recipe is a module in `training/recipes`, and the folder is the list. It composes encoders
-(`training/encoders.py`) and blocks (`training/blocks/`) of stock Keras layers, and fits them in
-stages that each leave a file and are skipped where it stands, so that training that was
-interrupted goes on.
+A recipe is a module in `training/recipes`, and the folder is the list. It composes encoders and
+other blocks (`training/blocks/`) of stock Keras layers, and fits them in stages that each leave a
+file and are skipped where it stands, so that training that was interrupted goes on.
 """
 
 from __future__ import annotations
@@ -17,11 +16,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from training.encoded import Encoded
 from training.errors import SettingsError
+from training.fitting.encoded import Encoded
 from training.recipe_settings import DEFAULT_RECIPE, FOLDER
+from training.resuming.stages import Stages
 from training.settings import Settings
-from training.stages import Stages
 from training.tasks import Objective
 
 if TYPE_CHECKING:

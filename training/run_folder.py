@@ -29,8 +29,8 @@ from handler.errors import ArtefactError
 from handler.files import replacing, write_json
 from handler.inference.tasks import Task, read_task
 from handler.inference.tokenizer import Tokenizer
-from training.batches import feed
 from training.errors import RunError
+from training.fitting.batches import feed
 from training.output_folders import INNER_WORK, Kind, find_obstacle
 from training.tokenizer import parse_document, parse_tokenizer
 

@@ -12,7 +12,7 @@ from handler.inference.manifest import MAX_LENGTH, MAX_WORDS
 from training.errors import SettingsError
 
 MAX_SEED = 2**32 - 1  # of NumPy's and TensorFlow's generators
-# How the deep half reads: layers of `training/encoders.py`; none: phrases alone.
+# How the deep half reads: layers of `training/blocks/encoders.py`; none: phrases alone.
 ENCODERS = ("lstm", "gru", "rnn", "transformer", "cnn", "none")
 # What only an encoder beside the phrases reads: without one these change nothing.
 OF_ENCODER = (

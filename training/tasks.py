@@ -18,18 +18,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handler.inference.tasks import MultiLabel, Regression, Selective, SingleLabel, Task
-from training.columns import Columns
 from training.errors import DataError, SettingsError
-from training.label_sets import LabelSet, say_several
-from training.numbers import are_fractional
-from training.readers import Dataset, read_dataset
+from training.rows.columns import Columns
+from training.rows.label_sets import LabelSet, say_several
+from training.rows.numbers import are_fractional
+from training.rows.readers import Dataset, read_dataset
 
 if TYPE_CHECKING:
     import keras
 
 Floats = NDArray[np.floating[Any]]
 EPSILON = 1e-7  # Keras' own, against log(0)
-# Aims of answers that may be withheld (`training/selective.py`), for kinds that have a label.
+# Aims of answers that may be withheld (`training/answers/selective.py`): of kinds with a label.
 SELECTIVE_AIMS = ("abstain_accuracy", "scope_coverage", "label_sets")
 FIELD_FLAGS = {"clips": "--no-clip"}  # field of a task -> the option that gives it
 FOLDER = Path(__file__).with_name("objectives")
@@ -83,8 +83,8 @@ class Objective(Protocol):
         """Return the task that rows with these labels are.
 
         Args:
-            labels: Of the training rows, not yet checked; soft ones (`training/soft_labels.py`)
-                name all that they know.
+            labels: Of the training rows, not yet checked; soft ones
+                (`training/rows/soft_labels.py`) name all that they know.
             given: Fields of the task that need not be found.
 
         Raises:
@@ -310,8 +310,8 @@ def find_task(labels: Sequence[str], given: Mapping[str, Any] | None = None) -> 
 
     Args:
         given: What is known of the task: its `kind`, and fields of it. By default it is several
-            labels where rows have sets of them (`training/label_sets.py`), regression where labels
-            are numbers with fractions (`training/numbers.py`), else a single label.
+            labels where rows have sets of them (`rows/label_sets.py`), regression where labels
+            are numbers with fractions (`training/rows/numbers.py`), else a single label.
 
     Raises:
         SettingsError: No such kind of task in this build, or it takes no such field.

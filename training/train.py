@@ -18,19 +18,30 @@ from numpy.typing import NDArray
 from handler.files import check_room, empty_folder, holding, naming
 from handler.inference.tasks import Selective
 from handler.inference.tokenizer import Tokenizer
-from training.batches import strip
+from training.answers.promises import check_enough
+from training.answers.selective import check_selective_aims, leave_selective, settle_selective
 from training.blocks.early_exit import measure_exit
-from training.data import Data, Part, Sources, join_parts, read_sources, whole_part
-from training.encoded import Encoded, add_unlabelled, encode_part, encode_split, join_encoded
 from training.errors import RunError
-from training.fit import CONSTANTS as FIT_CONSTANTS
-from training.fit import make_predictor
-from training.mistakes import Mistake, find_mistakes
+from training.figures.mistakes import Mistake, find_mistakes
+from training.figures.report import Findings, write_report
+from training.figures.selective_figures import measure_selective
+from training.fitting.batches import strip
+from training.fitting.encoded import (
+    Encoded,
+    add_unlabelled,
+    encode_part,
+    encode_split,
+    join_encoded,
+)
+from training.fitting.fit import CONSTANTS as FIT_CONSTANTS
+from training.fitting.fit import make_predictor
 from training.output_folders import NEW, put_in_place, restore
 from training.progress import interruptible, say, step
-from training.promises import check_enough
 from training.recipe import Fitted, Recipe, load_recipe, settle
-from training.report import Findings, write_report
+from training.resuming.stages import Stages
+from training.resuming.unfinished import claim
+from training.rows.data import Data, Part, Sources, join_parts, read_sources, whole_part
+from training.rows.survey import survey_data
 from training.run_folder import (
     RUN,
     STARTED,
@@ -43,15 +54,10 @@ from training.run_folder import (
     write_held_out,
     write_run,
 )
-from training.selective import check_selective_aims, leave_selective, settle_selective
-from training.selective_figures import measure_selective
 from training.settings import Settings
-from training.stages import Stages
-from training.survey import survey_data
 from training.tasks import Objective
 from training.tokenizer import CONSTANTS as TOKENIZER_CONSTANTS
 from training.tokenizer import PAD_ID, UNKNOWN_ID, encode_texts, format_tokenizer
-from training.unfinished import claim
 
 REFERENCE_ROWS = 64
 # Weights, both moments, the average and the best of a checkpoint, twice while it is replaced.

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from training.errors import DataError
-from training.readers import read_dataset
+from training.rows.readers import read_dataset
 from training.tasks import find_task, make_objective
 
 # Of each set the first that stands there is drawn from: the other holds texts of its test rows.

@@ -28,8 +28,8 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
 from benchmarks.baselines.encoder import TOKENIZER_ARCHIVE
-from training.columns import Columns
-from training.readers import read_dataset, read_texts
+from training.rows.columns import Columns
+from training.rows.readers import read_dataset, read_texts
 from training.vectors.safetensors import TensorFile
 
 TEACHER = Path("benchmarks/results/imdb_teacher.npz")

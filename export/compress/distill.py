@@ -10,17 +10,17 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from training.batches import feed, shuffled_batches
+from training.answers.selective import settle_selective
 from training.blocks.early_exit import measure_exit
-from training.data import join_parts, read_again
-from training.encoded import Encoded, encode_parts, join_encoded, map_ids
 from training.errors import DataError, RunError, SettingsError
-from training.fit import make_predictor
+from training.fitting.batches import feed, shuffled_batches
+from training.fitting.encoded import Encoded, encode_parts, join_encoded, map_ids
+from training.fitting.fit import make_predictor
 from training.recipe import Recipe, load_recipe, settle
+from training.resuming.stages import Stages
+from training.rows.data import join_parts, read_again
 from training.run_folder import Run, advise_training
-from training.selective import settle_selective
 from training.settings import Settings, override
-from training.stages import Stages
 from training.tasks import Objective, make_objective
 from training.tokenizer import UNKNOWN_ID
 

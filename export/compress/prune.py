@@ -21,7 +21,7 @@ from export.errors import ExportError
 from export.layers import kind_of, kind_of_config
 from export.layers.kind import Changes, Cut, Wiring
 from export.layers.wiring import trace_channels
-from training.fit import signature
+from training.fitting.fit import signature
 
 Indices = NDArray[np.int64]
 NUM_FIRST_IDS = 2  # padding and unknown keep their ids

@@ -45,9 +45,9 @@ from export.tokenizer_file import keep_words, map_words, read_words
 from handler.files import write_json
 from handler.inference.classifier import Classifier, load_classifier
 from training.blocks.early_exit import closed_gate
-from training.encoded import map_ids
+from training.fitting.encoded import map_ids
+from training.resuming.stages import Stages
 from training.run_folder import HELD_OUT, Run, read_run, write_held_out, write_run
-from training.stages import Stages
 from training.tasks import make_objective
 from training.train import load_predictor
 

@@ -42,16 +42,16 @@ def data(
     """Fetch or make a set of labelled texts, or fetch word vectors."""
     out = out or Path(name)
     if name == "imdb":
-        from training.imdb import download_imdb
+        from training.downloads.imdb import download_imdb
 
         paths = download_imdb(out)
     elif name == "glove":
-        from training.glove import download_glove
+        from training.downloads.glove import download_glove
 
         paths = [download_glove(out)]
     else:
         from minnow.errors import CommandError
-        from training.synthetic import write_synthetic_reviews
+        from training.downloads.synthetic import write_synthetic_reviews
 
         paths = [out / "synthetic_reviews.csv"]
         if paths[0].exists() and not force:

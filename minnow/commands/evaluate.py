@@ -58,10 +58,10 @@ def evaluate(
     """Measure a run or a bundle on labelled texts."""
     from handler.inference.tasks import Selective
     from handler.rows.options import ReadOptions
-    from training.columns import Columns
-    from training.data import whole_part
-    from training.encoded import encode_part
-    from training.selective_figures import format_evaluation, measure_selective
+    from training.figures.selective_figures import format_evaluation, measure_selective
+    from training.fitting.encoded import encode_part
+    from training.rows.columns import Columns
+    from training.rows.data import whole_part
     from training.tasks import make_objective, read_known_labels
 
     known = read_columns(model)

@@ -263,12 +263,12 @@ def check_inputs(
     from export.bundle_writer import read_card
     from handler.inference.manifest import Card
     from handler.inference.tasks import Selective
-    from training.columns import Columns
-    from training.data import whole_part
-    from training.decisions import renew_aims
-    from training.encoded import encode_part
+    from training.answers.decisions import renew_aims
+    from training.figures.selective_figures import measure_selective
+    from training.fitting.encoded import encode_part
+    from training.rows.columns import Columns
+    from training.rows.data import whole_part
     from training.run_folder import read_run
-    from training.selective_figures import measure_selective
     from training.tasks import make_objective, read_known_labels
 
     found = read_run(run)

@@ -160,10 +160,10 @@ def label(
     has none. Rows without an answer are left out and told, and the exit status is 1.
     """
     from handler.rows.options import ReadOptions
-    from training.columns import Columns
     from training.labelling.files import Source
     from training.labelling.label import Plan, check_labels, label_file
     from training.labelling.pace import Pace
+    from training.rows.columns import Columns
 
     names = check_labels(labels)
     is_chat = labeller.startswith(CHAT)

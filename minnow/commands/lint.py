@@ -72,10 +72,10 @@ def lint(
 
     require(*REQUIRED)
     from handler.rows.options import ReadOptions
-    from training.columns import Columns
     from training.curation.lint import lint_file
-    from training.data import Sources
     from training.progress import quiet as hush
+    from training.rows.columns import Columns
+    from training.rows.data import Sources
 
     options = ReadOptions(delimiter, encoding, quoting, join_surplus)
     names, labels = (text_column, label_column, group_column), split_names(label_columns)

@@ -97,10 +97,10 @@ def suggest(
 
     require(*REQUIRED)
     from handler.rows.options import ReadOptions
-    from training.columns import Columns
     from training.curation.suggest import Plan, suggest_file
     from training.labelling.files import Source
     from training.progress import quiet as hush
+    from training.rows.columns import Columns
 
     if labelled is None and model is None:
         raise typer.BadParameter("wanted --labelled FILE, or --model MODEL, or both")

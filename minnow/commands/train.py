@@ -36,7 +36,7 @@ from training.recipe_settings import DEFAULT_RECIPE, describe_default
 from training.settings import ENCODERS
 
 if TYPE_CHECKING:
-    from training.data import Sources
+    from training.rows.data import Sources
 
 PANEL = "Model"
 EXAMPLES = (
@@ -309,10 +309,10 @@ def train(
     Training that was stopped goes on when the same command runs again.
     """
     from handler.rows.options import ReadOptions
-    from training.class_weights import read_class_weight
-    from training.columns import Columns
-    from training.data import Sources
+    from training.answers.class_weights import read_class_weight
     from training.progress import quiet as hush
+    from training.rows.columns import Columns
+    from training.rows.data import Sources
 
     options = ReadOptions(delimiter, encoding, quoting, join_surplus)
     names, labels = (text_column, label_column, group_column), split_names(label_columns)
@@ -354,9 +354,9 @@ def fit_sources(
 
     require(*REQUIRED)
     from handler.files import holding
-    from training.data import read_sources
     from training.progress import step
     from training.recipe import load_recipe
+    from training.rows.data import read_sources
     from training.run_folder import check_free, name_partial
     from training.settings import check_given, override
 
@@ -370,7 +370,7 @@ def fit_sources(
 
         import_tensorflow()
         from minnow.after_training import say_done
-        from training.selective_figures import format_evaluation
+        from training.figures.selective_figures import format_evaluation
         from training.train import train_run
 
         module = load_recipe(recipe or DEFAULT_RECIPE)

@@ -158,10 +158,10 @@ def tune(
     from handler.rows.options import ReadOptions
     from minnow.tune.search import Wanted, count_cores
     from minnow.tune.tune import tune_data
-    from training.class_weights import read_class_weight
-    from training.columns import Columns
-    from training.data import Sources
+    from training.answers.class_weights import read_class_weight
     from training.progress import quiet as hush
+    from training.rows.columns import Columns
+    from training.rows.data import Sources
 
     options = ReadOptions(delimiter, encoding, quoting, join_surplus)
     names, labels = (text_column, label_column, group_column), split_names(label_columns)

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from minnow.tune.journal import Choices, name_choices
-from training.data import Data
 from training.recipe_settings import DEFAULT_RECIPE, read_settings
+from training.rows.data import Data
 from training.settings import ENCODERS, Settings, override
 from training.tokenizer import make_tokenizer
 

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data import Data
-from training.readers import Dataset
-from training.split import fold_rows
+from training.rows.data import Data
+from training.rows.readers import Dataset
+from training.rows.split import fold_rows
 
 Ints = NDArray[np.int64]
 

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from handler.files import replacing
-from training.columns import Columns
-from training.data import Data, Sources
 from training.errors import DataError
-from training.label_sets import LabelSet
-from training.readers import Dataset
-from training.soft_labels import SoftLabel
-from training.split import split_rows
+from training.rows.columns import Columns
+from training.rows.data import Data, Sources
+from training.rows.label_sets import LabelSet
+from training.rows.readers import Dataset
+from training.rows.soft_labels import SoftLabel
+from training.rows.split import split_rows
 
 TEST_SHARE = 0.2
 MOST_TEST_ROWS = 5_000  # of which the standard error of an accuracy is 0.3 points

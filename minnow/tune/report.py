@@ -11,7 +11,7 @@ from handler.files import replacing
 from minnow.tune.schedule import Budget, Standing
 from minnow.tune.scores import LOWER, standard_error
 from minnow.tune.table import HEADS, format_standing
-from training.plots import plot_trade_offs
+from training.figures.plots import plot_trade_offs
 
 REPORT, PLOT = "tune.md", "tune.png"
 ABOUT = (

@@ -15,8 +15,8 @@ from minnow.tune.schedule import Budget, Key, Schedule
 from minnow.tune.table import Display
 from minnow.tune.trial import TrialJob, choose_data, is_over, run_trial
 from minnow.tune.workers import Workers
-from training.data import Data
 from training.errors import RunError
+from training.rows.data import Data
 
 TRIED_SHARE = 0.6  # of the time, in which one trial must have ended
 LATE = 1.1  # times the minutes, after which the last fit is stopped

@@ -18,9 +18,9 @@ from handler.inference.classifier import Classifier
 from minnow.tune.candidates import AIMS, FILES
 from minnow.tune.journal import Choices, Trial
 from minnow.tune.scores import Score, measure_score, part_rows
-from training.class_weights import settle_balance
-from training.data import Data, Sources
-from training.readers import Dataset
+from training.answers.class_weights import settle_balance
+from training.rows.data import Data, Sources
+from training.rows.readers import Dataset
 from training.settings import Settings
 from training.tasks import Objective, make_objective
 

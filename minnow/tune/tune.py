@@ -18,12 +18,12 @@ from minnow.tune.table import Display
 from minnow.tune.trial import FinalJob, choose_sources
 from minnow.tune.winner import choose, fit_chosen
 from minnow.tune.workers import Workers
-from training.data import Data, Sources, read_sources
 from training.errors import RunError
 from training.output_folders import Kind, find_obstacle, find_problem
 from training.progress import say
+from training.resuming.unfinished import claim
+from training.rows.data import Data, Sources, read_sources
 from training.run_folder import RUN, STARTED, UNFINISHED
-from training.unfinished import claim
 
 JOURNAL, ROWS, WORK = "journal.jsonl", "rows", "work"
 RUN_NAME, BUNDLE_NAME = "run", "bundle"

@@ -28,7 +28,7 @@ from tests.helpers.wide_deep import (
     random_tables,
     set_known,
 )
-from training.batches import feed, pad
+from training.fitting.batches import feed, pad
 from training.recipes import wide_deep
 
 pytestmark = pytest.mark.slow

@@ -20,11 +20,11 @@ from handler.inference.classifier import load_classifier, session_options
 from tests.helpers import tiny_run
 from tests.helpers.objectives import single_label
 from tests.helpers.wide_deep import LENGTHS, SETTINGS, VOCAB_SIZE, random_tables, set_known
-from training.batches import pad
-from training.data import Sources
 from training.errors import SettingsError
+from training.fitting.batches import pad
 from training.recipes import stacked
 from training.recipes.wide_deep import WEIGHT_TABLES, build_model
+from training.rows.data import Sources
 from training.run_folder import read_run
 from training.settings import ENCODERS
 from training.train import load_predictor, train_run

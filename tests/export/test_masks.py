@@ -12,7 +12,7 @@ from export.convert import convert_model
 from export.errors import ExportError
 from export.masks import RECURRENT, check_masks
 from tests.helpers.small_models import ROWS, build, open_session, run_keras, run_onnx
-from training.batches import pad
+from training.fitting.batches import pad
 
 pytestmark = [
     pytest.mark.slow,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from training import fit
+from training.fitting import fit
 
 
 class Killed(BaseException):

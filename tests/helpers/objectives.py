@@ -4,7 +4,7 @@ from pathlib import Path
 
 from handler.inference.tasks import SingleLabel
 from training.objectives.single_label import SingleLabelObjective
-from training.readers import Dataset
+from training.rows.readers import Dataset
 
 
 def make_dataset(labels: list[str], name: str = "rows.csv") -> Dataset:

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
+from training.downloads.synthetic import write_synthetic_reviews
 from training.run_folder import Run
 from training.settings import Settings
-from training.synthetic import write_synthetic_reviews
 
 # A dropout rate, so that a resumed run must also find the random generators as they were.
 SETTINGS = Settings(

@@ -11,7 +11,7 @@ import pytest
 from minnow.cli import main
 from tests.helpers import kills
 from tests.helpers.chat_server import KEY, chat_server, completion
-from training.readers import read_dataset
+from training.rows.readers import read_dataset
 
 SECRET = "nobody may see this"
 HEAD = ["--labels", "pos,neg", "--quiet"]

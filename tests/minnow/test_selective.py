@@ -7,8 +7,8 @@ import random
 import pytest
 
 from minnow.cli import main
+from training.downloads.synthetic import BAD, GOOD, SUBJECTS, VERBS, write_synthetic_reviews
 from training.run_folder import read_run
-from training.synthetic import BAD, GOOD, SUBJECTS, VERBS, write_synthetic_reviews
 
 pytestmark = pytest.mark.slow
 SMALL = "--recipe stacked --units 8 --vocab-size 60 --max-length 32 --embedding-dim 8".split()

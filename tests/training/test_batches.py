@@ -3,7 +3,7 @@ import random
 import numpy as np
 import pytest
 
-from training.batches import POOL_BATCHES, pad, shuffled_batches, sorted_batches
+from training.fitting.batches import POOL_BATCHES, pad, shuffled_batches, sorted_batches
 
 
 @pytest.mark.parametrize(

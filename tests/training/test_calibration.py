@@ -5,7 +5,7 @@ import pytest
 from scipy.optimize import approx_fprime
 
 from tests.helpers.objectives import single_label
-from training.calibration import MIN_WIDE, find_mixture
+from training.answers.calibration import MIN_WIDE, find_mixture
 
 
 def draw_rows(num_labels: int, shifts: list[float], num_rows: int = 4000):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from handler.inference.tasks import MultiLabel
-from training.calibration import calibrate
+from training.answers.calibration import calibrate
 from training.linear.logit import balance_sides
 from training.objectives.multi_label import MultiLabelObjective
 

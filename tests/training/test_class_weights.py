@@ -7,12 +7,12 @@ import pytest
 from sklearn.utils.class_weight import compute_class_weight
 
 from handler.inference.tasks import SingleLabel
-from training.class_weights import read_class_weight, settle_balance, weigh_rows
-from training.encoded import Encoded
+from training.answers.class_weights import read_class_weight, settle_balance, weigh_rows
 from training.errors import SettingsError
+from training.fitting.encoded import Encoded
 from training.objectives.single_label import SingleLabelObjective
-from training.readers import Dataset
-from training.soft_labels import SoftLabel
+from training.rows.readers import Dataset
+from training.rows.soft_labels import SoftLabel
 
 MAIL = SingleLabel(["ham", "spam"])
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from handler.inference.tasks import SingleLabel
-from training.decisions import decide_logits, describe_decision, renew_aims
+from training.answers.decisions import decide_logits, describe_decision, renew_aims
+from training.answers.thresholds import maximize_macro_f1, weigh_costs
 from training.errors import SettingsError
 from training.objectives.single_label import SingleLabelObjective
-from training.thresholds import maximize_macro_f1, weigh_costs
 
 MAIL = SingleLabel(["ham", "spam"])
 THREE = SingleLabel(["ham", "news", "spam"])

@@ -11,9 +11,9 @@ import pytest
 from handler.files import holding
 from tests.helpers.publisher import Publisher, publishing
 from tests.helpers.tools import skip_or_fail
-from training.downloads import CHUNK_BYTES, Remote, download
+from training.downloads.glove import download_glove
+from training.downloads.resumable import CHUNK_BYTES, Remote, download
 from training.errors import DataError
-from training.glove import download_glove
 
 CONTENT = random.Random(0).randbytes(5 * CHUNK_BYTES + 7)
 NAME = "vectors.zip"

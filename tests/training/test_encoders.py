@@ -4,7 +4,7 @@ import keras
 import pytest
 from keras import layers
 
-from training.encoders import read_both_ways, read_forward
+from training.blocks.encoders import read_both_ways, read_forward
 
 pytestmark = pytest.mark.slow
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from training.errors import DataError
-from training.folders import read_folder
+from training.rows.folders import read_folder
 
 
 def test_files_of_any_case_and_without_an_ending_are_texts(tmp_path):

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from handler.rows.options import ReadOptions
-from training.columns import Columns
-from training.data import Sources, read_again, read_sources
 from training.errors import DataError
-from training.readers import read_dataset
+from training.rows.columns import Columns
+from training.rows.data import Sources, read_again, read_sources
+from training.rows.readers import read_dataset
 
 PAIRS = [("good, really", "pos"), ("bad", "neg")]
 

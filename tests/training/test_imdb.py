@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.publisher import Publisher, publishing
-from training.columns import Columns
-from training.downloads import Remote
+from training.downloads.imdb import download_imdb
+from training.downloads.resumable import Remote
 from training.errors import DataError
-from training.imdb import download_imdb
-from training.readers import read_dataset
+from training.rows.columns import Columns
+from training.rows.readers import read_dataset
 
 FILES = {
     "README": "not a review",

@@ -8,13 +8,13 @@ import pytest
 from handler.inference.tokenizer import PAD, UNKNOWN
 from tests.helpers.objectives import single_label
 from tests.helpers.opinions import BAD, GOOD, write_opinions
-from training.data import Sources, read_sources
-from training.encoded import encode_split
 from training.errors import DataError
-from training.known_vectors import count_extra, place_known, read_known, reduce_known
+from training.fitting.encoded import encode_split
 from training.linear.plan import choose_plan
 from training.linear.weights import fit_linear
+from training.rows.data import Sources, read_sources
 from training.settings import Settings
+from training.vectors.known_vectors import count_extra, place_known, read_known, reduce_known
 from training.vectors.selection import WordVectors
 
 
@@ -76,7 +76,7 @@ def test_a_word_is_told_by_those_that_are_like_it(rows, vectors, tmp_path):
 def test_others_are_bounded_by_the_bytes_that_they_weigh(tmp_path, monkeypatch):
     path = tmp_path / "many.txt"
     path.write_text("".join(f"w{n} {n} 1\n" for n in range(50)))
-    monkeypatch.setattr("training.known_vectors.MAX_BYTES", 10 * (20 + 4))
+    monkeypatch.setattr("training.vectors.known_vectors.MAX_BYTES", 10 * (20 + 4))
 
     known = read_known(path, ["w49", "unknown"], count_extra(4))
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from training.columns import Columns
-from training.data import Sources, read_sources
 from training.errors import DataError, SettingsError
-from training.label_sets import LabelSet, find_separator
-from training.readers import read_dataset
+from training.rows.columns import Columns
+from training.rows.data import Sources, read_sources
+from training.rows.label_sets import LabelSet, find_separator
+from training.rows.readers import read_dataset
 
 MOVIES = ["Action,Comedy", "Comedy", "Action", "Action,Drama", "Drama,Comedy", "Drama"]
 PIPE = Columns(separator="|")

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from training.label_thresholds import NEVER, best_f1, describe_precisions, keep_precisions
-from training.promises import keep_promise
+from training.answers.label_thresholds import NEVER, best_f1, describe_precisions, keep_precisions
+from training.answers.promises import keep_promise
 
 
 def draw(num_rows: int, seed: int, mean: float = -2.0):

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 
-from training.labels import LabelProblem, find_variants, format_label, normalize_label
+from training.rows.labels import LabelProblem, find_variants, format_label, normalize_label
 
 
 @pytest.mark.parametrize(

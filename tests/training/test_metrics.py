@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from training.metrics import (
+from training.figures.metrics import (
     calibration_error,
     calibration_noise,
     count_confusions,

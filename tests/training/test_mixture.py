@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.helpers.objectives import single_label
-from training.mixture import find_mixture
+from training.fitting.mixture import find_mixture
 
 
 @pytest.mark.parametrize("num_labels", [2, 3])

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from handler.inference.tasks import MultiLabel
-from training.columns import Columns
 from training.errors import DataError, SettingsError
-from training.label_sets import LabelSet
-from training.mistakes import find_mistakes
+from training.figures.mistakes import find_mistakes
 from training.objectives.multi_label import MultiLabelObjective
-from training.readers import Dataset
+from training.rows.columns import Columns
+from training.rows.label_sets import LabelSet
+from training.rows.readers import Dataset
 from training.tasks import find_task, make_objective
 
 OBJECTIVE = MultiLabelObjective(MultiLabel(["a", "b", "c"], [0.5, 0.25, 0.5]))
@@ -335,7 +335,7 @@ def test_a_soft_label_may_be_likely_nowhere():
 
 
 def test_mistakes_are_sets_and_the_worst_label_decides():
-    from training.data import Part
+    from training.rows.data import Part
 
     part = Part(["one", "two", "three", "four"], LABELS, range(1, 5), np.arange(4))
 

@@ -9,16 +9,16 @@ from sklearn import metrics
 
 from handler.inference.tasks import Ordinal, Regression
 from tests.helpers.objectives import make_dataset
+from training.answers.intervals import find_interval, find_radius
+from training.answers.isotonic import draw_line, fit_curve, tell_out_of_folds
+from training.answers.ranks import Shares, fit_shares, part_logits, ranked_losses
 from training.errors import DataError, SettingsError
-from training.intervals import find_interval, find_radius
-from training.isotonic import draw_line, fit_curve, tell_out_of_folds
-from training.losses import LOSSES, center, measure_loss
-from training.number_figures import correlate_ranks
-from training.numbers import are_fractional, are_whole, have_commas, read_number
+from training.figures.number_figures import correlate_ranks
+from training.fitting.losses import LOSSES, center, measure_loss
 from training.objectives.ordinal import OrdinalObjective
 from training.objectives.regression import RegressionObjective
-from training.ranks import Shares, fit_shares, part_logits, ranked_losses
-from training.soft_labels import SoftLabel
+from training.rows.numbers import are_fractional, are_whole, have_commas, read_number
+from training.rows.soft_labels import SoftLabel
 from training.tasks import find_task, make_objective
 
 STARS = ["1", "2", "4.5", "10"]

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.overlaps import Overlaps, find_overlaps, group_rows
-from training.shingles import find_near_duplicates, split_texts
+from training.rows.overlaps import Overlaps, find_overlaps, group_rows
+from training.rows.shingles import find_near_duplicates, split_texts
 
 WORDS = [f"w{number}" for number in range(5000)]
 

@@ -3,8 +3,13 @@ import pytest
 from sklearn import metrics
 
 from tests.helpers.objectives import single_label
-from training.plots import plot_precision_recall
-from training.precision_recall import CURVE_POINTS, DRAWN_CURVES, average_precision, find_curve
+from training.figures.plots import plot_precision_recall
+from training.figures.precision_recall import (
+    CURVE_POINTS,
+    DRAWN_CURVES,
+    average_precision,
+    find_curve,
+)
 
 
 @pytest.mark.parametrize("digits", [1, 2, 9])  # of few digits many scores are equal

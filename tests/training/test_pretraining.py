@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 from keras import layers
 
-from training import pretraining
 from training.blocks.segments import SEGMENT_TOKENS
-from training.encoded import Encoded
-from training.pretraining import find_neighbours, pretrain
+from training.fitting import pretraining
+from training.fitting.encoded import Encoded
+from training.fitting.pretraining import find_neighbours, pretrain
+from training.resuming.stages import Stages
 from training.settings import Settings
-from training.stages import Stages
 from training.tokenizer import UNKNOWN_ID
 
 WORDS = 40

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from tests.helpers.objectives import single_label
-from training.data import Part
-from training.mistakes import find_mistakes, format_mistakes
+from training.figures.mistakes import find_mistakes, format_mistakes
 from training.progress import interruptible, is_quiet, quiet, say, step
+from training.rows.data import Part
 
 
 def test_what_takes_long_in_c_is_left_at_once():

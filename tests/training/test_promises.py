@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from training.answers.promises import bound_share, check_enough, count_rows, keep_promise
 from training.errors import SettingsError
-from training.label_sets import LabelSet
-from training.promises import bound_share, check_enough, count_rows, keep_promise
+from training.rows.label_sets import LabelSet
 
 DRAWS = 30
 

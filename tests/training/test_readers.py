@@ -8,9 +8,9 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
-from training.columns import Columns
 from training.errors import DataError
-from training.readers import read_dataset
+from training.rows.columns import Columns
+from training.rows.readers import read_dataset
 
 SECRET = "nobody may see this review"
 ROWS = [

@@ -8,7 +8,7 @@ import pytest
 from training.errors import SettingsError
 from training.recipe import Recipe, list_recipes, load_recipe
 from training.recipe_settings import DEFAULT_RECIPE
-from training.stages import Stages
+from training.resuming.stages import Stages
 
 
 def test_folder_is_the_list_with_the_default_first():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from training.report import find_kept
+from training.figures.report import find_kept
 
 LOSSES = (0.5, 0.3, 0.4)
 HISTORY = [{"epoch": number + 1, "dev_loss": loss} for number, loss in enumerate(LOSSES)]

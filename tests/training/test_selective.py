@@ -6,10 +6,7 @@ import numpy as np
 import pytest
 
 from handler.inference.tasks import Selective, SingleLabel
-from training.encoded import Encoded, map_ids
-from training.errors import SettingsError
-from training.objectives.single_label import SingleLabelObjective
-from training.selective import (
+from training.answers.selective import (
     SCOPE_COVERAGE,
     check_selective_aims,
     count_needed,
@@ -19,7 +16,10 @@ from training.selective import (
     measure_distances,
     settle_selective,
 )
-from training.selective_figures import format_evaluation, measure_selective, write_plots
+from training.errors import SettingsError
+from training.figures.selective_figures import format_evaluation, measure_selective, write_plots
+from training.fitting.encoded import Encoded, map_ids
+from training.objectives.single_label import SingleLabelObjective
 
 TASK = SingleLabel(["neg", "pos"])
 WORDS = [f"word {number}" for number in range(402)]

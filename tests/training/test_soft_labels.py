@@ -12,9 +12,8 @@ import pytest
 from pyarrow import parquet
 
 from handler.inference.tasks import SingleLabel
-from training.columns import Columns
-from training.data import Data, Part, Sources, read_sources
-from training.encoded import (
+from training.errors import DataError
+from training.fitting.encoded import (
     MIN_WEIGHT,
     Encoded,
     encode_part,
@@ -22,13 +21,14 @@ from training.encoded import (
     join_encoded,
     scale_weights,
 )
-from training.errors import DataError
-from training.fit import fit
+from training.fitting.fit import fit
 from training.objectives.single_label import SingleLabelObjective
-from training.readers import read_dataset
+from training.rows.columns import Columns
+from training.rows.data import Data, Part, Sources, read_sources
+from training.rows.readers import read_dataset
+from training.rows.soft_labels import SoftLabel, list_labels
+from training.rows.survey import survey_data
 from training.settings import Settings
-from training.soft_labels import SoftLabel, list_labels
-from training.survey import survey_data
 from training.tokenizer import train_tokenizer
 
 OBJECTIVE = SingleLabelObjective(SingleLabel(["mixed", "neg", "pos"]))

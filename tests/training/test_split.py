@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.data import Sources, read_sources
 from training.errors import DataError
-from training.readers import Dataset
-from training.split import fold_rows, split_rows
+from training.rows.data import Sources, read_sources
+from training.rows.readers import Dataset
+from training.rows.split import fold_rows, split_rows
 
 WORDS = [f"w{number}" for number in range(1000, 6000)]
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from training.readers import Dataset
-from training.split import fold_rows, split_rows
+from training.rows.readers import Dataset
+from training.rows.split import fold_rows, split_rows
 
 SHARES = [0.5, 0.3, 0.1, 0.05, 0.01]
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from training.data import Sources, read_sources
-from training.shingles import split_texts
-from training.survey import Survey, find_deciding_token, find_script, survey_data
+from training.rows.data import Sources, read_sources
+from training.rows.shingles import split_texts
+from training.rows.survey import Survey, find_deciding_token, find_script, survey_data
 
 WORDS = random.Random(0)
 

@@ -4,8 +4,8 @@ from collections import Counter
 
 import pytest
 
-from training.readers import read_dataset
-from training.synthetic import make_review, write_synthetic_reviews
+from training.downloads.synthetic import make_review, write_synthetic_reviews
+from training.rows.readers import read_dataset
 
 # Written out here on purpose: the parser below must not learn the answer from the generator.
 LIKED = {"good", "great", "moving", "clever", "funny", "superb"}

@@ -344,7 +344,8 @@ def test_label_that_the_training_rows_lack_cannot_be_measured():
 
 def test_data_and_settings_are_checked_without_tensorflow():
     code = (
-        "import sys; import training.data, training.recipe, training.run_folder, training.settings;"
+        "import sys; import training.rows.data, training.recipe;"
+        "import training.run_folder, training.settings;"
         "print(*{'tensorflow', 'keras', 'sklearn', 'matplotlib'} & set(sys.modules))"
     )
 

@@ -14,17 +14,17 @@ from tests.helpers import wide_deep
 from tests.helpers.killed import Killed, kill_after_batches
 from tests.helpers.objectives import single_label
 from tests.helpers.tiny_run import ATOL, NUM_ROWS, SETTINGS, weights_of
-from training.batches import feed
-from training.data import Sources
-from training.encoded import Encoded
 from training.errors import DataError, RunError
-from training.fit import fit
-from training.readers import read_dataset
+from training.fitting.batches import feed
+from training.fitting.encoded import Encoded
+from training.fitting.fit import fit
 from training.recipes import stacked
 from training.recipes.stacked import build_model
+from training.rows.data import Sources
+from training.rows.readers import read_dataset
+from training.rows.split import split_rows
 from training.run_folder import read_run
 from training.settings import override
-from training.split import split_rows
 from training.tasks import make_objective
 from training.tokenizer import make_tokenizer
 from training.train import load_predictor, reference_rows, train_run

@@ -9,15 +9,15 @@ import pytest
 
 from handler.rows.options import ReadOptions
 from tests.helpers.opinions import BAD, GOOD, write_opinions
-from training.columns import Columns
-from training.data import Sources, read_sources
-from training.encoded import add_unlabelled, encode_split
 from training.errors import DataError
+from training.fitting.encoded import add_unlabelled, encode_split
 from training.linear.plan import choose_plan, find_planned
 from training.linear.weights import fit_linear
+from training.resuming.stages import Stages
+from training.rows.columns import Columns
+from training.rows.data import Sources, read_sources
+from training.rows.unlabelled import find_words, read_unlabelled
 from training.settings import Settings
-from training.stages import Stages
-from training.unlabelled import find_words, read_unlabelled
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_words_that_no_labelled_text_has_are_told_by_their_company(rows, others,
 
 def test_vectors_are_learned_once(rows, others, tmp_path, monkeypatch):
     _, first, _ = encode(rows, others, tmp_path)
-    monkeypatch.setattr("training.encoded.learn_word_vectors", None)
+    monkeypatch.setattr("training.fitting.encoded.learn_word_vectors", None)
 
     _, second, _ = encode(rows, others, tmp_path)
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from training.tokenizer import PAD_ID
-from training.word_vectors import learn_word_vectors
+from training.vectors.word_vectors import learn_word_vectors
 
 
 def make_texts() -> list[list[int]]:

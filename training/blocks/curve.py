@@ -1,4 +1,4 @@
-"""The head of a model of numbers: the curve of `training/isotonic.py` as two layers.
+"""The head of a model of numbers: the curve of `training/answers/isotonic.py` as two layers.
 
 logit ── how far it is from each knot to the next one, 0 to 1 ── what these ways add ── outputs
 """
@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from training.isotonic import NUM_KNOTS, Curve
+from training.answers.isotonic import NUM_KNOTS, Curve
 from training.tasks import Floats
 
 WAYS, SUM = "curve_ways", "outputs"

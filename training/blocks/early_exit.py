@@ -18,9 +18,9 @@ import numpy as np
 from keras import layers, ops
 from scipy.special import ndtr
 
-from training.calibration import calibrate
-from training.encoded import Encoded
-from training.fit import make_predictor
+from training.answers.calibration import calibrate
+from training.fitting.encoded import Encoded
+from training.fitting.fit import make_predictor
 from training.tasks import Floats, Objective
 
 # Names of the layers: the exit logits, and how far their margin is over the threshold.

@@ -11,7 +11,7 @@ from __future__ import annotations
 import keras
 from keras import layers, ops
 
-from training.encoders import Encoder
+from training.blocks.encoders import Encoder
 from training.settings import Settings
 
 SEGMENT_TOKENS = 48

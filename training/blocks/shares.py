@@ -2,7 +2,7 @@
 
 logits ── sharper ── above each label ── differences ── shares between the labels ── outputs
 
-What the two layers of weights hold, `training/ranks.py` finds.
+What the two layers of weights hold, `training/answers/ranks.py` finds.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from training.ranks import Shares
+from training.answers.ranks import Shares
 
 SHARPNESS, SHARES = "sharpness", "outputs"
 

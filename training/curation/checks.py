@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from training.errors import CurationError
-from training.label_sets import LabelSet, find_separator
-from training.readers import Dataset
+from training.rows.label_sets import LabelSet, find_separator
+from training.rows.readers import Dataset
 
 
 def check_single(dataset: Dataset) -> None:

@@ -16,9 +16,9 @@ from training.curation.checks import check_single
 from training.curation.label_errors import LabelErrors, find_label_errors
 from training.curation.out_of_fold import encode_dataset, predict_out_of_fold
 from training.curation.tables import check_output, write_table
-from training.data import Data, Sources, read_sources
-from training.labels import find_variants
 from training.progress import interruptible, say, step
+from training.rows.data import Data, Sources, read_sources
+from training.rows.labels import find_variants
 
 DECIMALS = 6
 # Also where they look like numbers; of several labels each may be wrong, and none is suggested.

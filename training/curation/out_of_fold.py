@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handler.inference.tokenizer import Tokenizer
-from training.calibration import Calibration, find_mixture
-from training.data import Data, whole_part
-from training.encoded import Encoded, encode_part, join_encoded
+from training.answers.calibration import Calibration, find_mixture
+from training.fitting.encoded import Encoded, encode_part, join_encoded
 from training.linear.features import MAX_LETTER_COUNTS, estimate_letters, select_rows
 from training.linear.plan import cross_fit, find_planned, fold, search_plan
 from training.linear.weights import Plan, fit_linear
 from training.recipe_settings import read_settings
+from training.rows.data import Data, whole_part
 from training.tasks import Objective
 from training.tokenizer import train_tokenizer
 

@@ -14,19 +14,19 @@ from numpy.typing import NDArray
 from handler.inference.tokenizer import Tokenizer
 from handler.rows.rows import Row
 from training.blocks.ngrams import count_features, find_words
-from training.columns import Columns
 from training.curation.checks import check_single
 from training.curation.out_of_fold import fit_and_predict, train_speller
 from training.curation.selection import measure_margins, reduce_words, select_unsure
 from training.curation.tables import check_output, write_table
-from training.data import Part
-from training.encoded import Encoded, encode_part
 from training.errors import CurationError
+from training.fitting.encoded import Encoded, encode_part
 from training.labelling.files import Source, find_text
 from training.objectives.single_label import SingleLabelObjective
-from training.overlaps import group_rows
 from training.progress import interruptible, say, step
-from training.readers import Dataset, read_dataset
+from training.rows.columns import Columns
+from training.rows.data import Part
+from training.rows.overlaps import group_rows
+from training.rows.readers import Dataset, read_dataset
 
 # Of more rows so many are looked at, drawn at random: enough to find a hundred that teach.
 MOST_CANDIDATES = 20_000

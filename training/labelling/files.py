@@ -19,9 +19,9 @@ from handler.rows.formats import Format, compress, detect_format
 from handler.rows.options import ReadOptions
 from handler.rows.reader import open_rows
 from handler.rows.rows import DECIMALS, Row, Rows
-from training.columns import Columns, describe_column
 from training.errors import DataError
 from training.labelling.labeller import Probabilities
+from training.rows.columns import Columns, describe_column
 
 LABEL = "label"  # the column that is written
 ADDED: Mapping[str, type] = {LABEL: str}

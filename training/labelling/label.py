@@ -21,7 +21,6 @@ from handler.files import holding, naming, replacing
 from handler.hosts.progress import ProgressBar
 from handler.inference.tasks import SingleLabel, read_labels
 from handler.rows.rows import Row
-from training.columns import Columns
 from training.errors import LabellingError, SettingsError
 from training.labelling.answers import Answers, hash_text
 from training.labelling.asking import Asker, work_through
@@ -29,7 +28,8 @@ from training.labelling.files import LABEL, Source, find_text, find_written, wri
 from training.labelling.labeller import Labeller, Probabilities
 from training.labelling.pace import Pace
 from training.objectives.single_label import SingleLabelObjective
-from training.readers import Dataset
+from training.rows.columns import Columns
+from training.rows.readers import Dataset
 from training.tasks import read_known_labels
 
 SHOWN_ROWS = 5

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from training.labels import LabelProblem, format_label
-from training.soft_labels import is_soft, read_soft_label
+from training.rows.labels import LabelProblem, format_label
+from training.rows.soft_labels import is_soft, read_soft_label
 
 Probabilities = tuple[float, ...]  # one for each label, in the labels' order
 

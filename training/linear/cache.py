@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from training.encoded import Encoded
+from training.fitting.encoded import Encoded
 from training.linear.features import Features
 from training.linear.plan import LEFT_OUT, find_planned
 from training.linear.weights import Plan

@@ -2,8 +2,8 @@
 
 All labels count the same, however few texts one has: a strong penalty, as few texts need it, would
 else leave rare labels to the bias alone. How frequent a label is, is said by shifts that are found
-out of folds (`training/calibration.py`). On 100 rows of 3 labels, one of them of 63 %, both are
-worth 4 points of accuracy and 15 of macro F1; on 2,000 rows 1 and 3.
+out of folds (`training/answers/calibration.py`). On 100 rows of 3 labels, one of them of 63 %, both
+are worth 4 points of accuracy and 15 of macro F1; on 2,000 rows 1 and 3.
 """
 
 from __future__ import annotations

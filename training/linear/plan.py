@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from scipy import linalg, sparse
 from scipy.optimize import minimize_scalar
 
+from training.answers.calibration import find_mixture
 from training.blocks.ngrams import scale_rows
-from training.calibration import find_mixture
-from training.encoded import Encoded
+from training.fitting.encoded import Encoded
 from training.linear.features import (
     MAX_LETTER_COUNTS,
     Features,
@@ -27,7 +27,7 @@ from training.linear.weights import (
     root_length,
     weigh_rare,
 )
-from training.split import fold_rows
+from training.rows.split import fold_rows
 from training.tasks import Objective
 
 CHOOSING_ROWS = 2_000  # by the products of rows with each other

@@ -11,17 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handler.inference.tasks import MAX_LABELS, MultiLabel
-from training import label_thresholds as thresholds
-from training.decisions import MACRO_F1
+from training.answers import label_thresholds as thresholds
+from training.answers.decisions import MACRO_F1
+from training.answers.odds import log_odds
+from training.answers.promises import check_share
 from training.errors import DataError, SettingsError
-from training.label_figures import format_figures, measure
-from training.label_sets import LabelSet, names_of, shares_of
-from training.metrics import headline
-from training.odds import log_odds
-from training.promises import check_share
-from training.readers import Dataset
+from training.figures.label_figures import format_figures, measure
+from training.figures.metrics import headline
+from training.rows.label_sets import LabelSet, names_of, shares_of
+from training.rows.readers import Dataset
+from training.rows.unknown_labels import check_known, check_same
 from training.tasks import EPSILON, Floats, Objective, check_aims, check_fields
-from training.unknown_labels import check_known, check_same
 
 if TYPE_CHECKING:
     import keras
@@ -239,7 +239,7 @@ class MultiLabelObjective:
 
     def write_plots(self, figures: Mapping[str, Any], folder: Path) -> dict[str, str]:
         """Draw what each label's answers are worth, and whether probabilities are true."""
-        from training.label_plots import plot_labels, plot_reliability
+        from training.figures.label_plots import plot_labels, plot_reliability
 
         plot_labels(figures, folder / "labels.png")
         plot_reliability(figures, folder / "calibration.png")

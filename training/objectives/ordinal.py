@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 from handler.inference.tasks import Ordinal
 from handler.inference.tasks.ordinal import MAX_ORDERED
+from training.answers.odds import log_odds
+from training.answers.ranks import fit_shares, part_logits, ranked_losses, tell_above
 from training.errors import DataError
-from training.number_figures import format_errors, measure_errors
-from training.numbers import read_number
+from training.figures.number_figures import format_errors, measure_errors
 from training.objectives.single_label import SingleLabelObjective
-from training.odds import log_odds
-from training.ranks import fit_shares, part_logits, ranked_losses, tell_above
-from training.readers import Dataset
-from training.soft_labels import list_labels
+from training.rows.numbers import read_number
+from training.rows.readers import Dataset
+from training.rows.soft_labels import list_labels
 from training.tasks import EPSILON, Floats, Objective, check_fields
 
 if TYPE_CHECKING:

@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handler.inference.tasks import Regression
+from training.answers.intervals import find_interval
+from training.answers.isotonic import Curve, draw_line, fit_curve, tell_out_of_folds
 from training.errors import SettingsError
-from training.intervals import find_interval
-from training.isotonic import Curve, draw_line, fit_curve, tell_out_of_folds
-from training.losses import HUBER, LOSSES, SQUARED, make_keras_loss, measure_loss
-from training.metrics import headline
-from training.number_figures import format_numbers, measure_numbers
-from training.numbers import check_spread, find_numbers, read_column, read_numbers
-from training.readers import Dataset
+from training.figures.metrics import headline
+from training.figures.number_figures import format_numbers, measure_numbers
+from training.fitting.losses import HUBER, LOSSES, SQUARED, make_keras_loss, measure_loss
+from training.rows.numbers import check_spread, find_numbers, read_column, read_numbers
+from training.rows.readers import Dataset
 from training.tasks import Floats, Objective, check_aims, check_fields
 
 if TYPE_CHECKING:
@@ -215,7 +215,7 @@ class RegressionObjective:
 
     def write_plots(self, figures: Mapping[str, Any], folder: Path) -> dict[str, str]:
         """Draw the answers over the truth."""
-        from training.plots import plot_numbers
+        from training.figures.plots import plot_numbers
 
         plot_numbers(figures, folder / "predictions.png")
         return {"Predicted numbers over true ones": "predictions.png"}

@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handler.inference.tasks import MAX_LABELS, SingleLabel
-from training.confusions import format_classification, write_confusions
-from training.decisions import (
+from training.answers.decisions import (
     AIMS,
     check_decision,
     decide,
@@ -20,7 +19,8 @@ from training.decisions import (
     find_exit_margins,
 )
 from training.errors import DataError
-from training.metrics import (
+from training.figures.confusions import format_classification, write_confusions
+from training.figures.metrics import (
     calibration_error,
     calibration_noise,
     confidence_interval,
@@ -28,12 +28,12 @@ from training.metrics import (
     headline,
     measure_classes,
 )
-from training.numbers import have_commas
-from training.precision_recall import average_precision, keep_curves
-from training.readers import Dataset, describe_empty_cell
-from training.soft_labels import SoftLabel, list_labels
+from training.figures.precision_recall import average_precision, keep_curves
+from training.rows.numbers import have_commas
+from training.rows.readers import Dataset, describe_empty_cell
+from training.rows.soft_labels import SoftLabel, list_labels
+from training.rows.unknown_labels import check_known, check_same
 from training.tasks import EPSILON, SELECTIVE_AIMS, Floats, Objective, check_aims, check_fields
-from training.unknown_labels import check_known, check_same
 
 if TYPE_CHECKING:
     import keras
@@ -291,7 +291,7 @@ class SingleLabelObjective:
     def write_plots(self, figures: Mapping[str, Any], folder: Path) -> dict[str, str]:
         """Draw the confusion matrix, of many labels the most confused, and what each label's
         precision is at each recall; the whole matrix goes to a CSV."""
-        from training.plots import DRAWN_LABELS, plot_confusion, plot_precision_recall
+        from training.figures.plots import DRAWN_LABELS, plot_confusion, plot_precision_recall
 
         plot_confusion(figures, folder / "confusion_matrix.png")
         plots = {"Confusion matrix": "confusion_matrix.png"}

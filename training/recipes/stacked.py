@@ -14,15 +14,15 @@ import numpy as np
 from keras import layers, ops
 from numpy.typing import NDArray
 
+from training.answers.calibration import calibrate
 from training.blocks import transformer
-from training.calibration import calibrate
-from training.encoded import Encoded
-from training.encoders import CELLS, read_forward
+from training.blocks.encoders import CELLS, read_forward
 from training.errors import SettingsError
-from training.fit import fit, make_predictor
+from training.fitting.encoded import Encoded
+from training.fitting.fit import fit, make_predictor
 from training.recipe import Fitted, History, SmallerVocabulary
+from training.resuming.stages import Stages
 from training.settings import Settings
-from training.stages import Stages
 from training.tasks import Objective
 
 SETTINGS = Settings(recipe="stacked")

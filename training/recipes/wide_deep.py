@@ -25,18 +25,14 @@ import numpy as np
 from keras import layers
 from numpy.typing import NDArray
 
-from training import calibration, deep_half, isotonic
+from training.answers import calibration, isotonic
 from training.blocks import early_exit, letters, segments, transformer, wide
-from training.deep_half import READ, count_tried, make_teacher, start_deep, try_deep
-from training.encoded import Encoded, join_encoded
-from training.encoders import NAMES, encoder_of_steps
-from training.fit import fit, make_predictor
-from training.linear import plan as planning
-from training.linear import weights as linear_weights
-from training.linear.cache import FeatureCache
-from training.linear.plan import fold
-from training.linear.weights import Plan
-from training.mixture import (
+from training.blocks.encoders import NAMES, encoder_of_steps
+from training.fitting import deep_half
+from training.fitting.deep_half import READ, count_tried, make_teacher, start_deep, try_deep
+from training.fitting.encoded import Encoded, join_encoded
+from training.fitting.fit import fit, make_predictor
+from training.fitting.mixture import (
     BOTH,
     DEEP,
     MIXTURE,
@@ -48,12 +44,7 @@ from training.mixture import (
     set_mixture,
     wide_bias,
 )
-from training.progress import say
-from training.recipe import Fitted, History, SmallerVocabulary
-from training.settings import Settings
-from training.stages import Stages
-from training.tasks import Objective
-from training.wide_half import (
+from training.fitting.wide_half import (
     count_phrases,
     count_words,
     fit_wide_half,
@@ -63,6 +54,16 @@ from training.wide_half import (
     size_tables,
     tell_out_of_folds,
 )
+from training.linear import plan as planning
+from training.linear import weights as linear_weights
+from training.linear.cache import FeatureCache
+from training.linear.plan import fold
+from training.linear.weights import Plan
+from training.progress import say
+from training.recipe import Fitted, History, SmallerVocabulary
+from training.resuming.stages import Stages
+from training.settings import Settings
+from training.tasks import Objective
 
 SETTINGS = Settings(
     recipe="wide_deep",

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from training.word_vectors import WEIGHT
+from training.vectors.word_vectors import WEIGHT
 
 # Of GloVe's first direction (100 dimensions) the correlation with the logarithm of frequency is
 # 0.95, of the second 0.16. docs/reading.md has what leaving out the first is worth; leaving out two

@@ -11,7 +11,7 @@ from typing import BinaryIO, cast
 from handler.errors import InvalidInput
 from handler.rows.formats import decompress, is_broken_stream
 from training.errors import DataError
-from training.folders import HIDDEN_FOLDER
+from training.rows.folders import HIDDEN_FOLDER
 
 HEAD_BYTES = 64 << 10  # what the format is told by
 BLOCK_BYTES = 1 << 20

@@ -25,7 +25,7 @@ BUDGET = Budget(max_size_bytes=14_000, max_drop=60)
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> Path:
     """A run of wider layers than `tiny_run`: its weights are most of its bytes."""
-    from training.data import Sources
+    from training.rows.data import Sources
     from training.train import train_run
 
     folder = tmp_path_factory.mktemp("compression")
@@ -211,8 +211,8 @@ def test_run_that_cannot_teach_is_refused_before_anything(run, tmp_path, change,
 
 
 def test_default_recipe_gives_up_words_and_phrases(tmp_path):
-    from training.data import Sources
     from training.recipes import wide_deep
+    from training.rows.data import Sources
     from training.train import train_run
 
     settings = dataclasses.replace(

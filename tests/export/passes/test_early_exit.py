@@ -14,9 +14,9 @@ from handler.inference.graph import check_graph
 from tests.helpers.objectives import single_label
 from tests.helpers.small_models import open_session, run_keras, run_onnx
 from tests.helpers.wide_deep import LENGTHS, SETTINGS, VOCAB_SIZE, random_tables, set_known
-from training.batches import pad
 from training.blocks.early_exit import EXIT, GATE
 from training.blocks.segments import SEGMENT_TOKENS, STRIDE
+from training.fitting.batches import pad
 from training.recipes import wide_deep
 
 pytestmark = pytest.mark.slow

@@ -18,7 +18,7 @@ from handler.hosts.bulk import score_files
 from tests.helpers.aws import MakeResources
 from tests.helpers.deployment import make_s3_event
 from training.errors import DataError
-from training.readers import read_dataset
+from training.rows.readers import read_dataset
 
 
 def write_parquet(texts: list[str | None], labels: list[str]) -> bytes:

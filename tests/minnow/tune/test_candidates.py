@@ -17,9 +17,9 @@ from minnow.tune.candidates import (
 from minnow.tune.costs import guess_cost
 from minnow.tune.held_out import list_options
 from minnow.tune.journal import name_choices
-from training.columns import Columns
-from training.data import Sources, read_sources
 from training.recipe_settings import read_settings
+from training.rows.columns import Columns
+from training.rows.data import Sources, read_sources
 from training.settings import ENCODERS
 
 LOOK = Look(5000, 6, 40, 300, 20_000, True, True, FILES)

@@ -6,11 +6,11 @@ import pytest
 
 from minnow.tune.folds import Step, make_folds, make_steps, order_rows, take_rows
 from minnow.tune.held_out import TEST, TRAIN, hold_out
-from training.columns import Columns
-from training.data import Sources, read_sources
 from training.errors import DataError
-from training.label_sets import LabelSet
-from training.soft_labels import SoftLabel
+from training.rows.columns import Columns
+from training.rows.data import Sources, read_sources
+from training.rows.label_sets import LabelSet
+from training.rows.soft_labels import SoftLabel
 
 
 def write(path: Path, rows: list[tuple[str, ...]], names: str = "text,label") -> Path:

@@ -11,7 +11,7 @@ from minnow.tune.scores import (
     standard_error,
 )
 from training.errors import SettingsError
-from training.label_sets import LabelSet
+from training.rows.label_sets import LabelSet
 from training.tasks import find_task, make_objective
 
 LABELS = {

@@ -8,7 +8,7 @@ from handler.inference.classifier import load_classifier
 from minnow.tune.journal import Journal
 from minnow.tune.search import Wanted
 from minnow.tune.tune import tune_data
-from training.data import Sources
+from training.rows.data import Sources
 from training.run_folder import read_run
 
 FILL = ("red", "blue", "green", "dog", "cat", "sea", "sun")

@@ -23,7 +23,7 @@ from training.blocks.early_exit import (
     has_exit,
     measure_exit,
 )
-from training.encoded import Encoded
+from training.fitting.encoded import Encoded
 from training.objectives.single_label import SingleLabelObjective
 
 NUM_ROWS = 4000

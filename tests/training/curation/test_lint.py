@@ -6,10 +6,10 @@ import pytest
 
 from tests.helpers.curation import SECRET, make_rows, read, write
 from tests.helpers.fresh_python import run_python
-from training.columns import Columns
 from training.curation.lint import find_conflicts, lint_file
-from training.data import Sources
 from training.errors import CurationError, DataError
+from training.rows.columns import Columns
+from training.rows.data import Sources
 
 
 def lint(path, out, **more):

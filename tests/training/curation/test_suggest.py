@@ -10,11 +10,11 @@ import pytest
 from pyarrow import parquet
 
 from tests.helpers.curation import SECRET, make_rows, read, write
-from training.columns import Columns
 from training.curation.suggest import Plan, draw_candidates, suggest_file
 from training.errors import CurationError, DataError
 from training.labelling.files import Source
-from training.readers import read_dataset
+from training.rows.columns import Columns
+from training.rows.readers import read_dataset
 
 
 @pytest.fixture

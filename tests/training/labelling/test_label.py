@@ -12,7 +12,6 @@ import pytest
 from pyarrow import parquet
 
 from tests.helpers.chat_server import chat_server
-from training.columns import Columns
 from training.errors import DataError, LabellingError, SettingsError
 from training.labelling.chat import ChatLabeller
 from training.labelling.command import CommandLabeller
@@ -20,7 +19,8 @@ from training.labelling.files import Source
 from training.labelling.label import Plan, check_labels, label_file, measure_entropy
 from training.labelling.labeller import BatchFailure
 from training.labelling.pace import Pace
-from training.readers import read_dataset
+from training.rows.columns import Columns
+from training.rows.readers import read_dataset
 
 LABELS = ("pos", "neg")
 TEXTS = ["a good film", "dull", "good, again", "so so", "a good film"]

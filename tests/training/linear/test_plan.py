@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.helpers.objectives import single_label
-from training.encoded import Encoded
+from training.fitting.encoded import Encoded
 from training.linear import cache as cache_module
 from training.linear.cache import FeatureCache
 from training.linear.features import find_features

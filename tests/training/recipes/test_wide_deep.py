@@ -12,13 +12,12 @@ from tests.helpers.objectives import single_label
 from tests.helpers.phrases import logits_of, make_rows
 from tests.helpers.tiny_run import ATOL, weights_of
 from tests.helpers.wide_deep import LENGTHS, SETTINGS, VOCAB_SIZE, random_tables, set_known
-from training import deep_half, wide_half
-from training.batches import pad
-from training.data import Sources
-from training.deep_half import count_tried, start_deep, try_deep
-from training.encoded import Encoded
-from training.fit import make_predictor
-from training.mixture import mix_outputs, read_halves, set_mixture
+from training.fitting import deep_half, wide_half
+from training.fitting.batches import pad
+from training.fitting.deep_half import count_tried, start_deep, try_deep
+from training.fitting.encoded import Encoded
+from training.fitting.fit import make_predictor
+from training.fitting.mixture import mix_outputs, read_halves, set_mixture
 from training.recipes import wide_deep
 from training.recipes.wide_deep import (
     build_model,
@@ -29,8 +28,9 @@ from training.recipes.wide_deep import (
     plan_model,
     shrink_vocabulary,
 )
+from training.resuming.stages import Stages
+from training.rows.data import Sources
 from training.run_folder import read_run
-from training.stages import Stages
 from training.train import train_run
 
 pytestmark = pytest.mark.slow
@@ -244,7 +244,7 @@ def test_rows_of_a_file_of_their_own_are_not_learned_from():
 # 9 batches and 10 checkpoints an epoch: inside the first epoch, and inside the second.
 @pytest.mark.parametrize("num_batches", [3, 14])
 def test_killed_training_goes_on_to_the_same_end(tiny_data, tmp_path, num_batches, monkeypatch):
-    monkeypatch.setattr("training.fit.TRIED_SHARE", 1.0)  # both epochs are fitted
+    monkeypatch.setattr("training.fitting.fit.TRIED_SHARE", 1.0)  # both epochs are fitted
     whole = train_run(Sources(tiny_data), tmp_path / "whole", SETTINGS)
     out = tmp_path / "run"
     with monkeypatch.context() as patch:

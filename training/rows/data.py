@@ -1,0 +1,204 @@
+"""The rows of a run: where they come from, and how they are split."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.answers.class_weights import settle_balance
+from training.errors import DataError
+from training.rows.columns import Columns
+from training.rows.label_sets import describe_list_like, find_separator, say_several
+from training.rows.readers import Dataset, read_dataset
+from training.rows.split import split_rows
+from training.rows.unlabelled import Unlabelled, read_unlabelled
+from training.tasks import Objective, find_task, make_objective
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where the rows come from, and what is known of them.
+
+    Args:
+        dev: None: a part of `train` is held out.
+        task: The task's `kind` and fields, as far as they are given; the labels tell the rest.
+        aims: What the task's thresholds are to reach, as `Objective.aims` has it.
+        word_vectors: A file or folder of vectors that others have learned.
+        unlabelled: A file or folder of texts without labels.
+    """
+
+    train: Path
+    dev: Path | None = None
+    test: Path | None = None
+    columns: Columns = Columns()
+    task: Mapping[str, Any] = field(default_factory=dict)
+    word_vectors: Path | None = None
+    unlabelled: Path | None = None
+    aims: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def paths(self) -> list[Path]:
+        """Every file or folder that is read."""
+        paths = (self.train, self.dev, self.test, self.word_vectors, self.unlabelled)
+        return [path for path in paths if path is not None]
+
+
+@dataclass(frozen=True)
+class Data:
+    """The rows that were read, and how their labels are learned."""
+
+    train: Dataset
+    dev: Dataset | None
+    test: Dataset | None
+    columns: Columns
+    objective: Objective
+    word_vectors: Path | None = None
+    unlabelled: Unlabelled | None = None
+
+    def describe(self) -> dict[str, Any]:
+        """Return path, rows and hash of each file by role, as `metadata.json` keeps them."""
+        roles = {"train": self.train, "dev": self.dev, "test": self.test}
+        described: dict[str, Any] = {
+            role: {"path": str(part.path), "rows": len(part), "sha256": part.sha256}
+            for role, part in roles.items()
+            if part is not None
+        }
+        if self.word_vectors is not None:
+            described["word_vectors"] = {"path": str(self.word_vectors)}
+        if self.unlabelled is not None:
+            described["unlabelled"] = self.unlabelled.describe()
+        return described
+
+    def split(self, dev_fraction: float, seed: int) -> tuple[Part, Part]:
+        """Return the rows to train on and the development rows, which `train` lends where there is
+        no file of them; always the same for one seed."""
+        if self.dev is not None:
+            return whole_part(self.train, self.train.overlaps.groups), whole_part(self.dev)
+        strata = self.objective.strata(self.objective.encode(self.train.labels))
+        rows = split_rows(self.train, strata, dev_fraction, seed)
+        weights = self.train.weights
+        train, dev = (
+            Part(
+                [self.train.texts[row] for row in part],
+                [self.train.labels[row] for row in part],
+                [row + 1 for row in part],
+                self.train.overlaps.groups[part],
+                None if weights is None else [weights[row] for row in part],
+            )
+            for part in rows
+        )
+        return train, dev
+
+    def is_torn(self, train: Part, dev: Part) -> bool:
+        """Say whether what `split` gave has rows on both sides that repeat each other, as no
+        development row would be left otherwise."""
+        return self.dev is None and bool(np.intersect1d(train.groups, dev.groups).size)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows of one use.
+
+    Args:
+        labels: As `Dataset` has them.
+        rows: Number of each in its file, from 1.
+        groups: int64, shape (rows,): the group of each row. Rows that repeat each other, wholly,
+            nearly or in part, share one, and so do those of one group of the user's column.
+        weights: What each row counts; None: all the same.
+    """
+
+    texts: list[str]
+    labels: list[str]
+    rows: Sequence[int]
+    groups: NDArray[np.int64]
+    weights: Sequence[float] | None = None
+
+
+def read_sources(sources: Sources) -> Data:
+    """Return the rows, checked; TensorFlow is not needed for it.
+
+    Raises:
+        DataError: A file cannot be read, or its labels cannot be learned.
+        SettingsError: There is no such task.
+    """
+    kind = sources.task.get("kind")
+    train = read_dataset(sources.train, say_several(sources.columns, kind))
+    if kind is None and (separator := find_separator(train.labels)):
+        raise DataError(f"{train.label_place}: {describe_list_like(train.labels, separator)}")
+    dev, test = (
+        read_dataset(path, train.columns) if path is not None else None
+        for path in (sources.dev, sources.test)
+    )
+    objective = make_objective(find_task(train.labels, sources.task), sources.aims)
+    objective.check(train, *(other for other in (dev, test) if other is not None))
+    objective = settle_balance(objective, train)
+    if sources.word_vectors is not None and not sources.word_vectors.exists():
+        raise DataError(f"{sources.word_vectors}: no such file or folder")
+    unlabelled = None
+    if sources.unlabelled is not None:
+        known = {text for part in (train, dev, test) if part is not None for text in part.texts}
+        unlabelled = read_unlabelled(sources.unlabelled, sources.columns, known)
+    return Data(train, dev, test, train.columns, objective, sources.word_vectors, unlabelled)
+
+
+def read_again(metadata: Mapping[str, Any], objective: Objective, folder: Path) -> Data:
+    """Return the training and development rows of the finished run in `folder`.
+
+    Raises:
+        DataError: A file is gone, or not what the run was trained on.
+    """
+    columns = Columns.from_json(metadata["columns"])
+    train = _read_unchanged(metadata["data"]["train"], columns, folder)
+    dev = metadata["data"].get("dev")
+    dev_set = _read_unchanged(dev, columns, folder) if dev is not None else None
+    return Data(train, dev_set, None, columns, objective)
+
+
+def join_parts(first: Part, second: Part, chosen: NDArray[np.int64]) -> Part:
+    """Return some of the rows of two parts of one file, numbered from 0 through both."""
+    texts, labels = [*first.texts, *second.texts], [*first.labels, *second.labels]
+    rows = [*first.rows, *second.rows]
+    numbers = chosen.tolist()
+    weights = None
+    if first.weights is not None and second.weights is not None:
+        both = [*first.weights, *second.weights]
+        weights = [both[number] for number in numbers]
+    return Part(
+        [texts[number] for number in numbers],
+        [labels[number] for number in numbers],
+        [rows[number] for number in numbers],
+        np.concatenate([first.groups, second.groups])[chosen],
+        weights,
+    )
+
+
+def whole_part(dataset: Dataset, groups: NDArray[np.int64] | None = None) -> Part:
+    """Return all rows of a file.
+
+    Args:
+        groups: Of the rows, if they will be split.
+    """
+    num_rows = len(dataset)
+    groups = np.arange(num_rows) if groups is None else groups
+    return Part(dataset.texts, dataset.labels, range(1, num_rows + 1), groups, dataset.weights)
+
+
+def _read_unchanged(described: Mapping[str, Any], columns: Columns, folder: Path) -> Dataset:
+    path = Path(described["path"])
+    if not path.exists():
+        raise DataError(
+            f"{path}: no such file. {folder} was trained on its rows, which are needed again: put "
+            "the file back, or train again."
+        )
+    dataset = read_dataset(path, columns)
+    if dataset.sha256 != described["sha256"]:
+        raise DataError(
+            f"{path}: sha256 is {dataset.sha256}, {folder} was trained on {described['sha256']}. "
+            "The file was changed: put the old one back, or train again."
+        )
+    return dataset
