@@ -126,5 +126,5 @@ def test_initial_state_is_refused():
     hidden = layers.GRU(3, name="reads")(vectors, initial_state=keras.ops.max(vectors, axis=1))
     model = keras.Model(token_ids, layers.Dense(2)(hidden))
 
-    with pytest.raises(ExportError, match="^reads: the GRU starts from a state that is not zero"):
+    with pytest.raises(ExportError, match="^reads: the recurrent layer starts from a state"):
         convert_model(model)
