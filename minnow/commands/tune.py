@@ -45,7 +45,7 @@ REQUIRED = ("onnxruntime", "tensorflow", "keras", "scipy", "sklearn", "matplotli
 MOST_JOBS = 4  # at once, by default: each holds TensorFlow and the rows
 LONGEST = 60 * 24 * 30  # minutes
 METRIC = (
-    "What is compared: accuracy, macro_f1, log_loss …; of several labels micro_f1, of numbers mae, "
+    "What is compared: accuracy, macro_f1, log_loss; of several labels micro_f1, of numbers mae, "
     "rmse, spearman; a wrong one names those of the task."
 )
 
