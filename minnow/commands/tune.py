@@ -38,14 +38,14 @@ if TYPE_CHECKING:
 PANEL = "Model"
 EXAMPLES = (
     "minnow tune reviews.csv --minutes 20 --out tuned/reviews",
-    "minnow tune reviews.csv --minutes 20 --max-size 500kB --max-latency-ms 0.5 --out tuned/small",
-    "minnow tune train.tsv --test test.tsv --metric macro_f1 --minutes 60 --out tuned/train",
+    "minnow tune reviews.csv --minutes 20 --max-size 500kB --out tuned/small",
+    "minnow tune a.tsv --test b.tsv --metric macro_f1 --minutes 60 --out tuned/a",
 )
 REQUIRED = ("onnxruntime", "tensorflow", "keras", "scipy", "sklearn", "matplotlib", "tqdm", "onnx")
 MOST_JOBS = 4  # at once, by default: each holds TensorFlow and the rows
 LONGEST = 60 * 24 * 30  # minutes
 METRIC = (
-    "What is compared: accuracy, macro_f1, log_loss …; of several labels micro_f1, of numbers mae, "
+    "What is compared: accuracy, macro_f1, log_loss; of several labels micro_f1, of numbers mae, "
     "rmse, spearman; a wrong one names those of the task."
 )
 
