@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import platform
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from importlib.metadata import version
 from pathlib import Path
@@ -25,7 +25,6 @@ from training.errors import RunError
 from training.figures.mistakes import Mistake, find_mistakes
 from training.figures.report import Findings, write_report
 from training.figures.selective_figures import measure_selective
-from training.fitting.batches import strip
 from training.fitting.encoded import (
     Encoded,
     add_unlabelled,
@@ -38,6 +37,7 @@ from training.fitting.fit import make_predictor
 from training.output_folders import NEW, put_in_place, restore
 from training.progress import interruptible, say, step
 from training.recipe import Fitted, Recipe, load_recipe, settle
+from training.reference import reference_rows
 from training.resuming.stages import Stages
 from training.resuming.unfinished import claim
 from training.rows.data import Data, Part, Sources, join_parts, read_sources, whole_part
@@ -59,7 +59,6 @@ from training.tasks import Objective
 from training.tokenizer import CONSTANTS as TOKENIZER_CONSTANTS
 from training.tokenizer import PAD_ID, UNKNOWN_ID, encode_texts, format_tokenizer
 
-REFERENCE_ROWS = 64
 # Weights, both moments, the average and the best of a checkpoint, twice while it is replaced.
 COPIES = 12
 SPARE_BYTES = 10_000_000  # reference batch, plots, report
@@ -217,28 +216,6 @@ def load_predictor(run: Run) -> Callable[[list[str]], NDArray[np.float32]]:
     model, tokenizer = run.load_model(), run.load_tokenizer()
     predict = make_predictor(model)
     return lambda texts: predict(encode_texts(tokenizer, texts))
-
-
-def reference_rows(rows: Sequence[Sequence[int]], tokenizer: Tokenizer) -> list[list[int]]:
-    """Return rows that a conversion must get right: every length, and the ends.
-
-    An empty text, one token, one unknown token, exactly `max_length` tokens, and development
-    texts spread evenly over their sorted lengths.
-    """
-    rows = rows if tokenizer.reads_letters else list(map(strip, rows))
-    max_length = tokenizer.max_length
-    longest = list(strip(max(rows, key=len)))
-    full = (longest or [UNKNOWN_ID]) * max_length
-    edges: list[list[int]] = [
-        [],
-        longest[:1] or [UNKNOWN_ID],
-        [UNKNOWN_ID],
-        full[:max_length],
-    ]
-    by_length = sorted(rows, key=len)
-    num_spread = REFERENCE_ROWS - len(edges)
-    spread = np.linspace(0, len(by_length) - 1, num_spread).round().astype(int)
-    return edges + [list(by_length[row]) for row in spread]
 
 
 def estimate_bytes(settings: Settings) -> int:

@@ -20,6 +20,7 @@ from training.fitting.encoded import Encoded
 from training.fitting.fit import fit
 from training.recipes import stacked
 from training.recipes.stacked import build_model
+from training.reference import reference_rows
 from training.rows.data import Sources
 from training.rows.readers import read_dataset
 from training.rows.split import split_rows
@@ -27,7 +28,7 @@ from training.run_folder import read_run
 from training.settings import override
 from training.tasks import make_objective
 from training.tokenizer import make_tokenizer
-from training.train import load_predictor, reference_rows, train_run
+from training.train import load_predictor, train_run
 
 pytestmark = pytest.mark.slow
 

@@ -276,7 +276,7 @@ def test_hand_labels_that_are_not_in_the_list_are_told_before_anything_is_asked(
     hand = tmp_path / "hand.csv"
     hand.write_text("text,label\ndull,bad\n")
 
-    with pytest.raises(DataError, match=r"hand\.csv: the data has 1 labels .* 'bad'"):
+    with pytest.raises(DataError, match=r"hand\.csv: row 1 has a label that .* 'pos', 'neg'"):
         run(write_csv(tmp_path / "in.csv"), tmp_path / "o.csv", program[0], agree=(hand, Columns()))
 
     assert not (tmp_path / "log").exists()
