@@ -73,12 +73,15 @@ endif
 
 # Files of tests at once: each may hold TensorFlow, a gigabyte, and start servers of its own.
 JOBS ?= $(shell $(PYTHON) -c 'import os; print(min(4, os.cpu_count() or 1))')
-parallel = -n $(JOBS) --dist loadfile
+# Schemathesis makes tests of one name, of which pytest-xdist would run one.
+alone = tests/handler/http/test_openapi.py
+parallel = -n $(JOBS) --dist loadfile --ignore $(alone)
 
 .PHONY: test
 test: env .venv-handler/.installed ## every test, but for those of the built function; JOBS=1: one file after the other
 	.venv-handler/bin/python -m pytest -q $(parallel) -m "not slow and not unicode" tests/handler
 	.venv-handler/bin/python -m pytest -q $(parallel) -m slow tests/handler/http tests/handler/hosts
+	.venv-handler/bin/python -m pytest -q $(alone)
 	@command -v chromedriver >/dev/null || echo "No browser: the tests of the pages are skipped (Debian: apt install chromium chromium-driver)."
 	$(BIN)/pytest -q $(parallel)
 

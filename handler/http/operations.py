@@ -117,4 +117,6 @@ def vertex_operations(settings: HttpSettings) -> Iterator[Operation]:
 
 def shape_unrouted(path: str) -> Callable[[InvalidInput], Response]:
     """Return how a refusal is written where no operation was found."""
-    return protocol_error if path.startswith(("/v1/", "/v2")) else native_error
+    asks_hugging_face = path.startswith("/models/") and not path.rstrip("/").endswith("/invoke")
+    is_protocol = asks_hugging_face or path.startswith(("/v1/", "/v2"))
+    return protocol_error if is_protocol else native_error

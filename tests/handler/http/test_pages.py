@@ -5,6 +5,7 @@ import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import httpx
 import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
@@ -339,7 +340,9 @@ def test_docs_show_every_operation_and_try_one_out(chromium, server):
     wait(page, lambda: find(page, ".live-responses-table"))
 
     assert '"label": "pos"' in find(page, ".live-responses-table")[0].text
-    assert len(find(page, ".opblock")) == 21
+    document = httpx.get(server.url + "/openapi.json").json()
+    operations = [name for path in document["paths"].values() for name in path]
+    assert len(find(page, ".opblock")) == len(operations) > 20
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
