@@ -79,6 +79,7 @@ def deploy(
     if not stack.environment["MINNOW_MODELS"]:
         variables["MINNOW_BUNDLE"] = str(bundle)
     with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MINNOW_BUNDLE", raising=False)  # of a command that ran in this process
         for name, value in {**variables, **stack.environment, **environment}.items():
             patch.setenv(name, value)
         _make_resources(stack)

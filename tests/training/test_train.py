@@ -103,7 +103,7 @@ def test_every_setting_that_shaped_the_model_is_in_the_metadata(tmp_path):
 
     run = train_run(Sources(path, dev=path), tmp_path / "run", settings)
 
-    assert run.weight_tables == ("wide_weights", "letter_weights")
+    assert run.weight_tables == ("wide_weights", "letter_weights", "positions")
     assert run.metadata["constants"] == {
         "tokenizer_rules": "words-2",
         "gradient_clip_norm": 1.0,
@@ -130,6 +130,8 @@ def test_every_setting_that_shaped_the_model_is_in_the_metadata(tmp_path):
         "plan_rows": 2000,
         "plan_ridge": 0.1,
         "plan_folds": 5,
+        "transformer_dropout_rate": 0.1,
+        "transformer_feed_forward": 2,
         "segment_tokens": 48,
         "segment_stride": 2,
         "segment_kernel": 4,
