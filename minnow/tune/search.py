@@ -6,6 +6,7 @@ import dataclasses
 import os
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from minnow.tune.candidates import DEFAULT, list_levers, look_at, make_settings
@@ -13,7 +14,7 @@ from minnow.tune.folds import Folds, take_rows
 from minnow.tune.journal import Choices, Journal, Trial, name_choices
 from minnow.tune.schedule import Budget, Key, Schedule
 from minnow.tune.table import Display
-from minnow.tune.trial import TrialJob, choose_data, is_over, run_trial
+from minnow.tune.trial import TrialJob, choose_data, run_trial
 from minnow.tune.workers import Workers
 from training.errors import RunError
 from training.rows.data import Data
@@ -101,17 +102,12 @@ class Search:
 
     def plan(self) -> Schedule:
         """Return what follows from the trials so far."""
-        is_default_over = any(
-            is_over(self.wanted.budget, trial.size_bytes, trial.latency_ms)
-            for trial in self.journal.trials.values()
-            if trial.choices == DEFAULT
-        )
         kind = self.data.objective.task.kind
-        levers = list_levers(self._look, kind, self.metric, is_default_over)
+        list_these = partial(list_levers, self._look, kind, self.metric)
         return Schedule(
             self.folds,
             self.journal.trials,
-            levers,
+            list_these,
             self.metric,
             len(self.data.train),
             self.wanted.budget,

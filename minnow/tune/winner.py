@@ -47,8 +47,8 @@ def _check_prunable(search: Search, schedule: Schedule, nearest: Standing) -> No
     raise RunError(
         f"none of {len(schedule.stand())} candidates keeps the budget "
         f"({name_budget(search.wanted.budget)}); the nearest is {nearest.name} with "
-        f"{nearest.size_bytes / 1e6:.3f} MB and {nearest.latency_ms:.3f} ms. Give a larger budget, "
-        f"or --minutes {_minutes(search, needed)} to prune it too: the trials in "
+        f"about {nearest.full_bytes / 1e6:.3f} MB and {nearest.latency_ms:.3f} ms. Give a "
+        f"larger budget, or --minutes {_minutes(search, needed)} to prune it too: the trials in "
         f"{search.journal.path} are kept."
     )
 

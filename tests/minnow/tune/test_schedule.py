@@ -16,7 +16,7 @@ LEVERS = [CNN, WIDE, DROP, {"epochs": 16}]
 def plan(*trials, budget=(None, None), metric="accuracy", steps=STEPS, all_rows=7500):
     folds = Folds(np.zeros(1, np.int64), np.zeros(1, np.int64), steps)
     known = {trial.key: trial for trial in trials}
-    return Schedule(folds, known, LEVERS, metric, all_rows, budget)
+    return Schedule(folds, known, lambda is_over: LEVERS, metric, all_rows, budget)
 
 
 def first_jobs(schedule, count=3):
@@ -151,3 +151,30 @@ def test_where_the_default_is_over_the_budget_smaller_ones_are_combined():
     schedule = plan(*trials, steps=STEPS[1:2], budget=(500_000, None))
 
     assert first_jobs(schedule, 1) == [({"encoder": "cnn", "units": [128]}, 6000, 0)]
+
+
+def test_size_is_told_from_the_bundle_of_most_rows():
+    sizes = ((1500, 500_000), (6000, 650_000), (20_000, 800_000))  # of IMDB's film reviews
+    trials = [make_trial({}, rows, 0, 0.8, size_bytes=size) for rows, size in sizes]
+    trials += [make_trial({"encoder": "none"}, 20_000, 0, 0.78, size_bytes=300_000)]
+    steps = tuple(Step(rows, (0,)) for rows, _ in sizes)
+
+    schedule = plan(*trials, steps=steps, all_rows=25_000, budget=(1_000_000, None))
+
+    assert schedule.choose(1e9).is_default
+    default = next(one for one in schedule.stand() if one.is_default)
+    assert (default.size_bytes, default.is_over) == (800_000, False)
+    assert 800_000 < default.full_bytes < 830_000
+
+
+def test_one_figure_tells_what_is_over_the_budget_and_what_is_tried_then():
+    asked = []
+    trials = {trial.key: trial for trial in [make_trial({}, 1500, 0, 0.8, size_bytes=900_000)]}
+    folds = Folds(np.zeros(1, np.int64), np.zeros(1, np.int64), STEPS)
+    schedule = Schedule(folds, trials, lambda is_over: asked.append(is_over) or LEVERS,
+                        "accuracy", 25_000, (1_000_000, None))  # fmt: skip
+
+    first_jobs(schedule)
+
+    assert schedule.stand()[0].is_over
+    assert asked == [True]
