@@ -53,7 +53,7 @@ def tune_data(
     A search that was stopped goes on from where it stood.
 
     Args:
-        force: Replace a finished search in `out`, or one of other settings or data.
+        force: Begin anew, whatever search stands in `out`, finished or not.
         started: When the time began to run, as `time.monotonic` tells it; None: now.
 
     Raises:
@@ -112,7 +112,8 @@ def _tune(
             journal.finish(fit_chosen(search, workers, job), clock.spent_s)
     except BaseException:
         journal.spend(clock.spent_s)
-        say(f"{len(journal.trials)} trials are kept: the same command goes on")
+        again = "the same command without --force" if force else "the same command"
+        say(f"{len(journal.trials)} trials are kept: {again} goes on")
         raise
     empty_folder(work)
     work.rmdir()
@@ -122,9 +123,10 @@ def _tune(
 
 
 def _claim(out: Path, data: Data, wanted: Wanted, metric: str, force: bool) -> None:
-    """Begin a new search in `out`, unless the same one stands there unfinished."""
+    """Begin a new search in `out`, unless the same one stands there unfinished and is not given up
+    by `force`."""
     out.mkdir(parents=True, exist_ok=True)
-    if force and (out / REPORT).exists():
+    if force:  # what holds the folder stands beside it
         empty_folder(out, STARTED)
     asked = {
         "data": data.describe(),

@@ -86,8 +86,10 @@ def fit_chosen(search: Search, workers: Workers, job: FinalJob) -> dict[str, Any
     workers.start(FINAL, run_final, job, count_cores())
     while clock.late_s > 0:
         for outcome in workers.wait(TICK_S):
+            if outcome.was_killed:
+                raise RunError(f"the last fit: {outcome.error}. The same command goes on.")
             if outcome.error:
-                raise RunError(outcome.error)
+                raise RunError(f"{outcome.error.rstrip('.')}. A new search begins with --force.")
             result: dict[str, Any] = outcome.result
             return result
     raise RunError(
