@@ -35,6 +35,7 @@ class Trial:
         size_bytes: Of the bundle's model and tokenizer.
         latency_ms: p50 of one text, of the processor's time.
         error: Why there is no bundle; the figures are then 0.
+        row_s: Seconds in which one row was measured.
     """
 
     choices: Choices
@@ -47,6 +48,7 @@ class Trial:
     latency_ms: float = 0.0
     error: str = ""
     cpu_s: float = 0.0
+    row_s: float = 0.0
 
     @property
     def score(self) -> Score:

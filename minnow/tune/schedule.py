@@ -85,6 +85,7 @@ class Schedule:
             `minnow.tune.candidates` does; its argument: the default does not keep the budget.
         all_rows: That the winner is fitted to.
         budget: Bytes and milliseconds that a bundle must keep; None: any.
+        num_test_rows: That the winner is measured on.
     """
 
     def __init__(
@@ -95,6 +96,7 @@ class Schedule:
         metric: str,
         all_rows: int,
         budget: Budget,
+        num_test_rows: int = 0,
     ) -> None:
         self.folds = folds
         self.trials = trials
@@ -102,6 +104,7 @@ class Schedule:
         self.metric = metric
         self.all_rows = all_rows
         self.budget = budget
+        self.num_test_rows = num_test_rows
 
     def stand(self) -> list[Standing]:
         """Return every candidate that has a trial, the best first."""
@@ -245,7 +248,7 @@ class Schedule:
     def estimate_final(self, choices: Choices) -> float | None:
         """Return about how many seconds fitting to all rows, exporting and measuring take, with a
         margin; None: nothing was timed."""
-        return estimate_fit(self.trials.values(), choices, self.all_rows)
+        return estimate_fit(self.trials.values(), choices, self.all_rows, self.num_test_rows)
 
     def choose(self, left_s: float) -> Standing | None:
         """Return the candidate to fit to all rows; None: none can be in `left_s` seconds.

@@ -140,6 +140,7 @@ class Search:
             self.metric,
             len(self.data.train),
             self.wanted.budget,
+            0 if self.data.test is None else len(self.data.test),
         )
 
     def run(self, workers: Workers, display: Display) -> None:

@@ -105,7 +105,7 @@ def test_few_of_many_rows_choose_nothing_but_the_default():
 
 def test_what_cannot_be_fitted_in_the_time_is_not_chosen():
     trials = [make_trial({}, 1500, 0, 0.5), make_trial({"encoder": "none"}, 1500, 0, 0.4)]
-    schedule = plan(*trials, all_rows=150_000)
+    schedule = plan(*trials, all_rows=300_000)
 
     assert schedule.estimate_final({}) > 100
     assert schedule.choose(50) is None
