@@ -11,6 +11,7 @@ from training.settings import count_epochs
 
 MARGIN = 1.25  # by which a fit may take longer than was told from others
 FINAL_S = 8.0  # of a processor: the last fit's report and plots, and loading what is measured
+PRUNED_MODELS = 2  # that a search for a bundle within the budget fits, about
 LOAD_TRIALS = 6  # the last so many tell what share of a processor a job gets here
 LEAST_SHARE = 0.3  # of a trial's time that grows with its work, however it was timed
 # What a fit does beside its epochs (phrases, tables, the bundle) takes about as long as so many

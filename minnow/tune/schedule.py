@@ -8,17 +8,15 @@ soon as it is among the best third of those at its step and better than the defa
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from minnow.tune.candidates import DEFAULT, propose
-from minnow.tune.costs import estimate_fit, estimate_trial
+from minnow.tune.costs import PRUNED_MODELS, estimate_fit, estimate_trial
 from minnow.tune.folds import Folds
 from minnow.tune.journal import Choices, Trial, name_choices
-from minnow.tune.scores import LOWER, better_by, mean_score
+from minnow.tune.scores import LOWER, better_by, count_errors, mean_score
+from minnow.tune.standing import Budget, Standing, is_default_out
 from minnow.tune.trial import is_over
-
-Budget = tuple[int | None, float | None]
 
 SHARE = 3  # one candidate in so many goes on to the next step
 # A bundle of all rows has more words than one of a part of them. Its bytes grow as this power of
@@ -31,49 +29,6 @@ SURE_SHARE = 0.3
 NO_LOSS = 1e-9
 
 Key = tuple[str, int, int]
-
-
-@dataclass(frozen=True)
-class Standing:
-    """One candidate as it stands.
-
-    Args:
-        step: Number of the furthest step that it has finished; -1 where it has none.
-        rows, num_folds: That it was fitted to there, and measured on; where it has finished no
-            step, of the trials that have ended.
-        value, error: Mean of those folds, and the standard error of that.
-        gain, gain_error: By how much it is better than the default on the same rows, above 0
-            whichever way the metric goes, and the standard error of that; None where the default
-            was not measured there.
-        size_bytes, latency_ms: Of its bundle of most rows.
-        full_bytes: About what its bundle of all rows has; this is held against the budget.
-        seconds: Of all its trials.
-        problem: Why it has no bundle; "" where it has.
-        is_over: It does not keep the budget.
-    """
-
-    choices: Choices
-    step: int
-    rows: int
-    num_folds: int
-    value: float
-    error: float
-    gain: float | None
-    gain_error: float
-    size_bytes: int
-    latency_ms: float
-    seconds: float
-    problem: str = ""
-    is_over: bool = False
-    full_bytes: float = 0.0
-
-    @property
-    def name(self) -> str:
-        return name_choices(self.choices)
-
-    @property
-    def is_default(self) -> bool:
-        return self.choices == DEFAULT
 
 
 class Schedule:
@@ -210,7 +165,7 @@ class Schedule:
             reached = [one for one in standings if one.step >= step and not one.problem]
             others = [one for one in reached if one.step == step and not one.is_default]
             helpful = [one for one in others if (one.gain or 0) > 0 and not one.is_over]
-            if not helpful and others and _is_default_out(standings):
+            if not helpful and others and is_default_out(standings):
                 helpful = [one for one in others if not one.is_over]
             helpful.sort(key=lambda one: -(one.gain or 0))
             passed = sum(one.step > step and not one.is_default for one in reached)
@@ -223,7 +178,7 @@ class Schedule:
         usable = [one for one in standings if not one.problem and not one.is_over and one.gain]
         best = max(usable, key=lambda one: one.gain or 0.0, default=None)
         base = best.choices if best is not None and (best.gain or 0) > 0 else DEFAULT
-        if _is_default_out(standings):
+        if is_default_out(standings):
             # What keeps the budget is seldom better than what does not: there all that does helps,
             # and before there is any, all that comes nearer.
             lowest = min((one.gain or 0.0 for one in usable), default=0.0)
@@ -232,7 +187,7 @@ class Schedule:
             base = best.choices if best is not None else near.choices
             if best is None:
                 gains = {one.name: 1 / (1 + self._excess(one)) for one in standings}
-        return propose(self.list_levers(_is_default_out(standings)), gains, base)
+        return propose(self.list_levers(is_default_out(standings)), gains, base)
 
     def _excess(self, one: Standing) -> float:
         """Return by how much a candidate misses the budget, as a share of it."""
@@ -250,11 +205,17 @@ class Schedule:
         margin; None: nothing was timed."""
         return estimate_fit(self.trials.values(), choices, self.all_rows, self.num_test_rows)
 
+    def estimate_needed(self, one: Standing) -> float:
+        """Return the same, with the models that are pruned where its bundle is over the budget."""
+        num_models = 1 + PRUNED_MODELS * one.is_over
+        return num_models * (self.estimate_final(one.choices) or 0.0)
+
     def choose(self, left_s: float) -> Standing | None:
         """Return the candidate to fit to all rows; None: none can be in `left_s` seconds.
 
         It is the default, unless another is better on the same rows by more than the standard
-        error of the difference; of several that are, one that went further, then the best.
+        error of the difference, times `count_errors`: the best of many is better by luck too. Of
+        several that are, one that went further, then the best.
         """
         fitted = [
             one
@@ -268,18 +229,29 @@ class Schedule:
         if not kept:
             return min(candidates, key=self._excess, default=None)
         default = next((one for one in kept if one.is_default), None)
-        better = [one for one in kept if self._is_better(one) or default is None]
+        better = [one for one in kept if self.is_better(one) or default is None]
         if better:
             return max(better, key=lambda one: (one.step, one.gain or 0.0))
         return default
 
-    def _is_better(self, one: Standing) -> bool:
-        is_sure = self.folds.steps[one.step].rows >= SURE_SHARE * self.all_rows
-        return is_sure and one.gain is not None and one.gain > one.gain_error
+    def is_better(self, one: Standing) -> bool:
+        """Say whether a candidate is better than the default by more than luck."""
+        if one.gain is None or self.folds.steps[one.step].rows < SURE_SHARE * self.all_rows:
+            return False
+        return one.gain > count_errors(self.count_compared()) * one.gain_error
 
-
-def _is_default_out(standings: Iterable[Standing]) -> bool:
-    return any(one.is_over for one in standings if one.is_default)
+    def count_compared(self) -> int:
+        """Return how many candidates were compared with the default, at any step."""
+        default = {
+            (rows, fold) for (_, rows, fold), one in self.trials.items() if one.choices == DEFAULT
+        }
+        return len(
+            {
+                name
+                for (name, rows, fold), one in self.trials.items()
+                if one.choices != DEFAULT and not one.error and (rows, fold) in default
+            }
+        )
 
 
 def _count_rows(trial: Trial) -> int:

@@ -15,7 +15,8 @@ from pathlib import Path
 from minnow.tune.candidates import DEFAULT, list_levers, look_at, make_settings
 from minnow.tune.folds import Folds, take_rows
 from minnow.tune.journal import Choices, Journal, Trial, name_choices
-from minnow.tune.schedule import Budget, Key, Schedule
+from minnow.tune.schedule import Key, Schedule
+from minnow.tune.standing import Budget
 from minnow.tune.table import Display
 from minnow.tune.trial import TrialJob, choose_data, run_trial
 from minnow.tune.workers import Outcome, Workers
@@ -166,7 +167,10 @@ class Search:
         """Return the seconds that are kept for fitting what would be chosen now."""
         chosen = schedule.choose(self.clock.late_s)
         if chosen is not None:
-            return schedule.estimate_final(chosen.choices) or 0.0
+            needed = schedule.estimate_needed(chosen)
+            if needed <= TRIED_SHARE * self.clock.limit_s:
+                return needed
+            return schedule.estimate_final(chosen.choices) or 0.0  # there is no time to prune it
         return 0.0 if schedule.trials else (1 - TRIED_SHARE) * self.clock.limit_s
 
     def _fill(self, schedule: Schedule, workers: Workers) -> None:

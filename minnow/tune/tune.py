@@ -11,7 +11,7 @@ from minnow.tune.candidates import make_settings, write_command
 from minnow.tune.folds import make_folds
 from minnow.tune.held_out import hold_out, list_options
 from minnow.tune.journal import Choices, Journal
-from minnow.tune.report import PLOT, REPORT, Outcome, write_report
+from minnow.tune.report import BUNDLE, PLOT, REPORT, Outcome, write_report
 from minnow.tune.scores import find_metric
 from minnow.tune.search import Clock, Search, Wanted
 from minnow.tune.table import Display
@@ -26,7 +26,7 @@ from training.rows.data import Data, Sources, read_sources
 from training.run_folder import RUN, STARTED, UNFINISHED
 
 JOURNAL, ROWS, WORK = "journal.jsonl", "rows", "work"
-RUN_NAME, BUNDLE_NAME = "run", "bundle"
+RUN_NAME = "run"
 INNER: dict[str, Kind] = {}
 ANYTHING = Kind("what is made on the way", ("*",), folders=INNER)
 INNER["*"] = ANYTHING
@@ -37,7 +37,7 @@ FOLDER = Kind(
     ("signature", "metric"),
     {
         f"{RUN_NAME}*": ANYTHING,  # looked at for itself: a run lists files of its own
-        f"{BUNDLE_NAME}*": ANYTHING,
+        f"{BUNDLE}*": ANYTHING,
         ROWS: Kind("rows", ("*.jsonl.gz",)),
         WORK: ANYTHING,
     },
@@ -153,7 +153,7 @@ def _make_final(
         metric,
         known.test,
         out / RUN_NAME,
-        out / BUNDLE_NAME,
+        out / BUNDLE,
         _command(choices, sources, out, wanted),
         wanted.budget,
     )
