@@ -38,6 +38,7 @@ class Schedule:
         trials: By key; the caller adds to them.
         list_levers: Returns the single changes that are worth a trial, as `list_levers` of
             `minnow.tune.candidates` does; its argument: the default does not keep the budget.
+        is_felt: Says whether a candidate differs from others in a fit of so many rows.
         all_rows: That the winner is fitted to.
         budget: Bytes and milliseconds that a bundle must keep; None: any.
         num_test_rows: That the winner is measured on.
@@ -48,6 +49,7 @@ class Schedule:
         folds: Folds,
         trials: Mapping[Key, Trial],
         list_levers: Callable[[bool], Sequence[Choices]],
+        is_felt: Callable[[Choices, int], bool],
         metric: str,
         all_rows: int,
         budget: Budget,
@@ -56,6 +58,7 @@ class Schedule:
         self.folds = folds
         self.trials = trials
         self.list_levers = list_levers
+        self.is_felt = is_felt
         self.metric = metric
         self.all_rows = all_rows
         self.budget = budget
@@ -146,8 +149,22 @@ class Schedule:
         for one in self._promoted(standings):
             yield DEFAULT, one.step + 1
             yield one.choices, one.step + 1
+        later = []
         for choices in self._propose(standings):
-            yield choices, 0
+            first = self._first_step(choices)
+            if first is not None and (first == 0 or self._has(name_choices(DEFAULT), first)):
+                yield choices, first
+            elif first is not None:
+                later.append((choices, first))
+        for choices, first in later:
+            yield DEFAULT, first
+            yield choices, first
+
+    def _first_step(self, choices: Choices) -> int | None:
+        """Return the number of the first step where a candidate can tell anything; None: at none
+        that there is."""
+        numbered = enumerate(self.folds.steps)
+        return next((number for number, step in numbered if self.is_felt(choices, step.rows)), None)
 
     def _missing(self, choices: Choices, step: int) -> Iterator[tuple[int, int]]:
         rows, folds = self.folds.steps[step]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from minnow.tune.candidates import DEFAULT, list_levers, look_at, make_settings
+from minnow.tune.candidates import DEFAULT, is_felt, list_levers, look_at, make_settings
 from minnow.tune.folds import Folds, take_rows
 from minnow.tune.journal import Choices, Journal, Trial, name_choices
 from minnow.tune.schedule import Key, Schedule
@@ -134,10 +134,12 @@ class Search:
         """Return what follows from the trials so far."""
         kind = self.data.objective.task.kind
         list_these = partial(list_levers, self._look, kind, self.metric)
+        is_felt_here = partial(is_felt, self._look)
         return Schedule(
             self.folds,
             self.journal.trials,
             list_these,
+            is_felt_here,
             self.metric,
             len(self.data.train),
             self.wanted.budget,

@@ -13,10 +13,15 @@ CNN, WIDE, DROP = {"encoder": "cnn"}, {"units": [128]}, {"dropout_rate": 0.3}
 LEVERS = [CNN, WIDE, DROP, {"epochs": 16}]
 
 
-def plan(*trials, budget=(None, None), metric="accuracy", steps=STEPS, all_rows=7500):
+def always(choices, rows):
+    return True
+
+
+def plan(*trials, budget=(None, None), metric="accuracy", steps=STEPS, all_rows=7500,
+         is_felt=always):  # fmt: skip
     folds = Folds(np.zeros(1, np.int64), np.zeros(1, np.int64), steps)
     known = {trial.key: trial for trial in trials}
-    return Schedule(folds, known, lambda is_over: LEVERS, metric, all_rows, budget)
+    return Schedule(folds, known, lambda is_over: LEVERS, is_felt, metric, all_rows, budget)
 
 
 def first_jobs(schedule, count=3):
@@ -187,10 +192,21 @@ def test_one_figure_tells_what_is_over_the_budget_and_what_is_tried_then():
     asked = []
     trials = {trial.key: trial for trial in [make_trial({}, 1500, 0, 0.8, size_bytes=900_000)]}
     folds = Folds(np.zeros(1, np.int64), np.zeros(1, np.int64), STEPS)
-    schedule = Schedule(folds, trials, lambda is_over: asked.append(is_over) or LEVERS,
+    schedule = Schedule(folds, trials, lambda is_over: asked.append(is_over) or LEVERS, always,
                         "accuracy", 25_000, (1_000_000, None))  # fmt: skip
 
     first_jobs(schedule)
 
     assert schedule.stand()[0].is_over
     assert asked == [True]
+
+
+def test_what_changes_nothing_yet_begins_where_it_does():
+    def is_felt(choices, rows):
+        return rows >= {16: 6000}.get(choices.get("epochs"), 0) and choices != CNN
+
+    jobs = first_jobs(plan(make_trial({}, 1500, 0, 0.5), is_felt=is_felt), 9)
+    after = [make_trial({}, rows, 0, 0.5) for rows in (1500, 6000)]
+
+    assert jobs == [(WIDE, 1500, 0), (DROP, 1500, 0), ({}, 6000, 0), ({"epochs": 16}, 6000, 0)]
+    assert first_jobs(plan(*after, is_felt=is_felt)) == [*jobs[:2], jobs[3]]
