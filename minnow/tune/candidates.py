@@ -56,7 +56,7 @@ class Look:
     def count_words(self, rows: int) -> float:
         """Return about how many different words so many rows have."""
         looked_at = -(-self.rows // max(1, self.rows // LOOKED_AT))
-        return self.words * (rows / max(1, looked_at)) ** WORDS_GROWTH
+        return float(self.words * (rows / max(1, looked_at)) ** WORDS_GROWTH)
 
 
 def look_at(data: Data) -> Look:

@@ -210,3 +210,14 @@ def test_what_changes_nothing_yet_begins_where_it_does():
 
     assert jobs == [(WIDE, 1500, 0), (DROP, 1500, 0), ({}, 6000, 0), ({"epochs": 16}, 6000, 0)]
     assert first_jobs(plan(*after, is_felt=is_felt)) == [*jobs[:2], jobs[3]]
+
+
+def test_models_that_are_pruned_take_their_time_too():
+    trials = [make_trial({}, 6000, 0, 0.8), make_trial(CNN, 6000, 0, 0.5, size_bytes=300_000)]
+    schedule = plan(*trials, steps=STEPS[1:2], budget=(400_000, None))
+
+    over = next(one for one in schedule.stand() if one.is_over)
+    within = next(one for one in schedule.stand() if not one.is_over)
+
+    assert schedule.estimate_needed(over) == 3 * schedule.estimate_final({})
+    assert schedule.estimate_needed(within) == schedule.estimate_final(CNN)

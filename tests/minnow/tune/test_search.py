@@ -2,10 +2,13 @@ import time
 
 import pytest
 
+from minnow.tune.candidates import make_settings
 from minnow.tune.folds import make_folds
 from minnow.tune.journal import Journal
 from minnow.tune.search import Clock, Search, UnderWay, Wanted, find_longest
 from minnow.tune.table import Display
+from minnow.tune.trial import FinalJob, _measure
+from minnow.tune.winner import FINAL, fit_chosen
 from minnow.tune.workers import Outcome
 from tests.helpers.searches import make_trial
 from training.errors import RunError
@@ -27,6 +30,9 @@ class NoWorkers:
 
     def stop(self, name):
         self.names.remove(name)
+
+    def wait(self, timeout_s):
+        return self.outcomes
 
 
 @pytest.fixture
@@ -106,3 +112,31 @@ def test_a_trial_that_takes_far_longer_than_was_told_is_stopped(search):
     assert workers.names == []
     assert search.journal.trials[key].error == "took longer than 90 s"
     assert [find_longest(told) for told in (None, 1.0, 100.0)] == [float("inf"), 30.0, 300.0]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "message"),
+    [
+        (Outcome(FINAL, error=DEATH, was_killed=True), f"{DEATH}. The same command goes on."),
+        (Outcome(FINAL, error="It failed."), "It failed. A new search begins with --force."),
+    ],
+)
+def test_a_last_fit_that_ends_badly_tells_how_to_go_on(search, tmp_path, outcome, message):
+    workers = NoWorkers()
+    workers.outcomes = [outcome]
+    test, run, bundle = (tmp_path / name for name in ("rows.csv", "run", "bundle"))
+    job = FinalJob({}, Sources(test), make_settings({}, 0), "accuracy", test, run, bundle, "")
+
+    with pytest.raises(RunError, match=message):
+        fit_chosen(search, workers, job)
+
+
+def test_what_measuring_takes_is_told_by_the_row(search):
+    rows = search.data.train
+    objective = search.data.objective
+
+    found = _measure(objective, rows, lambda texts: objective.encode(rows.labels), "accuracy")
+
+    assert found.score.value == 1.0
+    assert 0 < found.row_s < 0.01
+    assert (found.size_bytes, found.latency_ms) == (0, 0.0)
