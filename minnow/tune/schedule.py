@@ -179,7 +179,13 @@ class Schedule:
         """Return who goes a step further, those nearest to the end first."""
         chosen = []
         for step in reversed(range(len(self.folds.steps) - 1)):
-            reached = [one for one in standings if one.step >= step and not one.problem]
+            reached = [
+                one
+                for one in standings
+                if one.step >= step
+                and not one.problem
+                and (self._first_step(one.choices) or 0) <= step
+            ]
             others = [one for one in reached if one.step == step and not one.is_default]
             helpful = [one for one in others if (one.gain or 0) > 0 and not one.is_over]
             if not helpful and others and is_default_out(standings):

@@ -88,7 +88,9 @@ def fit_chosen(search: Search, workers: Workers, job: FinalJob) -> dict[str, Any
     while clock.late_s > 0:
         for outcome in workers.wait(TICK_S):
             if outcome.was_killed:
-                raise RunError(f"the last fit: {outcome.error}. The same command goes on.")
+                raise RunError(
+                    f"the last fit: {outcome.error}. The same command goes on (without --force)."
+                )
             if outcome.error:
                 raise RunError(f"{outcome.error.rstrip('.')}. A new search begins with --force.")
             result: dict[str, Any] = outcome.result
@@ -99,7 +101,7 @@ def fit_chosen(search: Search, workers: Workers, job: FinalJob) -> dict[str, Any
     raise RunError(
         f"{minutes:g} minutes are too little: {name_choices(job.choices)} is not yet fitted to all "
         f"rows and measured. Nothing is lost: the same command with --minutes "
-        f"{_minutes(search, needed)} goes on."
+        f"{_minutes(search, needed)} goes on (without --force)."
     )
 
 

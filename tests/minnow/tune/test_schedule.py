@@ -212,6 +212,17 @@ def test_what_changes_nothing_yet_begins_where_it_does():
     assert first_jobs(plan(*after, is_felt=is_felt)) == [*jobs[:2], jobs[3]]
 
 
+def test_what_began_later_takes_no_place_of_those_before():
+    def is_felt(choices, rows):
+        return rows >= 6000 or "epochs" not in choices
+
+    late = {"epochs": 16}
+    trials = [make_trial({}, rows, 0, 0.5) for rows in (1500, 6000)]
+    trials += [make_trial(late, 6000, 0, 0.4), make_trial(CNN, 1500, 0, 0.6)]
+
+    assert first_jobs(plan(*trials, is_felt=is_felt), 1) == [(CNN, 6000, 0)]
+
+
 def test_models_that_are_pruned_take_their_time_too():
     trials = [make_trial({}, 6000, 0, 0.8), make_trial(CNN, 6000, 0, 0.5, size_bytes=300_000)]
     schedule = plan(*trials, steps=STEPS[1:2], budget=(400_000, None))

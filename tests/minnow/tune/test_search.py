@@ -117,7 +117,7 @@ def test_a_trial_that_takes_far_longer_than_was_told_is_stopped(search):
 @pytest.mark.parametrize(
     ("outcome", "message"),
     [
-        (Outcome(FINAL, error=DEATH, was_killed=True), f"{DEATH}. The same command goes on."),
+        (Outcome(FINAL, error=DEATH, was_killed=True), f"{DEATH}. The same command goes on"),
         (Outcome(FINAL, error="It failed."), "It failed. A new search begins with --force."),
     ],
 )
