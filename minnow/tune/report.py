@@ -89,13 +89,13 @@ def format_report(outcome: Outcome) -> str:
 
 
 def _tell_pruned(outcome: Outcome) -> list[str]:
-    """Return how a bundle within the budget is made of the run, if it had to be pruned."""
+    """Return which of the folders keeps the budget, if the winner had to be pruned."""
     if not outcome.result.get("pruned"):
         return []
     return [
         "",
-        "and what keeps the budget is made of it with the same `--max-size` or "
-        f"`--max-latency-ms` of `minnow export`; here it is in `{BUNDLE}`.",
+        f"It was pruned to keep the budget: use the bundle in `{BUNDLE}`. The run is the model "
+        "before, whose bundle would be over it.",
     ]
 
 

@@ -38,7 +38,7 @@ def test_what_was_pruned_is_told_and_the_bundle_is_named():
     report = format_report(describe({**RESULT, "pruned": True}))
 
     assert "Its int8 bundle, pruned to keep the budget, has accuracy" in report
-    assert "here it is in `bundle`" in report
+    assert "use the bundle in `bundle`" in report
     assert write_next(Path("tuned/a"), {"pruned": True}) == "minnow serve tuned/a/bundle"
 
 
