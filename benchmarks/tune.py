@@ -29,6 +29,7 @@ from benchmarks.few.models import (
     write_csv,
 )
 from benchmarks.few.sets import SIZE, LabelledSet, Rows, draw, find_sets
+from handler.files import replacing
 from training.errors import DataError
 from training.tasks import find_task, make_objective
 
@@ -141,7 +142,8 @@ def _tune(
     for name, part in (("train.csv", rows), ("test.csv", labelled.test)):
         if not (folder / name).exists():
             pairs = zip(part.texts, part.labels, strict=True)
-            write_csv(folder / name, [("text", "label"), *pairs])
+            with replacing(folder / name) as temporary:
+                write_csv(temporary, [("text", "label"), *pairs])
     tuned = folder / "tuned"
     if not (tuned / "tune.md").exists():
         arguments = [folder / "train.csv", "--test", folder / "test.csv", "--out", tuned]

@@ -160,3 +160,9 @@ def override(settings: Settings, given: Mapping[str, Any]) -> Settings:
     """
     own_steps = {"min_steps": 0} if "epochs" in given else {}
     return dataclasses.replace(settings, **(own_steps | dict(given)))
+
+
+def count_epochs(settings: Settings, num_batches: int) -> int:
+    """Return the passes over so many batches: more where they are few, `max_epochs` at most."""
+    wanted = -(-settings.min_steps // num_batches)
+    return max(settings.epochs, min(wanted, settings.max_epochs))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import shlex
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -147,7 +148,7 @@ def tune(
     Recipes, encoders, sizes and regularisation are tried, each as a bundle that is measured on rows
     that it did not learn from; the best one is fitted to all rows, and measured on rows that no
     choice saw: those of --test, or a fifth of DATA. The default recipe is always the first, and
-    stays the choice unless another is better by more than the standard error.
+    stays the choice unless another is better by more than the best of as many would be by luck.
 
     A search that was stopped goes on when the same command runs again, also with more --minutes.
     """
@@ -186,6 +187,12 @@ def say_done(outcome: Outcome, out: Path) -> None:
 
     print(f"{outcome.chosen['name']}: {outcome.chosen['why']}\n{format_result(outcome)}")
     print(f"\n{out}: done. The report is in {out / 'tune.md'}", file=sys.stderr)
+    print(f"next: {write_next(out, outcome.result)}", file=sys.stderr)
+
+
+def write_next(out: Path, result: Mapping[str, Any]) -> str:
+    """Return the command to go on with: a run that had to be pruned would be over the budget."""
+    if result.get("pruned"):
+        return shlex.join(["minnow", "serve", str(out / "bundle")])
     bundle = Path("bundles") / out.resolve().name
-    command = shlex.join(["minnow", "export", str(out / "run"), "--out", str(bundle)])
-    print(f"next: {command}", file=sys.stderr)
+    return shlex.join(["minnow", "export", str(out / "run"), "--out", str(bundle)])

@@ -15,7 +15,7 @@ import numpy as np
 from minnow.tune.journal import Choices, name_choices
 from training.recipe_settings import DEFAULT_RECIPE, read_settings
 from training.rows.data import Data
-from training.settings import ENCODERS, Settings, override
+from training.settings import ENCODERS, Settings, count_epochs, override
 from training.tokenizer import make_tokenizer
 
 DEFAULT: Choices = {}
@@ -26,6 +26,7 @@ DEEP_ROWS = 1_000  # from so many on the default recipe tries its LSTM
 UNEVEN = 2.0  # times as many rows of one label as of another
 MANY_LABELS = 20
 LARGE_VOCABULARY = 15_000  # words, of which some may be spared
+WORDS_GROWTH = 0.6  # power of the rows by which different words grow
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Look:
         words: Different ones, of the texts that were looked at.
         is_spaced: Words stand apart by blanks.
         is_uneven: Some labels have far more rows than others.
-        files: Of FILES, those that the user gave.
+        files, aims: Of FILES and AIMS, those that the user gave.
     """
 
     rows: int
@@ -50,6 +51,12 @@ class Look:
     is_spaced: bool
     is_uneven: bool
     files: tuple[str, ...] = ()
+    aims: tuple[str, ...] = ()
+
+    def count_words(self, rows: int) -> float:
+        """Return about how many different words so many rows have."""
+        looked_at = -(-self.rows // max(1, self.rows // LOOKED_AT))
+        return float(self.words * (rows / max(1, looked_at)) ** WORDS_GROWTH)
 
 
 def look_at(data: Data) -> Look:
@@ -70,6 +77,7 @@ def look_at(data: Data) -> Look:
         sum(" " in text.strip() for text in texts) > len(texts) / 2,
         bool(counts.max() > UNEVEN * max(1.0, counts.min())),
         tuple(name for name in FILES if getattr(data, name) is not None),
+        tuple(name for name in AIMS if name in data.objective.aims),
     )
 
 
@@ -85,8 +93,9 @@ def list_levers(look: Look, kind: str, metric: str, is_over: bool) -> list[Choic
     levers: list[Choices] = list(_list_smaller(look, base)) if is_over else []
     levers += [{name: False} for name in look.files]
     if kind == "single-label" and look.is_uneven and metric in ("macro_f1", "balanced_accuracy"):
-        levers.append({"class_weight": "balanced"})
-        levers += [{"decide": "macro-f1"}] if metric == "macro_f1" else []
+        ways = {"class_weight": "balanced"}
+        ways |= {"decide": "macro-f1"} if metric == "macro_f1" else {}
+        levers += [{name: way} for name, way in ways.items() if name not in look.aims]
     larger = {"table_bytes": 4 * base.table_bytes}
     if look.num_labels >= MANY_LABELS or look.long > 200:
         levers.append(larger)
@@ -187,6 +196,24 @@ def _fit_together(one: Choices, other: Choices) -> bool:
     if both.get("recipe", DEFAULT_RECIPE) != DEFAULT_RECIPE:
         return not of_default & set(both) and both.get("encoder") not in ("none", "cnn")
     return has_deep or not (of_deep | {"learning_rate", "weight_decay", "batch_size"}) & set(both)
+
+
+def is_felt(look: Look, choices: Choices, rows: int) -> bool:
+    """Say whether each change of a candidate makes a difference in a fit of so many rows.
+
+    More epochs make none where there are as many as there can be, nor does a larger vocabulary
+    where there are no more words.
+    """
+    settings = make_settings(choices, seed=0)
+    for names, read in (
+        (("epochs", "min_steps"), lambda one: count_epochs(one, -(-rows // one.batch_size))),
+        (("vocab_size",), lambda one: min(one.vocab_size, look.count_words(rows))),
+    ):
+        without = {name: value for name, value in choices.items() if name not in names}
+        is_changed = len(without) < len(choices)
+        if is_changed and read(settings) == read(make_settings(without, seed=0)):
+            return False
+    return True
 
 
 def make_settings(choices: Choices, seed: int) -> Settings:

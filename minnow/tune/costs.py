@@ -2,59 +2,77 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping
-from typing import Any
 
-from minnow.tune.candidates import DEFAULT
+from minnow.tune.candidates import DEFAULT, make_settings
 from minnow.tune.journal import Choices, Trial, name_choices
 from training.recipe_settings import read_settings
+from training.settings import count_epochs
 
 MARGIN = 1.25  # by which a fit may take longer than was told from others
-FINAL_S = 8.0  # of a processor: the last fit's report, plots and measurement
+FINAL_S = 8.0  # of a processor: the last fit's report and plots, and loading what is measured
+PRUNED_MODELS = 2  # that a search for a bundle within the budget fits, about
 LOAD_TRIALS = 6  # the last so many tell what share of a processor a job gets here
-FIT_GROWTH = 1.0  # how seconds grow with rows, as a power, until two sizes were timed
-LEAST_GROWTH = 0.3
-# About how long a candidate takes beside the default, until one like it was timed.
-COSTS: Mapping[str, Mapping[Any, float]] = {
-    "encoder": {"none": 0.5, "cnn": 0.9, "rnn": 0.9, "transformer": 1.5},
-    "recipe": {"stacked": 2.0},
-}
+LEAST_SHARE = 0.3  # of a trial's time that grows with its work, however it was timed
+# What a fit does beside its epochs (phrases, tables, the bundle) takes about as long as so many
+# epochs of the default: without an encoder it takes half of the time.
+OTHER_EPOCHS = 8.0
+WITHOUT_ENCODER = 0.5  # of the default's time, until it was timed
+ENCODER_COSTS: Mapping[str, float] = {"cnn": 0.8, "rnn": 0.8, "transformer": 2.0}  # of an epoch
+# An epoch of another recipe, which reads all tokens in turn, beside one of the default.
+STACKED_COST, STACKED_TOKENS = 4.0, 64
 
 
 def estimate_trial(trials: Collection[Trial], choices: Choices, rows: int) -> float | None:
     """Return about how many seconds a trial of so many rows takes; None: nothing was timed."""
     own, default = _find_times(trials, choices), _find_times(trials, DEFAULT)
-    growth = _find_growth(default)
+    share = _find_share(default)
+
+    def scale(times: Mapping[int, float], like: Choices) -> float:
+        known = max(times)
+        return times[known] * (1 + share * (count_work(like, rows) / count_work(like, known) - 1))
+
     if own:
-        known = max(own)
-        return float(own[known] * (rows / known) ** growth)
-    if not default:
-        return None
-    known = max(default)
-    return float(default[known] * (rows / known) ** growth * guess_cost(choices))
+        return scale(own, choices)
+    return scale(default, DEFAULT) * guess_cost(choices, rows) if default else None
 
 
-def estimate_fit(trials: Collection[Trial], choices: Choices, rows: int) -> float | None:
+def estimate_fit(
+    trials: Collection[Trial], choices: Choices, rows: int, num_test_rows: int = 0
+) -> float | None:
     """Return about how many seconds fitting to all rows, exporting and measuring take, with a
-    margin; None: nothing was timed."""
+    margin; None: nothing was timed.
+
+    Args:
+        num_test_rows: That both the Keras model and the bundle are measured on.
+    """
     seconds = estimate_trial(trials, choices, rows)
-    return None if seconds is None else MARGIN * seconds + FINAL_S * _find_load(trials)
+    if seconds is None:
+        return None
+    measuring = num_test_rows * _find_row_time(trials, choices)
+    return MARGIN * (seconds + measuring) + FINAL_S * _find_load(trials)
 
 
-def guess_cost(choices: Choices) -> float:
+def count_work(choices: Choices, rows: int) -> float:
+    """Return what a fit has to do, in rows of an epoch of the default: of few rows there are more
+    epochs, so that it grows more slowly there than beyond."""
+    settings, base = make_settings(choices, seed=0), read_settings()[0]
+    if settings.encoder == "none":
+        return rows * OTHER_EPOCHS
+    epochs = count_epochs(settings, -(-rows // settings.batch_size))
+    width = (settings.units[0] / base.units[0]) ** 0.7
+    width *= (settings.embedding_dim / base.embedding_dim) ** 0.3
+    batches = (base.batch_size / settings.batch_size) ** 0.7
+    work = epochs * width * batches * ENCODER_COSTS.get(settings.encoder, 1.0)
+    if settings.recipe != base.recipe:
+        return float(rows * work * STACKED_COST * settings.max_length / STACKED_TOKENS)
+    return float(rows * (OTHER_EPOCHS + work))
+
+
+def guess_cost(choices: Choices, rows: int) -> float:
     """Return about how many times as long as the default a candidate takes."""
-    base = read_settings()[0]
-    cost = 1.0
-    for name, costs in COSTS.items():
-        cost *= costs.get(choices.get(name), 1.0)
-    if choices.get("encoder") == "none":
-        return cost
-    epochs = choices.get("epochs", base.epochs) / base.epochs
-    units = choices.get("units", base.units)[0] / base.units[0]
-    width = choices.get("embedding_dim", base.embedding_dim) / base.embedding_dim
-    batches = base.batch_size / choices.get("batch_size", base.batch_size)
-    return float(cost * epochs * units**0.7 * width**0.3 * batches**0.7)
+    cost = count_work(choices, rows) / count_work(DEFAULT, rows)
+    return max(cost, WITHOUT_ENCODER)
 
 
 def _find_times(trials: Collection[Trial], choices: Choices) -> dict[int, float]:
@@ -66,13 +84,28 @@ def _find_times(trials: Collection[Trial], choices: Choices) -> dict[int, float]
     return times
 
 
-def _find_growth(times: Mapping[int, float]) -> float:
-    """Return the power by which seconds grow with rows, told by the two largest sizes."""
+def _find_share(times: Mapping[int, float]) -> float:
+    """Return the share of the default's longest time that grows with its work, told by the two
+    largest sizes; the rest is the same for any number of rows."""
     if len(times) < 2:
-        return FIT_GROWTH
+        return 1.0
     few, many = sorted(times)[-2:]
-    growth = math.log(times[many] / times[few]) / math.log(many / few)
-    return min(FIT_GROWTH, max(LEAST_GROWTH, growth))
+    less_work = 1 - count_work(DEFAULT, few) / count_work(DEFAULT, many)
+    if less_work <= 0:
+        return 1.0
+    return min(1.0, max(LEAST_SHARE, (1 - times[few] / times[many]) / less_work))
+
+
+def _find_row_time(trials: Collection[Trial], choices: Choices) -> float:
+    """Return the seconds in which the Keras model and the bundle answer one row; where only one of
+    them was timed, the other takes as long."""
+    for name in (name_choices(choices), name_choices(DEFAULT)):
+        own = [trial for trial in trials if name_choices(trial.choices) == name]
+        bundle = max((trial.row_s for trial in own if trial.size_bytes), default=0.0)
+        keras = max((trial.row_s for trial in own if not trial.size_bytes), default=0.0)
+        if bundle or keras:
+            return (bundle or keras) + (keras or bundle)
+    return 0.0
 
 
 def _find_load(trials: Collection[Trial]) -> float:

@@ -11,9 +11,11 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
+from handler.files import naming
 from minnow.tune.scores import Score
 from training.errors import RunError
 
@@ -33,6 +35,7 @@ class Trial:
         size_bytes: Of the bundle's model and tokenizer.
         latency_ms: p50 of one text, of the processor's time.
         error: Why there is no bundle; the figures are then 0.
+        row_s: Seconds in which one row was measured.
     """
 
     choices: Choices
@@ -45,6 +48,7 @@ class Trial:
     latency_ms: float = 0.0
     error: str = ""
     cpu_s: float = 0.0
+    row_s: float = 0.0
 
     @property
     def score(self) -> Score:
@@ -120,8 +124,18 @@ class Journal:
     def _write(self, entry: dict[str, Any]) -> None:
         line = json.dumps(entry, ensure_ascii=False, allow_nan=False) + "\n"
         descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
-        with open(descriptor, "ab") as file:
-            file.write(line.encode())
-            file.flush()
-            os.fsync(file.fileno())
+        with open(descriptor, "ab", buffering=0) as file, naming(self.path):
+            length = os.fstat(descriptor).st_size
+            try:
+                _write_whole(file, line.encode())
+                os.fsync(descriptor)
+            except BaseException:  # a full disk: the next line must not be glued to half of one
+                file.truncate(length)
+                raise
         self._take(json.loads(line))
+
+
+def _write_whole(file: FileIO, content: bytes) -> None:
+    """Write all of the content; a disk that is almost full takes a part of it at first."""
+    while content:
+        content = content[file.write(content) :]

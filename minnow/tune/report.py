@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from handler.files import replacing
-from minnow.tune.schedule import Budget, Standing
-from minnow.tune.scores import LOWER, standard_error
+from minnow.tune.scores import LOWER, count_errors, standard_error
+from minnow.tune.standing import Budget, Standing
 from minnow.tune.table import HEADS, format_standing
 from training.figures.plots import plot_trade_offs
 
 REPORT, PLOT = "tune.md", "tune.png"
+BUNDLE = "bundle"  # folder of the measured bundle, beside the report
 ABOUT = (
     "A trial fits a candidate to some rows and measures it on a fold that it did not learn from: "
     "on the first fold the int8 bundle, on others the Keras model. ± is the standard error "
@@ -75,6 +76,7 @@ def format_report(outcome: Outcome) -> str:
             "```",
             outcome.command,
             "```",
+            *_tell_pruned(outcome),
             "",
             "## What was tried",
             "",
@@ -86,33 +88,58 @@ def format_report(outcome: Outcome) -> str:
     )
 
 
+def _tell_pruned(outcome: Outcome) -> list[str]:
+    """Return which of the folders keeps the budget, if the winner had to be pruned."""
+    if not outcome.result.get("pruned"):
+        return []
+    return [
+        "",
+        f"It was pruned to keep the budget: use the bundle in `{BUNDLE}`. The run is the model "
+        "before, whose bundle would be over it.",
+    ]
+
+
 def format_result(outcome: Outcome) -> str:
     """Return what the winner is worth on rows that no choice saw, in one or two sentences."""
     result = outcome.result
     error = standard_error(result["without"])
+    pruned = ", pruned to keep the budget," if result.get("pruned") else ""
     whose = "held out before anything was tried" if outcome.test_is_part else "of --test"
     return (
-        f"Its int8 bundle has {outcome.metric} {result['value']:.4f} ± {error:.4f} on "
+        f"Its int8 bundle{pruned} has {outcome.metric} {result['value']:.4f} ± {error:.4f} on "
         f"{result['rows']:,} rows {whose}, which no choice saw; it has "
         f"{result['size_bytes'] / 1e6:.3f} MB and takes {result['latency_ms']:.3f} ms for a text."
     )
 
 
-def describe_choice(chosen: Standing, default: Standing | None) -> str:
-    """Return why a candidate was chosen, in a sentence or two."""
+def describe_choice(
+    chosen: Standing, default: Standing | None, is_better: bool, num_compared: int
+) -> str:
+    """Return why a candidate was chosen, in a sentence or two.
+
+    Args:
+        is_better: Than the default, by more than luck.
+        num_compared: Candidates that were compared with the default.
+    """
     if chosen.step < 0:
         return "No other candidate could be compared with it."
     folds = "1 fold" if chosen.num_folds == 1 else f"{chosen.num_folds} folds"
     where = f"fitted to {chosen.rows:,} rows, on {folds}"
+    times = count_errors(num_compared)
+    by_luck = f"{times:.1f} standard errors, which the best of {num_compared} is by luck"
+    if num_compared < 2:
+        by_luck = "the standard error"
     if chosen.is_default:
-        return f"No other candidate was better by more than the standard error ({where})."
+        return f"No other candidate was better by more than {by_luck} ({where})."
     if default is not None and default.is_over:
         return f"The default does not keep the budget; of what does, this was the best ({where})."
-    if chosen.gain is None:
-        return f"It was the best that could be fitted in the time ({where})."
+    told = "" if chosen.gain is None else f"{chosen.gain:+.4f} ± {chosen.gain_error:.4f}"
+    if not is_better:
+        beside = f"; beside the default {told} on the same rows" if told else ""
+        return f"It was the best that could be fitted in the time ({where}{beside})."
     return (
-        f"It was better than the default by {chosen.gain:.4f} ± {chosen.gain_error:.4f} on the "
-        f"same rows ({where})."
+        f"It was better than the default by {told.removeprefix('+')} on the same rows ({where}), "
+        f"more than {by_luck}."
     )
 
 

@@ -8,22 +8,20 @@ soon as it is among the best third of those at its step and better than the defa
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from minnow.tune.candidates import DEFAULT, propose
-from minnow.tune.costs import estimate_fit, estimate_trial
+from minnow.tune.costs import PRUNED_MODELS, estimate_fit, estimate_trial
 from minnow.tune.folds import Folds
 from minnow.tune.journal import Choices, Trial, name_choices
-from minnow.tune.scores import LOWER, better_by, mean_score
+from minnow.tune.scores import LOWER, better_by, count_errors, mean_score
+from minnow.tune.standing import Budget, Standing, is_default_out
 from minnow.tune.trial import is_over
 
-Budget = tuple[int | None, float | None]
-
 SHARE = 3  # one candidate in so many goes on to the next step
-# A bundle of all rows has more words than one of a part of them: their number grows about as the
-# power 0.6 of the rows, and words are half of a bundle (measured on TREC and AG News: 0.2 to 0.4).
-SIZE_GROWTH = 0.3
+# A bundle of all rows has more words than one of a part of them. Its bytes grow as this power of
+# the rows (IMDB 0.593 MB of 500 rows, 0.84 of 25,000: 0.09; TREC from 500 to 2,000 rows: 0.13).
+SIZE_GROWTH = 0.12
 # A candidate that is better with fewer than this share of all rows may be worse with all of them:
 # without an LSTM more often than not.
 SURE_SHARE = 0.3
@@ -33,73 +31,38 @@ NO_LOSS = 1e-9
 Key = tuple[str, int, int]
 
 
-@dataclass(frozen=True)
-class Standing:
-    """One candidate as it stands.
-
-    Args:
-        step: Number of the furthest step that it has finished; -1 where it has none.
-        rows, num_folds: That it was fitted to there, and measured on; where it has finished no
-            step, of the trials that have ended.
-        value, error: Mean of those folds, and the standard error of that.
-        gain, gain_error: By how much it is better than the default on the same rows, above 0
-            whichever way the metric goes, and the standard error of that; None where the default
-            was not measured there.
-        size_bytes: Of its largest bundle.
-        latency_ms: Of its slowest one.
-        seconds: Of all its trials.
-        problem: Why it has no bundle; "" where it has.
-        is_over: It does not keep the budget.
-    """
-
-    choices: Choices
-    step: int
-    rows: int
-    num_folds: int
-    value: float
-    error: float
-    gain: float | None
-    gain_error: float
-    size_bytes: int
-    latency_ms: float
-    seconds: float
-    problem: str = ""
-    is_over: bool = False
-
-    @property
-    def name(self) -> str:
-        return name_choices(self.choices)
-
-    @property
-    def is_default(self) -> bool:
-        return self.choices == DEFAULT
-
-
 class Schedule:
     """The trials that were made, and what follows from them.
 
     Args:
         trials: By key; the caller adds to them.
-        levers: Single changes, as `list_levers` gives them.
+        list_levers: Returns the single changes that are worth a trial, as `list_levers` of
+            `minnow.tune.candidates` does; its argument: the default does not keep the budget.
+        is_felt: Says whether a candidate differs from others in a fit of so many rows.
         all_rows: That the winner is fitted to.
         budget: Bytes and milliseconds that a bundle must keep; None: any.
+        num_test_rows: That the winner is measured on.
     """
 
     def __init__(
         self,
         folds: Folds,
         trials: Mapping[Key, Trial],
-        levers: Sequence[Choices],
+        list_levers: Callable[[bool], Sequence[Choices]],
+        is_felt: Callable[[Choices, int], bool],
         metric: str,
         all_rows: int,
         budget: Budget,
+        num_test_rows: int = 0,
     ) -> None:
         self.folds = folds
         self.trials = trials
-        self.levers = levers
+        self.list_levers = list_levers
+        self.is_felt = is_felt
         self.metric = metric
         self.all_rows = all_rows
         self.budget = budget
+        self.num_test_rows = num_test_rows
 
     def stand(self) -> list[Standing]:
         """Return every candidate that has a trial, the best first."""
@@ -123,8 +86,9 @@ class Schedule:
         found = [] if problem else self._at(name, step) if step >= 0 else own
         value, error = mean_score([trial.score for trial in found]) if found else (0.0, 0.0)
         gain, gain_error = self._compare(name, step) if found and step >= 0 else (None, 0.0)
-        size = max((self._grow(trial) for trial in own), default=0.0)
-        latency = max((trial.latency_ms for trial in own), default=0.0)
+        largest = max((trial for trial in own if trial.size_bytes), key=_count_rows, default=None)
+        size, latency = (largest.size_bytes, largest.latency_ms) if largest else (0, 0.0)
+        full = self._grow(largest) if largest else 0.0
         return Standing(
             choices,
             step,
@@ -134,11 +98,12 @@ class Schedule:
             error,
             gain,
             gain_error,
-            max((trial.size_bytes for trial in own), default=0),
+            size,
             latency,
             sum(trial.seconds for trial in own),
             problem,
-            is_over(self.budget, size, latency),
+            is_over(self.budget, full, latency),
+            full,
         )
 
     def _grow(self, trial: Trial) -> float:
@@ -184,8 +149,22 @@ class Schedule:
         for one in self._promoted(standings):
             yield DEFAULT, one.step + 1
             yield one.choices, one.step + 1
+        later = []
         for choices in self._propose(standings):
-            yield choices, 0
+            first = self._first_step(choices)
+            if first is not None and (first == 0 or self._has(name_choices(DEFAULT), first)):
+                yield choices, first
+            elif first is not None:
+                later.append((choices, first))
+        for choices, first in later:
+            yield DEFAULT, first
+            yield choices, first
+
+    def _first_step(self, choices: Choices) -> int | None:
+        """Return the number of the first step where a candidate can tell anything; None: at none
+        that there is."""
+        numbered = enumerate(self.folds.steps)
+        return next((number for number, step in numbered if self.is_felt(choices, step.rows)), None)
 
     def _missing(self, choices: Choices, step: int) -> Iterator[tuple[int, int]]:
         rows, folds = self.folds.steps[step]
@@ -200,10 +179,16 @@ class Schedule:
         """Return who goes a step further, those nearest to the end first."""
         chosen = []
         for step in reversed(range(len(self.folds.steps) - 1)):
-            reached = [one for one in standings if one.step >= step and not one.problem]
+            reached = [
+                one
+                for one in standings
+                if one.step >= step
+                and not one.problem
+                and (self._first_step(one.choices) or 0) <= step
+            ]
             others = [one for one in reached if one.step == step and not one.is_default]
             helpful = [one for one in others if (one.gain or 0) > 0 and not one.is_over]
-            if not helpful and others and self._is_default_out(standings):
+            if not helpful and others and is_default_out(standings):
                 helpful = [one for one in others if not one.is_over]
             helpful.sort(key=lambda one: -(one.gain or 0))
             passed = sum(one.step > step and not one.is_default for one in reached)
@@ -211,15 +196,12 @@ class Schedule:
             chosen += helpful[: max(0, room)]
         return chosen
 
-    def _is_default_out(self, standings: Iterable[Standing]) -> bool:
-        return any(one.is_over for one in standings if one.is_default)
-
     def _propose(self, standings: Sequence[Standing]) -> Iterator[Choices]:
         gains = {one.name: one.gain or 0.0 for one in standings if not one.problem}
         usable = [one for one in standings if not one.problem and not one.is_over and one.gain]
         best = max(usable, key=lambda one: one.gain or 0.0, default=None)
         base = best.choices if best is not None and (best.gain or 0) > 0 else DEFAULT
-        if self._is_default_out(standings):
+        if is_default_out(standings):
             # What keeps the budget is seldom better than what does not: there all that does helps,
             # and before there is any, all that comes nearer.
             lowest = min((one.gain or 0.0 for one in usable), default=0.0)
@@ -228,12 +210,12 @@ class Schedule:
             base = best.choices if best is not None else near.choices
             if best is None:
                 gains = {one.name: 1 / (1 + self._excess(one)) for one in standings}
-        return propose(self.levers, gains, base)
+        return propose(self.list_levers(is_default_out(standings)), gains, base)
 
     def _excess(self, one: Standing) -> float:
         """Return by how much a candidate misses the budget, as a share of it."""
         most_bytes, most_ms = self.budget
-        size = one.size_bytes / most_bytes - 1 if most_bytes else 0.0
+        size = one.full_bytes / most_bytes - 1 if most_bytes else 0.0
         slow = one.latency_ms / most_ms - 1 if most_ms else 0.0
         return max(0.0, size) + max(0.0, slow)
 
@@ -244,13 +226,19 @@ class Schedule:
     def estimate_final(self, choices: Choices) -> float | None:
         """Return about how many seconds fitting to all rows, exporting and measuring take, with a
         margin; None: nothing was timed."""
-        return estimate_fit(self.trials.values(), choices, self.all_rows)
+        return estimate_fit(self.trials.values(), choices, self.all_rows, self.num_test_rows)
+
+    def estimate_needed(self, one: Standing) -> float:
+        """Return the same, with the models that are pruned where its bundle is over the budget."""
+        num_models = 1 + PRUNED_MODELS * one.is_over
+        return num_models * (self.estimate_final(one.choices) or 0.0)
 
     def choose(self, left_s: float) -> Standing | None:
         """Return the candidate to fit to all rows; None: none can be in `left_s` seconds.
 
         It is the default, unless another is better on the same rows by more than the standard
-        error of the difference; of several that are, one that went further, then the best.
+        error of the difference, times `count_errors`: the best of many is better by luck too. Of
+        several that are, one that went further, then the best.
         """
         fitted = [
             one
@@ -264,11 +252,30 @@ class Schedule:
         if not kept:
             return min(candidates, key=self._excess, default=None)
         default = next((one for one in kept if one.is_default), None)
-        better = [one for one in kept if self._is_better(one) or default is None]
+        better = [one for one in kept if self.is_better(one) or default is None]
         if better:
             return max(better, key=lambda one: (one.step, one.gain or 0.0))
         return default
 
-    def _is_better(self, one: Standing) -> bool:
-        is_sure = self.folds.steps[one.step].rows >= SURE_SHARE * self.all_rows
-        return is_sure and one.gain is not None and one.gain > one.gain_error
+    def is_better(self, one: Standing) -> bool:
+        """Say whether a candidate is better than the default by more than luck."""
+        if one.gain is None or self.folds.steps[one.step].rows < SURE_SHARE * self.all_rows:
+            return False
+        return one.gain > count_errors(self.count_compared()) * one.gain_error
+
+    def count_compared(self) -> int:
+        """Return how many candidates were compared with the default, at any step."""
+        default = {
+            (rows, fold) for (_, rows, fold), one in self.trials.items() if one.choices == DEFAULT
+        }
+        return len(
+            {
+                name
+                for (name, rows, fold), one in self.trials.items()
+                if one.choices != DEFAULT and not one.error and (rows, fold) in default
+            }
+        )
+
+
+def _count_rows(trial: Trial) -> int:
+    return trial.rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -144,6 +145,14 @@ def mean_score(scores: Sequence[Score]) -> tuple[float, float]:
     if len(scores) > 2:
         error = max(error, float(values.std(ddof=1)) / len(scores) ** 0.5)
     return float(values.mean()), error
+
+
+def count_errors(num_compared: int) -> float:
+    """Return by how many standard errors the best of several candidates must be better than the
+    default: what the largest of so many that gain nothing reaches by luck, sqrt(2 ln n), 1 at least
+    (2.4 of 20).
+    """
+    return max(1.0, math.sqrt(2 * math.log(max(1, num_compared))))
 
 
 def _read(

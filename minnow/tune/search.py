@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import time
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from minnow.tune.candidates import DEFAULT, list_levers, look_at, make_settings
+from minnow.tune.candidates import DEFAULT, is_felt, list_levers, look_at, make_settings
 from minnow.tune.folds import Folds, take_rows
 from minnow.tune.journal import Choices, Journal, Trial, name_choices
-from minnow.tune.schedule import Budget, Key, Schedule
+from minnow.tune.schedule import Key, Schedule
+from minnow.tune.standing import Budget
 from minnow.tune.table import Display
-from minnow.tune.trial import TrialJob, choose_data, is_over, run_trial
-from minnow.tune.workers import Workers
+from minnow.tune.trial import TrialJob, choose_data, run_trial
+from minnow.tune.workers import Outcome, Workers
 from training.errors import RunError
 from training.rows.data import Data
 
 TRIED_SHARE = 0.6  # of the time, in which one trial must have ended
 LATE = 1.1  # times the minutes, after which the last fit is stopped
 TICK_S = 0.2
+# A trial that takes so many times as long as was told is stopped, but not before so many seconds:
+# it would take the time of many others.
+LONGEST = 3.0
+LEAST_LONGEST_S = 30.0
+MOST_DEATHS = 2  # of a trial's process, after which it is left out until the search runs again
 
 
 @dataclass(frozen=True)
@@ -44,6 +54,26 @@ class Wanted:
     @property
     def limit_s(self) -> float:
         return 60 * self.minutes
+
+
+@dataclass(frozen=True)
+class UnderWay:
+    """A trial that is being made.
+
+    Args:
+        began: On the scale of `time.monotonic`.
+        longest_s: After which it is stopped.
+    """
+
+    choices: Choices
+    rows: int
+    fold: int
+    began: float
+    longest_s: float = math.inf
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.began
 
 
 class Clock:
@@ -96,25 +126,24 @@ class Search:
         self.clock = clock
         self._work = work
         self._look = look_at(data)
-        self._under_way: dict[Key, tuple[Choices, int, int, float]] = {}
+        self._under_way: dict[Key, UnderWay] = {}
+        self._deaths: Counter[Key] = Counter()
         self._num_started = 0
 
     def plan(self) -> Schedule:
         """Return what follows from the trials so far."""
-        is_default_over = any(
-            is_over(self.wanted.budget, trial.size_bytes, trial.latency_ms)
-            for trial in self.journal.trials.values()
-            if trial.choices == DEFAULT
-        )
         kind = self.data.objective.task.kind
-        levers = list_levers(self._look, kind, self.metric, is_default_over)
+        list_these = partial(list_levers, self._look, kind, self.metric)
+        is_felt_here = partial(is_felt, self._look)
         return Schedule(
             self.folds,
             self.journal.trials,
-            levers,
+            list_these,
+            is_felt_here,
             self.metric,
             len(self.data.train),
             self.wanted.budget,
+            0 if self.data.test is None else len(self.data.test),
         )
 
     def run(self, workers: Workers, display: Display) -> None:
@@ -128,10 +157,10 @@ class Search:
             self._fill(schedule, workers)
             if not workers.names:
                 return
-            names = [name_choices(choices) for choices, *_ in self._under_way.values()]
+            names = [name for name, *_ in self._under_way]
             display.update(schedule.stand(), names, self.clock.left_s)
-            for outcome in workers.wait(TICK_S):
-                self._take(outcome.name, outcome.result, outcome.error, display)
+            for outcome in [*workers.wait(TICK_S), *self._stop_long(workers)]:
+                self._take(outcome, display)
             if self.clock.left_s < self._reserve(self.plan()):
                 workers.close()
                 return
@@ -140,7 +169,10 @@ class Search:
         """Return the seconds that are kept for fitting what would be chosen now."""
         chosen = schedule.choose(self.clock.late_s)
         if chosen is not None:
-            return schedule.estimate_final(chosen.choices) or 0.0
+            needed = schedule.estimate_needed(chosen)
+            if needed <= TRIED_SHARE * self.clock.limit_s:
+                return needed
+            return schedule.estimate_final(chosen.choices) or 0.0  # there is no time to prune it
         return 0.0 if schedule.trials else (1 - TRIED_SHARE) * self.clock.limit_s
 
     def _fill(self, schedule: Schedule, workers: Workers) -> None:
@@ -150,8 +182,22 @@ class Search:
             if len(workers.names) >= self.wanted.jobs or self._is_enough():
                 return
             is_new = (name_choices(choices), rows, fold) not in self._under_way
-            if is_new and self._is_affordable(schedule, choices, rows, reserve):
-                self._start(workers, choices, rows, fold)
+            is_possible = is_new and not self._is_given_up(choices, rows, fold)
+            if is_possible and self._is_affordable(schedule, choices, rows, reserve):
+                longest_s = find_longest(schedule.estimate(choices, rows))
+                self._start(workers, choices, rows, fold, longest_s)
+
+    def _is_given_up(self, choices: Choices, rows: int, fold: int) -> bool:
+        """Say whether the processes of a candidate have ended too often, or those of the default,
+        beside which it would be compared."""
+        if self._deaths[name_choices(DEFAULT), rows, fold] >= MOST_DEATHS:
+            return True
+        name = name_choices(choices)
+        if choices == DEFAULT:
+            return False
+        return any(
+            own == name and number >= MOST_DEATHS for (own, *_), number in self._deaths.items()
+        )
 
     def _is_enough(self) -> bool:
         most = self.wanted.max_trials
@@ -166,7 +212,9 @@ class Search:
             return self.clock.left_s > 0
         return seconds + max(reserve, final) <= self.clock.left_s
 
-    def _start(self, workers: Workers, choices: Choices, rows: int, fold: int) -> None:
+    def _start(
+        self, workers: Workers, choices: Choices, rows: int, fold: int, longest_s: float
+    ) -> None:
         key = (name_choices(choices), rows, fold)
         folder = self._work / f"{os.getpid()}-{self._num_started}"
         folder.mkdir()
@@ -183,19 +231,46 @@ class Search:
             self.metric,
             folder,
         )
-        self._under_way[key] = choices, rows, fold, time.monotonic()
+        self._under_way[key] = UnderWay(choices, rows, fold, time.monotonic(), longest_s)
         workers.start(key, run_trial, job, max(1, count_cores() // self.wanted.jobs))
 
-    def _take(self, key: Key, trial: Trial | None, error: str, display: Display) -> None:
-        """Write down what came of a trial."""
-        choices, rows, fold, began = self._under_way.pop(key)
+    def _stop_long(self, workers: Workers) -> Iterator[Outcome]:
+        """Stop trials that take far longer than was told; yield what came of them."""
+        for key in workers.names:
+            trial = self._under_way[key]
+            if trial.seconds > trial.longest_s:
+                workers.stop(key)
+                yield Outcome(key, error=f"took longer than {trial.longest_s:.0f} s")
+
+    def _take(self, outcome: Outcome, display: Display) -> None:
+        """Write down what came of a trial; not where only its process was killed.
+
+        Raises:
+            RunError: It is of the default recipe, of which no trial has ended well.
+        """
+        made = self._under_way.pop(outcome.name)
+        trial: Trial | None = outcome.result
         if trial is None:
-            if choices == DEFAULT:
-                raise RunError(f"the default recipe cannot be fitted: {error}")
-            seconds = round(time.monotonic() - began, 2)
-            trial = Trial(choices, rows, fold, seconds, error=error)
+            trial = Trial(
+                made.choices, made.rows, made.fold, round(made.seconds, 2), error=outcome.error
+            )
+            self._deaths[outcome.name] += 1 if outcome.was_killed else MOST_DEATHS
+            is_last = self._deaths[outcome.name] >= MOST_DEATHS
+            if made.choices == DEFAULT and is_last and not self._has_default():
+                raise RunError(f"the default recipe cannot be fitted: {outcome.error}")
+            if made.choices == DEFAULT or outcome.was_killed:
+                display.tell(trial)
+                return
         self.journal.add(trial, self.clock.spent_s)
         display.tell(trial)
+
+    def _has_default(self) -> bool:
+        return any(one.choices == DEFAULT and not one.error for one in self.journal.trials.values())
+
+
+def find_longest(told_s: float | None) -> float:
+    """Return the seconds after which a trial is stopped that was told to take `told_s`."""
+    return math.inf if told_s is None else max(LEAST_LONGEST_S, LONGEST * told_s)
 
 
 def count_cores() -> int:

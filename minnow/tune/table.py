@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any
 
 from minnow.tune.journal import Trial, name_choices
-from minnow.tune.schedule import Standing
+from minnow.tune.standing import Standing
 from training.progress import is_quiet, say
 
 SHOWN = 12  # candidates of the live table

@@ -6,7 +6,7 @@ import dataclasses
 import re
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,10 @@ from training.tasks import Objective, make_objective
 if TYPE_CHECKING:
     from export.export import ExportSettings
 
+Predict = Callable[[list[str]], NDArray[np.float32]]
+
 LATENCY_TEXTS = 200
+TIMED_ROWS = 1_000
 EXPORTED = 0  # fold on which candidates are exported, for bytes and milliseconds
 NO_LIMIT = 2**40  # bytes, where only the time has one
 NO_DROP = 100.0  # points: of what keeps the budget the best is taken, whatever it is
@@ -74,6 +77,11 @@ class FinalJob:
     command: str
     budget: tuple[int | None, float | None] = (None, None)
 
+    @property
+    def pruned(self) -> Path:
+        """Folder of the pruned models, there once the bundle had to be made smaller."""
+        return self.bundle.with_name(f"{self.bundle.name}.compression")
+
 
 def choose_data(data: Data, choices: Choices) -> Data:
     """Return the data as a candidate reads it: without files that it leaves out, with its aims."""
@@ -106,24 +114,24 @@ def run_trial(job: TrialJob) -> Trial:
     folder, bundle = job.folder / "run", job.folder / "bundle"
     source = Sources(job.data.train.path)
     run = train_run(source, folder, job.settings, data=job.data, is_trial=True)
-    size_bytes, latency_ms = 0, 0.0
     if job.fold == EXPORTED:
         export_run(folder, bundle, ExportSettings(name="trial"))
-        score, size_bytes, latency_ms = measure_bundle(bundle, job.measured, job.metric)
+        found = measure_bundle(bundle, job.measured, job.metric)
     else:
-        outputs = load_predictor(run)(job.measured.texts)
-        score = _measure(make_objective(run.task), job.measured, outputs, job.metric)
+        predict = load_predictor(run)
+        found = _measure(make_objective(run.task), job.measured, predict, job.metric)
     shutil.rmtree(job.folder)
     return Trial(
         job.choices,
         job.rows,
         job.fold,
         round(time.monotonic() - started, 2),
-        score.value,
-        score.without,
-        size_bytes,
-        latency_ms,
+        found.score.value,
+        found.score.without,
+        found.size_bytes,
+        found.latency_ms,
         cpu_s=round(time.process_time() - started_cpu, 2),
+        row_s=round(found.row_s, 7),
     )
 
 
@@ -166,40 +174,58 @@ def _prune(job: FinalJob, settings: ExportSettings) -> None:
 
 
 def _measure_final(job: FinalJob) -> dict[str, Any]:
-    """Return `value`, `without`, `rows`, `size_bytes`, `latency_ms` of the bundle on the test rows,
-    and of the fit its `seconds` and what its own report says, `keras`."""
+    """Return `value`, `without`, `rows`, `size_bytes`, `latency_ms`, `pruned` of the bundle on the
+    test rows, and of the fit its `seconds` and what its own report says, `keras`."""
     from training.run_folder import read_run
     from training.tasks import read_known_labels
 
     run = read_run(job.run)
     objective = make_objective(run.task)
     dataset = read_known_labels(job.test, job.sources.columns, objective)
-    score, size_bytes, latency_ms = measure_bundle(job.bundle, dataset, job.metric)
+    found = measure_bundle(job.bundle, dataset, job.metric)
     return {
-        **dataclasses.asdict(score),
+        **dataclasses.asdict(found.score),
         "rows": len(dataset),
-        "size_bytes": size_bytes,
-        "latency_ms": latency_ms,
+        "size_bytes": found.size_bytes,
+        "latency_ms": found.latency_ms,
+        "pruned": job.pruned.exists(),
         "seconds": run.metadata["seconds"],
         "keras": objective.headline(run.metadata["metrics"]["test"]),
     }
 
 
-def measure_bundle(bundle: Path, dataset: Dataset, metric: str) -> tuple[Score, int, float]:
-    """Return what a bundle's answers are worth, its bytes, and milliseconds for one text."""
+@dataclass(frozen=True)
+class Measured:
+    """What a model is worth, and of a bundle its bytes and milliseconds for one text.
+
+    Args:
+        row_s: Seconds for one row. Of fewer rows than `TIMED_ROWS` they are shared by as many as
+            that, as most of the time goes into the first of them.
+    """
+
+    score: Score
+    row_s: float
+    size_bytes: int = 0
+    latency_ms: float = 0.0
+
+
+def measure_bundle(bundle: Path, dataset: Dataset, metric: str) -> Measured:
+    """Return what a bundle's answers are worth, and what they cost."""
     from handler.inference.classifier import load_classifier
 
     classifier = load_classifier(bundle)
-    outputs = classifier.predict_outputs(dataset.texts)
-    score = _measure(make_objective(classifier.task), dataset, outputs, metric)
-    return score, classifier.size_bytes, _measure_latency(classifier, dataset.texts)
+    objective = make_objective(classifier.task)
+    found = _measure(objective, dataset, classifier.predict_outputs, metric)
+    latency_ms = _measure_latency(classifier, dataset.texts)
+    return dataclasses.replace(found, size_bytes=classifier.size_bytes, latency_ms=latency_ms)
 
 
-def _measure(
-    objective: Objective, dataset: Dataset, outputs: NDArray[np.float32], metric: str
-) -> Score:
+def _measure(objective: Objective, dataset: Dataset, predict: Predict, metric: str) -> Measured:
+    started = time.monotonic()
+    outputs = predict(dataset.texts)
     parts = part_rows(dataset.overlaps.groups)
-    return measure_score(objective, dataset.labels, outputs, parts, metric)
+    score = measure_score(objective, dataset.labels, outputs, parts, metric)
+    return Measured(score, (time.monotonic() - started) / max(TIMED_ROWS, len(dataset)))
 
 
 def _measure_latency(classifier: Classifier, texts: Sequence[str]) -> float:

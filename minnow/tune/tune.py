@@ -11,7 +11,7 @@ from minnow.tune.candidates import make_settings, write_command
 from minnow.tune.folds import make_folds
 from minnow.tune.held_out import hold_out, list_options
 from minnow.tune.journal import Choices, Journal
-from minnow.tune.report import PLOT, REPORT, Outcome, write_report
+from minnow.tune.report import BUNDLE, PLOT, REPORT, Outcome, write_report
 from minnow.tune.scores import find_metric
 from minnow.tune.search import Clock, Search, Wanted
 from minnow.tune.table import Display
@@ -26,7 +26,7 @@ from training.rows.data import Data, Sources, read_sources
 from training.run_folder import RUN, STARTED, UNFINISHED
 
 JOURNAL, ROWS, WORK = "journal.jsonl", "rows", "work"
-RUN_NAME, BUNDLE_NAME = "run", "bundle"
+RUN_NAME = "run"
 INNER: dict[str, Kind] = {}
 ANYTHING = Kind("what is made on the way", ("*",), folders=INNER)
 INNER["*"] = ANYTHING
@@ -37,7 +37,7 @@ FOLDER = Kind(
     ("signature", "metric"),
     {
         f"{RUN_NAME}*": ANYTHING,  # looked at for itself: a run lists files of its own
-        f"{BUNDLE_NAME}*": ANYTHING,
+        f"{BUNDLE}*": ANYTHING,
         ROWS: Kind("rows", ("*.jsonl.gz",)),
         WORK: ANYTHING,
     },
@@ -53,7 +53,7 @@ def tune_data(
     A search that was stopped goes on from where it stood.
 
     Args:
-        force: Replace a finished search in `out`, or one of other settings or data.
+        force: Begin anew, whatever search stands in `out`, finished or not.
         started: When the time began to run, as `time.monotonic` tells it; None: now.
 
     Raises:
@@ -112,7 +112,8 @@ def _tune(
             journal.finish(fit_chosen(search, workers, job), clock.spent_s)
     except BaseException:
         journal.spend(clock.spent_s)
-        say(f"{len(journal.trials)} trials are kept: the same command goes on")
+        again = "the same command without --force" if force else "the same command"
+        say(f"{len(journal.trials)} trials are kept: {again} goes on")
         raise
     empty_folder(work)
     work.rmdir()
@@ -122,9 +123,10 @@ def _tune(
 
 
 def _claim(out: Path, data: Data, wanted: Wanted, metric: str, force: bool) -> None:
-    """Begin a new search in `out`, unless the same one stands there unfinished."""
+    """Begin a new search in `out`, unless the same one stands there unfinished and is not given up
+    by `force`."""
     out.mkdir(parents=True, exist_ok=True)
-    if force and (out / REPORT).exists():
+    if force:  # what holds the folder stands beside it
         empty_folder(out, STARTED)
     asked = {
         "data": data.describe(),
@@ -151,7 +153,7 @@ def _make_final(
         metric,
         known.test,
         out / RUN_NAME,
-        out / BUNDLE_NAME,
+        out / BUNDLE,
         _command(choices, sources, out, wanted),
         wanted.budget,
     )

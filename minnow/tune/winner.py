@@ -5,17 +5,18 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from minnow.tune.costs import MARGIN
+from minnow.tune.costs import MARGIN, PRUNED_MODELS
 from minnow.tune.journal import name_choices
 from minnow.tune.report import describe_choice
-from minnow.tune.schedule import Budget, Schedule, Standing
+from minnow.tune.schedule import Schedule
 from minnow.tune.search import TICK_S, Search, count_cores
+from minnow.tune.standing import Budget, Standing
 from minnow.tune.trial import FinalJob, run_final
 from minnow.tune.workers import Workers
 from training.errors import RunError
 from training.progress import say
+from training.run_folder import is_run
 
-PRUNED_MODELS = 2  # that a search for a bundle within the budget fits, about
 FINAL = "final"
 
 
@@ -31,7 +32,8 @@ def choose(search: Search) -> None:
         raise RunError(_describe_shortage(search, schedule))
     standings = schedule.stand()
     default = next((one for one in standings if one.is_default), None)
-    why = describe_choice(chosen, default)
+    num_compared = schedule.count_compared()
+    why = describe_choice(chosen, default, schedule.is_better(chosen), num_compared)
     if chosen.is_over:
         _check_prunable(search, schedule, chosen)
     say(f"chosen: {chosen.name}. {why}")
@@ -41,14 +43,14 @@ def choose(search: Search) -> None:
 
 def _check_prunable(search: Search, schedule: Schedule, nearest: Standing) -> None:
     """Raise RunError where no candidate keeps the budget, and there is no time to prune one."""
-    needed = (1 + PRUNED_MODELS) * (schedule.estimate_final(nearest.choices) or 0.0)
+    needed = schedule.estimate_needed(nearest)
     if needed <= search.clock.left_s:
         return
     raise RunError(
         f"none of {len(schedule.stand())} candidates keeps the budget "
         f"({name_budget(search.wanted.budget)}); the nearest is {nearest.name} with "
-        f"{nearest.size_bytes / 1e6:.3f} MB and {nearest.latency_ms:.3f} ms. Give a larger budget, "
-        f"or --minutes {_minutes(search, needed)} to prune it too: the trials in "
+        f"about {nearest.full_bytes / 1e6:.3f} MB and {nearest.latency_ms:.3f} ms. Give a "
+        f"larger budget, or --minutes {_minutes(search, needed)} to prune it too: the trials in "
         f"{search.journal.path} are kept."
     )
 
@@ -82,18 +84,24 @@ def fit_chosen(search: Search, workers: Workers, job: FinalJob) -> dict[str, Any
         RunError: It does not end in the time, or no bundle keeps the budget.
     """
     clock, minutes = search.clock, search.wanted.minutes
-    needed = search.plan().estimate_final(job.choices) or clock.spent_s
     workers.start(FINAL, run_final, job, count_cores())
     while clock.late_s > 0:
         for outcome in workers.wait(TICK_S):
+            if outcome.was_killed:
+                raise RunError(
+                    f"the last fit: {outcome.error}. The same command goes on (without --force)."
+                )
             if outcome.error:
-                raise RunError(outcome.error)
+                raise RunError(f"{outcome.error.rstrip('.')}. A new search begins with --force.")
             result: dict[str, Any] = outcome.result
             return result
+    needed = search.plan().estimate_final(job.choices) or clock.spent_s
+    if is_run(job.run):  # it is being pruned
+        needed *= PRUNED_MODELS
     raise RunError(
         f"{minutes:g} minutes are too little: {name_choices(job.choices)} is not yet fitted to all "
         f"rows and measured. Nothing is lost: the same command with --minutes "
-        f"{_minutes(search, needed)} goes on."
+        f"{_minutes(search, needed)} goes on (without --force)."
     )
 
 

@@ -32,11 +32,13 @@ class Outcome:
         name: Of the job.
         result: What its function returned; None where there is an `error`.
         error: Why there is none, in one line; "" where there is.
+        was_killed: The process ended without a word, which says nothing of the job.
     """
 
     name: Any
     result: Any = None
     error: str = ""
+    was_killed: bool = False
 
 
 class Workers:
@@ -74,13 +76,13 @@ class Workers:
             name = names[receiver]  # type: ignore[index]
             process, connection = self._jobs.pop(name)
             try:
-                result, error = connection.recv()
+                outcome = Outcome(name, *connection.recv())
             except EOFError:
                 process.join()
-                result, error = None, _describe_end(process.exitcode)
+                outcome = Outcome(name, None, _describe_end(process.exitcode), was_killed=True)
             connection.close()
             process.join()
-            outcomes.append(Outcome(name, result, error))
+            outcomes.append(outcome)
         return outcomes
 
     def stop(self, name: Any) -> None:

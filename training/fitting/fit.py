@@ -19,7 +19,7 @@ from training.fitting.batches import feed, shuffled_batches, sorted_batches
 from training.fitting.encoded import Encoded
 from training.progress import is_quiet
 from training.resuming.checkpoint import Progress, load_checkpoint, save_checkpoint
-from training.settings import Settings
+from training.settings import Settings, count_epochs
 from training.tasks import Objective
 
 CHECKPOINT_INTERVAL_S = 60.0
@@ -223,12 +223,6 @@ def _update(bar: Any) -> None:
         bar.n += 1
         return
     bar.update()
-
-
-def count_epochs(settings: Settings, num_batches: int) -> int:
-    """Return the passes over so many batches: more where they are few, `max_epochs` at most."""
-    wanted = -(-settings.min_steps // num_batches)
-    return max(settings.epochs, min(wanted, settings.max_epochs))
 
 
 def _measure(outputs: NDArray[np.float32], dev: Encoded, objective: Objective) -> dict[str, float]:

@@ -8,6 +8,7 @@ from minnow.tune.candidates import (
     AIMS,
     FILES,
     Look,
+    is_felt,
     list_levers,
     look_at,
     make_settings,
@@ -48,7 +49,7 @@ def test_every_candidate_has_settings_and_a_command_of_minnow_train(lever):
     command = shlex.split(write_command(lever, given, 3, "out"))
 
     assert settings.seed == 3
-    assert guess_cost(lever) > 0
+    assert guess_cost(lever, 5000) > 0
     params = {param.opts[0] for param in make_group().get_command(None, "train").params}
     assert {word for word in command if word.startswith("--")} <= params
     for name in lever.keys() - {*AIMS, *FILES}:
@@ -78,6 +79,29 @@ def test_class_weights_are_tried_where_labels_count_the_same():
     assert {"class_weight", "decide"} <= names("macro_f1")
     assert not set(AIMS) & names("accuracy")
     assert not set(AIMS) & names("macro_f1", replace(LOOK, is_uneven=False))
+
+
+def test_what_the_user_gave_is_not_tried_a_second_time():
+    levers = list_levers(replace(LOOK, aims=("class_weight",)), KINDS[0], "macro_f1", False)
+
+    assert {name for lever in levers for name in lever if name in AIMS} == {"decide"}
+
+
+@pytest.mark.parametrize(
+    ("choices", "felt"),
+    [
+        ({"epochs": 16, "min_steps": 3000}, [6000, 20_000]),
+        ({"epochs": 4, "min_steps": 750}, [6000, 20_000]),
+        ({"epochs": 16, "min_steps": 3000, "dropout_rate": 0.3}, [6000, 20_000]),
+        ({"vocab_size": 8_000}, [1500, 6000, 20_000]),
+        ({"vocab_size": 50_000}, [6000, 20_000]),
+        ({"dropout_rate": 0.3}, [1500, 6000, 20_000]),
+    ],
+)
+def test_changes_are_felt_from_so_many_rows_on(choices, felt):
+    look = replace(LOOK, rows=20_000)  # 20,000 words of 2,000 texts
+
+    assert [rows for rows in (1500, 6000, 20_000) if is_felt(look, choices, rows)] == felt
 
 
 def test_candidates_are_proposed_once_each_the_default_first():

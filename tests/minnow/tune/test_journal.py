@@ -1,4 +1,6 @@
 import json
+import resource
+import signal
 
 import pytest
 
@@ -48,3 +50,24 @@ def test_a_line_of_something_else_is_told(tmp_path):
 def test_candidates_are_named_by_what_differs():
     assert name_choices({}) == "default"
     assert name_choices({"units": [64, 32], "encoder": "cnn"}) == "encoder=cnn units=64,32"
+
+
+def test_a_line_that_could_not_be_written_whole_is_taken_back(tmp_path):
+    path = tmp_path / "journal.jsonl"
+    journal = Journal(path)
+    journal.add(make_trial({}, 100, 0, 0.5), 1.0)
+    kept, limits = path.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(kept) + 100, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            journal.add(make_trial({}, 100, 1, 0.5), 2.0)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+
+    assert path.read_bytes() == kept
+    assert list(journal.trials) == [("default", 100, 0)]
+    journal.add(make_trial({}, 100, 1, 0.5), 2.0)
+    assert [fold for _, _, fold in Journal(path).trials] == [0, 1]

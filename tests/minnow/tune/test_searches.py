@@ -116,6 +116,22 @@ def test_a_finished_search_is_replaced_by_force_alone(data, tmp_path):
 
 
 @pytest.mark.slow
+def test_an_unfinished_search_that_cannot_go_on_is_begun_anew_by_force(data, tmp_path):
+    out = tmp_path / "out"
+    arguments = (data, "--out", out, "--minutes", 9, "--max-trials", 2)
+    stop_at_trial(start_search(*arguments), out, 1, signal.SIGINT)
+    (out / "journal.jsonl").write_text("what is this\n")
+
+    refused = finish(*arguments)
+    replaced = finish(*arguments, "--force")
+
+    assert refused[0] == 1
+    assert "is no line of a journal. Start anew with --force" in refused[2]
+    assert replaced[0] == 0, replaced[2]
+    assert len(read_trials(out)) == 2
+
+
+@pytest.mark.slow
 def test_a_folder_of_other_things_is_never_replaced(data, tmp_path):
     out = tmp_path / "out"
     out.mkdir()

@@ -31,7 +31,7 @@ def wait_for(workers: Workers) -> Outcome:
     [
         ("well", Outcome("a", "did well")),
         ("own error", Outcome("a", None, "rows.csv: row 3 has no label")),
-        ("killed", Outcome("a", None, f"its process was killed, {MEMORY}")),
+        ("killed", Outcome("a", None, f"its process was killed, {MEMORY}", True)),
     ],
 )
 def test_what_came_of_a_job_is_told(workers, what, outcome):
