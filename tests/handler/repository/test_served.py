@@ -273,6 +273,15 @@ def test_tritons_extension_lists_loads_and_unloads(make_process, shop):
         assert call("POST", f"/v2/repository/models/{path}", {}).status == 404
 
 
+def test_a_repository_that_is_gone_is_a_503(make_process, tmp_path):
+    process = make_process(MINNOW_MODEL="films", MINNOW_MODELS_CONTROL="on")
+    (tmp_path / "models").rename(tmp_path / "gone")
+
+    refused = caller(process.service)("POST", "/v2/repository/index", {})
+
+    assert (refused.status, refused.headers["retry-after"]) == (503, "10")
+
+
 def test_tritons_client_manages_the_repository(make_process):
     client = pytest.importorskip("tritonclient.http")
     process = make_process(MINNOW_MODEL="films", MINNOW_MODELS_CONTROL="on")
