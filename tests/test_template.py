@@ -94,3 +94,25 @@ def test_an_unknown_intrinsic_function_is_an_error() -> None:
 
 def test_every_parameter_that_a_condition_reads_is_a_switch() -> None:
     assert list(list_combinations(make_template())) == [{"Queue": "on"}, {"Queue": "off"}]
+
+
+@pytest.mark.parametrize("to", ["ReviewTo", "ResultsTo"])
+@pytest.mark.parametrize(("kind", "is_used"), [("queue", True), ("bus", True), ("table", False)])
+def test_results_and_reviews_of_queue_and_bus_are_sent_once(
+    to: str, kind: str, is_used: bool
+) -> None:
+    names = {"ReviewName": "review", "ResultsName": "results", "IdempotencyTableName": "records"}
+    stack = Stack(TEMPLATE, {**names, to: kind})
+
+    assert stack.holds("WithIdempotencyTable") == is_used
+    assert stack.environment.get("MINNOW_IDEMPOTENCY_TABLE", "") == ("records" if is_used else "")
+
+
+def test_a_signature_is_not_required_without_a_key() -> None:
+    rule = TEMPLATE["Rules"]["RequiredSignatureNeedsKeys"]
+    (assertion,) = rule["Assertions"]
+
+    for required, keys, is_refused in (("true", "", True), ("true", "K", False), ("false", "", 0)):
+        stack = Stack(TEMPLATE, {"RequireSignature": required, "TrustedKeys": keys})
+        is_asked = stack.resolve(rule["RuleCondition"])
+        assert (is_asked and not stack.resolve(assertion["Assert"])) == bool(is_refused)

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from handler.aws import make_client
-from handler.errors import HandlerError
+from handler.errors import DeliveryError, HandlerError
 from handler.event_settings import EventSettings, Target
 from handler.inference.exchange import Exchange
 from handler.inference.models import LIVE, Model, Models
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from handler.inference.classifier import Prediction
     from handler.sinks.sink import Sink
     from handler.sinks.sqs import SqsQueue
+
+# Models of one event, each of which stays in memory until the event is over: 90 MB of the shipped
+# one. A batch of a queue has ten records.
+MAX_MODELS = 16
 
 
 class Resources:
@@ -114,7 +118,7 @@ class Invocation:
     resources: Resources
     exchange: Exchange
     exchanges: dict[str, Exchange] = field(default_factory=dict)
-    _pinned: dict[tuple[str | None, str | None], Model] = field(default_factory=dict)
+    _pinned: dict[tuple[str | None, str | None], Model | HandlerError] = field(default_factory=dict)
 
     @property
     def model(self) -> Model:
@@ -122,10 +126,12 @@ class Invocation:
         return self.pin(None, None)
 
     def pin(self, name: str | None, version: str | None) -> Model:
-        """Return a model by name and version, the same one until the event is over.
+        """Return a model by name and version, the same one until the event is over; one that could
+        not be had is not tried again before.
 
         Raises:
             InvalidInput: There is no such model.
+            DeliveryError: The event names too many models.
             HandlerError: It cannot be had now.
         """
         models = self.resources.models
@@ -135,9 +141,27 @@ class Invocation:
         if name is None and not models.default.stands_in:
             name = models.default.name
         version = LIVE if version is None and models.is_stored else version
-        if (name, version) not in self._pinned:
-            self._pinned[name, version] = models.pin(name, version)
-        return self._pinned[name, version]
+        found = self._pinned.get((name, version))
+        if found is None:
+            found = self._try_pin(name, version, is_nameless)
+            self._pinned[name, version] = found
+        if isinstance(found, HandlerError):
+            raise found.with_traceback(None)
+        return found
+
+    def _try_pin(
+        self, name: str | None, version: str | None, is_nameless: bool
+    ) -> Model | HandlerError:
+        held = {id(found) for found in self._pinned.values() if isinstance(found, Model)}
+        if len(held) >= MAX_MODELS and not is_nameless:  # the default stays in memory anyway
+            return DeliveryError(
+                f"the event names more than {MAX_MODELS} models, the limit: send texts for fewer "
+                "models in one batch"
+            )
+        try:
+            return self.resources.models.pin(name, version)
+        except HandlerError as error:
+            return error
 
     def find_model(self, work: Texts) -> Model:
         """Return the model that the sender of texts names; raises what `pin` raises.

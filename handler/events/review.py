@@ -87,7 +87,7 @@ def send_row_reviews(
     Raises:
         DeliveryError: Not all could be sent.
     """
-    sink, model = invocation.resources.review_sink, invocation.resources.model
+    sink, model = invocation.resources.review_sink, invocation.model
     if sink is None or not isinstance(model.task, Selective):
         return
     reviews = [

@@ -22,6 +22,7 @@ from handler.http.lambda_events import allows_binary
 from handler.http.messages import Refusal, Response
 from handler.http.operation import Operation
 from handler.http.service import Service
+from handler.http.work import Work
 from handler.inference.models import Model, Pending
 
 BODY_TIMEOUT_S = 30
@@ -64,7 +65,7 @@ class Relay:
         self._gathered: list[
             tuple[
                 tuple[messages.Request, Operation, Model | Pending],
-                asyncio.Future[Response | Pending],
+                asyncio.Future[Response | Work],
             ]
         ] = []
         self._lane = ThreadPoolExecutor(1, "minnow-large")
@@ -86,7 +87,7 @@ class Relay:
         elif request.method == "POST":
             response, is_whole = await self._answer_post(request, admitted, receive)
         elif _waits(*admitted):
-            response = await self._answer_waiting(request, admitted)
+            response = await self._answer_waiting(request, *admitted)
         else:
             response = self._service.answer(request, *admitted)
         self._service.observe(request, response)
@@ -111,14 +112,15 @@ class Relay:
         try:
             request.body = await self._read_body(request, receive, held)
             if _waits(*admitted):
-                return await self._answer_waiting(request, admitted), True
+                return await self._answer_waiting(request, *admitted), True
             if _is_quick(request):
                 answered = await self._answer_quick(request, admitted)
             else:
                 answer = partial(self._service.try_answer, request, *admitted)
                 answered = await self._run_in(self._lane, answer)
-            if isinstance(answered, Pending):
-                answered = await self._answer_waiting(request, (admitted[0], answered))
+            if isinstance(answered, Work):
+                waiting = partial(self._service.answer_fetched, answered)
+                answered = await self._wait_for(waiting, request, admitted[0])
             return answered, True
         except InvalidInput as error:
             request.body_error = error.with_traceback(None)  # whose frames hold what was read
@@ -127,24 +129,29 @@ class Relay:
             self._num_open -= 1
             held.set(0)
 
-    async def _answer_waiting(self, request: messages.Request, admitted: Admitted) -> Response:
+    async def _answer_waiting(
+        self, request: messages.Request, operation: Operation, model: Model | Pending
+    ) -> Response:
         """Answer a request that may wait for the repository of models."""
+        answer = partial(self._service.answer, request, operation, model)
+        return await self._wait_for(answer, request, operation)
+
+    async def _wait_for(
+        self, answer: Callable[[], Response], request: messages.Request, operation: Operation
+    ) -> Response:
         try:
-            answer = partial(self._service.answer, request, *admitted)
             return await self._run_in(self._fetching, answer)
         except InvalidInput as error:
-            return self._service.refuse(request, error, admitted[0])
+            return self._service.refuse(request, error, operation)
 
-    async def _answer_quick(
-        self, request: messages.Request, admitted: Admitted
-    ) -> Response | Pending:
+    async def _answer_quick(self, request: messages.Request, admitted: Admitted) -> Response | Work:
         """Answer with all requests that came in the same turns of the event loop.
 
         While the model is busy the loop stands still, and what comes piles up in the sockets: no
         timer gathers it, and a request that is alone waits for nothing.
         """
         loop = asyncio.get_running_loop()
-        answered: asyncio.Future[Response | Pending] = loop.create_future()
+        answered: asyncio.Future[Response | Work] = loop.create_future()
         if not self._gathered:
             # After one more look at the sockets, which takes 0.01 ms: at 16 connections, whose next
             # requests come while the last answers go out, a tenth less of CPU time.

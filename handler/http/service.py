@@ -100,27 +100,33 @@ class Service:
         for a model that is not at hand."""
         work = Work(request, operation, model)
         work.begin(self._read)
+        return self.answer_fetched(work)
+
+    def answer_fetched(self, work: Work) -> Response:
+        """Return the answer to a request at work; may wait for a model that is not at hand."""
         work.fetch()
-        return self._finish(request, work.finish(), work.started)
+        return self._finish(work.request, work.finish(), work.started)
 
     def try_answer(
         self, request: Request, operation: Operation, model: Model | Pending
-    ) -> Response | Pending:
-        """Return the answer to a request, or the model that it must wait for."""
+    ) -> Response | Work:
+        """Return the answer to a request, or its work where it must wait for a model."""
         (answered,) = self.answer_together([(request, operation, model)])
         return answered
 
     def answer_together(
         self, admitted: Sequence[tuple[Request, Operation, Model | Pending]]
-    ) -> list[Response | Pending]:
-        """Return the answer to each request, or the model that it must wait for; the texts of all
-        are predicted in one run."""
+    ) -> list[Response | Work]:
+        """Return the answer to each request, or its work where it must wait for a model; the texts
+        of all are predicted in one run."""
         works = [Work(*each) for each in admitted]
         for work in works:
             work.begin(self._read)
         predict_together(works)
         return [
-            work.pending or self._finish(work.request, work.finish(), work.started)
+            self._finish(work.request, work.finish(), work.started)
+            if work.pending is None
+            else work
             for work in works
         ]
 

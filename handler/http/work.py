@@ -15,6 +15,10 @@ from handler.http.operation import AskAnother, Asking, Operation, finish_asking
 from handler.inference.classifier import Prediction
 from handler.inference.models import Model, Pending
 
+# Models that one request asks: the default one, the one that its body names, and that one again
+# where it was promoted or dropped from memory meanwhile.
+MAX_ASKED = 4
+
 
 class Work:
     """One admitted request on its way to its response.
@@ -40,6 +44,7 @@ class Work:
         self.started = time.perf_counter()
         self._asking: Asking | None = None
         self._is_named = False  # the model, in the body
+        self._num_asked = 0
         self._predictions: list[Prediction] | None = None
 
     def begin(self, read: Callable[[Request, Operation], None]) -> None:
@@ -67,35 +72,47 @@ class Work:
 
     def _open(self, read: Callable[[Request, Operation], None]) -> Response | None:
         read(self.request, self.operation)
-        try:
-            return self._ask()
-        except AskAnother as other:
-            self.model, self._is_named = other.model, True
         return self._ask()
 
     def _fetch(self) -> Response | None:
-        pending, self.pending = cast(Pending, self.pending), None
+        response: Response | None = None
+        while self.pending is not None:  # `_ask` bounds how often
+            pending, self.pending = self.pending, None
+            self.model = self._load(pending)
+            response = self._ask()
+        return response
+
+    def _load(self, pending: Pending) -> Model:
         try:
-            self.model = pending.fetch()
-            return self._ask()
+            return pending.fetch()
         except InvalidInput as error:
             if self._is_named and error.status == 404:  # the address is right, a field is not
                 raise InvalidInput(f"model and version: {error.detail}", field="model") from None
             raise
-        except (ArtefactError, DeliveryError, AskAnother) as error:
+        except (ArtefactError, DeliveryError) as error:
             raise Refusal(
                 503, "the model cannot be loaded now; the log says why", retry_after="10"
             ) from error
 
     def _ask(self) -> Response | None:
-        if isinstance(self.model, Pending):
-            self.pending = self.model
-            return None
-        models, exchange = self.model.models, self.request.exchange
+        """Ask the model, or the one that the body names; None: it is pending, or predicts first."""
+        while not isinstance(self.model, Pending):
+            self._num_asked += 1
+            if self._num_asked > MAX_ASKED:
+                raise Refusal(503, "the model changes too often to be asked now", retry_after="1")
+            try:
+                return self._ask_model(self.model)
+            except AskAnother as other:
+                self.model, self._is_named = other.model, True
+        self.pending = self.model
+        return None
+
+    def _ask_model(self, model: Model) -> Response | None:
+        models, exchange = model.models, self.request.exchange
         if models is not None and models.is_stored:
-            exchange.version = self.model.version
-        exchange.model = self.model.name
-        found = self.operation.answer(self.model, self.request)
+            exchange.version = model.version
+        exchange.model = model.name
+        found = self.operation.answer(model, self.request)
         if isinstance(found, Response):
             return found
         self.texts = next(found)

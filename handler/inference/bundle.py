@@ -110,7 +110,7 @@ def _check_trust(
 ) -> None:
     """Raise ArtefactError unless the bundle of that manifest may serve."""
     path, signature = folder / MANIFEST, None
-    if trust.keys:
+    if trust.keys or trust.requires_signature:
         with suppress(Missing):
             signature = read(SIGNATURE, MAX_SIGNATURE_BYTES)
             path = folder / SIGNATURE

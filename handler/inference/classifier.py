@@ -91,6 +91,7 @@ class Classifier:
         self.task = bundle.manifest.task
         self._scope = self.task.scope if isinstance(self.task, Selective) else None
         self.model_sha256 = bundle.manifest.files[MODEL].sha256
+        self.bundle_sha256 = bundle.sha256
         self.size_bytes = bundle.size_bytes
         self.tokenizer = bundle.tokenizer
         is_cpu = tuple(providers) == CPU

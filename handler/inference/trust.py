@@ -173,14 +173,12 @@ def check_trust(manifest_sha256: str, signature: bytes | None, trust: Trust) -> 
             f"sha256 is {manifest_sha256}, MINNOW_BUNDLE_SHA256 wants {wanted}. Serve the bundle "
             "that was meant, or set the variable to the hash of this one."
         )
-    if not trust.keys:
-        return
-    if signature is None:
-        if trust.requires_signature:
-            raise ArtefactError(
-                "the bundle has no signature, and MINNOW_REQUIRE_SIGNATURE wants one. Sign it: "
-                "minnow sign BUNDLE --key FILE"
-            )
+    if signature is None and trust.requires_signature:
+        raise ArtefactError(
+            "the bundle has no signature, and MINNOW_REQUIRE_SIGNATURE wants one. Sign it: "
+            "minnow sign BUNDLE --key FILE"
+        )
+    if signature is None or not (trust.keys or trust.requires_signature):
         return
     found = parse_signature(signature)
     key = next((key for key in trust.keys if key.key_id == found.key_id), None)

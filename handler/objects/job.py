@@ -4,11 +4,11 @@
                               s3://OUT/PREFIX/IN/reviews.csv.gz.rejected   rows left out, and why
                               s3://OUT/PREFIX/.minnow/JOB/                 tails, until it is done
 
-JOB is a hash of the object's version, the model, and what else decides the result's bytes; the
-result carries it as metadata. So any delivery, first, second or of a continuation, ends in one of
-three ways: the result with this JOB stands and nothing is to be done; it carries on; or the state
-it was given is gone without a result, and it begins again. Killed anywhere, the message comes
-again and takes one of the three.
+JOB is a hash of the object's version, the model's bundle, name and version, and what else decides
+the result's bytes; the result carries it as metadata. So any delivery, first, second or of a
+continuation, ends in one of three ways: the result with this JOB stands and nothing is to be done;
+it carries on; or the state it was given is gone without a result, and it begins again. Killed
+anywhere, the message comes again and takes one of the three.
 """
 
 from __future__ import annotations
@@ -123,6 +123,10 @@ def score_object(
         *dataclasses.astuple(source),
         resources.settings.text_column,
         str(model.limits.max_characters),
+        # Two versions may share a graph, and differ in labels, tokenizer and the column `version`.
+        model.classifier.bundle_sha256,
+        model.name,
+        model.version,
     )
     packed = unpack_format(file_format, file.content_encoding)
     job = Job(job_id, source, file.size, packed, output, packed != file_format)

@@ -7,6 +7,7 @@ if the file is still the one that was read (conditional writes, `If-None-Match` 
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -64,6 +65,7 @@ class BucketStore:
         self._patience = patience
         self._client: Any = None
         self._process = 0
+        self._connecting = threading.Lock()  # two clients made at once spoil boto3's session
 
     def list_models(self) -> list[str]:
         return sorted(name for name in self._list("") if can_be_model(name))
@@ -177,10 +179,12 @@ class BucketStore:
             ) from error
 
     def _connect(self) -> Any:
-        if self._client is None or self._process != os.getpid():  # a fork shares no connection
-            self._client = make_client("s3", *self._patience[2:])
-            self._process = os.getpid()
-        return self._client
+        with self._connecting:
+            client = self._client
+            if client is None or self._process != os.getpid():  # a fork shares no connection
+                client = self._client = make_client("s3", *self._patience[2:])
+                self._process = os.getpid()
+            return client  # another thread may forget it at this moment
 
 
 class _Refused(DeliveryError):

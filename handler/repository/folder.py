@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
 from handler.errors import ArtefactError, DeliveryError
 from handler.files import empty_folder, holding, replacing
@@ -20,6 +21,7 @@ PUSHING = ".push-"  # begins the folder of a version that is not whole yet
 TRIES = 100  # to take a number, or the aliases, that others take at the same time
 PAUSE_S = 0.05
 TAKEN = (errno.EEXIST, errno.ENOTEMPTY)
+Done = TypeVar("Done")
 
 
 class FolderStore:
@@ -69,8 +71,11 @@ class FolderStore:
         return None if now == etag else Found(self._read(path, MAX_BYTES), now)
 
     def add_version(self, name: str, files: Mapping[str, bytes]) -> int:
+        self._refuse_links(self._root / name)
+        return _retry_busy(lambda: self._add_version(name, files))
+
+    def _add_version(self, name: str, files: Mapping[str, bytes]) -> int:
         model = self._root / name
-        self._refuse_links(model)
         with holding(model / f"{PUSHING}{secrets.token_hex(4)}", model) as work:
             _remove_killed(model, work)
             whole = work / "version"
@@ -96,16 +101,13 @@ class FolderStore:
     def change_aliases(self, name: str, change: Callable[[bytes], bytes]) -> None:
         path = self._root / name / ALIASES
         self._refuse_links(path)
-        for attempt in range(TRIES):
-            try:
-                with replacing(path) as temporary:
-                    found = self.read_aliases(name)
-                    temporary.write_bytes(change(found.content if found else b""))
-                return
-            except OSError as error:  # another process promotes at this moment
-                if error.errno != errno.EBUSY or attempt == TRIES - 1:
-                    raise
-            time.sleep(PAUSE_S)
+
+        def replace() -> None:
+            with replacing(path) as temporary:
+                found = self.read_aliases(name)
+                temporary.write_bytes(change(found.content if found else b""))
+
+        _retry_busy(replace)
 
     def locate(self, name: str, version: int) -> Path:
         return self._root / name / str(version)
@@ -127,6 +129,18 @@ class FolderStore:
                     f"{self._root / part}: is a link, which is not followed in a repository. Put "
                     "a folder or a file there."
                 )
+
+
+def _retry_busy(work: Callable[[], Done]) -> Done:
+    """Do what another process, which pushes or promotes, may hold up at this moment."""
+    for _ in range(TRIES - 1):
+        try:
+            return work()
+        except OSError as error:
+            if error.errno != errno.EBUSY:
+                raise
+        time.sleep(PAUSE_S)
+    return work()
 
 
 def _list_folders(folder: Path) -> Iterator[str]:

@@ -12,13 +12,13 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from handler.errors import ArtefactError, InvalidInput, SettingsError
+from handler.errors import ArtefactError, HandlerError, InvalidInput, SettingsError
 from handler.inference.models import LIVE, Model, Models, Pending
 from handler.inference.monitor import Monitor
 from handler.repository.aliases import is_version
 from handler.repository.memory import Load, Memory
 from handler.repository.settings import RepositorySettings
-from handler.repository.shelf import Shelf, not_here
+from handler.repository.shelf import SOONEST_S, Shelf, not_here
 from handler.repository.store import Store
 
 
@@ -57,6 +57,8 @@ class StoredModels(Models):
         self._shelves: dict[str, Shelf] = {}
         self._listing = threading.Lock()
         self._listed_at = 0.0
+        self._unlisted: HandlerError | None = None  # why the last listing failed, if it did
+        self._unlisted_at = 0.0
         self._memory = Memory(settings.most_mb * 1_000_000, self._load_own, self._is_kept, clock)
         self._default_name = ""
         self._list_names()
@@ -165,7 +167,7 @@ class StoredModels(Models):
 
     def _find_shelf(self, name: str) -> Shelf:
         if name not in self._shelves and not self._is_listed():
-            self._list_names()
+            self._list_names(is_asked=False)
         if name not in self._shelves:
             raise not_here("there is no such model")
         return self._shelves[name]
@@ -173,10 +175,20 @@ class StoredModels(Models):
     def _is_listed(self) -> bool:
         return 0 <= self._clock() - self._listed_at < self._settings.refresh_s
 
-    def _list_names(self) -> None:
+    def _list_names(self, is_asked: bool = True) -> None:
+        """List the models; where nobody asked for that, not if others just did, or failed to."""
         with self._listing:
             begun = self._clock()
-            for name in self._store.list_models():
+            if not is_asked and self._is_listed():
+                return
+            if not is_asked and 0 <= begun - self._unlisted_at < SOONEST_S and self._unlisted:
+                raise self._unlisted.with_traceback(None)
+            try:
+                names = self._store.list_models()
+            except HandlerError as error:
+                self._unlisted_at, self._unlisted = self._clock(), error
+                raise
+            for name in names:
                 if name not in self._shelves:
                     self._shelves[name] = self._make_shelf(name)
             self._listed_at = begun

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,12 +28,15 @@ class Pushed(NamedTuple):
     sha256: str
 
 
-def push_bundle(store: Store, folder: Path, name: str = "", alias: str = "") -> Pushed:
+def push_bundle(
+    store: Store, folder: Path, name: str = "", alias: str = "", trust: Trust = ANY
+) -> Pushed:
     """Add the bundle in `folder`, which must serve here, as the next version of a model.
 
     Args:
         name: Of the model; empty: as the bundle's manifest says.
         alias: Set to the new version afterwards; empty: none.
+        trust: Which bundles may serve.
 
     Raises:
         ArtefactError: The bundle must not serve, or a name cannot be one.
@@ -40,7 +44,7 @@ def push_bundle(store: Store, folder: Path, name: str = "", alias: str = "") -> 
     """
     if alias:
         check_alias(alias)
-    classifier = load_classifier(folder)
+    classifier = load_classifier(folder, trust=trust)
     name = check_name("name", name or classifier.manifest.name)
     files = {
         file: read_regular(folder / file, MOST_BYTES[file])
@@ -48,15 +52,24 @@ def push_bundle(store: Store, folder: Path, name: str = "", alias: str = "") -> 
         if file != SIGNATURE or (folder / file).exists()
     }
     # What was read is what goes: the folder may have changed since it was loaded.
-    bundle = check_bundle(folder, lambda file, most: files[file])
+    bundle = check_bundle(folder, partial(_read_pushed, folder, files), trust)
     version = store.add_version(name, files)
     if alias:
-        promote_version(store, name, version, alias)
+        promote_version(store, name, version, alias, trust)
     return Pushed(name, version, bundle.sha256)
 
 
-def promote_version(store: Store, name: str, version: int, alias: str) -> None:
+def _read_pushed(folder: Path, files: Mapping[str, bytes], file: str, most: int) -> bytes:
+    if file not in files:
+        raise Missing(f"{folder / file}: no such file.")
+    return files[file]
+
+
+def promote_version(store: Store, name: str, version: int, alias: str, trust: Trust = ANY) -> None:
     """Let an alias of a model mean a version, which is loaded here first.
+
+    Args:
+        trust: Which bundles may serve.
 
     Raises:
         Missing: There is no such version.
@@ -65,7 +78,7 @@ def promote_version(store: Store, name: str, version: int, alias: str) -> None:
     check_name("name", name)
     check_alias(alias)
     try:
-        open_classifier(read_version(store, name, version))
+        open_classifier(read_version(store, name, version, trust))
     except Missing as error:
         raise Missing(
             f"{store.place}: model {name} has no version {version}. `minnow models` lists them."

@@ -17,7 +17,7 @@ from handler.repository.aliases import Alias, read_aliases
 from handler.repository.memory import Memory
 from handler.repository.store import Found, Store
 
-SOONEST_S = 1.0  # between a look that failed and the next
+SOONEST_S = 1.0  # between a look, or a listing, that failed and the next
 LOOK_WAIT_S = 1.0  # for a look, where a version is at hand
 # After so long a look is given up for another one: the sandbox was frozen in its midst, and
 # its connection may be dead. Longer than any look takes (`bucket.py`).
@@ -88,7 +88,8 @@ class Shelf:
         Raises:
             InvalidInput: The model has no such alias.
             ArtefactError: It must not serve, nor does the one before.
-            DeliveryError: The repository cannot be reached.
+            DeliveryError: The repository cannot be reached: a version that may be right is not
+                replaced by another one.
         """
         if self.is_late(self._clock()):
             wait_s = LOAD_WAIT_S if self.find(alias) is None else LOOK_WAIT_S
@@ -139,15 +140,19 @@ class Shelf:
                     self._take(found)
                     self._renew(begun)
         except Exception as error:  # of a thread that nobody waits for
-            fault = str(error) if isinstance(error, HandlerError) else name_failure(error)
-            if fault != self.fault:
-                self._tell(f"its aliases cannot be read, what is loaded answers: {fault}")
-            self.fault = fault
-            self._postpone()
+            if self._looking is looking:
+                self._note_failure(error)
         finally:
             if self._looking is looking:
                 self._looking = None
             looking.set()
+
+    def _note_failure(self, error: Exception) -> None:
+        fault = str(error) if isinstance(error, HandlerError) else name_failure(error)
+        if fault != self.fault:
+            self._tell(f"its aliases cannot be read, what is loaded answers: {fault}")
+        self.fault = fault
+        self._postpone()
 
     def _take(self, found: Found | None) -> None:
         """Turn to what the aliases mean now; None: they did not change."""
@@ -156,9 +161,13 @@ class Shelf:
             if found.etag != self._etag:  # a file that is gone has none, at every look
                 self.complaints.clear()
             self._etag = found.etag
-        for alias in list(self.serving):
-            with suppress(HandlerError):  # it was told
-                self._turn(alias)
+        for alias, number in list(self.serving.items()):
+            wanted = (self._targets or {}).get(alias)
+            if wanted is None:
+                self._tell_gone(alias)
+            elif wanted.version != number:  # others are not used by a look, nor loaded again
+                with suppress(HandlerError):  # it was told
+                    self._turn(alias)
 
     def _renew(self, begun: float) -> None:
         """Note a look that succeeded: nothing that was changed before it began is overlooked."""
@@ -180,18 +189,23 @@ class Shelf:
             if self._targets is None:
                 raise DeliveryError(self.fault or "the repository does not answer")
             raise not_here("the model has no such alias")
-        numbers = [before] if wanted is None else [wanted.version, before, wanted.previous]
         failure: HandlerError | None = None
+        numbers = [before] if wanted is None else [wanted.version, before]
+        if wanted is not None and wanted.previous < wanted.version:  # else it was rolled back
+            numbers.append(wanted.previous)
         for number in filter(None, dict.fromkeys(numbers)):
+            if isinstance(failure, DeliveryError) and number != before:
+                break  # what cannot be read now may serve in a moment
             try:
                 model = self._memory.get((self.name, number))
             except HandlerError as error:
                 failure = failure or error
                 continue
             self.serving[alias] = number
-            if failure is not None or wanted is None:
-                why = failure or "aliases.json no longer has it"
-                self._complain(f"{alias} is served by version {number}: {why}")
+            if wanted is None:
+                self._tell_gone(alias)
+            elif failure is not None:
+                self._complain(f"{alias} is served by version {number}: {failure}")
             return model
         failure = failure or DeliveryError("the repository does not answer")
         self._complain(f"{alias} cannot be served: {failure}")
@@ -206,6 +220,10 @@ class Shelf:
             yield
         finally:
             self._lock.release()
+
+    def _tell_gone(self, alias: str) -> None:
+        number = self.serving[alias]
+        self._complain(f"{alias} is served by version {number}: aliases.json no longer has it")
 
     def _complain(self, message: str) -> None:
         """Tell what is wrong with a version, once until the aliases change."""

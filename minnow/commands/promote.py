@@ -33,7 +33,8 @@ def promote(name: Name, version: Version, alias: Alias = "live", models: Models 
     seconds, 30 by default. Going back is the same command.
     """
     from handler.repository.publish import promote_version
+    from handler.settings import read_trust
 
     store = open_repository(models)
-    promote_version(store, name, version, alias)
+    promote_version(store, name, version, alias, read_trust())
     print(f"model {name}: {alias} is version {version}, in {store.place}")

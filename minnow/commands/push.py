@@ -41,9 +41,10 @@ def push(
     never change; which one answers is said by `minnow promote`.
     """
     from handler.repository.publish import push_bundle
+    from handler.settings import read_trust
 
     store = open_repository(repository)
-    pushed = push_bundle(store, bundle, name, alias)
+    pushed = push_bundle(store, bundle, name, alias, read_trust())
     if json_output:
         print(json.dumps({**pushed._asdict(), "alias": alias, "repository": store.place}))
         return

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from handler.inference.classifier import open_classifier
 from handler.inference.models import Model
 from handler.inference.monitor import Monitor
+from handler.repository.models import StoredModels
 from handler.repository.opening import open_models
-from handler.repository.publish import push_bundle
+from handler.repository.publish import push_bundle, read_version
+from handler.repository.settings import RepositorySettings
 from handler.repository.store import Store
 from handler.settings import Settings, read_settings
+
+REFRESH_S = 30
 
 
 def write_labelled(tiny_bundle: Path, folder: Path, label: str, name: str = "films") -> Path:
@@ -91,3 +97,59 @@ def wait_for(condition: Callable[[], bool], timeout_s: float = 20) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not come about"
         time.sleep(0.01)
+
+
+class Hooked:
+    """A store whose reads can be counted, held up and made to fail."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.reads: list[Any] = []
+        self.failure: Exception | None = None
+        self.gate = threading.Event()
+        self.gate.set()
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._store, name)
+
+        def call(*arguments: Any) -> Any:
+            self.reads.append((name, *arguments[:1]))
+            assert self.gate.wait(20)
+            if self.failure is not None:
+                raise self.failure
+            return method(*arguments)
+
+        return method if name in ("place", "locate") else call
+
+
+class Process:
+    """The models of a process, its clock, its store and its log."""
+
+    def __init__(self, store: Store, **settings: Any) -> None:
+        self.clock = Clock()
+        self.store: Any = Hooked(store)
+        self.lines: list[Any] = []
+        self.loads: list[tuple[str, int]] = []
+        loading = threading.Lock()
+
+        def load(name: str, version: int) -> Model:
+            self.loads.append((name, version))
+            bundle = read_version(self.store, name, version)
+            with loading:
+                return Model(open_classifier(bundle, is_alone=False), monitor=self.monitor)
+
+        self.monitor = Monitor(lambda line: self.lines.append(line))
+        chosen = RepositorySettings("", **{"refresh_s": REFRESH_S, **settings})
+        self.models = StoredModels(self.store, chosen, load, self.monitor, self.clock)
+
+    def say(self, name: str | None = None, version: str | None = None) -> str:
+        return say(self.models.pin(name, version))
+
+    def pass_s(self, seconds: float) -> None:
+        """Let time pass, and the look that this makes due, if any."""
+        self.clock.now += seconds
+        self.models.pin()
+        self.settle()
+
+    def settle(self) -> None:
+        wait_for(lambda: not any(s._looking for s in self.models._shelves.values()))

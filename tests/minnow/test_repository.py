@@ -77,3 +77,18 @@ def test_what_cannot_be_is_one_line(run, tiny_bundle, tmp_path, arguments, messa
     assert (code, out, errors.count("\n")) == (1, "", 1)
     assert message in errors
     assert not (tmp_path / "models").exists()
+
+
+@pytest.mark.parametrize("command", ["push", "promote"])
+def test_what_the_environment_would_not_serve_is_not_promoted(
+    run, tiny_bundle, tmp_path, monkeypatch, command
+):
+    place = tmp_path / "models"
+    pushed = run("push", tiny_bundle, place)
+    arguments = {"push": (tiny_bundle, place), "promote": ("tiny", 1, "--models", place)}
+    monkeypatch.setenv("MINNOW_BUNDLE_SHA256", "0" * 64)
+
+    code, _, errors = run(command, *arguments[command])
+
+    assert (pushed[0], code) == (0, 1)
+    assert "MINNOW_BUNDLE_SHA256 wants" in errors

@@ -27,7 +27,7 @@ def index(model: Model, request: Request) -> Response:
         raise Refusal(422, f"the request is {name_type(document)}, wanted a JSON object")
     try:
         shelves = models.list_shelves()
-    except DeliveryError as error:
+    except (ArtefactError, DeliveryError) as error:  # a folder may be gone
         raise Refusal(503, "the repository does not answer", retry_after="10") from error
     entries: list[dict[str, Any]] = []
     for shelf in shelves:

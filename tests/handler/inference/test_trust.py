@@ -206,3 +206,12 @@ def test_without_the_library_the_setting_says_what_is_missing(monkeypatch):
 
     with pytest.raises(SettingsError, match=r'pip install "\.\[signing\]".*SIGNING=1'):
         read_trust({"MINNOW_TRUSTED_KEYS": line})
+
+
+def test_a_signature_that_is_required_is_wanted_where_no_key_is_known(bundle):
+    nobody = Trust(requires_signature=True)
+    with pytest.raises(ArtefactError, match="has no signature"):
+        load_classifier(bundle, trust=nobody)
+    sign(bundle, "ed25519")
+    with pytest.raises(ArtefactError, match="MINNOW_TRUSTED_KEYS does not name"):
+        load_classifier(bundle, trust=nobody)

@@ -1,5 +1,8 @@
 """What a bucket can do: hang, throttle, deny, break off, and lose an answer."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from botocore.exceptions import ClientError
 
@@ -117,3 +120,14 @@ def test_a_file_that_is_larger_than_it_may_be_is_not_read_whole(shop):
     shop.store._put("films/3/manifest.json", b"")
     with pytest.raises(ArtefactError, match="is empty"):
         read_version(shop.store, "films", 3)
+
+
+def test_threads_that_begin_at_once_make_one_client(shop):
+    store, barrier = open_store(PLACE, is_serving=True), threading.Barrier(8)
+
+    def connect(_):
+        barrier.wait()
+        return store._connect()
+
+    with ThreadPoolExecutor(8) as pool:
+        assert len({id(client) for client in pool.map(connect, range(8))}) == 1

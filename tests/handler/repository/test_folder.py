@@ -1,11 +1,13 @@
 """What only a folder can hold: links, pipes, and what killed pushes leave."""
 
+import errno
 import os
 
 import pytest
 
 from handler.errors import ArtefactError
 from handler.inference.bundle import Missing
+from handler.repository import folder
 from handler.repository.places import open_store
 from handler.repository.publish import promote_version, read_version
 
@@ -72,3 +74,26 @@ def test_an_empty_folder_of_a_version_holds_its_number_for_nobody(folder_shop, r
     (root / "films" / "7").mkdir()
 
     assert folder_shop.push("films", "b") == 8
+
+
+def test_a_push_that_another_process_holds_up_is_tried_again(folder_shop, root, monkeypatch):
+    hold, refused = folder.holding, []
+
+    def hold_later(work, output):
+        if len(refused) < 2:
+            refused.append(work)
+            raise OSError(errno.EBUSY, "process 1 is at work on it", str(output))
+        return hold(work, output)
+
+    monkeypatch.setattr(folder, "holding", hold_later)
+
+    assert folder_shop.push("films", "b") == 2
+    assert len(refused) == 2
+
+    def hold_never(work, output):
+        raise OSError(errno.EBUSY, "process 1 is at work on it", str(output))
+
+    monkeypatch.setattr(folder, "holding", hold_never)
+    monkeypatch.setattr(folder, "PAUSE_S", 0)
+    with pytest.raises(OSError, match="process 1 is at work"):
+        folder_shop.push("films", "b")

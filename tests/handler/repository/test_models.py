@@ -6,72 +6,8 @@ import pytest
 
 from handler.errors import ArtefactError, DeliveryError, InvalidInput, SettingsError
 from handler.inference.models import Model, Pending
-from handler.inference.monitor import Monitor
-from handler.repository.models import StoredModels
 from handler.repository.publish import promote_version
-from handler.repository.settings import RepositorySettings
-from tests.helpers.repositories import Clock, open_stored, say, wait_for
-
-REFRESH_S = 30
-
-
-class Hooked:
-    """A store whose reads can be counted, held up and made to fail."""
-
-    def __init__(self, store):
-        self._store = store
-        self.reads = []
-        self.failure = None
-        self.gate = threading.Event()
-        self.gate.set()
-
-    def __getattr__(self, name):
-        method = getattr(self._store, name)
-
-        def call(*arguments):
-            self.reads.append((name, *arguments[:1]))
-            assert self.gate.wait(20)
-            if self.failure is not None:
-                raise self.failure
-            return method(*arguments)
-
-        return method if name in ("place", "locate") else call
-
-
-class Process:
-    """The models of a process, its clock, its store and its log."""
-
-    def __init__(self, store, **settings):
-        from handler.inference.classifier import open_classifier
-        from handler.repository.publish import read_version
-
-        self.clock = Clock()
-        self.store = Hooked(store)
-        self.lines = []
-        self.loads = []
-        loading = threading.Lock()
-
-        def load(name, version):
-            self.loads.append((name, version))
-            bundle = read_version(self.store, name, version)
-            with loading:
-                return Model(open_classifier(bundle, is_alone=False), monitor=self.monitor)
-
-        self.monitor = Monitor(lambda line: self.lines.append(line))
-        chosen = RepositorySettings("", **{"refresh_s": REFRESH_S, **settings})
-        self.models = StoredModels(self.store, chosen, load, self.monitor, self.clock)
-
-    def say(self, name=None, version=None):
-        return say(self.models.pin(name, version))
-
-    def pass_s(self, seconds):
-        """Let time pass, and the look that this makes due, if any."""
-        self.clock.now += seconds
-        self.models.pin()
-        self.settle()
-
-    def settle(self):
-        wait_for(lambda: not any(s._looking for s in self.models._shelves.values()))
+from tests.helpers.repositories import REFRESH_S, Process, open_stored, say, wait_for
 
 
 @pytest.fixture

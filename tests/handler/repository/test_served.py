@@ -15,6 +15,8 @@ from handler.events.resources import Resources
 from handler.hosts.snapshot import check_restored, prepare_snapshot
 from handler.http.app import create_app
 from handler.http.lambda_http import LambdaHttp
+from handler.http.messages import Request
+from handler.http.operation import AskAnother
 from handler.http.service import Service
 from handler.inference.monitor import Monitor
 from handler.inference.prometheus import Prometheus
@@ -108,6 +110,64 @@ def test_every_protocol_finds_models_and_versions_in_function_and_server(
         cold, warm = (httpx.post(f"{server.url}{path}", json=body) for _ in range(2))
     assert (cold.status_code, find_label(cold.json())) == (200, label)
     assert cold.content == warm.content
+
+
+def make_late(process):
+    """Let whoever asks next wait for a look."""
+    for shelf in process.models.list_shelves():
+        shelf.expire()
+
+
+NAMED = [
+    ({**GOOD, "version": "candidate"}, "b"),
+    ({**GOOD, "version": 2}, "b"),
+    ({**GOOD, "model": "books"}, "c"),
+    ({**GOOD, "model": "films", "version": "candidate"}, "b"),
+    (GOOD, "a"),
+]
+
+
+@pytest.mark.parametrize(("body", "label"), NAMED)
+def test_a_body_names_its_model_where_the_default_has_to_be_looked_at(process, call, body, label):
+    make_late(process)
+    answer = call("POST", "/predict", body)
+    assert (answer.status, find_label(answer.json)) == (200, label)
+
+    with Server(process.service) as server:
+        make_late(process)
+        answer = httpx.post(f"{server.url}/predict", json=body)
+    assert (answer.status_code, find_label(answer.json())) == (200, label)
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+@pytest.mark.parametrize("named", [{"version": "9"}, {"model": "songs"}, {"version": "nosuch"}])
+def test_function_and_server_refuse_what_a_body_names_alike(process, call, named, is_late):
+    refusals = []
+    with Server(process.service) as server:
+        for answer_by in ("function", "server"):
+            if is_late:
+                make_late(process)
+            if answer_by == "function":
+                refused = call("POST", "/predict", {**GOOD, **named})
+                refusals.append((refused.status, refused.json))
+            else:
+                refused = httpx.post(f"{server.url}/predict", json={**GOOD, **named})
+                refusals.append((refused.status_code, refused.json()))
+
+    assert refusals[0] == refusals[1]
+    assert refusals[0][0] == 422
+
+
+def test_a_model_that_names_another_without_end_is_a_503(process):
+    def answer(model, request):
+        raise AskAnother(model)
+
+    operation, model = process.service.router.find(Request("POST", "/predict", {}))
+    request = Request("POST", "/predict", {}, b"{}")
+
+    refused = process.service.answer(request, operation._replace(answer=answer), model)
+
+    assert (refused.status, refused.headers["retry-after"]) == (503, "1")
 
 
 def test_an_answer_and_its_line_of_the_log_tell_name_and_version(process, call):
@@ -211,6 +271,15 @@ def test_tritons_extension_lists_loads_and_unloads(make_process, shop):
     assert find_label(call("POST", "/predict", GOOD).json) == "d"
     for path in ("songs/load", "songs/unload", "../load"):
         assert call("POST", f"/v2/repository/models/{path}", {}).status == 404
+
+
+def test_a_repository_that_is_gone_is_a_503(make_process, tmp_path):
+    process = make_process(MINNOW_MODEL="films", MINNOW_MODELS_CONTROL="on")
+    (tmp_path / "models").rename(tmp_path / "gone")
+
+    refused = caller(process.service)("POST", "/v2/repository/index", {})
+
+    assert (refused.status, refused.headers["retry-after"]) == (503, "10")
 
 
 def test_tritons_client_manages_the_repository(make_process):

@@ -4,7 +4,9 @@ import pytest
 
 from export.sign import format_public_key, make_key, open_key, sign_bundle
 from handler.errors import ArtefactError
-from handler.repository.publish import promote_version
+from handler.inference.trust import Trust
+from handler.repository.publish import promote_version, push_bundle
+from handler.settings import read_trust
 from tests.helpers.repositories import open_stored, say
 
 
@@ -57,3 +59,28 @@ def test_a_signature_of_another_version_is_none(shop, place, signing):
 
     with pytest.raises(ArtefactError, match="the signature is not of this bundle"):
         open_stored(place, **wanted)
+
+
+def test_what_the_environment_would_not_serve_is_neither_pushed_nor_promoted(shop, signing):
+    push, wanted = signing
+    trust = read_trust(wanted)
+    push("a", "live")
+    unsigned = shop.push("films", "b")
+    known = shop.store.read_aliases("films").content
+
+    with pytest.raises(ArtefactError, match="has no signature"):
+        push_bundle(shop.store, shop.write("c"), "films", "live", trust)
+    with pytest.raises(ArtefactError, match="has no signature"):
+        promote_version(shop.store, "films", unsigned, "live", trust)
+    with pytest.raises(ArtefactError, match="MINNOW_BUNDLE_SHA256 wants"):
+        promote_version(shop.store, "films", 1, "live", Trust(sha256=("0" * 64,)))
+
+    assert shop.store.list_versions("films") == [1, 2]
+    assert shop.store.read_aliases("films").content == known
+    assert push_bundle(shop.store, shop.write("a"), "films", "live", trust).version == 3
+
+
+def test_a_bundle_may_be_unsigned_where_a_signature_is_not_required(shop, signing):
+    trust = read_trust({**signing[1], "MINNOW_REQUIRE_SIGNATURE": ""})
+
+    assert push_bundle(shop.store, shop.write("a"), "films", "live", trust).version == 1
