@@ -72,17 +72,6 @@ def start_search(*arguments: object) -> subprocess.Popen[str]:
     )
 
 
-def stop_search(process: subprocess.Popen[str], after_s: float, how: signal.Signals) -> bool:
-    """Send a signal after a while; return False if the search had ended before."""
-    try:
-        process.communicate(timeout=after_s)
-        return False
-    except subprocess.TimeoutExpired:
-        process.send_signal(how)
-        process.communicate(timeout=60)
-        return True
-
-
 def stop_at_trial(
     process: subprocess.Popen[str], folder: Path, number: int, how: signal.Signals
 ) -> None:

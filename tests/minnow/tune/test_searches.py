@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from tests.helpers.kills import IS_LONG
-from tests.helpers.searches import read_trials, start_search, stop_at_trial, stop_search
+from tests.helpers.searches import read_trials, start_search, stop_at_trial
 
 KILLS = 40 if IS_LONG else 6
 
@@ -39,7 +39,8 @@ def test_a_search_that_is_stopped_loses_no_trial_and_does_none_twice(data, tmp_p
     before: list = []
 
     for _ in range(KILLS):
-        stopped += stop_search(start_search(*arguments), order.uniform(1, 5), how)
+        stop_at_trial(start_search(*arguments), out, len(before) + order.randint(1, 2), how)
+        stopped += not (out / "tune.md").exists()
         now = read_trials(out)
         assert now[: len(before)] == before
         before = now
