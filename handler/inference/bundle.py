@@ -40,7 +40,7 @@ EXPORT_AGAIN = "Export the model again: minnow export RUN --out BUNDLE"
 FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
-class Missing(ArtefactError):
+class MissingArtefactError(ArtefactError):
     """A file of a bundle that is not there."""
 
 
@@ -84,7 +84,7 @@ def check_bundle(folder: Path, read: Callable[[str, int], bytes], trust: Trust =
 
     Args:
         folder: What errors call the place.
-        read: Takes a file's name and the bytes that it may have; raises Missing.
+        read: Takes a file's name and the bytes that it may have; raises MissingArtefactError.
         trust: As of `read_bundle`.
     """
     path = folder / MANIFEST
@@ -111,7 +111,7 @@ def _check_trust(
     """Raise ArtefactError unless the bundle of that manifest may serve."""
     path, signature = folder / MANIFEST, None
     if trust.keys or trust.requires_signature:
-        with suppress(Missing):
+        with suppress(MissingArtefactError):
             signature = read(SIGNATURE, MAX_SIGNATURE_BYTES)
             path = folder / SIGNATURE
     try:
@@ -136,7 +136,7 @@ def read_regular(path: Path, most: int) -> bytes:
         most: Bytes that it may have.
 
     Raises:
-        Missing: There is no such file.
+        MissingArtefactError: There is no such file.
         ArtefactError: It is larger, anything but a regular file, or grows meanwhile.
     """
     try:
@@ -147,7 +147,7 @@ def read_regular(path: Path, most: int) -> bytes:
             _check_regular(path, found, most)
             content = file.read(found.st_size + 1)
     except FileNotFoundError as error:
-        raise Missing(
+        raise MissingArtefactError(
             f"{path}: no such file. A bundle is made by: minnow export RUN --out BUNDLE"
         ) from error
     except OSError as error:

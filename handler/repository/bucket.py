@@ -17,7 +17,7 @@ from handler.aws import ATTEMPTS, READ_TIMEOUT_S, error_code, make_client
 from handler.deadline import Deadline, TimedClient
 from handler.errors import ArtefactError, DeliveryError
 from handler.event_settings import Target
-from handler.inference.bundle import Missing
+from handler.inference.bundle import MissingArtefactError
 from handler.repository.aliases import ALIASES, MAX_BYTES, is_version
 from handler.repository.store import Found, can_be_model
 
@@ -77,7 +77,9 @@ class BucketStore:
         key = f"{name}/{version}/{file}"
         found = self._get(key, most)
         if found is None or not found.etag:
-            raise Missing(f"{self.place}{key}: no such object. `minnow models` lists what there is")
+            raise MissingArtefactError(
+                f"{self.place}{key}: no such object. `minnow models` lists what there is"
+            )
         return found.content
 
     def read_aliases(self, name: str, etag: str = "") -> Found | None:

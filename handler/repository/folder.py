@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from handler.errors import ArtefactError, DeliveryError
 from handler.files import empty_folder, holding, replacing
-from handler.inference.bundle import Missing, read_regular
+from handler.inference.bundle import MissingArtefactError, read_regular
 from handler.repository.aliases import ALIASES, MAX_BYTES, is_version
 from handler.repository.store import Found, can_be_model
 
@@ -35,7 +35,7 @@ class FolderStore:
         try:
             return sorted(name for name in _list_folders(self._root) if can_be_model(name))
         except (FileNotFoundError, NotADirectoryError):
-            raise Missing(
+            raise MissingArtefactError(
                 f"{self._root}: no such folder. `minnow push BUNDLE {self._root}` makes a "
                 "repository there."
             ) from None
@@ -118,7 +118,9 @@ class FolderStore:
     def _read(self, path: Path, most: int) -> bytes:
         self._refuse_links(path)
         if not os.path.lexists(path):
-            raise Missing(f"{path}: no such file. `minnow models` lists what there is.")
+            raise MissingArtefactError(
+                f"{path}: no such file. `minnow models` lists what there is."
+            )
         return read_regular(path, most)
 
     def _refuse_links(self, path: Path) -> None:

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 from handler.errors import ArtefactError
-from handler.inference.bundle import Missing
+from handler.inference.bundle import MissingArtefactError
 from handler.inference.manifest import MODEL
 from handler.inference.models import Model
 
@@ -60,7 +60,7 @@ class Memory:
         """Return a model, loaded now where it was not.
 
         Raises:
-            Missing: It is not there, or not whole yet.
+            MissingArtefactError: It is not there, or not whole yet.
             ArtefactError: It must not serve, as is known for a minute.
             DeliveryError: It cannot be read now.
         """
@@ -72,7 +72,7 @@ class Memory:
             raise ArtefactError(why)
         try:
             model = self._load(*key)
-        except Missing:  # its push may go on, and end at any moment
+        except MissingArtefactError:  # its push may go on, and end at any moment
             raise
         except ArtefactError as error:
             if len(self._refused) >= MAX_REFUSED:

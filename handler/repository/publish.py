@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from handler.errors import ArtefactError, DeliveryError
-from handler.inference.bundle import Bundle, Missing, check_bundle, read_regular
+from handler.inference.bundle import Bundle, MissingArtefactError, check_bundle, read_regular
 from handler.inference.checks import parse_json
 from handler.inference.classifier import load_classifier, open_classifier
 from handler.inference.manifest import MANIFEST, MAX_BYTES, MODEL, TOKENIZER, check_name
@@ -61,7 +61,7 @@ def push_bundle(
 
 def _read_pushed(folder: Path, files: Mapping[str, bytes], file: str, most: int) -> bytes:
     if file not in files:
-        raise Missing(f"{folder / file}: no such file.")
+        raise MissingArtefactError(f"{folder / file}: no such file.")
     return files[file]
 
 
@@ -72,15 +72,15 @@ def promote_version(store: Store, name: str, version: int, alias: str, trust: Tr
         trust: Which bundles may serve.
 
     Raises:
-        Missing: There is no such version.
+        MissingArtefactError: There is no such version.
         ArtefactError: The version must not serve.
     """
     check_name("name", name)
     check_alias(alias)
     try:
         open_classifier(read_version(store, name, version, trust))
-    except Missing as error:
-        raise Missing(
+    except MissingArtefactError as error:
+        raise MissingArtefactError(
             f"{store.place}: model {name} has no version {version}. `minnow models` lists them."
         ) from error
 
@@ -102,7 +102,7 @@ def read_version(store: Store, name: str, version: int, trust: Trust = ANY) -> B
     Its manifest may say another name and version: those that it was exported with.
 
     Raises:
-        Missing: It has no manifest: it was never pushed, or not to the end.
+        MissingArtefactError: It has no manifest: it was never pushed, or not to the end.
         ArtefactError: It must not serve.
     """
     bundle = check_bundle(
@@ -156,7 +156,7 @@ def _describe(store: Store, name: str, version: int) -> dict[str, Any]:
             "metrics": dict(manifest["metrics"]),
             "size_bytes": sum(file["size_bytes"] for file in manifest["files"].values()),
         }
-    except Missing:
+    except MissingArtefactError:
         return {"problem": "not whole: a push was killed, or goes on"}
     except (ArtefactError, DeliveryError) as error:
         return {"problem": str(error)}

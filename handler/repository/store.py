@@ -42,7 +42,12 @@ class Store(Protocol):
         """Return the numbers that are taken, ascending; a push that was killed leaves one."""
 
     def read_file(self, name: str, version: int, file: str, most: int) -> bytes:
-        """Return a file of a bundle, of `most` bytes at most; raises Missing, ArtefactError."""
+        """Return a file of a bundle, of `most` bytes at most.
+
+        Raises:
+            MissingArtefactError: It is not there.
+            ArtefactError: It is larger, or empty.
+        """
 
     def read_aliases(self, name: str, etag: str = "") -> Found | None:
         """Return a model's aliases.json, empty where there is none; None: it has `etag` still."""

@@ -36,7 +36,7 @@ def test_missing_bundle_names_the_file_and_the_command(bundle, init_error):
 
     reply = init_error()
 
-    assert reply["errorType"] == "ArtefactError"
+    assert reply["errorType"] == "MissingArtefactError"
     assert reply["errorMessage"] == (
         f"{bundle}/manifest.json: no such file. A bundle is made by: minnow export RUN --out BUNDLE"
     )

@@ -63,7 +63,7 @@ def slow(tmp_path_factory) -> dict[str, dict]:
 
 def assert_refused(found: dict, file: str) -> None:
     kind, _, text = found["found"].partition(": ")
-    assert kind in ("ArtefactError", "Missing"), found
+    assert kind in ("ArtefactError", "MissingArtefactError"), found
     assert text.isprintable(), found
     assert len(text) < MAX_CHARACTERS, found
     assert file in text, found

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from handler.errors import ArtefactError
-from handler.inference.bundle import Missing
+from handler.inference.bundle import MissingArtefactError
 from handler.repository import folder
 from handler.repository.places import open_store
 from handler.repository.publish import promote_version, read_version
@@ -66,7 +66,7 @@ def test_what_a_killed_push_left_is_no_version_and_goes_with_the_next(folder_sho
 
 
 def test_a_repository_that_is_not_there_is_an_error_that_says_how_one_is_made(tmp_path):
-    with pytest.raises(Missing, match="minnow push BUNDLE"):
+    with pytest.raises(MissingArtefactError, match="minnow push BUNDLE"):
         open_store(str(tmp_path / "nowhere")).list_models()
 
 

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from handler.inference.bundle import Missing
+from handler.inference.bundle import MissingArtefactError
 from handler.repository.aliases import read_aliases
 from handler.repository.publish import list_versions, read_version
 from tests.helpers.kills import IS_LONG, moments
@@ -50,7 +50,7 @@ def count_whole(shop, labels):
     for number in shop.store.list_versions("films"):
         try:
             bundle = read_version(shop.store, "films", number)
-        except Missing:  # a number that a killed push took
+        except MissingArtefactError:  # a number that a killed push took
             continue
         assert bundle.manifest.task.labels[0] in labels
         num_whole += 1

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from handler.errors import ArtefactError
-from handler.inference.bundle import Missing
+from handler.inference.bundle import MissingArtefactError
 from handler.repository.aliases import MAX_ALIASES, read_aliases, write_alias
 from handler.repository.publish import list_versions, promote_version, push_bundle, read_version
 
@@ -79,9 +79,9 @@ def test_what_is_not_there_or_not_whole_or_broken_is_not_promoted(shop):
     broken = shop.push_broken("films")
     shop.store.add_version("films", {"model.onnx": b"of a push that was killed"})
 
-    with pytest.raises(Missing, match="model films has no version 7"):
+    with pytest.raises(MissingArtefactError, match="model films has no version 7"):
         promote_version(shop.store, "films", 7, "live")
-    with pytest.raises(Missing, match="model films has no version 3"):
+    with pytest.raises(MissingArtefactError, match="model films has no version 3"):
         promote_version(shop.store, "films", 3, "live")
     with pytest.raises(ArtefactError, match="sha256 is"):
         promote_version(shop.store, "films", broken, "live")
