@@ -178,6 +178,16 @@ class Graph:
         self.proto.node.append(node)
         return outputs[0]
 
+    def replace_node(
+        self, node: NodeProto, op_type: str, inputs: list[str], domain: str = "", **attributes: Any
+    ) -> None:
+        """Put a node of another operator in the place of one: its name and outputs stay."""
+        replacement = helper.make_node(
+            op_type, inputs, list(node.output), node.name, domain=domain, **attributes
+        )
+        self.proto.node.remove(node)
+        self.proto.node.append(replacement)
+
     def import_domain(self, domain: str) -> None:
         """Let the graph have nodes of a domain, in its first version."""
         if all(opset.domain != domain for opset in self.model.opset_import):

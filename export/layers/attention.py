@@ -11,7 +11,7 @@ from typing import Any
 
 import keras
 import numpy as np
-from onnx import NodeProto, TensorProto, helper
+from onnx import NodeProto, TensorProto
 
 from export.errors import ExportError
 from export.graph import Graph, attribute
@@ -142,16 +142,13 @@ def quantize(graph: Graph, node: NodeProto, quantization: Quantization) -> None:
         source.output[2],
         graph.add_constant(np.zeros(len(scales[0]), np.int8), "attention_zero_points"),
     ]
-    replacement = helper.make_node(
+    graph.replace_node(
+        node,
         "QAttention",
         inputs,
-        list(node.output),
-        node.name,
         domain=MICROSOFT,
         num_heads=attribute(node, "num_heads"),
     )
-    graph.proto.node.remove(node)
-    graph.proto.node.append(replacement)
 
 
 def estimate_bytes(

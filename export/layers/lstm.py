@@ -10,7 +10,7 @@ from typing import Any
 
 import keras
 import numpy as np
-from onnx import NodeProto, helper
+from onnx import NodeProto
 
 from export.graph import Graph, attribute
 from export.layers import recurrent
@@ -72,18 +72,15 @@ def quantize(graph: Graph, node: NodeProto, quantization: Quantization) -> None:
     bias = node.input[3]
     lengths = node.input[4] if len(node.input) > 4 else ""
     inputs = [node.input[0], w, r, bias, lengths, "", "", "", w_scale, w_zero, r_scale, r_zero]
-    replacement = helper.make_node(
+    graph.replace_node(
+        node,
         "DynamicQuantizeLSTM",
         inputs,
-        list(node.output),
-        node.name,
         domain=MICROSOFT,
         direction=attribute(node, "direction"),
         hidden_size=attribute(node, "hidden_size"),
         activations=attribute(node, "activations"),
     )
-    graph.proto.node.remove(node)
-    graph.proto.node.append(replacement)
 
 
 def estimate_bytes(
