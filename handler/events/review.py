@@ -8,8 +8,7 @@ Rows of an object go in several reviews, as many in one as a message may hold.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from handler.errors import DeliveryError, HandlerError
 from handler.events.resources import Invocation
@@ -18,7 +17,7 @@ from handler.inference.classifier import Prediction
 from handler.inference.models import Model
 from handler.inference.tasks import Selective
 from handler.rows.score import Block
-from handler.sinks.sink import Result, send_once
+from handler.sinks.sink import Result, cut, send_once
 
 REVIEW_BYTES = 200_000  # of the rows in one: a message has room for 262,144 (`sinks/sending.py`)
 
@@ -98,23 +97,9 @@ def send_row_reviews(
     url = f"s3://{source.bucket}/{source.key}"
     same = {"id": url, "source": "aws:s3", "model": model.description}
     results = []
-    for part in _cut(reviews):
+    for part in cut(reviews, lambda review: len(json.dumps(review)), REVIEW_BYTES):
         review_id = f"{job_id}-{part[0]['row']}-review"
         results.append(Result(review_id, {"result_id": review_id, **same, "reviews": part}))
     if unsent := (sink.send(results, invocation.deadline) if results else {}):
         reason = next(iter(unsent.values()))
         raise DeliveryError(f"its rows for review could not be sent: {reason}")
-
-
-def _cut(reviews: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    part: list[dict[str, Any]] = []
-    size = 0
-    for review in reviews:
-        added = len(json.dumps(review))
-        if part and size + added > REVIEW_BYTES:
-            yield part
-            part, size = [], 0
-        part.append(review)
-        size += added
-    if part:
-        yield part

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from handler.aws import ATTEMPTS, error_code
 from handler.deadline import Deadline
-from handler.sinks.sink import Result
+from handler.sinks.sink import Result, cut
 
 Sender = Callable[[Sequence[Result]], dict[str, str]]
 FIRST_PAUSE_S = 0.05
@@ -23,6 +23,11 @@ REQUEST_BYTES = 262_144
 def encode(result: Result) -> str:
     """Return the document as JSON, ASCII only."""
     return json.dumps(result.document, separators=(",", ":"))
+
+
+def measure(result: Result) -> int:
+    """Return the bytes of the document."""
+    return len(encode(result))
 
 
 def send_batches(
@@ -45,12 +50,12 @@ def send_batches(
     failures: dict[str, str] = {}
     fitting = []
     for result in results:
-        size = len(encode(result))
+        size = measure(result)
         if size > max_bytes:
             failures[result.result_id] = f"the result has {size} bytes, the limit is {max_bytes}"
         else:
             fitting.append(result)
-    for batch in _cut(fitting, max_entries, max_bytes):
+    for batch in cut(fitting, measure, max_bytes, max_entries):
         failures.update(_send_with_retries(batch, sender, deadline, pause))
     return failures
 
@@ -65,20 +70,6 @@ def send_each(
         for result, outcome in zip(results, outcomes, strict=True)
         if isinstance(outcome, Exception)
     }
-
-
-def _cut(results: Sequence[Result], max_entries: int, max_bytes: int) -> Iterator[list[Result]]:
-    batch: list[Result] = []
-    size = 0
-    for result in results:
-        added = len(encode(result))
-        if batch and (len(batch) == max_entries or size + added > max_bytes):
-            yield batch
-            batch, size = [], 0
-        batch.append(result)
-        size += added
-    if batch:
-        yield batch
 
 
 def _send_with_retries(

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from handler.errors import DeliveryError, HandlerError
 
 if TYPE_CHECKING:
     from handler.deadline import Deadline
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -60,3 +62,29 @@ def send_once(
     for index, result in results.items():
         if result.result_id in unsent:
             failures[index] = DeliveryError(f"{what} could not be sent: {unsent[result.result_id]}")
+
+
+def cut(
+    items: Sequence[Item],
+    measure: Callable[[Item], int],
+    most: int,
+    max_items: int | None = None,
+) -> Iterator[list[Item]]:
+    """Yield the items in order, as many together as may be; one that is too large stands alone.
+
+    Args:
+        measure: Returns what an item counts, such as its bytes.
+        most: That a part may count.
+        max_items: Of a part; None: any number.
+    """
+    part: list[Item] = []
+    size = 0
+    for item in items:
+        added = measure(item)
+        if part and (len(part) == max_items or size + added > most):
+            yield part
+            part, size = [], 0
+        part.append(item)
+        size += added
+    if part:
+        yield part
