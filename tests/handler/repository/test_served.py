@@ -282,21 +282,6 @@ def test_a_repository_that_is_gone_is_a_503(make_process, tmp_path):
     assert (refused.status, refused.headers["retry-after"]) == (503, "10")
 
 
-def test_tritons_client_manages_the_repository(make_process):
-    client = pytest.importorskip("tritonclient.http")
-    process = make_process(MINNOW_MODEL="films", MINNOW_MODELS_CONTROL="on")
-    with Server(process.service) as server:
-        triton = client.InferenceServerClient(server.address)
-        triton.load_model("books")
-        assert triton.is_model_ready("books")
-        triton.unload_model("books")
-        index = triton.get_model_repository_index()
-    assert [(one["name"], one["state"]) for one in index] == [
-        ("books", "UNAVAILABLE"),
-        ("films", "READY"),
-    ]
-
-
 def test_metrics_list_what_is_loaded_once(process, call):
     for _ in range(3):
         call("POST", "/models/books/invoke", GOOD)
