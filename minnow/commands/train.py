@@ -27,11 +27,10 @@ from minnow.options import (
     WeightColumn,
     flag,
     option,
-    read_aims,
     read_share,
-    split_names,
 )
 from minnow.selective import AbstainAccuracy, LabelSets, ScopeCoverage
+from minnow.sources import gather_sources
 from training.recipe_settings import DEFAULT_RECIPE, describe_default
 from training.settings import ENCODERS
 
@@ -308,22 +307,9 @@ def train(
 
     Training that was stopped goes on when the same command runs again.
     """
-    from handler.rows.options import ReadOptions
-    from training.answers.class_weights import read_class_weight
     from training.progress import quiet as hush
-    from training.rows.columns import Columns
-    from training.rows.data import Sources
 
-    options = ReadOptions(delimiter, encoding, quoting, join_surplus)
-    names, labels = (text_column, label_column, group_column), split_names(label_columns)
-    columns = Columns(
-        *names, options, normalize_labels, labels, weight_column, separator=label_separator
-    )
-    aims = read_aims(context)
-    if class_weight is not None:
-        aims["class_weight"] = read_class_weight(class_weight)
-    known = ({"kind": task} if task else {}) | ({"clips": False} if no_clip else {})
-    sources = Sources(data, dev, test, columns, known, word_vectors, unlabelled, aims)
+    sources = gather_sources(context, data, dev, test, word_vectors, unlabelled)
     with hush(quiet):
         fit_sources(sources, out, recipe, quick, force, read_given(context), context.obj)
 

@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from minnow.commands.export import read_size
-from minnow.commands.train import ClassWeight, TaskKind, Test, Unlabelled, WordVectorsFile
+from minnow.commands.train import (
+    ClassWeight,
+    TaskKind,
+    Test,
+    Unlabelled,
+    WordVectorsFile,
+)
 from minnow.number_options import Coverage, Loss, NoClip
 from minnow.options import (
     Data,
@@ -29,9 +35,8 @@ from minnow.options import (
     WeightColumn,
     flag,
     option,
-    read_aims,
-    split_names,
 )
+from minnow.sources import gather_sources
 
 if TYPE_CHECKING:
     from minnow.tune.report import Outcome
@@ -156,24 +161,11 @@ def tune(
     from minnow.extras import require
 
     require(*REQUIRED, "tf2onnx")
-    from handler.rows.options import ReadOptions
     from minnow.tune.search import Wanted, count_cores
     from minnow.tune.tune import tune_data
-    from training.answers.class_weights import read_class_weight
     from training.progress import quiet as hush
-    from training.rows.columns import Columns
-    from training.rows.data import Sources
 
-    options = ReadOptions(delimiter, encoding, quoting, join_surplus)
-    names, labels = (text_column, label_column, group_column), split_names(label_columns)
-    columns = Columns(
-        *names, options, normalize_labels, labels, weight_column, separator=label_separator
-    )
-    aims = read_aims(context)
-    if class_weight is not None:
-        aims["class_weight"] = read_class_weight(class_weight)
-    known = ({"kind": task} if task else {}) | ({"clips": False} if no_clip else {})
-    sources = Sources(data, None, test, columns, known, word_vectors, unlabelled, aims)
+    sources = gather_sources(context, data, None, test, word_vectors, unlabelled)
     at_once = jobs or min(MOST_JOBS, count_cores())
     wanted = Wanted(minutes, metric, (max_size, max_latency_ms), at_once, max_trials, seed)
     with hush(quiet):
