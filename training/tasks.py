@@ -119,6 +119,10 @@ class Objective(Protocol):
         """Return the outputs, (batch, num_outputs), of a model that computed the logits, (batch,
         num_logits); by a layer named `outputs`."""
 
+    def add_learner(self, logits: keras.KerasTensor) -> keras.KerasTensor:
+        """Return the outputs whose `loss` teaches the logits: those of `add_head`, where that has
+        no weights that are fitted afterwards."""
+
     def fit_head(
         self,
         model: keras.Model,

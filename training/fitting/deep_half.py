@@ -61,7 +61,7 @@ def make_teacher(model: keras.Model, objective: Objective) -> keras.Model:
     """
     if not has_deep(model):
         return model
-    return keras.Model(model.input, objective.add_head(model.get_layer(DEEP).output))
+    return keras.Model(model.input, objective.add_learner(model.get_layer(DEEP).output))
 
 
 class Trial(NamedTuple):
