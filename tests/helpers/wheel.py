@@ -50,7 +50,7 @@ def run_installed(
         env={**variables, **environment},
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=600,
     )
     if done.returncode:
         raise AssertionError(f"{command}: {done.returncode}\n{done.stdout}\n{done.stderr}")

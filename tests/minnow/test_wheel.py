@@ -16,6 +16,8 @@ from tests.helpers.paths import ROOT
 from tests.helpers.served import serve_bundle
 from tests.helpers.wheel import build_wheel, run_installed
 
+pytestmark = pytest.mark.slow
+
 TINY = ["--recipe", "stacked", "--vocab-size", "50", "--max-length", "32", "--embedding-dim", "8"]
 TINY += ["--units", "8", "--epochs", "1", "--quiet"]
 OWN = 'NAME = "mine"\n'
@@ -107,7 +109,6 @@ def test_a_command_beside_ones_own_modules_answers_and_says_what_is_wrong(
         run_installed(wheel_python, *("-m", "minnow", "inspect", "nowhere"), cwd=users_folder)
 
 
-@pytest.mark.slow
 def test_it_trains_exports_and_serves_beside_ones_own_modules(
     wheel_python, users_folder, tiny_data
 ):
