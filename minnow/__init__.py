@@ -7,7 +7,7 @@
     # [{'label': 'pos', 'score': 0.98, 'scores': {'neg': 0.02, 'pos': 0.98},
     #   'truncated': False, 'known_tokens': 6}]
 
-Importing this costs nothing; NumPy and ONNX Runtime are imported by `load`.
+Importing this costs nothing: NumPy and ONNX Runtime are imported by `load`.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from handler.errors import ArtefactError, InvalidInput
+
 if TYPE_CHECKING:
     from handler.inference.models import Model
 
-__all__ = ["LoadedModel", "load"]
+__all__ = ["ArtefactError", "InvalidInput", "LoadedModel", "load"]
 
 
 def load(bundle: str | Path) -> LoadedModel:
@@ -29,7 +31,7 @@ def load(bundle: str | Path) -> LoadedModel:
         bundle: The bundle's folder, as `minnow export` wrote it.
 
     Raises:
-        handler.errors.ArtefactError: It is missing, incomplete, changed, or of another format; a
+        ArtefactError: It is missing, incomplete, changed, or of another format; a
             run's folder is no bundle. Or it is none that `MINNOW_BUNDLE_SHA256` and
             `MINNOW_TRUSTED_KEYS` let serve.
     """
@@ -63,7 +65,7 @@ class LoadedModel:
 
         Raises:
             TypeError: One text in place of a sequence of texts.
-            handler.errors.InvalidInput: A text that is no string, or holds a lone surrogate; a
+            InvalidInput: A text that is no string, or holds a lone surrogate; a
                 ValueError.
         """
         if isinstance(texts, str):

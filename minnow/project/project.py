@@ -55,7 +55,7 @@ def write_project(folder: Path, bundle: Path, force: bool = False) -> str:
     check_free(folder, force, [bundle])
     work = folder.with_name(f".{folder.name}.partial")
     if obstacle := find_obstacle(work, WORK, True, [bundle]):
-        raise CommandError(f"{obstacle} A project would be made there first.")
+        raise CommandError(f"{_name_argument(obstacle)} A project would be made there first.")
     stack = name_stack(folder)
     with holding(work, folder):
         restore(work, folder)
@@ -66,7 +66,7 @@ def write_project(folder: Path, bundle: Path, force: bool = False) -> str:
             _write_files(made, stack, bundle)
             check_free(folder, force, [bundle])
             if obstacle := put_in_place(work, folder, PROJECT, force):
-                raise CommandError(obstacle)
+                raise CommandError(_name_argument(obstacle))
         finally:
             shutil.rmtree(made, ignore_errors=True)
     return stack
@@ -75,7 +75,7 @@ def write_project(folder: Path, bundle: Path, force: bool = False) -> str:
 def check_free(folder: Path, force: bool, inputs: Iterable[Path]) -> None:
     """Raise CommandError unless `folder` may be written."""
     if obstacle := find_obstacle(folder, PROJECT, force, inputs):
-        raise CommandError(obstacle.replace("another --out", "another FOLDER"))
+        raise CommandError(_name_argument(obstacle))
     if folder.exists() and (changed := find_changed(folder)):
         raise CommandError(
             f"{folder}: {changed} was changed since the project was made, so nothing replaces it. "
@@ -88,6 +88,8 @@ def find_changed(folder: Path) -> str:
     if not (folder / MARK).is_file():
         return ""
     written = json.loads((folder / MARK).read_text(encoding="utf-8"))["files"]
+    if not isinstance(written, dict):
+        return MARK
     found = _hash_files(folder)
     found.pop(MARK)
     names = sorted(written.keys() | found.keys())
@@ -99,6 +101,11 @@ def name_stack(folder: Path) -> str:
     name = re.sub(r"[^a-z0-9]+", "-", folder.resolve().name.lower()).strip("-")
     name = re.sub(r"^[^a-z]+", "", name)[:MAX_STACK].strip("-")
     return name or STACK
+
+
+def _name_argument(obstacle: str) -> str:
+    """Return what stands in the way, in the words of a command whose folder is its argument."""
+    return obstacle.replace("another --out", "another FOLDER")
 
 
 def _write_files(folder: Path, stack: str, bundle: Path) -> None:

@@ -13,6 +13,7 @@ from minnow.cli import main
 from minnow.project.file_list import OWN, SHARED, find_files
 from minnow.project.function import SHIPPED_BUNDLE
 from minnow.project.project import MARK, name_stack
+from tests.helpers.fresh_python import run_python
 from tests.helpers.paths import ROOT
 
 
@@ -86,6 +87,20 @@ def test_the_shipped_bundle_is_the_default(tmp_path, capsys):
     assert read_files(tmp_path / "films" / "handler" / "model") == read_files(SHIPPED_BUNDLE)
 
 
+def test_a_project_needs_no_extra(tmp_path):
+    code = """
+        import sys
+        from minnow.extras import EXTRAS
+        sys.modules |= dict.fromkeys(EXTRAS)
+        from minnow.cli import main
+        sys.exit(main(["init", sys.argv[1]]))
+    """
+
+    done = run_python(code, tmp_path / "films")
+
+    assert (done.returncode, done.stderr.count("next: ")) == (0, 1), done.stderr
+
+
 def test_every_file_of_a_project_is_there():
     assert [str(path) for path in find_files().values() if not path.is_file()] == []
 
@@ -140,8 +155,9 @@ def test_another_folder_is_never_replaced(tmp_path, capsys):
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
-def test_a_record_that_cannot_be_read_proves_no_project(project, capsys):
-    (project / MARK).write_text("{")
+@pytest.mark.parametrize("record", ["{", "{}", '{"minnow": "1", "files": ["README.md"]}'])
+def test_a_record_of_another_shape_proves_no_project(record, project, capsys):
+    (project / MARK).write_text(record)
 
     assert "nothing replaces it" in refuse(capsys, "init", project, "--force")
 
