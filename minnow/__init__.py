@@ -7,7 +7,7 @@
     # [{'label': 'pos', 'score': 0.98, 'scores': {'neg': 0.02, 'pos': 0.98},
     #   'truncated': False, 'known_tokens': 6}]
 
-Importing this costs nothing: NumPy and ONNX Runtime are imported by `load`.
+Importing this costs nothing; NumPy and ONNX Runtime are imported by `load`.
 """
 
 from __future__ import annotations
@@ -16,12 +16,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from handler.errors import ArtefactError, InvalidInput
-
 if TYPE_CHECKING:
+    from handler.errors import ArtefactError, InvalidInput
     from handler.inference.models import Model
 
+ERRORS = ("ArtefactError", "InvalidInput")
 __all__ = ["ArtefactError", "InvalidInput", "LoadedModel", "load"]
+
+
+def __getattr__(name: str) -> Any:
+    """Return an error that `load` or a model raises; its module is imported when it is named."""
+    if name not in ERRORS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from handler import errors
+
+    return getattr(errors, name)
 
 
 def load(bundle: str | Path) -> LoadedModel:
