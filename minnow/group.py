@@ -29,6 +29,8 @@ COMMANDS = (  # in the order of the help
     "poll",
     "invoke",
     "key",
+    "init",
+    "package",
     "push",
     "promote",
     "models",

@@ -349,5 +349,5 @@ def read_known_labels(path: Path, columns: Columns, objective: Objective) -> Dat
 
 
 def _load(kind: str) -> type[Objective]:
-    module = importlib.import_module(f"training.objectives.{kind.replace('-', '_')}")
+    module = importlib.import_module(f"{__package__}.objectives.{kind.replace('-', '_')}")
     return cast(type[Objective], module.OBJECTIVE)
