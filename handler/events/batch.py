@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from handler.errors import DeliveryError, HandlerError, InvalidInput, name_failure
 from handler.events.resources import Invocation
-from handler.events.work import Objects, Texts, Work
+from handler.events.work import Feedback, Objects, Texts, Work
 from handler.inference.classifier import Classifier, Prediction
 from handler.inference.models import Model
 from handler.inference.requests import name_source
@@ -34,12 +34,14 @@ class Record:
         source: ARN or name of the source; with `record_id` the same at every delivery.
         read: Returns the work, or raises InvalidInput.
         group: FIFO group: after a failure its later records are left alone.
+        sent: When the source took it, as it says so; None: it does not.
     """
 
     record_id: str
     source: str
     read: Callable[[], Work]
     group: str = ""
+    sent: object = None
 
 
 @dataclass(frozen=True)
@@ -129,10 +131,17 @@ def _process_part(
             send_reviews(results, texts, predictions, invocation, failures)
             results = {index: result for index, result in results.items() if index not in failures}
         answers.update(_deliver(results, invocation, failures))
+        feedback: dict[int, Feedback] = {}
         for index in wave:
             work = works[index]
             if isinstance(work, Objects) and index not in failures:
                 _answer_objects(index, work, invocation, answers, failures)
+            elif isinstance(work, Feedback) and index not in failures:
+                feedback[index] = work
+        if feedback:
+            from handler.events.feedback import take_feedback
+
+            answers.update(take_feedback(feedback, records, invocation, failures))
 
 
 def score_texts(

@@ -18,7 +18,10 @@ def answer_eventbridge(event: dict[str, Any], invocation: Invocation) -> Any:
     """
     source = read_string(event, "source", "event")
     record = Record(
-        read_id(event, "id", "event"), f"eventbridge:{source}", lambda: read_event(event)
+        read_id(event, "id", "event"),
+        f"eventbridge:{source}",
+        lambda: read_event(event),
+        sent=event.get("time"),
     )
     outcome = process_records([record], invocation)
     raise_first(outcome)

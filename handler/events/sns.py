@@ -23,6 +23,7 @@ def answer_sns(records: list[dict[str, Any]], invocation: Invocation) -> dict[st
                 read_id(message, "MessageId", f"{where}.Sns"),
                 read_id(message, "TopicArn", f"{where}.Sns"),
                 partial(_read, message),
+                sent=message.get("Timestamp"),
             )
         )
     outcome = process_records(batch, invocation)

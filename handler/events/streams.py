@@ -18,6 +18,8 @@ from handler.events.fields import read_id, read_object
 from handler.events.resources import Invocation
 from handler.events.work import Objects, Work, read_body, read_document
 
+TIMES = {"kinesis": "approximateArrivalTimestamp", "dynamodb": "ApproximateCreationDateTime"}
+
 
 def answer_kinesis(records: list[dict[str, Any]], invocation: Invocation) -> dict[str, Any]:
     """Return `{"batchItemFailures": [{"itemIdentifier": sequence_number}, ...]}`.
@@ -47,6 +49,7 @@ def _read_records(
 ) -> list[Record]:
     """Return the records, each with the id that stands in its `part`."""
     batch = []
+    time_name = TIMES[part]
     for index, record in enumerate(records):
         where = f"Records[{index}]"
         batch.append(
@@ -54,6 +57,7 @@ def _read_records(
                 read_id(read_object(record, part, where), id_name, f"{where}.{part}"),
                 read_id(record, "eventSourceARN", where),
                 partial(read, record),
+                sent=record[part].get(time_name),
             )
         )
     return batch
