@@ -1,4 +1,4 @@
-"""`POST /feedback`: what was right of an answer that was given; there where MINNOW_FEEDBACK is set."""
+"""`POST /feedback`: what was right of an answer; there where MINNOW_FEEDBACK is set."""
 
 from __future__ import annotations
 
