@@ -35,6 +35,7 @@ COMMANDS = (  # in the order of the help
     "label",
     "lint",
     "suggest",
+    "feedback",
     "data",
     "cost",
 )
