@@ -79,6 +79,15 @@ def test_what_is_said_twice_counts_once_and_the_last_of_different_things(tmp_pat
     assert (found[0].models[0]["right"], found[0].models[0]["rows"]) == (1, 1)
 
 
+def test_who_corrects_what_was_said_need_not_say_again_what_was_answered(tmp_path: Path) -> None:
+    told = {"predicted": "pos", "model": "films", "version": "3"}
+    said = write(tmp_path / "a.json", say("a", "pos", 1, **told), say("a", "neg", 2))
+
+    (figures,) = collect_feedback(Plan([said])).models
+
+    assert (figures["model"], figures["right"], figures["rows"]) == ("films", 0, 1)
+
+
 def test_unknown_results_are_counted_and_named_but_for_those_that_say_the_answer(
     tmp_path: Path,
 ) -> None:

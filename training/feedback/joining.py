@@ -136,7 +136,14 @@ def _keep_last(feedback: Iterable[Said], joined: Joined) -> list[Said]:
         labels = {said.label for said in several}
         joined.contradicted += len(labels) > 1
         joined.repeated += len(several) - len(labels)
-        last.append(max(several, key=lambda said: (said.time, said.feedback_id)))
+        several.sort(key=lambda said: (said.time, said.feedback_id))
+        # Who corrects what was said need not say again what was answered.
+        told = next((one for one in several[::-1] if one.predicted is not None), several[-1])
+        answered = (told.predicted, told.model, told.version)
+        final = several[-1]
+        if final.predicted is None:
+            final = Said(final.target, final.label, *answered, final.time, final.feedback_id)
+        last.append(final)
     return sorted(last, key=lambda said: (said.time, said.feedback_id, said.target))
 
 
