@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from handler.errors import DeliveryError, HandlerError, InvalidInput, name_failure
 from handler.events.resources import Invocation
-from handler.events.work import Feedback, Objects, Texts, Work
+from handler.events.work import Feedback, Objects, Record, Texts, Work
 from handler.inference.classifier import Classifier, Prediction
 from handler.inference.models import Model
 from handler.inference.requests import name_source
@@ -23,25 +23,6 @@ logger = logging.getLogger("minnow")
 # Texts that are scored before their results are sent: enough for batches of one length, and half
 # a second of work on a whole vCPU, some seconds of the smallest function's.
 PART_TEXTS = 256
-
-
-@dataclass(frozen=True)
-class Record:
-    """One unit of an event that succeeds or fails alone.
-
-    Args:
-        record_id: What the source calls it: message id, sequence number.
-        source: ARN or name of the source; with `record_id` the same at every delivery.
-        read: Returns the work, or raises InvalidInput.
-        group: FIFO group: after a failure its later records are left alone.
-        sent: When the source took it, as it says so; None: it does not.
-    """
-
-    record_id: str
-    source: str
-    read: Callable[[], Work]
-    group: str = ""
-    sent: object = None
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,8 @@ from functools import partial
 from typing import Any
 
 from handler.errors import DeliveryError, HandlerError, InvalidInput
-from handler.events.batch import Record
 from handler.events.resources import Invocation
-from handler.events.work import Feedback
+from handler.events.work import Feedback, Record
 from handler.feedback import check_feedback, make_result
 from handler.inference.models import Model
 from handler.sinks.sink import Result, send_once

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from handler.errors import InvalidInput
-from handler.events.batch import Record, process_records
+from handler.events.batch import process_records
 from handler.events.body import refuse_pointer
 from handler.events.fields import read_id
 from handler.events.resources import Invocation, Resources
-from handler.events.work import Texts, Work, read_body
+from handler.events.work import Record, Texts, Work, read_body
 
 
 def answer_sqs(records: list[dict[str, Any]], invocation: Invocation) -> dict[str, Any]:

@@ -13,11 +13,11 @@ from typing import Any
 from handler.attributes import from_attribute
 from handler.errors import InvalidInput
 from handler.events.aggregates import is_aggregate, split_aggregate
-from handler.events.batch import Record, process_records
+from handler.events.batch import process_records
 from handler.events.body import decode_bytes
 from handler.events.fields import read_id, read_object
 from handler.events.resources import Invocation
-from handler.events.work import Feedback, Objects, Work, read_body, read_document
+from handler.events.work import Feedback, Objects, Record, Work, read_body, read_document
 
 TIMES = {"kinesis": "approximateArrivalTimestamp", "dynamodb": "ApproximateCreationDateTime"}
 

@@ -7,6 +7,7 @@ and a topic through a queue: `read_body` takes envelopes off until there is work
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote_plus
@@ -63,6 +64,25 @@ class Feedback:
 
 
 Work = Texts | Objects | Feedback
+
+
+@dataclass(frozen=True)
+class Record:
+    """One unit of an event that succeeds or fails alone.
+
+    Args:
+        record_id: What the source calls it: message id, sequence number.
+        source: ARN or name of the source; with `record_id` the same at every delivery.
+        read: Returns the work, or raises InvalidInput.
+        group: FIFO group: after a failure its later records are left alone.
+        sent: When the source took it, as it says so; None: it does not.
+    """
+
+    record_id: str
+    source: str
+    read: Callable[[], Work]
+    group: str = ""
+    sent: object = None
 
 
 def read_body(body: object, depth: int = 0) -> Work:
