@@ -1,17 +1,19 @@
 """`minnow feedback` as it is typed, and `minnow train --add` of what it writes."""
 
+import gzip
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
 from handler.errors import DeliveryError
 from minnow.cli import main
 from tests.helpers.aws import ENVIRONMENT
+from tests.helpers.moto import aws, moto_url
+from training.errors import DataError
 from training.feedback.documents import read_documents
 from training.run_folder import read_run
 
+__all__ = ["aws", "moto_url"]  # fixtures
 SECRET = "words that nobody may see"
 
 
@@ -97,56 +99,22 @@ def test_what_cannot_be_done_is_one_line(arguments, code, message, tmp_path, cap
     assert message in capsys.readouterr().err
 
 
-def test_a_prefix_of_a_bucket_is_read_whole(monkeypatch):
-    """A server that speaks as much of S3 as a listing in two pages and two objects take."""
-    objects = {
-        f"said/{name}.json": json.dumps({"result_id": name, "label": "pos"}).encode()
-        for name in ("a", "b")
-    }
+def test_a_prefix_of_a_bucket_is_read_whole_in_the_order_of_its_keys(aws):
+    s3 = aws("s3")
+    where = {"LocationConstraint": ENVIRONMENT["AWS_DEFAULT_REGION"]}
+    s3.create_bucket(Bucket="kept", CreateBucketConfiguration=where)
+    for name in ("said/b.json", "said/a.json", "said/deep/c.jsonl.gz", "said/no.txt", "other.json"):
+        content = json.dumps({"result_id": name, "label": "pos"}).encode()
+        body = gzip.compress(content) if name.endswith(".gz") else content
+        s3.put_object(Bucket="kept", Key=name, Body=body)
 
-    class Bucket(BaseHTTPRequestHandler):
-        def do_GET(self):
-            key = self.path.split("?")[0].removeprefix("/bucket").lstrip("/")
-            if key:
-                return self.reply(objects[key], key)
-            token = "continuation-token" in self.path
-            name = "said/b.json" if token else "said/a.json"
-            more = "" if token else "<NextContinuationToken>t</NextContinuationToken>"
-            self.reply(
-                f"<ListBucketResult><IsTruncated>{str(not token).lower()}</IsTruncated>{more}"
-                f"<Contents><Key>{name}</Key></Contents>"
-                "<Contents><Key>said/no.txt</Key></Contents></ListBucketResult>".encode()
-            )
+    found = [one.document["result_id"] for one in read_documents("s3://kept/said/")]
 
-        def do_HEAD(self):
-            key = self.path.removeprefix("/bucket/")
-            self.reply(objects[key], key, is_head=True)
-
-        def reply(self, body, key="", is_head=False):
-            self.send_response(200)
-            self.send_header("content-length", str(len(body)))
-            self.send_header("etag", f'"{key}"')
-            self.end_headers()
-            if not is_head:
-                self.wfile.write(body)
-
-        def log_message(self, *arguments):
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Bucket)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    for name, value in ENVIRONMENT.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
-
-    found = [one.document["result_id"] for one in read_documents("s3://bucket/said/")]
-    server.shutdown()
-    server.server_close()
-
-    assert found == ["a", "b"]
-    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-    with pytest.raises(DeliveryError, match="s3://bucket/said/: cannot be listed"):
-        next(iter(read_documents("s3://bucket/said/")))
+    assert found == ["said/a.json", "said/b.json", "said/deep/c.jsonl.gz"]
+    with pytest.raises(DataError, match="s3://kept/none/: no file of JSON there"):
+        next(read_documents("s3://kept/none/"))
+    with pytest.raises(DeliveryError, match="s3://gone/: cannot be listed: NoSuchBucket"):
+        next(read_documents("s3://gone/"))
 
 
 @pytest.mark.slow
