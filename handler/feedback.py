@@ -80,8 +80,8 @@ def check_feedback(
 def _read_index(given: Mapping[str, Any], place: str) -> int:
     index = given.get("index")
     index = 0 if index is None else index
-    is_whole = is_number(index) and index == int(index)  # 1.0, as some clients write it
-    if not is_whole or not 0 <= index <= MAX_INDEX:
+    # 1.0, as some clients write it, is a place too.
+    if not is_number(index) or not 0 <= index <= MAX_INDEX or index != int(index):
         raise InvalidInput(
             f"{place}index: wanted the place of the text among those of its request, 0 for the "
             "first",

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from handler.feedback import LARGEST, MAX_INDEX
 from training.errors import DataError
 from training.feedback.documents import Found, read_documents
 
@@ -158,15 +159,14 @@ def _read_feedback(places: Iterable[str]) -> Iterable[Said]:
 def _read_said(found: Found, number: int) -> Said:
     document = found.document
     result_id, label = document.get("result_id"), document.get("label")
-    index = document.get("index") or 0
-    is_index = isinstance(index, int | float) and index == int(index) and index >= 0
-    if not isinstance(result_id, str) or not result_id or label is None or not is_index:
+    index = read_index(document.get("index"))
+    if not isinstance(result_id, str) or not result_id or label is None or index is None:
         raise DataError(
             f"{found.place} is no feedback, wanted an object with result_id and label. Remove it."
         )
     model, version = (str(document.get(name) or UNNAMED) for name in ("model", "version"))
     return Said(
-        (result_id, int(index)),
+        (result_id, index),
         _read_answer(label, found.place),
         _read_answer(document.get("predicted"), found.place),
         model,
@@ -217,9 +217,18 @@ def _read_answer(value: object, place: str) -> Answer:
         return value
     if isinstance(value, list) and all(isinstance(one, str) for one in value):
         return tuple(sorted(value))
-    if isinstance(value, bool) or not hasattr(value, "__float__"):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= LARGEST:
         raise DataError(f"{place}: a label is none, wanted a text, a list of them or a number.")
     return float(value)
+
+
+def read_index(value: object) -> int | None:
+    """Return the place of a text in its result, 0 where none is given; None for what is none."""
+    if value is None:
+        return 0
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return int(value) if 0 <= value <= MAX_INDEX and value == int(value) else None
 
 
 def is_result(document: Mapping[str, Any]) -> bool:

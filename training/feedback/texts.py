@@ -12,7 +12,7 @@ from handler.rows.formats import detect_format
 from handler.rows.reader import open_rows
 from training.errors import DataError
 from training.feedback.documents import is_json, read_documents
-from training.feedback.joining import REVIEW, Pair, Said, Target, is_review
+from training.feedback.joining import REVIEW, Pair, Said, Target, is_review, read_index
 
 
 class Texts:
@@ -49,16 +49,18 @@ class Texts:
     def _read_document(self, document: Mapping[str, Any], where: str) -> None:
         if is_review(document):
             name = str(document.get("result_id", "")).removesuffix(REVIEW)
-            for review in document["reviews"]:
-                if isinstance(review, Mapping) and "index" in review:
-                    self._add(name, int(review["index"]), review.get("text"), where)
+            reviews = document["reviews"]
+            for review in reviews if isinstance(reviews, list) else ():
+                if isinstance(review, Mapping) and "index" in review:  # a row of an object has none
+                    self._add(name, read_index(review["index"]), review.get("text"), where)
             return
         name = document.get(self._id_column, document.get("result_id"))
         if isinstance(document.get("texts"), list):
             for index, text in enumerate(document["texts"]):
                 self._add(name, index, text, where)
         elif self._text_column in document:
-            self._add(name, int(document.get("index") or 0), document[self._text_column], where)
+            place = read_index(document.get("index"))
+            self._add(name, place, document[self._text_column], where)
 
     def _read_table(self, path: Path) -> None:
         if not path.exists():
@@ -77,8 +79,9 @@ class Texts:
         except InvalidInput as error:
             raise DataError(f"{path}: {error}.") from error
 
-    def _add(self, name: object, index: int, text: object, where: str) -> None:
-        if isinstance(name, bool) or not isinstance(name, str | int) or not isinstance(text, str):
+    def _add(self, name: object, index: int | None, text: object, where: str) -> None:
+        is_named = isinstance(name, str | int) and not isinstance(name, bool)
+        if not is_named or not isinstance(text, str) or index is None:
             raise DataError(
                 f"{where} has no id, or no text. Wanted {self._id_column!r} and "
                 f"{self._text_column!r}; name others with --id-column and --text-column."
