@@ -53,7 +53,7 @@ def test_it_tells_figures_counts_and_no_text(places, tmp_path, capsys):
         "films, version 3",
         "  accuracy  0.3333 (95 %: 0.0615 to 0.7923), 1 of 3 right",
         "  pos  recall 0.5000 (0.09 to 0.91), precision 0.5000 (0.09 to 0.91), 2 texts",
-        "  neg  recall 0.0000 (0.00 to 0.79), precision 0.0000 (0.00 to 0.79), 1 texts",
+        "  neg  recall 0.0000 (0.00 to 0.79), precision 0.0000 (0.00 to 0.79), 1 text",
         "  feedback on 3 of 3 texts (100.0%)",
         "4 feedback read",
         "       1  of unknown results (r3)",

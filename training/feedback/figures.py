@@ -165,7 +165,8 @@ def _format_labels(labels: Mapping[str, Mapping[str, Any]]) -> list[str]:
         told += [f" ({low:.2f} to {high:.2f})" for low, high in _ends(one, "recall")]
         told += [f", precision {show_figure(one['precision'])}"]
         told += [f" ({low:.2f} to {high:.2f})" for low, high in _ends(one, "precision")]
-        lines.append("".join(told) + f", {one['rows']:,} texts")
+        texts = "text" if one["rows"] == 1 else "texts"
+        lines.append("".join(told) + f", {one['rows']:,} {texts}")
     if len(labels) > SHOWN_LABELS:
         lines.append(f"  and {len(labels) - SHOWN_LABELS:,} labels more (--json)")
     return lines
