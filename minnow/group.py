@@ -37,6 +37,7 @@ COMMANDS = (  # in the order of the help
     "label",
     "lint",
     "suggest",
+    "feedback",
     "data",
     "cost",
 )

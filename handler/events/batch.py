@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from handler.errors import DeliveryError, HandlerError, InvalidInput, name_failure
 from handler.events.resources import Invocation
-from handler.events.work import Objects, Texts, Work
+from handler.events.work import Feedback, Objects, Record, Texts, Work
 from handler.inference.classifier import Classifier, Prediction
 from handler.inference.models import Model
 from handler.inference.requests import name_source
@@ -23,23 +23,6 @@ logger = logging.getLogger("minnow")
 # Texts that are scored before their results are sent: enough for batches of one length, and half
 # a second of work on a whole vCPU, some seconds of the smallest function's.
 PART_TEXTS = 256
-
-
-@dataclass(frozen=True)
-class Record:
-    """One unit of an event that succeeds or fails alone.
-
-    Args:
-        record_id: What the source calls it: message id, sequence number.
-        source: ARN or name of the source; with `record_id` the same at every delivery.
-        read: Returns the work, or raises InvalidInput.
-        group: FIFO group: after a failure its later records are left alone.
-    """
-
-    record_id: str
-    source: str
-    read: Callable[[], Work]
-    group: str = ""
 
 
 @dataclass(frozen=True)
@@ -129,10 +112,17 @@ def _process_part(
             send_reviews(results, texts, predictions, invocation, failures)
             results = {index: result for index, result in results.items() if index not in failures}
         answers.update(_deliver(results, invocation, failures))
+        feedback: dict[int, Feedback] = {}
         for index in wave:
             work = works[index]
             if isinstance(work, Objects) and index not in failures:
                 _answer_objects(index, work, invocation, answers, failures)
+            elif isinstance(work, Feedback) and index not in failures:
+                feedback[index] = work
+        if feedback:
+            from handler.events.feedback import take_feedback
+
+            answers.update(take_feedback(feedback, records, invocation, failures))
 
 
 def score_texts(

@@ -49,6 +49,15 @@ class Resources:
         """The sink of MINNOW_REVIEW, or None."""
         return self._open_sink(self.settings.review)
 
+    @cached_property
+    def feedback_sink(self) -> Sink | None:
+        """The sink of MINNOW_FEEDBACK, or None. One that is sent twice has one id, by which
+        `minnow feedback` counts it once: that needs no table."""
+        from handler.sinks import open_sink
+
+        target = self.settings.feedback
+        return open_sink(target) if target else None
+
     def _open_sink(self, target: Target | None) -> Sink | None:
         from handler.sinks import open_sink
 
@@ -75,7 +84,7 @@ class Resources:
 
     def forget_clients(self) -> None:
         """Throw the clients away: a call of one of them was left behind, with its connection."""
-        for name in ("sink", "review_sink", "continuation_queue", "s3"):
+        for name in ("sink", "review_sink", "feedback_sink", "continuation_queue", "s3"):
             self.__dict__.pop(name, None)
 
     def refuse_loop(self, source_arn: str) -> None:
@@ -89,6 +98,12 @@ class Resources:
             raise HandlerError(
                 f"MINNOW_REVIEW is the source of this event ({source_arn}): each text for review "
                 "would be scored again. Set MINNOW_REVIEW to another queue, table or bucket"
+            )
+
+        if self.feedback_sink is not None and self.feedback_sink.feeds(source_arn):
+            raise HandlerError(
+                f"MINNOW_FEEDBACK is the source of this event ({source_arn}): each feedback would "
+                "be taken again. Set MINNOW_FEEDBACK to another queue, table or bucket"
             )
 
     def require_sink(self, family: str) -> None:

@@ -64,6 +64,8 @@ def serve(
         prometheus = Prometheus()
         models = load_on(device, settings, Monitor(sys.stderr.write, prometheus=prometheus))
         app = create_app(Service(models, settings))
+        if settings.events.feedback is not None:
+            import boto3  # noqa: F401  # half a second that no request waits for
 
         def say_ready() -> None:
             if announce is not None:

@@ -33,6 +33,9 @@ class Note(NamedTuple):
         more_reads: Media type -> example body of a text, beside JSON.
         more_writes: Media type -> schema, beside JSON.
         statuses: Refusals that only this operation gives.
+        status: Of the answer.
+        answers: The example of the answer, where it is not computed from that of the body: what
+            the operation does is not done for a document.
     """
 
     summary: str
@@ -44,6 +47,8 @@ class Note(NamedTuple):
     more_reads: Mapping[str, Callable[[str], str]] = MappingProxyType({})
     more_writes: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
     statuses: Sequence[int] = ()
+    status: int = 200
+    answers: Mapping[str, Any] | None = None
 
 
 class Operation(NamedTuple):

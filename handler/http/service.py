@@ -45,6 +45,7 @@ class Service:
 
     Attributes:
         is_draining: The process ends soon: readiness is refused.
+        feedback: The operation that takes feedback; None: it is not taken.
     """
 
     def __init__(self, models: Models, settings: Settings) -> None:
@@ -53,6 +54,12 @@ class Service:
         self.limits = settings.limits
         self.is_draining = False
         self.router = Router(settings.http, models)
+        self.feedback: Operation | None = None
+        if settings.events.feedback is not None:
+            from handler.http.formats.feedback import make_operation
+
+            self.feedback = make_operation(settings.events.feedback, models, self.limits.max_texts)
+            self.router.add(self.feedback)
         self._rate_limit = RateLimit(settings.http.rate_limit) if settings.http.rate_limit else None
         if not settings.http.api_keys:
             models.monitor.log(
