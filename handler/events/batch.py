@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from handler.errors import DeliveryError, HandlerError, InvalidInput, name_failure
 from handler.events.resources import Invocation
 from handler.events.work import Objects, Texts, Work
 from handler.inference.classifier import Classifier, Prediction
-from handler.inference.models import Model
+from handler.inference.models import Answered, Model
 from handler.inference.requests import name_source
 from handler.sinks.sink import Result, send_once
 
@@ -59,7 +60,7 @@ def process_records(records: Sequence[Record], invocation: Invocation) -> Outcom
     works: dict[int, Work] = {}
     for index, record in enumerate(records):
         try:
-            works[index] = record.read()
+            works[index] = name_record(record.read(), record.record_id)
         except InvalidInput as error:
             failures[index] = error
     answers: dict[int, Any] = {}
@@ -74,6 +75,11 @@ def process_records(records: Sequence[Record], invocation: Invocation) -> Outcom
     invocation.exchange.records = len(records)
     invocation.exchange.failed_records = len(failures)
     return Outcome(failures, answers)
+
+
+def name_record(work: Work, record_id: str) -> Work:
+    """Return the work, which knows what its source calls it."""
+    return replace(work, record_id=record_id) if isinstance(work, Texts) else work
 
 
 def take_parts(works: Mapping[int, Work], deadline: Deadline) -> Iterator[list[int]]:
@@ -150,9 +156,17 @@ def score_texts(
         checked.setdefault(id(model), (model, {}))[1][index] = texts
     found: dict[int, list[Prediction]] = {}
     for model, of_model in checked.values():
+        started = time.perf_counter()
         scored = _score_checked(model.classifier, of_model, failures)
+        passed_ms = (time.perf_counter() - started) * 1000
         for predictions in scored.values():
             invocation.count(model, predictions)
+        if invocation.resources.models.shadows:
+            num_texts = sum(map(len, scored.values()))
+            for index, predictions in scored.items():
+                part_ms = passed_ms * len(predictions) / num_texts
+                answered = Answered(model, of_model[index], predictions, part_ms)
+                invocation.keep_answered(works[index].drawn_by, answered)
         found |= scored
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -10,7 +11,7 @@ from handler.errors import InvalidInput
 from handler.http.messages import Request, Response
 from handler.http.problems import native_error
 from handler.inference.classifier import Prediction
-from handler.inference.models import Model, Pending
+from handler.inference.models import Answered, Model, Pending
 from handler.inference.requests import MODEL_FIELDS, Source
 from handler.inference.tasks import DEFAULT_OPTIONS, Options
 
@@ -84,10 +85,10 @@ class AskAnother(Exception):
         self.model = model
 
 
-def choose_named(model: Model, document: object) -> None:
+def choose_named(model: Model, request: Request, document: object) -> None:
     """Raise AskAnother where a request's fields `model` and `version` name another model."""
     if isinstance(document, dict) and not document.keys().isdisjoint(MODEL_FIELDS):
-        found = model.find_named(document)
+        found = model.find_named(document, request.exchange.request_id)
         if found is not model:
             raise AskAnother(found)
 
@@ -106,8 +107,14 @@ def predict(
         source: What the sender calls them.
         options: What the answer shall hold.
     """
-    predictions = yield model.check_request(texts, source, options)
+    checked = model.check_request(texts, source, options)
+    has_shadows = model.models is not None and bool(model.models.shadows)
+    started = time.perf_counter() if has_shadows else 0.0
+    predictions = yield checked
     request.exchange.count(model.task, predictions)
+    if has_shadows:
+        passed_ms = (time.perf_counter() - started) * 1000
+        request.answered = Answered(model, checked, predictions, passed_ms)
     return predictions
 
 

@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from handler.errors import ArtefactError, InvalidInput
@@ -66,7 +67,7 @@ class Model:
         stand_in.stands_in = True
         return stand_in
 
-    def find_named(self, request: Mapping[str, Any]) -> Model | Pending:
+    def find_named(self, request: Mapping[str, Any], request_id: str = "") -> Model | Pending:
         """Return the model that a request's fields `model` and `version` name, this one if neither
         is there; raises InvalidInput."""
         name, version = read_model_name(request)
@@ -76,7 +77,7 @@ class Model:
         if self.models is None or (is_own and not self.stands_in):
             found: Model | Pending | None = self if is_own else None
         else:
-            found = self.models.find(name, version)
+            found = self.models.find(name, version, request_id)
         if found is None:
             field = "version" if name in (None, self.name) else "model"
             raise InvalidInput(f"{field}: there is no such model here", field=field)
@@ -223,16 +224,30 @@ class Model:
         return hashlib.sha256(parts.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
+class Answered(NamedTuple):
+    """What a model has answered, for a shadow that runs the same texts.
+
+    Args:
+        latency_ms: Of the predictions alone.
+    """
+
+    model: Model
+    texts: Sequence[str]
+    predictions: Sequence[Prediction]
+    latency_ms: float
+
+
 class Pending(NamedTuple):
     """A model that is not at hand: whoever may wait fetches it."""
 
     models: Models
     name: str
     version: str | None
+    request_id: str = ""
 
     def fetch(self) -> Model:
         """Return the model; raises what `Models.fetch` raises."""
-        return self.models.fetch(self.name, self.version)
+        return self.models.fetch(self.name, self.version, self.request_id)
 
 
 class Models:
@@ -244,10 +259,12 @@ class Models:
     Attributes:
         is_stored: They come from a repository, and change while the process serves.
         allows_control: Clients may ask what is loaded, and have models loaded and dropped.
+        shadows: By name and version of what answered, what it is compared with.
     """
 
     is_stored = False
     allows_control = False
+    shadows: Mapping[tuple[str, str], Any] = MappingProxyType({})
     monitor: Monitor
 
     def __init__(self, models: Sequence[Model]) -> None:
@@ -272,15 +289,33 @@ class Models:
     def __iter__(self) -> Iterator[Model]:
         return (model for (_, version), model in self._models.items() if version is not None)
 
-    def find(self, name: str | None = None, version: str | None = None) -> Model | Pending | None:
-        """Return the model of that name and version, the default where they are not given."""
+    def find(
+        self, name: str | None = None, version: str | None = None, request_id: str = ""
+    ) -> Model | Pending | None:
+        """Return the model of that name and version, the default where they are not given.
+
+        Args:
+            request_id: Decides which of the versions behind an alias answers, where several do;
+                empty: the one that it means.
+        """
         if name is None and version is None:
             return self._first
         return self._models.get((name or self._first.name, version))
 
-    def fetch(self, name: str, version: str | None = None) -> Model:
+    def fetch(self, name: str, version: str | None = None, request_id: str = "") -> Model:
         """Return a model that is `Pending`; of bundles in a folder none is."""
         raise LookupError(name)
+
+    def find_shadow(self, model: Model, request_id: str) -> Model | Pending | None:
+        """Return what a request that `model` has answered is run by too; None: nothing."""
+        return None
+
+    def find_canary(self, name: str, alias: str) -> Any:
+        """Return the version that answers some of the requests for an alias; None: there is none.
+
+        Of a model that was found by that name.
+        """
+        return None
 
     def pin(self, name: str | None = None, version: str | None = None) -> Model:
         """Return the model that answers from now on, whatever is promoted meanwhile; raises
