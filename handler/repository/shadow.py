@@ -24,6 +24,7 @@ MAX_WAITING = 64  # requests
 MAX_CHARACTERS = 1_000_000  # of all that wait, at most 4 MB
 PART_TEXTS = 16  # between two rests, or two looks at the clock
 REST_TIMES = 2
+MOST_REST_S = 1.0  # after a part that took very long, as while the machine stood still
 LEAST_S = 0.5  # of an invocation that must be left for a part; and three times the longest one
 LEAST_TIMES = 3
 END_S = 1.0  # that the end of the process waits for a part at work
@@ -159,7 +160,7 @@ class ShadowRunner:
             passed_s, shadow_s = passed_s + own_s, shadow_s + part_s
             longest_s = max(longest_s, part_s)
             if left_s is None:
-                self._rest(REST_TIMES * (own_s + part_s))
+                self._rest(min(MOST_REST_S, REST_TIMES * (own_s + part_s)))
         self._is_reversed = not self._is_reversed
         if not others:
             return None
