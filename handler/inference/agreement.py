@@ -103,7 +103,8 @@ def _measure_difference(
     others = dict(zip(other.labels, other_row, strict=False))
     if isinstance(task, MultiLabel):
         labels = scores.keys() | others.keys()
-        return sum(abs(scores.get(one, 0) - others.get(one, 0)) for one in labels) / len(labels)
+        gaps = [abs(scores.get(label, 0) - others.get(label, 0)) for label in labels]
+        return float(sum(gaps) / len(gaps))
     label, score = task.cells(row[: task.num_outputs])[:2]
     return float(abs(score - others.get(label, 0)))
 
