@@ -18,8 +18,8 @@ from minnow.compare.statistics import (
     divide_medians,
     find_median,
     find_quantile,
+    subtract,
     subtract_paired,
-    subtract_shares,
 )
 
 ERROR = 0.05
@@ -177,7 +177,7 @@ def ask_labels(first: Tally, second: Tally, error: float) -> list[Finding]:
     found = []
     for label in labels:
         shares = first.share(label, z), second.share(label, z)
-        change = subtract_shares(*shares)
+        change = subtract(*shares)
         more = _count_more(change, TARGET_SHARE, second.num_lines)
         found.append(_make(LABELS, label, "share", change, shares[0].value, shares[1].value, more))
     return _sort(found)
@@ -212,7 +212,7 @@ def ask_errors(first: Tally, second: Tally, error: float) -> Finding:
     """Return how the shares of the requests that failed differ."""
     z = find_quantile(error)
     shares = first.share("error", z), second.share("error", z)
-    change = subtract_shares(*shares)
+    change = subtract(*shares)
     more = _count_more(change, TARGET_SHARE, second.num_lines)
     return _make(ERRORS, "requests", "share", change, shares[0].value, shares[1].value, more)
 

@@ -95,8 +95,9 @@ def find_quantile(error: float) -> float:
     return NORMAL.inv_cdf(1 - error / 2)
 
 
-def subtract_shares(first: Interval, second: Interval) -> Interval:
-    """Return the second share less the first, of other texts (Newcombe 1998, method 10)."""
+def subtract(first: Interval, second: Interval) -> Interval:
+    """Return the second number less the first, of other texts (Newcombe 1998, method 10, of shares;
+    Zou & Donner 2008 of anything that has an interval)."""
     difference = second.value - first.value
     down = math.hypot(second.value - second.low, first.high - first.value)
     up = math.hypot(second.high - second.value, first.value - first.low)
@@ -116,33 +117,17 @@ def subtract_paired(gained: float, lost: float, total: float, z: float) -> Inter
 
 
 def divide_medians(first: Sequence[float], second: Sequence[float], z: float) -> Interval:
-    """Return the second median as a part of the first, of positive numbers (Price & Bonett 2002).
-
-    It asks nothing of how they are distributed.
-    """
-    (median, variance), (other, other_variance) = (
-        _measure_median(np.log(np.asarray(values, float))) for values in (first, second)
-    )
-    half = z * math.sqrt(variance + other_variance)
-    change = other - median
-    return Interval(math.exp(change), math.exp(change - half), math.exp(change + half))
+    """Return the second median as a part of the first, of positive numbers."""
+    medians = (find_median(np.log(np.asarray(values)), z) for values in (first, second))
+    return Interval(*(math.exp(end) for end in subtract(*medians)))
 
 
-def _measure_median(values: NDArray[np.float64]) -> tuple[float, float]:
-    """Return the median and its variance, from two order statistics beside it."""
-    values = np.sort(values)
-    size = len(values)
-    rank = max(1, round((size + 1) / 2 - math.sqrt(size)))
-    quantile = (size / 2 - rank + 0.5) / (math.sqrt(size) / 2)
-    spread = values[size - rank] - values[rank - 1]
-    return float(np.median(values)), float((spread / (2 * quantile)) ** 2)
-
-
-def find_median(values: Sequence[float], z: float) -> Interval:
-    """Return the median with the interval that the sign test gives (Conover 1999, 3.2)."""
+def find_median(values: Sequence[float] | NDArray[np.float64], z: float) -> Interval:
+    """Return the median with the interval that the sign test gives (Conover 1999, 3.2), which asks
+    nothing of how the values are distributed."""
     ordered = np.sort(np.asarray(values, float))
     size = len(ordered)
-    rank = max(0, math.floor(size / 2 - z * math.sqrt(size) / 2))
+    rank = max(0, math.floor((size - 1 - z * math.sqrt(size)) / 2))
     return Interval(float(np.median(ordered)), float(ordered[rank]), float(ordered[-1 - rank]))
 
 
