@@ -17,6 +17,7 @@ from minnow.compare.statistics import (
     compare_counts,
     divide_medians,
     find_median,
+    find_median_ratio,
     find_quantile,
     subtract,
     subtract_paired,
@@ -166,7 +167,7 @@ def ask_paired_labels(pairs: Pairs, error: float) -> list[Finding]:
         more = _count_more(change, TARGET_SHARE, texts.num_lines)
         found.append(_make(LABELS, label, "share", change, more=more))
     if not labels:
-        found.append(_make(LABELS, "all", "share", Interval(0.0, 0.0, 0.0)))
+        found.append(_make(LABELS, "every label", "share", subtract_paired(0, 0, size, z)))
     return _sort(found)
 
 
@@ -203,7 +204,7 @@ def ask_latency(first: Requests, second: Requests, error: float) -> Finding:
 
 def ask_paired_latency(pairs: Pairs, error: float) -> Finding:
     """Return how the latencies of the models alone differ, on the same texts."""
-    ratio = find_median(pairs.latency_ratios, find_quantile(error))
+    ratio = find_median_ratio(pairs.latency_ratios, find_quantile(error))
     more = _count_more(ratio, TARGET_RATIO, len(pairs.latency_ratios))
     return _make(LATENCY, "model alone", "ratio", ratio, more=more)
 

@@ -92,9 +92,9 @@ def write_report(
 def tell_verdict(found: Comparison) -> str:
     """Return in one line in what the versions differ."""
     differing, same, few = found.find_differing(), found.find_same(), list(found.too_few)
-    parts = [f"{_join(differing)} differ"] if differing else []
+    parts = [f"they differ in {_join(differing)}"] if differing else []
     parts += [f"no difference was seen in {_join(same)}"] if same else []
-    parts += [f"too few lines tell {_join(few)}"] if few else []
+    parts += [f"too few lines tell of {_join(few)}"] if few else []
     return "; ".join(parts)
 
 

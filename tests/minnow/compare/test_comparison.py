@@ -84,7 +84,7 @@ def test_too_few_lines_say_how_many_are_missing():
         f"wanted {MIN_LINES} of either: {MIN_LINES - 30} more of version 2"
     )
     assert f"wanted {MIN_LINES}: {MIN_LINES - 40} more requests" in found.too_few["scores"]
-    assert tell_verdict(found) == "too few lines tell labels, scores, latency and errors"
+    assert tell_verdict(found) == "too few lines tell of labels, scores, latency and errors"
 
 
 def test_where_no_difference_is_seen_it_is_told_how_many_lines_would_tell_closely():
@@ -120,7 +120,9 @@ def test_the_report_ends_with_the_verdict_and_warns_of_other_times():
     report = list(write_report("films", "1", "2", evidence, compare_versions(evidence, "1", "2")))
 
     assert report[0] == "model films: version 2 beside version 1"
-    assert report[-1].startswith("verdict     latency differ; no difference was seen in labels")
+    assert report[-1].startswith(
+        "verdict     they differ in latency; no difference was seen in labels"
+    )
     assert not any("different times" in line for line in report)
     for line in lines:
         line["timestamp"] += 86_400 * int(line["version"]) + 1000 * line["latency_ms"]

@@ -12,6 +12,7 @@ from minnow.compare.statistics import (
     compare_counts,
     divide_medians,
     find_median,
+    find_median_ratio,
     find_quantile,
     subtract,
     subtract_paired,
@@ -84,3 +85,14 @@ def test_texts_that_are_alike_tell_less():
     assert alone.effective_size("a") == pytest.approx(199, rel=0.01)
     assert alike.share("a", Z) == pytest.approx(alone.share("a", Z), abs=1e-9)
     assert alike.mean("a", Z) == pytest.approx((0.5, 0.43, 0.57), abs=0.01)
+
+
+def test_which_of_two_runs_first_moves_no_ratio():
+    chance = np.random.default_rng(1)
+    noise = np.exp(chance.normal(0, 0.1, 400))
+    ratios = 1.1 * np.tile([1.3, 1 / 1.3], 200) * noise
+
+    value, low, high = find_median_ratio(ratios, Z)
+
+    assert low < 1.1 < high
+    assert high - low < 0.05
