@@ -13,7 +13,8 @@ from handler.errors import DeliveryError, HandlerError, InvalidInput, name_failu
 from handler.events.resources import Invocation
 from handler.events.work import Objects, Texts, Work
 from handler.inference.classifier import Classifier, Prediction
-from handler.inference.models import Answered, Model
+from handler.inference.exchange import Answered
+from handler.inference.models import Model
 from handler.inference.requests import name_source
 from handler.sinks.sink import Result, send_once
 

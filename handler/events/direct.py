@@ -12,7 +12,7 @@ from handler.events.fields import drop_nulls
 from handler.events.resources import Invocation
 from handler.events.work import Texts, read_texts
 from handler.inference.classifier import Prediction
-from handler.inference.models import Answered
+from handler.inference.exchange import Answered
 from handler.inference.requests import name_texts, name_type, read_model_name, read_request
 
 

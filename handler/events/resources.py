@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from handler.aws import make_client
 from handler.errors import DeliveryError, HandlerError
 from handler.event_settings import EventSettings, Target
-from handler.inference.exchange import Exchange
-from handler.inference.models import LIVE, Answered, Model, Models, Pending
+from handler.inference.exchange import Answered, Exchange
+from handler.inference.models import LIVE, Model, Models, Pending
 from handler.inference.requests import read_model_name
 
 if TYPE_CHECKING:
@@ -194,10 +194,9 @@ class Invocation:
         model = self.pin(name, version)
         alias = (model.name, version or LIVE)
         if alias not in self._canaries:  # and is kept: what an event began with, it ends with
-            found = None if model.stands_in else self.resources.models.find_canary(*alias)
-            self._canaries[alias] = found
+            self._canaries[alias] = self.resources.models.canaries.get(alias)
         canary = self._canaries[alias]
-        if canary is None or not drawn_by:
+        if canary is None or not drawn_by or model.stands_in:
             return model
         from handler.repository.trials import is_drawn
 
@@ -210,10 +209,11 @@ class Invocation:
 
     def keep_answered(self, drawn_by: str, answered: Answered) -> None:
         """Keep what was answered, for a shadow to run at the end of the event, if it is drawn."""
-        model = answered.model
-        shadow = self.resources.models.find_shadow(model, drawn_by)
+        from handler.repository.shadow import find_shadow
+
+        shadow = find_shadow(answered.model, drawn_by)
         if shadow is not None:
-            self._answered.setdefault(id(model), (shadow, []))[1].append(answered)
+            self._answered.setdefault(id(answered.model), (shadow, []))[1].append(answered)
 
     def run_shadows(self) -> None:
         """Let shadows run what was answered, while there is time; a line of the log for each."""

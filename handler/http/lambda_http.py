@@ -13,7 +13,8 @@ from typing import Any
 from handler.http.lambda_events import place_request, read_event, shape_reply
 from handler.http.messages import TEXT_TYPES, Request
 from handler.http.service import Service
-from handler.inference.models import Answered, Models
+from handler.inference.exchange import Answered
+from handler.inference.models import Models
 from handler.settings import Settings
 
 

@@ -10,13 +10,10 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from handler.errors import InvalidInput
-from handler.inference.exchange import Exchange
-
-if TYPE_CHECKING:
-    from handler.inference.models import Answered
+from handler.inference.exchange import Answered, Exchange
 
 JSON = "application/json"
 # Bodies of these types are text: a Lambda reply carries them as they are, all others in base64.

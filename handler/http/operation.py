@@ -11,7 +11,8 @@ from handler.errors import InvalidInput
 from handler.http.messages import Request, Response
 from handler.http.problems import native_error
 from handler.inference.classifier import Prediction
-from handler.inference.models import Answered, Model, Pending
+from handler.inference.exchange import Answered
+from handler.inference.models import Model, Pending
 from handler.inference.requests import MODEL_FIELDS, Source
 from handler.inference.tasks import DEFAULT_OPTIONS, Options
 

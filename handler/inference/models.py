@@ -13,12 +13,16 @@ from typing import Any, NamedTuple
 from handler.errors import ArtefactError, InvalidInput
 from handler.inference.classifier import Classifier, Prediction
 from handler.inference.monitor import Monitor
-from handler.inference.requests import TEXTS, Source, check_text, read_model_name
+from handler.inference.requests import (
+    TEXTS,
+    Source,
+    check_coverage,
+    check_text,
+    read_model_name,
+)
 from handler.inference.tasks import (
     DEFAULT_OPTIONS,
-    SELECTIVE_KINDS,
     Options,
-    Selective,
     describe_briefly,
     describe_rules,
 )
@@ -133,27 +137,12 @@ class Model:
         """Return the texts of one request if `predict` takes them; raises what it raises."""
         checked = self.check_texts(texts, source)
         if options.coverage is not None:
-            self._check_coverage(options.coverage, options.coverage_field)
+            check_coverage(self.task, options.coverage, options.coverage_field)
         if options.explain:
             from handler.inference.explain import check_num_tokens  # rare, so not at start
 
             check_num_tokens(self.classifier, checked, self.limits, options.explain_field)
         return checked
-
-    def _check_coverage(self, coverage: float, field: str) -> None:
-        sets = self.task.label_sets if isinstance(self.task, Selective) else None
-        if sets is None:
-            cure = f"the task {self.task.kind} has none"
-            if self.task.kind in SELECTIVE_KINDS:
-                cure = "export it again: minnow export RUN --out BUNDLE --label-sets"
-            raise InvalidInput(f"{field}: this model has no label sets; {cure}", field=field)
-        lowest, highest = sets.ends
-        if not lowest <= coverage <= highest:
-            raise InvalidInput(
-                f"{field} is {coverage:g}, this model has label sets from {lowest:g} to "
-                f"{highest:g}",
-                field=field,
-            )
 
     def check_texts(self, texts: Sequence[object], source: Source = TEXTS) -> list[str]:
         """Return the texts of one request if they can be scored.
@@ -224,19 +213,6 @@ class Model:
         return hashlib.sha256(parts.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
-class Answered(NamedTuple):
-    """What a model has answered, for a shadow that runs the same texts.
-
-    Args:
-        latency_ms: Of the predictions alone.
-    """
-
-    model: Model
-    texts: Sequence[str]
-    predictions: Sequence[Prediction]
-    latency_ms: float
-
-
 class Pending(NamedTuple):
     """A model that is not at hand: whoever may wait fetches it."""
 
@@ -259,11 +235,13 @@ class Models:
     Attributes:
         is_stored: They come from a repository, and change while the process serves.
         allows_control: Clients may ask what is loaded, and have models loaded and dropped.
+        canaries: By name and alias, what answers some of the requests.
         shadows: By name and version of what answered, what it is compared with.
     """
 
     is_stored = False
     allows_control = False
+    canaries: Mapping[tuple[str, str], Any] = MappingProxyType({})
     shadows: Mapping[tuple[str, str], Any] = MappingProxyType({})
     monitor: Monitor
 
@@ -305,17 +283,6 @@ class Models:
     def fetch(self, name: str, version: str | None = None, request_id: str = "") -> Model:
         """Return a model that is `Pending`; of bundles in a folder none is."""
         raise LookupError(name)
-
-    def find_shadow(self, model: Model, request_id: str) -> Model | Pending | None:
-        """Return what a request that `model` has answered is run by too; None: nothing."""
-        return None
-
-    def find_canary(self, name: str, alias: str) -> Any:
-        """Return the version that answers some of the requests for an alias; None: there is none.
-
-        Of a model that was found by that name.
-        """
-        return None
 
     def pin(self, name: str | None = None, version: str | None = None) -> Model:
         """Return the model that answers from now on, whatever is promoted meanwhile; raises

@@ -15,12 +15,12 @@ from functools import partial
 from handler.errors import ArtefactError, HandlerError, InvalidInput, SettingsError
 from handler.inference.models import LIVE, Model, Models, Pending
 from handler.inference.monitor import Monitor
-from handler.repository.aliases import Trial, is_version
+from handler.repository.aliases import is_version
 from handler.repository.memory import Load, Memory
 from handler.repository.settings import RepositorySettings
 from handler.repository.shelf import SOONEST_S, Shelf, not_here
 from handler.repository.store import Store
-from handler.repository.trials import Shadows, is_shadowed
+from handler.repository.trials import Tried
 
 
 class StoredModels(Models):
@@ -55,7 +55,8 @@ class StoredModels(Models):
         self._settings = settings
         self._load = load
         self._clock = clock
-        self.shadows: Shadows = {}
+        self._tried = Tried({}, {})
+        self.canaries, self.shadows = self._tried
         self._shelves: dict[str, Shelf] = {}
         self._listing = threading.Lock()
         self._listed_at = 0.0
@@ -141,16 +142,6 @@ class StoredModels(Models):
             shelf.prepare_soon(alias)
         return model
 
-    def find_canary(self, name: str, alias: str) -> Trial | None:
-        """Return the version that answers some of the requests for an alias."""
-        return self._shelves[name].trials.canaries.get(alias)
-
-    def find_shadow(self, model: Model, request_id: str) -> Model | Pending | None:
-        shadow = self.shadows.get((model.name, model.version))
-        if shadow is None or not is_shadowed(model.name, request_id, shadow.share):
-            return None
-        return self.find(model.name, str(shadow.version))
-
     def list_shelves(self) -> list[Shelf]:
         """Return what is known of each model, the names as of now."""
         self._list_names()
@@ -220,7 +211,7 @@ class StoredModels(Models):
 
     def _make_shelf(self, name: str) -> Shelf:
         refresh_s, tell = self._settings.refresh_s, partial(self._tell, name)
-        return Shelf(name, self._store, self._memory, refresh_s, self._clock, tell, self.shadows)
+        return Shelf(name, self._store, self._memory, refresh_s, self._clock, tell, self._tried)
 
     def _load_own(self, name: str, number: int) -> Model:
         model = self._load(name, number)

@@ -17,8 +17,10 @@ from typing import Any, NamedTuple
 
 from handler.errors import HandlerError, name_failure
 from handler.inference.agreement import measure_agreement
-from handler.inference.models import Answered, Model, Pending
+from handler.inference.exchange import Answered
+from handler.inference.models import Model, Pending
 from handler.inference.monitor import Monitor
+from handler.repository.trials import is_shadowed
 
 MAX_WAITING = 64  # requests
 MAX_CHARACTERS = 1_000_000  # of all that wait, at most 4 MB
@@ -177,9 +179,18 @@ class ShadowRunner:
 
 def make_job(request_id: str, answered: Answered) -> Job | None:
     """Return what a shadow is to run of a request; None: it is not drawn."""
-    models = answered.model.models
-    shadow = models.find_shadow(answered.model, request_id) if models is not None else None
+    shadow = find_shadow(answered.model, request_id)
     return None if shadow is None else Job(request_id, answered, shadow)
+
+
+def find_shadow(model: Model, request_id: str) -> Model | Pending | None:
+    """Return what a request that `model` has answered is run by too; None: nothing."""
+    if model.models is None:
+        return None
+    shadow = model.models.shadows.get((model.name, model.version))
+    if shadow is None or not is_shadowed(model.name, request_id, shadow.share):
+        return None
+    return model.models.find(model.name, str(shadow.version))
 
 
 def count_characters(answered: Answered) -> int:

@@ -16,7 +16,7 @@ from handler.inference.models import Model
 from handler.repository.aliases import Alias, read_aliases
 from handler.repository.memory import Memory
 from handler.repository.store import Found, Store
-from handler.repository.trials import Shadows, Trials
+from handler.repository.trials import Trials, Tried
 
 SOONEST_S = 1.0  # between a look, or a listing, that failed and the next
 LOOK_WAIT_S = 1.0  # for a look, where a version is at hand
@@ -36,11 +36,11 @@ class Shelf:
         refresh_s: Aliases may be so old.
         clock: In seconds, on the wall: it goes on while a function's sandbox is frozen.
         tell: Takes what went wrong, for the log.
-        shadows: What is compared with what answers, of all models.
+        tried: What is tried beside the aliases of all models.
 
     Attributes:
         serving: Alias -> version that answers for it.
-        trials: What is tried beside them.
+        trials: What is tried beside its aliases.
         fault: Why the last look failed; empty: it did not.
         complaints: What was told of its versions since its aliases changed.
     """
@@ -53,11 +53,11 @@ class Shelf:
         refresh_s: float,
         clock: Callable[[], float],
         tell: Callable[[str], None],
-        shadows: Shadows,
+        tried: Tried,
     ) -> None:
         self.name = name
         self.serving: dict[str, int] = {}
-        self.trials = Trials(name, memory, self.serving, shadows, self._complain)
+        self.trials = Trials(name, memory, self.serving, tried, self._complain)
         self.fault = ""
         self.complaints: set[str] = set()
         self._store = store
@@ -78,7 +78,7 @@ class Shelf:
     def find(self, alias: str, request_id: str = "") -> Model | None:
         """Return the version that serves an alias, or its canary where the request is drawn for it,
         if it is loaded."""
-        if self.trials.canaries and (canary := self.trials.choose(alias, request_id)):
+        if canary := self.trials.choose(alias, request_id):
             return self._memory.find((self.name, canary))
         return self._memory.find((self.name, self.serving.get(alias, 0)))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from handler.errors import HandlerError
 from handler.inference.models import LIVE, Model
@@ -16,7 +17,18 @@ from handler.repository.aliases import CANARY, SHADOW, Alias, Trial
 from handler.repository.memory import Memory
 
 DRAWN_BYTES = 6  # which a float holds exactly
-Shadows = dict[tuple[str, str], Trial]  # name and version that answered -> what it is compared with
+
+
+class Tried(NamedTuple):
+    """What is tried of all models.
+
+    Args:
+        canaries: Name and alias -> version that answers some of its requests.
+        shadows: Name and version that answered -> what it is compared with.
+    """
+
+    canaries: dict[tuple[str, str], Trial]
+    shadows: dict[tuple[str, str], Trial]
 
 
 def draw(name: str, request_id: str) -> float:
@@ -42,11 +54,8 @@ class Trials:
         name: Of the model.
         memory: What is loaded, of all models.
         serving: Alias -> version that answers for it.
-        shadows: Of all models, kept up to date.
+        tried: Of all models, kept up to date.
         complain: Takes what is wrong with a version.
-
-    Attributes:
-        canaries: Alias -> version that answers some of its requests.
     """
 
     def __init__(
@@ -54,27 +63,27 @@ class Trials:
         name: str,
         memory: Memory,
         serving: Mapping[str, int],
-        shadows: Shadows,
+        tried: Tried,
         complain: Callable[[str], None],
     ) -> None:
-        self.canaries: dict[str, Trial] = {}
         self._name = name
         self._memory = memory
         self._serving = serving
-        self._shadowing: dict[str, Trial] = {}
-        self._shadows = shadows
+        self._canaries: dict[str, Trial] = {}  # by alias
+        self._shadows: dict[str, Trial] = {}
+        self._tried = tried
         self._complain = complain
 
     def choose(self, alias: str, request_id: str) -> int:
         """Return the canary's version if it answers a request; 0: it does not."""
-        canary = self.canaries.get(alias)
+        canary = self._canaries.get(alias)
         if canary is None or not request_id:
             return 0
         return canary.version if is_drawn(self._name, request_id, canary.share) else 0
 
     def prepare(self, alias: str, meant: Alias | None) -> None:
         """Load and check what is to be tried beside an alias; what must not serve is not tried."""
-        for kind, ready in ((CANARY, self.canaries), (SHADOW, self._shadowing)):
+        for kind, ready in ((CANARY, self._canaries), (SHADOW, self._shadows)):
             trial: Trial | None = getattr(meant, kind, None)
             if trial is not None and self._is_ready(alias, kind, trial, ready.get(alias)):
                 ready[alias] = trial
@@ -89,12 +98,17 @@ class Trials:
             return self._memory.get((self._name, version))
         except HandlerError as error:
             self._tell(alias, CANARY, version, error)
-            self.canaries.pop(alias, None)
+            self._canaries.pop(alias, None)
+            self._publish()
             return None
 
     def list_versions(self) -> set[int]:
         """Return the versions that are tried."""
-        return {trial.version for trial in (*self.canaries.values(), *self._shadowing.values())}
+        trials = [
+            *list(self._canaries.values()),
+            *list(self._shadows.values()),
+        ]  # others change them
+        return {trial.version for trial in trials}
 
     def _is_ready(self, alias: str, kind: str, trial: Trial, before: Trial | None) -> bool:
         if trial.version == self._serving.get(alias):
@@ -112,9 +126,10 @@ class Trials:
         self._complain(f"version {version}, the {kind} of {alias}, is not tried: {error}")
 
     def _publish(self) -> None:
-        aliases = sorted(self._shadowing, key=lambda alias: (alias == LIVE, alias))
-        meant = {(self._name, str(self._serving[a])): self._shadowing[a] for a in aliases}
-        for key in list(self._shadows):
-            if key[0] == self._name and key not in meant:
-                self._shadows.pop(key, None)
-        self._shadows.update(meant)
+        aliases = sorted(self._shadows, key=lambda alias: (alias == LIVE, alias))
+        shadows = {str(self._serving[alias]): self._shadows[alias] for alias in aliases}
+        for told, own in ((self._tried.canaries, self._canaries), (self._tried.shadows, shadows)):
+            for key in list(told):
+                if key[0] == self._name and key[1] not in own:
+                    told.pop(key, None)
+            told.update({(self._name, one): trial for one, trial in own.items()})

@@ -297,6 +297,23 @@ def test_a_model_that_is_first_asked_has_its_canary_a_moment_later(shop):
     wait_for(lambda: say(process.models.find("books", request_id="x")) == "d")
 
 
+def test_who_must_name_a_model_gets_the_canary_of_none(shop):
+    shop.push("books", "c", "live")
+    shop.push("books", "d")
+    begin_canary(shop, 1, name="books")
+    resources = Resources(Process(shop.store).models, make_settings("m").events)
+
+    (nameless,) = answer_event({"Items": [GOOD]}, SimpleNamespace(aws_request_id="x"), resources)
+    (named,) = answer_event(
+        {"Items": [{**GOOD, "model": "books", "id": "x"}]},
+        SimpleNamespace(aws_request_id="x"),
+        resources,
+    )
+
+    assert nameless["error"]["field"] == "model"
+    assert named["predictions"][0]["label"] in ("c", "d")
+
+
 def test_where_nothing_is_tried_no_id_is_drawn(shop, monkeypatch):
     process = Process(shop.store)
     monkeypatch.setattr("handler.repository.trials.draw", None)
@@ -385,5 +402,5 @@ def test_an_older_promotion_that_kept_a_canary_of_the_same_version_splits_nothin
 
     process = Process(shop.store)
 
-    assert process.models.find_canary("films", "live") is None
+    assert process.models.canaries == {}
     assert write_alias(json.dumps(document).encode(), "live", 2).count(b"canary") == 0
