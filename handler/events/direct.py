@@ -23,14 +23,13 @@ def answer_direct(event: dict[str, Any], invocation: Invocation) -> dict[str, An
     name, version = read_model_name(request)
     request_id = invocation.exchange.request_id
     model = invocation.choose(name, version, request_id)
-    checked = model.check_request(texts, name_texts(request), options)
     started = time.perf_counter()
-    predictions = model.classifier.predict(checked)
+    predictions = model.predict(texts, name_texts(request), options)
     passed_ms = (time.perf_counter() - started) * 1000
     invocation.exchange.records = 1
     invocation.count(model, predictions)
     if invocation.resources.models.shadows:
-        invocation.keep_answered(request_id, Answered(model, checked, predictions, passed_ms))
+        invocation.keep_answered(request_id, Answered(model, texts, predictions, passed_ms))
     return model.answer(texts, predictions, options)
 
 

@@ -77,13 +77,12 @@ def write_report(
         yield f"  {warning}"
     if found.agreement is not None:
         yield f"answers     the same for {_percent(found.agreement)} of the texts"
-    num_labels = 0
-    for one in found.findings:
-        num_labels += one.question == "labels" and one.unit == "share"
-        if num_labels <= SHOWN_LABELS or one.question != "labels":
-            yield f"{one.question:<11} {_tell(one)}"
-    if num_labels > SHOWN_LABELS:
-        yield f"            {num_labels - SHOWN_LABELS} more labels, which --json has"
+    labels = [one for one in found.findings if (one.question, one.unit) == ("labels", "share")]
+    others = [one for one in found.findings if one not in labels]
+    yield from (f"{one.question:<11} {_tell(one)}" for one in labels[:SHOWN_LABELS])
+    if len(labels) > SHOWN_LABELS:
+        yield f"            and {len(labels) - SHOWN_LABELS} more, which --json has"
+    yield from (f"{one.question:<11} {_tell(one)}" for one in others)
     for question, reason in found.too_few.items():
         yield f"{question:<11} too few to tell: {reason}"
     yield f"verdict     {tell_verdict(found)}"
