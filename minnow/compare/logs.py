@@ -168,9 +168,9 @@ def _open_envelopes(content: bytes | str) -> dict[str, Any]:
     for _ in range(MAX_ENVELOPES):
         line: dict[str, Any] = json.loads(content)
         inner = next((found for name in ENVELOPES if isinstance(found := line.get(name), str)), "")
-        if (start := inner.find("{")) < 0:
+        content = inner.strip()
+        if not content.startswith("{"):
             return line
-        content = inner[start:]
     raise ValueError("one envelope in the other")
 
 

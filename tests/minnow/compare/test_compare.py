@@ -108,7 +108,7 @@ def test_every_form_of_a_log_tells_the_same(run, tmp_path, log, monkeypatch):
 def test_lines_of_other_models_versions_and_kinds_are_passed_over(run, tmp_path, log):
     wanted = read_json(run, log)
     others = [
-        {"level": "warning", "message": "no MINNOW_API_KEYS"},
+        {"level": "warning", "message": "no MINNOW_API_KEYS, but {braces"},
         {**DRAWN[0], "version": "3"},
         {**DRAWN[-1], "shadow": "3"},
         {**DRAWN[-1], "version": "2", "shadow": "1"},
