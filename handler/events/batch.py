@@ -13,7 +13,6 @@ from handler.errors import DeliveryError, HandlerError, InvalidInput, name_failu
 from handler.events.resources import Invocation
 from handler.events.work import Objects, Texts, Work
 from handler.inference.classifier import Classifier, Prediction
-from handler.inference.exchange import Answered
 from handler.inference.models import Model
 from handler.inference.requests import name_source
 from handler.sinks.sink import Result, send_once
@@ -163,6 +162,8 @@ def score_texts(
         for predictions in scored.values():
             invocation.count(model, predictions)
         if invocation.resources.models.shadows:
+            from handler.inference.agreement import Answered  # only where there is one
+
             num_texts = sum(map(len, scored.values()))
             for index, predictions in scored.items():
                 part_ms = passed_ms * len(predictions) / num_texts

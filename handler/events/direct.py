@@ -12,7 +12,6 @@ from handler.events.fields import drop_nulls
 from handler.events.resources import Invocation
 from handler.events.work import Texts, read_texts
 from handler.inference.classifier import Prediction
-from handler.inference.exchange import Answered
 from handler.inference.requests import name_texts, name_type, read_model_name, read_request
 
 
@@ -29,6 +28,8 @@ def answer_direct(event: dict[str, Any], invocation: Invocation) -> dict[str, An
     invocation.exchange.records = 1
     invocation.count(model, predictions)
     if invocation.resources.models.shadows:
+        from handler.inference.agreement import Answered  # only where there is one
+
         invocation.keep_answered(request_id, Answered(model, texts, predictions, passed_ms))
     return model.answer(texts, predictions, options)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from handler.aws import make_client
 from handler.errors import DeliveryError, HandlerError
 from handler.event_settings import EventSettings, Target
-from handler.inference.exchange import Answered, Exchange
+from handler.inference.exchange import Exchange
 from handler.inference.models import LIVE, Model, Models, Pending
 from handler.inference.requests import read_model_name
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from handler.deadline import Deadline
     from handler.events.work import Texts
+    from handler.inference.agreement import Answered
     from handler.inference.classifier import Prediction
     from handler.repository.shadow import ShadowRunner
     from handler.sinks.sink import Sink
@@ -217,6 +218,7 @@ class Invocation:
 
     def run_shadows(self) -> None:
         """Let shadows run what was answered, while there is time; a line of the log for each."""
+        from handler.inference.agreement import Answered
         from handler.repository.shadow import Job
 
         for shadow, kept in self._answered.values():

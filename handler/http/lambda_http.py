@@ -8,14 +8,16 @@ imported only then: it is two thirds of a cold start.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from handler.http.lambda_events import place_request, read_event, shape_reply
 from handler.http.messages import TEXT_TYPES, Request
 from handler.http.service import Service
-from handler.inference.exchange import Answered
 from handler.inference.models import Models
 from handler.settings import Settings
+
+if TYPE_CHECKING:
+    from handler.inference.agreement import Answered
 
 
 class LambdaHttp:

@@ -10,10 +10,13 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from handler.errors import InvalidInput
-from handler.inference.exchange import Answered, Exchange
+from handler.inference.exchange import Exchange
+
+if TYPE_CHECKING:
+    from handler.inference.agreement import Answered
 
 JSON = "application/json"
 # Bodies of these types are text: a Lambda reply carries them as they are, all others in base64.

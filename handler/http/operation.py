@@ -11,7 +11,6 @@ from handler.errors import InvalidInput
 from handler.http.messages import Request, Response
 from handler.http.problems import native_error
 from handler.inference.classifier import Prediction
-from handler.inference.exchange import Answered
 from handler.inference.models import Model, Pending
 from handler.inference.requests import MODEL_FIELDS, Source
 from handler.inference.tasks import DEFAULT_OPTIONS, Options
@@ -114,6 +113,8 @@ def predict(
     predictions = yield checked
     request.exchange.count(model.task, predictions)
     if has_shadows:
+        from handler.inference.agreement import Answered  # only where there is one
+
         passed_ms = (time.perf_counter() - started) * 1000
         request.answered = Answered(model, checked, predictions, passed_ms)
     return predictions

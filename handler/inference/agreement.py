@@ -7,16 +7,30 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from handler.inference.tasks import MultiLabel, Ordinal, Regression, Selective
 
 if TYPE_CHECKING:
     from handler.inference.classifier import Prediction
+    from handler.inference.models import Model
     from handler.inference.tasks import Task
 
 MAX_CHANGES = 30  # pairs of labels in one line: the most frequent ones
 NO_LABEL = ""  # not answered, or of several labels one that was not given
+
+
+class Answered(NamedTuple):
+    """What a model has answered, for a shadow that runs the same texts.
+
+    Args:
+        latency_ms: Of the predictions alone.
+    """
+
+    model: Model
+    texts: Sequence[str]
+    predictions: Sequence[Prediction]
+    latency_ms: float
 
 
 def measure_agreement(

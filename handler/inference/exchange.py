@@ -3,29 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from handler.inference.tasks import Selective
 
 if TYPE_CHECKING:
     from handler.inference.classifier import Prediction
-    from handler.inference.models import Model
     from handler.inference.tasks import Task
 
 COUNTS = ("texts", "truncated", "tokens", "unknown_tokens")
-
-
-class Answered(NamedTuple):
-    """What a model has answered, for a shadow that runs the same texts.
-
-    Args:
-        latency_ms: Of the predictions alone.
-    """
-
-    model: Model
-    texts: Sequence[str]
-    predictions: Sequence[Prediction]
-    latency_ms: float
 
 
 class Exchange:

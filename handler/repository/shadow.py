@@ -16,8 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from handler.errors import HandlerError, name_failure
-from handler.inference.agreement import measure_agreement
-from handler.inference.exchange import Answered
+from handler.inference.agreement import Answered, measure_agreement
 from handler.inference.models import Model, Pending
 from handler.inference.monitor import Monitor
 from handler.repository.trials import is_shadowed
