@@ -12,7 +12,7 @@ from handler.events.resources import Resources
 from handler.http.lambda_http import LambdaHttp
 from handler.http.service import Service
 from handler.repository.publish import promote_version, try_version
-from handler.repository.shadow import MAX_WAITING, Job, ShadowRunner
+from handler.repository.shadow import Job, ShadowRunner
 from handler.repository.trials import is_shadowed
 from tests.helpers.aws import receive_all
 from tests.helpers.fresh_python import run_python
@@ -154,14 +154,18 @@ def hanging(process, monkeypatch):
     gate.set()
 
 
-def test_a_shadow_that_hangs_holds_up_no_answer_drops_what_is_too_much_and_ends(process, hanging):
+def test_a_shadow_that_hangs_holds_up_no_answer_and_drops_what_is_too_much(
+    process, hanging, monkeypatch
+):
+    monkeypatch.setattr("handler.repository.shadow.MAX_WAITING", 8)
+    monkeypatch.setattr("handler.repository.shadow.REST_TIMES", 0)
     service = Service(process.models, make_settings("models"))
     with Server(service) as server:
-        for _ in range(MAX_WAITING + 6):
+        for _ in range(14):  # one is at work
             assert httpx.post(f"{server.url}/predict", json=BODY).status_code == 200
-        assert len(service.shadow._waiting) == MAX_WAITING
+        assert len(service.shadow._waiting) == 8
         hanging.set()
-        wait_for(lambda: len(read_shadow_lines(process)) == MAX_WAITING + 1)
+        wait_for(lambda: len(read_shadow_lines(process)) == 9)
 
     assert sum(line.get("dropped", 0) for line in read_shadow_lines(process)) == 5
 
