@@ -34,6 +34,7 @@ COMMANDS = (  # in the order of the help
     "push",
     "promote",
     "models",
+    "compare",
     "label",
     "lint",
     "suggest",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from handler.errors import DeliveryError, HandlerError, InvalidInput, name_failure
@@ -42,7 +43,7 @@ def process_records(records: Sequence[Record], invocation: Invocation) -> Outcom
     works: dict[int, Work] = {}
     for index, record in enumerate(records):
         try:
-            works[index] = record.read()
+            works[index] = name_record(record.read(), record.record_id)
         except InvalidInput as error:
             failures[index] = error
     answers: dict[int, Any] = {}
@@ -57,6 +58,11 @@ def process_records(records: Sequence[Record], invocation: Invocation) -> Outcom
     invocation.exchange.records = len(records)
     invocation.exchange.failed_records = len(failures)
     return Outcome(failures, answers)
+
+
+def name_record(work: Work, record_id: str) -> Work:
+    """Return the work, which knows what its source calls it."""
+    return replace(work, record_id=record_id) if isinstance(work, Texts) else work
 
 
 def take_parts(works: Mapping[int, Work], deadline: Deadline) -> Iterator[list[int]]:
@@ -140,9 +146,19 @@ def score_texts(
         checked.setdefault(id(model), (model, {}))[1][index] = texts
     found: dict[int, list[Prediction]] = {}
     for model, of_model in checked.values():
+        started = time.perf_counter()
         scored = _score_checked(model.classifier, of_model, failures)
+        passed_ms = (time.perf_counter() - started) * 1000
         for predictions in scored.values():
             invocation.count(model, predictions)
+        if invocation.resources.models.shadows:
+            from handler.inference.agreement import Answered  # only where there is one
+
+            num_texts = sum(map(len, scored.values()))
+            for index, predictions in scored.items():
+                part_ms = passed_ms * len(predictions) / num_texts
+                answered = Answered(model, of_model[index], predictions, part_ms)
+                invocation.keep_answered(works[index].drawn_by, answered)
         found |= scored
     return found
 

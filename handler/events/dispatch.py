@@ -47,7 +47,7 @@ def answer_event(event: object, context: Any, resources: Resources) -> Any:
     exchange = Exchange(request_id, model=resources.model.name)
     invocation = Invocation(context, resources, exchange)
     try:
-        return _dispatch(event, invocation)
+        reply = _dispatch(event, invocation)
     except HandlerError as error:
         exchange.problem = str(error)
         raise
@@ -59,6 +59,9 @@ def answer_event(event: object, context: Any, resources: Resources) -> Any:
         for one in (exchange, *invocation.exchanges.values()):
             one.latency_ms = (time.perf_counter() - started) * 1000
             resources.models.monitor.observe(one)
+    if resources.models.shadows:
+        invocation.run_shadows()
+    return reply
 
 
 def _dispatch(event: object, invocation: Invocation) -> Any:

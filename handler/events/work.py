@@ -28,7 +28,7 @@ class Texts:
     """Texts of one record, not yet checked; `sender_id` is the sender's own id, if any.
 
     `model` and `version` are what the record says, whatever it is: of a repository's models they
-    name one.
+    name one. `record_id` is the source's own.
     """
 
     texts: list[object]
@@ -36,6 +36,13 @@ class Texts:
     field: str = "texts"
     model: object = None
     version: object = None
+    record_id: str = ""
+
+    @property
+    def drawn_by(self) -> str:
+        """The id that decides which of the versions behind an alias answers: who sends texts again
+        under an id of its own is answered by the same one."""
+        return self.record_id if self.sender_id is None else self.sender_id
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -89,10 +90,10 @@ class AskAnother(Exception):
         self.model = model
 
 
-def choose_named(model: Model, document: object) -> None:
+def choose_named(model: Model, request: Request, document: object) -> None:
     """Raise AskAnother where a request's fields `model` and `version` name another model."""
     if isinstance(document, dict) and not document.keys().isdisjoint(MODEL_FIELDS):
-        found = model.find_named(document)
+        found = model.find_named(document, request.exchange.request_id)
         if found is not model:
             raise AskAnother(found)
 
@@ -111,8 +112,16 @@ def predict(
         source: What the sender calls them.
         options: What the answer shall hold.
     """
-    predictions = yield model.check_request(texts, source, options)
+    checked = model.check_request(texts, source, options)
+    has_shadows = model.models is not None and bool(model.models.shadows)
+    started = time.perf_counter() if has_shadows else 0.0
+    predictions = yield checked
     request.exchange.count(model.task, predictions)
+    if has_shadows:
+        from handler.inference.agreement import Answered  # only where there is one
+
+        passed_ms = (time.perf_counter() - started) * 1000
+        request.answered = Answered(model, checked, predictions, passed_ms)
     return predictions
 
 
