@@ -22,6 +22,9 @@ DEFAULT: Choices = {}
 FILES = ("word_vectors", "unlabelled")  # False: those that the user gave are left out
 AIMS = ("class_weight", "decide")  # what is learned, and no setting of the recipe
 LOOKED_AT = 2_000  # texts whose lengths are counted
+# What shapes the half that reads the order of words, and how that is fitted.
+OF_ENCODER = {"embedding_dim", "units", "dropout_rate", "token_dropout_rate", "epochs", "min_steps"}
+OF_ENCODER |= {"learning_rate", "weight_decay", "batch_size"}
 DEEP_ROWS = 1_000  # from so many on the default recipe tries its LSTM
 UNEVEN = 2.0  # times as many rows of one label as of another
 MANY_LABELS = 20
@@ -191,11 +194,16 @@ def _fit_together(one: Choices, other: Choices) -> bool:
     """Say whether two changes make a third: not where one takes away what the other changes."""
     both = {**one, **other}
     has_deep = both.get("encoder") != "none"
-    of_deep = {"embedding_dim", "units", "dropout_rate", "token_dropout_rate", "epochs"}
     of_default = {"table_bytes"}
     if both.get("recipe", DEFAULT_RECIPE) != DEFAULT_RECIPE:
         return not of_default & set(both) and both.get("encoder") not in ("none", "cnn")
-    return has_deep or not (of_deep | {"learning_rate", "weight_decay", "batch_size"}) & set(both)
+    return has_deep or not OF_ENCODER & set(both)
+
+
+def needs_encoder(choices: Choices) -> bool:
+    """Say whether a candidate is the default where the default's model has no encoder."""
+    is_default_recipe = choices.get("recipe", DEFAULT_RECIPE) == DEFAULT_RECIPE
+    return is_default_recipe and bool({"encoder", *OF_ENCODER} & set(choices))
 
 
 def is_felt(look: Look, choices: Choices, rows: int) -> bool:

@@ -36,6 +36,7 @@ class Trial:
         latency_ms: p50 of one text, of the processor's time.
         error: Why there is no bundle; the figures are then 0.
         row_s: Seconds in which one row was measured.
+        has_encoder: The model reads the order of words; of few rows that does not pay.
     """
 
     choices: Choices
@@ -49,6 +50,7 @@ class Trial:
     error: str = ""
     cpu_s: float = 0.0
     row_s: float = 0.0
+    has_encoder: bool = True
 
     @property
     def score(self) -> Score:

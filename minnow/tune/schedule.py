@@ -10,9 +10,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from minnow.tune.candidates import DEFAULT, propose
+from minnow.tune.candidates import DEFAULT, needs_encoder, propose
 from minnow.tune.costs import PRUNED_MODELS, estimate_fit, estimate_trial
-from minnow.tune.folds import Folds
+from minnow.tune.folds import Folds, Step
 from minnow.tune.journal import Choices, Trial, name_choices
 from minnow.tune.scores import LOWER, better_by, count_errors, mean_score
 from minnow.tune.standing import Budget, Standing, is_default_out
@@ -164,7 +164,17 @@ class Schedule:
         """Return the number of the first step where a candidate can tell anything; None: at none
         that there is."""
         numbered = enumerate(self.folds.steps)
-        return next((number for number, step in numbered if self.is_felt(choices, step.rows)), None)
+        return next((number for number, step in numbered if self._is_told(choices, step)), None)
+
+    def _is_told(self, choices: Choices, step: Step) -> bool:
+        """Say whether a candidate differs from others at a step: where the default's model has no
+        encoder, what changes the encoder changes nothing."""
+        if needs_encoder(choices):
+            keys = [(name_choices(DEFAULT), step.rows, fold) for fold in step.folds]
+            default = [self.trials[key] for key in keys if key in self.trials]
+            if any(not one.has_encoder for one in default):
+                return False
+        return self.is_felt(choices, step.rows)
 
     def _missing(self, choices: Choices, step: int) -> Iterator[tuple[int, int]]:
         rows, folds = self.folds.steps[step]

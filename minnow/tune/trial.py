@@ -132,6 +132,7 @@ def run_trial(job: TrialJob) -> Trial:
         found.latency_ms,
         cpu_s=round(time.process_time() - started_cpu, 2),
         row_s=round(found.row_s, 7),
+        has_encoder=bool(run.metadata["settings"]["units"]),
     )
 
 

@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 
 import numpy as np
@@ -199,6 +200,21 @@ def test_one_figure_tells_what_is_over_the_budget_and_what_is_tried_then():
 
     assert schedule.stand()[0].is_over
     assert asked == [True]
+
+
+def test_encoders_begin_where_the_default_has_one():
+    table = {"table_bytes": 1_048_576}
+    few = dataclasses.replace(make_trial({}, 1500, 0, 0.5), has_encoder=False)
+    more = make_trial({}, 6000, 0, 0.6)
+
+    def list_jobs(*trials):
+        schedule = plan(*trials)
+        schedule.list_levers = lambda is_over: [CNN, table]
+        return first_jobs(schedule)
+
+    assert list_jobs(few) == [(table, 1500, 0), ({}, 6000, 0), (CNN, 6000, 0)]
+    assert list_jobs(few, more)[:2] == [(CNN, 6000, 0), (table, 1500, 0)]
+    assert (CNN, 6000, 0) not in list_jobs(few, dataclasses.replace(more, has_encoder=False))
 
 
 def test_what_changes_nothing_yet_begins_where_it_does():
