@@ -153,7 +153,9 @@ class Trials:
             "parameters": model.count_params(),
             "seconds": round(time.monotonic() - started, 1),
         }
-        outputs, answers = settle_student(model, distillation, dev, id_map)
+        outputs, answers = settle_student(
+            model, distillation, dev, self.run.load_tokenizer(), id_map
+        )
         changes = {"compression": compression, **answers}
         self._write(folder, model, tokenizer, id_map, changes)
         if dev.places is not None and dev.offsets is not None:

@@ -151,8 +151,8 @@ def score_texts(
     found: dict[int, list[Prediction]] = {}
     for model, of_model in checked.values():
         scored = _score_checked(model.classifier, of_model, failures)
-        for predictions in scored.values():
-            invocation.count(model, predictions)
+        for index, predictions in scored.items():
+            invocation.count(model, of_model[index], predictions)
         found |= scored
     return found
 

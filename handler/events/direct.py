@@ -21,7 +21,7 @@ def answer_direct(event: dict[str, Any], invocation: Invocation) -> dict[str, An
     model = invocation.model if name is version is None else invocation.pin(name, version)
     predictions = model.predict(texts, name_texts(request), options)
     invocation.exchange.records = 1
-    invocation.count(model, predictions)
+    invocation.count(model, texts, predictions)
     return model.answer(texts, predictions, options)
 
 

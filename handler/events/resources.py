@@ -172,7 +172,7 @@ class Invocation:
             return self.model
         return self.pin(*read_model_name({"model": work.model, "version": work.version}))
 
-    def count(self, model: Model, predictions: Sequence[Prediction]) -> None:
+    def count(self, model: Model, texts: Sequence[str], predictions: Sequence[Prediction]) -> None:
         """Tell the monitor what was predicted."""
         exchange = self.exchange
         if model.name != exchange.model:
@@ -180,7 +180,7 @@ class Invocation:
             exchange = self.exchanges.setdefault(model.name, made)
         if self.resources.models.is_stored:
             exchange.version = model.version
-        exchange.count(model.task, predictions)
+        model.monitor.count(exchange, model, texts, predictions)
 
     @cached_property
     def deadline(self) -> Deadline:

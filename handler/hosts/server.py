@@ -62,7 +62,10 @@ def serve(
 
     with bind_socket(host, port) as listening:
         prometheus = Prometheus()
-        models = load_on(device, settings, Monitor(sys.stderr.write, prometheus=prometheus))
+        monitor = Monitor(
+            sys.stderr.write, prometheus=prometheus, profile_every=settings.profile_every
+        )
+        models = load_on(device, settings, monitor)
         app = create_app(Service(models, settings))
 
         def say_ready() -> None:
@@ -80,11 +83,11 @@ def serve(
         def work(index: int, life: int, tell: Callable[[], None]) -> None:
             prometheus.counts = SharedCounts(regions, index)
             worker = Worker(Share(loads, index), life)
-            make_server(app, tell, app.drain, worker).run([listening])
+            make_server(app, tell, app.drain, monitor.finish, worker).run([listening])
 
         with suppress(KeyboardInterrupt):  # the usual way to end it
             if workers == 1:
-                make_server(app, say_ready, app.drain).run([listening])
+                make_server(app, say_ready, app.drain, monitor.finish).run([listening])
             else:
                 Workers(workers, listening, loads, work, log_error).run(say_ready)
 

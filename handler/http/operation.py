@@ -106,8 +106,9 @@ def predict(
         source: What the sender calls them.
         options: What the answer shall hold.
     """
-    predictions = yield model.check_request(texts, source, options)
-    request.exchange.count(model.task, predictions)
+    checked = model.check_request(texts, source, options)
+    predictions = yield checked
+    model.monitor.count(request.exchange, model, checked, predictions)
     return predictions
 
 

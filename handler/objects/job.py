@@ -179,8 +179,9 @@ def _score_rows(
             if content:
                 output.append(compress(content, job.file_format.compression))
             rejected.append(rejects)
-            scored = [prediction for prediction in predictions if prediction is not None]
-            invocation.count(model, scored)
+            pairs = zip(block.texts, predictions, strict=True)
+            scored = [(text, found) for text, found in pairs if found is not None]
+            invocation.count(model, [text for text, _ in scored], [one for _, one in scored])
             if invocation.deadline.left_s() * 1000 < resources.settings.reserve_ms:
                 return _hand_on(job, block.end, output, rejected, invocation)
     except InvalidInput:

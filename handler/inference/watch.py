@@ -1,0 +1,168 @@
+"""Watching: what a process sees of each model's texts and answers, told from time to time.
+
+A line of the log has the counts since the last one, so that lines of any number of processes add
+up, and how far the latest texts of this process have drifted from the profile. `minnow drift`
+reads them.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from handler.inference.profile import Histograms, Profile
+
+if TYPE_CHECKING:
+    from handler.inference.classifier import Prediction
+    from handler.inference.models import Model
+    from handler.inference.prometheus import Prometheus
+
+Tell = Callable[[dict[str, Any]], None]
+Clock = Callable[[], float]
+
+MESSAGE = "profile"  # of the lines
+MAX_MODELS = 256  # with their versions; a histogram takes 2 KB
+PERIOD_S = 60.0  # between two lines of a model, where texts are few
+SHOWN_DIGITS = 12  # of a bundle's sha256
+
+
+class Watched:
+    """What was seen of one model.
+
+    Args:
+        model: Has a profile.
+        profile: That of the model.
+        now: When it begins, in seconds since 1970.
+    """
+
+    def __init__(self, model: Model, profile: Profile, now: float) -> None:
+        self.name, self.version = model.name, model.version
+        self.bundle = model.classifier.bundle_sha256[:SHOWN_DIGITS]
+        self.profile = profile
+        self.since = now
+        self.histograms = Histograms(model.task, profile.bins)
+        self._latest = {name: [0] * bins.size for name, bins in profile.bins.items()}
+
+    def take(self, now: float, window: int) -> dict[str, Any]:
+        """Return the fields of a line about the texts since the last one, and begin anew.
+
+        Args:
+            window: Texts whose drift is measured, the latest ones of this process; with the next
+                ones it begins anew.
+        """
+        from handler.inference.drift import find_drift
+
+        texts, counts = self.histograms.texts, self.histograms.take()
+        for name, added in counts.items():
+            self._latest[name] = [a + b for a, b in zip(self._latest[name], added, strict=True)]
+        drift = find_drift(self.profile, self._latest)
+        if drift.texts >= window:
+            self._latest = {name: [0] * len(one) for name, one in self._latest.items()}
+        line = {
+            "level": "warning" if drift.features else "info",
+            "message": MESSAGE,
+            "model": self.name,
+            "version": self.version,
+            "bundle": self.bundle,
+            "since": round(self.since, 3),
+            "until": round(now, 3),
+            "texts": texts,
+            **drift.describe(),
+            "window": drift.texts,
+            "histograms": counts,
+        }
+        self.since = now
+        return line
+
+
+class Watch:
+    """Counts the texts and answers of a process's models.
+
+    Args:
+        every: Texts of one model after which a line is told.
+        tell: Takes the fields of a line.
+        prometheus: Gets the same counts; None: nobody asks for them.
+        clock: In seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        every: int,
+        tell: Tell,
+        prometheus: Prometheus | None = None,
+        clock: Clock = time.time,
+    ) -> None:
+        self._every = every
+        self._tell = tell
+        self._prometheus = prometheus
+        self._clock = clock
+        self._watched: dict[tuple[str, str], Watched] = {}
+        self._lock = threading.Lock()  # a model that was waited for is answered in another thread
+        self._due = 0.0
+
+    def count(self, model: Model, texts: Sequence[str], predictions: Sequence[Prediction]) -> None:
+        """Add what a model with a profile answered."""
+        key = model.name, model.version
+        with self._lock:
+            watched = self._watched.get(key)
+            if watched is None:
+                watched = self._begin(key, model)
+            watched.histograms.count(texts, predictions)
+            if watched.histograms.texts >= self._every:
+                self._tell_one(watched, self._clock())
+
+    def tell_if_due(self) -> None:
+        """Tell what was seen, where the last time is long ago."""
+        now = self._clock()
+        if not self._due - PERIOD_S <= now < self._due:  # a clock that is set back makes it due
+            self.tell(now)
+
+    def tell(self, now: float | None = None) -> None:
+        """Tell what was seen of each model since the last time."""
+        now = self._clock() if now is None else now
+        with self._lock:
+            self._due = now + PERIOD_S
+            for watched in self._watched.values():
+                if watched.histograms.texts:
+                    self._tell_one(watched, now)
+
+    def forget(self) -> None:
+        """Begin anew, as after a restored snapshot, of which there are copies."""
+        with self._lock:
+            self._watched.clear()
+
+    def _begin(self, key: tuple[str, str], model: Model) -> Watched:
+        now = self._clock()
+        if not self._watched:
+            self._due = now + PERIOD_S
+        if len(self._watched) >= MAX_MODELS:
+            oldest = next(iter(self._watched))
+            dropped = self._watched.pop(oldest)
+            if dropped.histograms.texts:
+                self._tell_one(dropped, now)
+        profile = model.manifest.profile
+        if profile is None:
+            raise ValueError(f"model {model.name} has no profile")
+        watched = self._watched[key] = Watched(model, profile, now)
+        if self._prometheus is not None:
+            self._prometheus.expect(key, name_bins(profile, profile.counts))
+        return watched
+
+    def _tell_one(self, watched: Watched, now: float) -> None:
+        line = watched.take(now, self._every)
+        if self._prometheus is not None:
+            key = watched.name, watched.version
+            self._prometheus.add_profile(key, name_bins(watched.profile, line["histograms"]))
+        self._tell(line)
+
+
+def name_bins(profile: Profile, counts: Mapping[str, Sequence[int]]) -> dict[tuple[str, ...], int]:
+    """Return (feature, bin) -> how many, of the bins that hold any."""
+    return {
+        (feature, name): number
+        for feature, found in counts.items()
+        for name, number in zip(profile.bins[feature].describe(), found, strict=True)
+        if number
+    }
