@@ -32,6 +32,7 @@ COMMANDS = (  # in the order of the help
     "push",
     "promote",
     "models",
+    "drift",
     "label",
     "lint",
     "suggest",

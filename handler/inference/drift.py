@@ -56,6 +56,11 @@ class Drift(NamedTuple):
         """The largest index of a feature."""
         return max((one.psi for one in self.differences.values()), default=0.0)
 
+    @property
+    def is_told(self) -> bool:
+        """Whether there are enough texts to say anything."""
+        return self.texts >= MIN_TEXTS
+
     def describe(self) -> dict[str, Any]:
         """Return the fields of a log line."""
         return {

@@ -139,38 +139,37 @@ class Histograms:
         self._number = own if isinstance(own, Regression) else None
         names = bins["label"].names if "label" in bins else ()
         self._places = {name: place for place, name in enumerate(names)}
+        # Looked up once: this is on the way of each request.
+        self._edges = {name: one.edges for name, one in bins.items()}
 
     def count(self, texts: Iterable[str], predictions: Iterable[Said]) -> None:
         """Add texts and what was predicted of each."""
-        counts, scripts = self.counts, self.counts["script"]
+        counts, edges = self.counts, self._edges
         lengths, shares, flags = counts["length"], counts["unknown"], counts["truncated"]
-        length_edges, share_edges = self._edges("length"), self._edges("unknown")
+        length_edges, share_edges, scripts = edges["length"], edges["unknown"], counts["script"]
         for content, (outputs, is_truncated, known, length) in zip(texts, predictions, strict=True):
             self.texts += 1
             self._count_answer(outputs)
             lengths[bisect_left(length_edges, length)] += 1
-            shares[bisect_left(share_edges, 1 - known / length if length else 0)] += 1
+            shares[bisect_left(share_edges, 1 - known / length) if length else 0] += 1
             flags[is_truncated] += 1
             scripts[find_script(content)] += 1
 
-    def _edges(self, name: str) -> tuple[float, ...]:
-        return self.bins[name].edges
-
     def _count_answer(self, outputs: list[float]) -> None:
-        counts = self.counts
+        counts, edges = self.counts, self._edges
         if self._number is not None:
             task = self._number
             value = (outputs[0] - task.mean) / task.standard_deviation
-            counts["value"][bisect_left(self._edges("value"), value)] += 1
+            counts["value"][bisect_left(edges["value"], value)] += 1
             return
         labels = self._task.predicted_labels(outputs)
         others = len(self._places)  # behind the names: any other label, and none
         place = self._places.get(labels[0], others) if labels else others + 1
         counts["label"][place] += 1
         if "labels" in counts:
-            counts["labels"][bisect_left(self._edges("labels"), len(labels))] += 1
+            counts["labels"][bisect_left(edges["labels"], len(labels))] += 1
         own = outputs if len(outputs) == self._num_outputs else outputs[: self._num_outputs]
-        counts["score"][bisect_left(self._edges("score"), max(own))] += 1
+        counts["score"][bisect_left(edges["score"], max(own))] += 1
 
     def take(self) -> Mapping[str, list[int]]:
         """Return the counts, and begin anew."""
