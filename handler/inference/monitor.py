@@ -76,11 +76,18 @@ class Monitor:
         exchange.count(model.task, predictions)
         if model.manifest.profile is None or not self._profile_every:
             return
+        watched = model.watched
+        if watched is None or not watched.is_open:
+            watched = model.watched = self._begin_watch().begin(model)
+        if watched.add(texts, predictions) >= self._profile_every:
+            self._begin_watch().tell(watched)
+
+    def _begin_watch(self) -> Watch:
         if self._watch is None:
             from handler.inference.watch import Watch  # not for models without a profile
 
             self._watch = Watch(self._profile_every, self._tell_profile, self.prometheus)
-        self._watch.count(model, texts, predictions)
+        return self._watch
 
     def finish(self) -> None:
         """Tell what was seen since the last time: the process ends."""

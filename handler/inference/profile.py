@@ -41,7 +41,7 @@ VALUES = (-3.0, -2.0, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0, 3.0)
 LENGTHS = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
 SHARES = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7)
 NUMBERS = (0, 1, 2, 3, 4, 5, 6, 8)
-TRUNCATED = (0,)  # no, yes
+FLAGS = ("no", "yes")
 NO_LETTERS = "no letters"
 SCRIPTS = (
     *(NO_LETTERS, "latin", "greek", "cyrillic", "hebrew", "arabic", "indic", "thai"),
@@ -90,8 +90,9 @@ class Bins(NamedTuple):
             return ["all"]
         first, *others = (f"{edge:g}" for edge in self.edges)
         ends = [first, *others]
+        lowest = "0" if self.edges[0] == 0 else f"to {first}"  # nothing that is counted is below 0
         between = [f"{low} to {high}" for low, high in zip(ends, others, strict=False)]
-        return [f"to {first}", *between, f"over {ends[-1]}"]
+        return [lowest, *between, f"over {ends[-1]}"]
 
 
 class Profile(NamedTuple):
@@ -142,18 +143,18 @@ class Histograms:
         # Looked up once: this is on the way of each request.
         self._edges = {name: one.edges for name, one in bins.items()}
 
-    def count(self, texts: Iterable[str], predictions: Iterable[Said]) -> None:
-        """Add texts and what was predicted of each."""
+    def count(self, seen: Iterable[tuple[int, Said]]) -> None:
+        """Add texts: of each its script, as `find_script` has it, and what was said of it."""
         counts, edges = self.counts, self._edges
         lengths, shares, flags = counts["length"], counts["unknown"], counts["truncated"]
-        length_edges, share_edges, scripts = edges["length"], edges["unknown"], counts["script"]
-        for content, (outputs, is_truncated, known, length) in zip(texts, predictions, strict=True):
+        length_edges, share_edges, places = edges["length"], edges["unknown"], counts["script"]
+        for script, (outputs, is_truncated, known, length) in seen:
             self.texts += 1
             self._count_answer(outputs)
             lengths[bisect_left(length_edges, length)] += 1
             shares[bisect_left(share_edges, 1 - known / length) if length else 0] += 1
             flags[is_truncated] += 1
-            scripts[find_script(content)] += 1
+            places[script] += 1
 
     def _count_answer(self, outputs: list[float]) -> None:
         counts, edges = self.counts, self._edges
@@ -215,7 +216,7 @@ def choose_bins(task: Task, labels: Iterable[str] = ()) -> dict[str, Bins]:
     return bins | {
         "length": Bins(LENGTHS),
         "unknown": Bins(SHARES),
-        "truncated": Bins(TRUNCATED),
+        "truncated": Bins(names=FLAGS),
         "script": Bins(names=SCRIPTS),
     }
 
@@ -231,7 +232,7 @@ def make_profile(task: Task, texts: Sequence[str], predictions: Sequence[Said]) 
         found.update(task.predicted_labels(outputs)[:1])
     names = [label for label, _ in found.most_common(MAX_NAMED)]
     histograms = Histograms(task, choose_bins(task, names or getattr(task, "labels", ())[:1]))
-    histograms.count(texts, predictions)
+    histograms.count(zip(map(find_script, texts), predictions, strict=True))
     return Profile(histograms.texts, histograms.bins, histograms.counts)
 
 
@@ -263,7 +264,7 @@ def check_profile(profile: Profile, task: Task, field: str = "profile") -> None:
     for name, bins in wanted.items():
         found_bins = profile.bins[name]
         is_same_kind = bool(found_bins.names) == bool(bins.names)
-        if not is_same_kind or (name == "script" and found_bins != bins):
+        if not is_same_kind or (name in ("script", "truncated") and found_bins != bins):
             raise ArtefactError(f"{field}.histograms.{name} has bins of another feature.")
 
 

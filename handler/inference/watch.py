@@ -12,10 +12,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from handler.inference.profile import Histograms, Profile
+from handler.inference.profile import Histograms, Profile, Said, find_script
 
 if TYPE_CHECKING:
-    from handler.inference.classifier import Prediction
     from handler.inference.models import Model
     from handler.inference.prometheus import Prometheus
 
@@ -24,6 +23,9 @@ Clock = Callable[[], float]
 
 MESSAGE = "profile"  # of the lines
 MAX_MODELS = 256  # with their versions; a histogram takes 2 KB
+# Texts that are counted at a time: done for each request alone, the same work takes four times as
+# long, as its code is then no longer in the processor's caches.
+PENDING, PENDING_NUMBERS = 32, 10_000
 PERIOD_S = 60.0  # between two lines of a model, where texts are few
 SHOWN_DIGITS = 12  # of a bundle's sha256
 
@@ -35,6 +37,9 @@ class Watched:
         model: Has a profile.
         profile: That of the model.
         now: When it begins, in seconds since 1970.
+
+    Attributes:
+        is_open: Whether what is added will be told.
     """
 
     def __init__(self, model: Model, profile: Profile, now: float) -> None:
@@ -42,8 +47,29 @@ class Watched:
         self.bundle = model.classifier.bundle_sha256[:SHOWN_DIGITS]
         self.profile = profile
         self.since = now
+        self.is_open = True
         self.histograms = Histograms(model.task, profile.bins)
+        self._pending: list[tuple[int, Said]] = []
+        self._most_pending = max(1, min(PENDING, PENDING_NUMBERS // model.task.num_outputs))
         self._latest = {name: [0] * bins.size for name, bins in profile.bins.items()}
+
+    def add(self, texts: Sequence[str], predictions: Sequence[Said]) -> int:
+        """Add texts, nothing of which is kept but their script; return how many were seen since
+        the last line.
+
+        Without a lock, which would cost each request: of two threads that add at once one may lose
+        a text.
+        """
+        pending = self._pending
+        pending += zip(map(find_script, texts), predictions, strict=True)
+        if len(pending) >= self._most_pending:
+            self._count()
+        return self.texts
+
+    @property
+    def texts(self) -> int:
+        """How many were seen since the last line."""
+        return self.histograms.texts + len(self._pending)
 
     def take(self, now: float, window: int) -> dict[str, Any]:
         """Return the fields of a line about the texts since the last one, and begin anew.
@@ -54,6 +80,7 @@ class Watched:
         """
         from handler.inference.drift import find_drift
 
+        self._count()
         texts, counts = self.histograms.texts, self.histograms.take()
         for name, added in counts.items():
             self._latest[name] = [a + b for a, b in zip(self._latest[name], added, strict=True)]
@@ -76,9 +103,13 @@ class Watched:
         self.since = now
         return line
 
+    def _count(self) -> None:
+        pending, self._pending = self._pending, []
+        self.histograms.count(pending)
+
 
 class Watch:
-    """Counts the texts and answers of a process's models.
+    """Tells what is seen of the texts and answers of a process's models.
 
     Args:
         every: Texts of one model after which a line is told.
@@ -94,7 +125,7 @@ class Watch:
         prometheus: Prometheus | None = None,
         clock: Clock = time.time,
     ) -> None:
-        self._every = every
+        self.every = every
         self._tell = tell
         self._prometheus = prometheus
         self._clock = clock
@@ -102,56 +133,54 @@ class Watch:
         self._lock = threading.Lock()  # a model that was waited for is answered in another thread
         self._due = 0.0
 
-    def count(self, model: Model, texts: Sequence[str], predictions: Sequence[Prediction]) -> None:
-        """Add what a model with a profile answered."""
-        key = model.name, model.version
+    def begin(self, model: Model) -> Watched:
+        """Return what is seen of a model with a profile."""
+        key, now = (model.name, model.version), self._clock()
         with self._lock:
-            watched = self._watched.get(key)
-            if watched is None:
-                watched = self._begin(key, model)
-            watched.histograms.count(texts, predictions)
-            if watched.histograms.texts >= self._every:
-                self._tell_one(watched, self._clock())
+            if key in self._watched:  # the model was dropped from memory meanwhile
+                return self._watched[key]
+            profile = model.manifest.profile
+            if profile is None:
+                raise ValueError(f"model {model.name} has no profile")
+            if not self._watched:
+                self._due = now + PERIOD_S
+            if len(self._watched) >= MAX_MODELS:
+                dropped = self._watched.pop(next(iter(self._watched)))
+                self._tell_one(dropped, now)
+                dropped.is_open = False
+            watched = self._watched[key] = Watched(model, profile, now)
+            if self._prometheus is not None:
+                self._prometheus.expect(key, name_bins(profile, profile.counts))
+            return watched
 
     def tell_if_due(self) -> None:
         """Tell what was seen, where the last time is long ago."""
         now = self._clock()
         if not self._due - PERIOD_S <= now < self._due:  # a clock that is set back makes it due
-            self.tell(now)
+            self.tell()
 
-    def tell(self, now: float | None = None) -> None:
-        """Tell what was seen of each model since the last time."""
-        now = self._clock() if now is None else now
+    def tell(self, only: Watched | None = None) -> None:
+        """Tell what was seen of each model, or of one, since the last time."""
+        now = self._clock()
         with self._lock:
+            if only is not None:
+                self._tell_one(only, now)
+                return
             self._due = now + PERIOD_S
             for watched in self._watched.values():
-                if watched.histograms.texts:
-                    self._tell_one(watched, now)
+                self._tell_one(watched, now)
 
     def forget(self) -> None:
         """Begin anew, as after a restored snapshot, of which there are copies."""
         with self._lock:
+            for watched in self._watched.values():
+                watched.is_open = False
             self._watched.clear()
 
-    def _begin(self, key: tuple[str, str], model: Model) -> Watched:
-        now = self._clock()
-        if not self._watched:
-            self._due = now + PERIOD_S
-        if len(self._watched) >= MAX_MODELS:
-            oldest = next(iter(self._watched))
-            dropped = self._watched.pop(oldest)
-            if dropped.histograms.texts:
-                self._tell_one(dropped, now)
-        profile = model.manifest.profile
-        if profile is None:
-            raise ValueError(f"model {model.name} has no profile")
-        watched = self._watched[key] = Watched(model, profile, now)
-        if self._prometheus is not None:
-            self._prometheus.expect(key, name_bins(profile, profile.counts))
-        return watched
-
     def _tell_one(self, watched: Watched, now: float) -> None:
-        line = watched.take(now, self._every)
+        if not watched.texts:
+            return
+        line = watched.take(now, self.every)
         if self._prometheus is not None:
             key = watched.name, watched.version
             self._prometheus.add_profile(key, name_bins(watched.profile, line["histograms"]))
