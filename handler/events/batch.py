@@ -34,12 +34,14 @@ class Record:
         source: ARN or name of the source; with `record_id` the same at every delivery.
         read: Returns the work, or raises InvalidInput.
         group: FIFO group: after a failure its later records are left alone.
+        traceparent: Of the sender's trace, valid; empty: none.
     """
 
     record_id: str
     source: str
     read: Callable[[], Work]
     group: str = ""
+    traceparent: str = ""
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,9 @@ def process_records(records: Sequence[Record], invocation: Invocation) -> Outcom
         failures.update((index, TimeIsUp()) for index in left)
     for index, failure in failures.items():
         logger.warning("record %s: %s", records[index].record_id, failure)
+    traces = {record.traceparent[3:35] for record in records}
+    if len(traces) == 1:
+        (invocation.exchange.trace_id,) = traces
     invocation.exchange.records = len(records)
     invocation.exchange.failed_records = len(failures)
     return Outcome(failures, answers)
@@ -193,7 +198,7 @@ def make_result(
         "model": model.description,
         "predictions": [model.shape_prediction(prediction) for prediction in predictions],
     }
-    return Result(result_id, document, record.group)
+    return Result(result_id, document, record.group, record.traceparent)
 
 
 def raise_first(outcome: Outcome) -> None:

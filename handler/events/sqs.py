@@ -10,6 +10,7 @@ from handler.events.body import refuse_pointer
 from handler.events.fields import read_id
 from handler.events.resources import Invocation, Resources
 from handler.events.work import Texts, Work, read_body
+from handler.traces import read_sqs_trace
 
 
 def answer_sqs(records: list[dict[str, Any]], invocation: Invocation) -> dict[str, Any]:
@@ -50,4 +51,5 @@ def _read_record(record: dict[str, Any], index: int, resources: Resources) -> Re
         return work
 
     # A standard queue can carry a group too (fair queues): it orders nothing there.
-    return Record(message_id, source_arn, read, str(group or "") if is_fifo else "")
+    group = str(group or "") if is_fifo else ""
+    return Record(message_id, source_arn, read, group, read_sqs_trace(record))

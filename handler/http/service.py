@@ -31,7 +31,8 @@ SECURITY_HEADERS = {
 }
 CORS_HEADERS = {
     "access-control-allow-methods": "GET, POST",
-    "access-control-allow-headers": "authorization, content-type, x-api-key, x-request-id",
+    "access-control-allow-headers": "authorization, content-type, traceparent, x-api-key, "
+    "x-request-id",
     "access-control-max-age": "600",
 }
 
@@ -79,6 +80,8 @@ class Service:
         started = time.perf_counter()
         exchange = request.exchange
         exchange.request_id = self._choose_id(request)
+        if "traceparent" in request.headers:
+            exchange.trace_id = _read_trace_id(request.headers["traceparent"])
         exchange.model = self.models.default.name
         exchange.method = request.method if request.method in METHODS else "OTHER"
         shape_error = shape_unrouted(request.path)
@@ -200,3 +203,9 @@ class Service:
     def _choose_id(self, request: Request) -> str:
         given = request.headers.get("x-request-id", "")
         return given if REQUEST_ID.fullmatch(given) else request.trace_id or str(uuid.uuid4())
+
+
+def _read_trace_id(header: str) -> str:
+    from handler.traces import find_trace_id, read_traceparent  # not for callers without a trace
+
+    return find_trace_id(read_traceparent(header))

@@ -11,6 +11,7 @@ from handler.deadline import Deadline
 from handler.event_settings import Target
 from handler.sinks.sending import encode, send_batches
 from handler.sinks.sink import Result
+from handler.traces import write_xray
 
 MAX_ENTRIES = 10  # PutEvents
 SOURCE = "minnow"
@@ -43,6 +44,7 @@ class EventBridgeSink:
                 "Source": SOURCE,
                 "DetailType": "Minnow Prediction",
                 "Detail": encode(result),
+                **({"TraceHeader": write_xray(result.traceparent)} if result.traceparent else {}),
             }
             for result in results
         ]
