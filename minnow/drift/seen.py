@@ -72,7 +72,7 @@ def read_logs(paths: Sequence[str]) -> Found:
                 continue
             try:
                 found.seen.append(_read_line(line))
-            except (KeyError, TypeError, ValueError):
+            except (AttributeError, KeyError, TypeError, ValueError):
                 found.unreadable += 1
     return found
 
@@ -100,7 +100,7 @@ def _decode(lines: Iterable[bytes]) -> Iterator[str]:
 def _read_line(line: str) -> Seen:
     """Return what a line tells; what a log service writes before and behind it is passed over."""
     if MARK not in line:
-        line = json.loads(line[line.index('"{') : line.rindex('}"') + 2])
+        line, _ = json.JSONDecoder().raw_decode(line[line.index('"{') :])
     fields, _ = json.JSONDecoder().raw_decode(line[_find_object(line) :])
     counts = {str(name): _read_counts(one) for name, one in fields["histograms"].items()}
     seen = Seen(
