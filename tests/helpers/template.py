@@ -25,7 +25,7 @@ STACK = "minnow"
 NAMED = {"ResultsName": "results", "ReviewName": "review", "IdempotencyTableName": "records"}
 # Switches that nothing else of the template has to do with: each is tried with the others at their
 # defaults, and with a key, which doubles nothing.
-ALONE = {"ModelsBucket": "models"}
+ALONE = {"ModelsBucket": "models", "Drift": "off"}
 NOTHING = object()  # AWS::NoValue: what refers to it is left out
 PSEUDO_PARAMETERS = {
     "AWS::AccountId": ACCOUNT,
