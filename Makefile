@@ -240,7 +240,7 @@ lock: ## pin every dependency and tool again, with hashes; UPGRADE=--upgrade: th
 	$(compile) 3.11 --no-emit-package minnow-maas --extra dev pyproject.toml -o requirements/dev.txt
 	$(compile) 3.11 $(COMMAND_LINE:%=--no-emit-package %) --extra cpu --extra handler --extra events \
 		--extra signing pyproject.toml -o handler/requirements.txt
-	$(compile) 3.11 --extra cpu --extra handler --extra events --extra signing \
+	$(compile) 3.11 --extra cpu --extra handler --extra events --extra signing --extra otlp \
 		--extra test \
 		-c handler/requirements.txt pyproject.toml -o requirements/handler-test.txt
 	$(compile) 3.12 $(COMMAND_LINE:%=--no-emit-package %) --extra gpu --extra handler --extra signing \

@@ -78,6 +78,7 @@ class Settings(NamedTuple):
         repository: Where models come from in place of `bundle`; None: there is no repository.
         profile_every: Texts of a model with a profile after which a line of the log says what they
             were like; 0: nothing is kept of them.
+        otlp: A server sends metrics and spans by OpenTelemetry's protocol: "on", else "" or "off".
     """
 
     bundle: Path = DEFAULT_BUNDLE
@@ -88,6 +89,7 @@ class Settings(NamedTuple):
     events: EventSettings = EventSettings()
     repository: RepositorySettings | None = None
     profile_every: int = PROFILE_EVERY
+    otlp: str = ""
 
 
 def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
@@ -113,6 +115,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         events=read_event_settings(environment),
         repository=read_repository_settings(environment),
         profile_every=_count(environment, "MINNOW_PROFILE_EVERY", PROFILE_EVERY),
+        otlp=environment.get("MINNOW_OTLP", ""),
     )
 
 

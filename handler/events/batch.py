@@ -15,6 +15,7 @@ from handler.inference.classifier import Classifier, Prediction
 from handler.inference.models import Model
 from handler.inference.requests import name_source
 from handler.sinks.sink import Result, send_once
+from handler.traces import find_trace_id
 
 if TYPE_CHECKING:
     from handler.deadline import Deadline
@@ -73,7 +74,7 @@ def process_records(records: Sequence[Record], invocation: Invocation) -> Outcom
         failures.update((index, TimeIsUp()) for index in left)
     for index, failure in failures.items():
         logger.warning("record %s: %s", records[index].record_id, failure)
-    traces = {record.traceparent[3:35] for record in records}
+    traces = {find_trace_id(record.traceparent) for record in records}
     if len(traces) == 1:
         (invocation.exchange.trace_id,) = traces
     invocation.exchange.records = len(records)

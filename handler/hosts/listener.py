@@ -81,6 +81,7 @@ LOG_CONFIG = {
     },
     "loggers": {
         "uvicorn": {"handlers": ["stderr"], "level": "WARNING"},
+        "opentelemetry": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
         "asyncio": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
     },
 }

@@ -14,6 +14,7 @@ from handler.http.messages import Refusal, Request, Response, require_utf8
 from handler.http.operation import Operation
 from handler.http.operations import Router, shape_unrouted
 from handler.http.work import Work, predict_together, refuse
+from handler.inference.exchange import Exchange
 from handler.inference.models import Model, Models, Pending
 from handler.settings import Settings
 
@@ -81,7 +82,7 @@ class Service:
         exchange = request.exchange
         exchange.request_id = self._choose_id(request)
         if "traceparent" in request.headers:
-            exchange.trace_id = _read_trace_id(request.headers["traceparent"])
+            _read_trace(exchange, request.headers["traceparent"])
         exchange.model = self.models.default.name
         exchange.method = request.method if request.method in METHODS else "OTHER"
         shape_error = shape_unrouted(request.path)
@@ -205,7 +206,8 @@ class Service:
         return given if REQUEST_ID.fullmatch(given) else request.trace_id or str(uuid.uuid4())
 
 
-def _read_trace_id(header: str) -> str:
+def _read_trace(exchange: Exchange, header: str) -> None:
     from handler.traces import find_trace_id, read_traceparent  # not for callers without a trace
 
-    return find_trace_id(read_traceparent(header))
+    exchange.traceparent = read_traceparent(header)
+    exchange.trace_id = find_trace_id(exchange.traceparent)

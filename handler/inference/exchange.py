@@ -32,6 +32,7 @@ class Exchange:
         labels: Predicted label -> number of texts.
         abstained: Texts that were not answered.
         trace_id: Of the caller's trace, where it has one.
+        traceparent: Of HTTP, that of the caller's span, valid.
     """
 
     def __init__(self, request_id: str, operation: str = "none", model: str = "") -> None:
@@ -54,6 +55,7 @@ class Exchange:
         self.labels: dict[str, int] = {}
         self.abstained = 0
         self.trace_id = ""
+        self.traceparent = ""
 
     def count(self, task: Task, predictions: Sequence[Prediction]) -> None:
         """Add what was predicted."""

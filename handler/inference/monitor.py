@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from handler.inference.exchange import COUNTS, Exchange
 
 if TYPE_CHECKING:
+    from handler.hosts.telemetry import Telemetry
     from handler.inference.classifier import Prediction
     from handler.inference.models import Model
     from handler.inference.prometheus import Prometheus
@@ -38,6 +39,9 @@ class Monitor:
         embeds_metrics: Lines are in CloudWatch's embedded format, which makes metrics of them.
         profile_every: Texts of a model with a profile after which a line says what they were like;
             0: nothing is kept of them.
+
+    Attributes:
+        telemetry: Gets the same, to send it elsewhere; None: nobody does.
     """
 
     def __init__(
@@ -49,6 +53,7 @@ class Monitor:
         profile_every: int = 0,
     ) -> None:
         self.prometheus = prometheus
+        self.telemetry: Telemetry | None = None
         self._profile_every = profile_every
         self._watch: Watch | None = None
         self._write = write
@@ -56,6 +61,8 @@ class Monitor:
 
     def observe(self, exchange: Exchange) -> None:
         """Count one exchange and write its line."""
+        if self.telemetry is not None:
+            self.telemetry.observe(exchange)
         if self.prometheus is not None:
             self.prometheus.count(exchange)
         if self._write is not None and self._embeds_metrics:
@@ -86,13 +93,16 @@ class Monitor:
         if self._watch is None:
             from handler.inference.watch import Watch  # not for models without a profile
 
-            self._watch = Watch(self._profile_every, self._tell_profile, self.prometheus)
+            counters = [one for one in (self.prometheus, self.telemetry) if one is not None]
+            self._watch = Watch(self._profile_every, self._tell_profile, counters)
         return self._watch
 
     def finish(self) -> None:
         """Tell what was seen since the last time: the process ends."""
         if self._watch is not None:
             self._watch.tell()
+        if self.telemetry is not None:
+            self.telemetry.close()
 
     def forget(self) -> None:
         """Begin anew with what is seen: this process becomes a snapshot with many copies."""
@@ -100,6 +110,8 @@ class Monitor:
             self._watch.forget()
 
     def _tell_profile(self, line: dict[str, Any]) -> None:
+        if self.telemetry is not None:
+            self.telemetry.tell_drift(line)
         if self._write is not None and self._embeds_metrics:
             self._write(embed_profile(line) + "\n")
         else:

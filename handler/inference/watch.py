@@ -10,15 +10,15 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from handler.inference.profile import Histograms, Profile, Said, find_script
 
 if TYPE_CHECKING:
     from handler.inference.models import Model
-    from handler.inference.prometheus import Prometheus
 
 Tell = Callable[[dict[str, Any]], None]
+Key = tuple[str, ...]
 Clock = Callable[[], float]
 
 MESSAGE = "profile"  # of the lines
@@ -28,6 +28,16 @@ MAX_MODELS = 256  # with their versions; a histogram takes 2 KB
 PENDING, PENDING_NUMBERS = 32, 10_000
 PERIOD_S = 60.0  # between two lines of a model, where texts are few
 SHOWN_DIGITS = 12  # of a bundle's sha256
+
+
+class Counters(Protocol):
+    """What numbers go to beside the log."""
+
+    def expect(self, model: Key, counts: Mapping[Key, int]) -> None:
+        """Take the profile of a model, (name, version), by (feature, bin)."""
+
+    def add_profile(self, model: Key, counts: Mapping[Key, int]) -> None:
+        """Count texts and answers of a model as they are seen, by (feature, bin)."""
 
 
 class Watched:
@@ -114,7 +124,7 @@ class Watch:
     Args:
         every: Texts of one model after which a line is told.
         tell: Takes the fields of a line.
-        prometheus: Gets the same counts; None: nobody asks for them.
+        counters: They get the same counts.
         clock: In seconds since 1970.
     """
 
@@ -122,12 +132,12 @@ class Watch:
         self,
         every: int,
         tell: Tell,
-        prometheus: Prometheus | None = None,
+        counters: Sequence[Counters] = (),
         clock: Clock = time.time,
     ) -> None:
         self.every = every
         self._tell = tell
-        self._prometheus = prometheus
+        self._counters = counters
         self._clock = clock
         self._watched: dict[tuple[str, str], Watched] = {}
         self._lock = threading.Lock()  # a model that was waited for is answered in another thread
@@ -149,8 +159,8 @@ class Watch:
                 self._tell_one(dropped, now)
                 dropped.is_open = False
             watched = self._watched[key] = Watched(model, profile, now)
-            if self._prometheus is not None:
-                self._prometheus.expect(key, name_bins(profile, profile.counts))
+            for counters in self._counters:
+                counters.expect(key, name_bins(profile, profile.counts))
             return watched
 
     def tell_if_due(self) -> None:
@@ -181,13 +191,13 @@ class Watch:
         if not watched.texts:
             return
         line = watched.take(now, self.every)
-        if self._prometheus is not None:
+        for counters in self._counters:
             key = watched.name, watched.version
-            self._prometheus.add_profile(key, name_bins(watched.profile, line["histograms"]))
+            counters.add_profile(key, name_bins(watched.profile, line["histograms"]))
         self._tell(line)
 
 
-def name_bins(profile: Profile, counts: Mapping[str, Sequence[int]]) -> dict[tuple[str, ...], int]:
+def name_bins(profile: Profile, counts: Mapping[str, Sequence[int]]) -> dict[Key, int]:
     """Return (feature, bin) -> how many, of the bins that hold any."""
     return {
         (feature, name): number
