@@ -126,6 +126,10 @@ bench-lint: env ## wrong labels that `minnow lint` finds among flipped ones, in 
 bench-suggest: env ## what rows teach that `minnow suggest` chooses, in sets of a folder: DATA=folder SETS=trec,agnews SAMPLES=5
 	nice -n 10 $(BIN)/python -m benchmarks.suggest "$(DATA)" $(if $(SETS),--sets "$(SETS)") $(if $(SAMPLES),--samples $(SAMPLES))
 
+.PHONY: bench-drift
+bench-drift: env ## drift found in time, false alarms, and what a warm request pays: DATA=folder with airline/ and agnews/
+	nice -n 10 $(BIN)/python -m benchmarks.drift "$(DATA)" --work build/drift
+
 .PHONY: bench-tune
 bench-tune: env ## `minnow tune` beside the default recipe and fastText's autotune for the same minutes: DATA=folder SETS=trec,agnews:500 MINUTES=10
 	nice -n 10 $(BIN)/python -m benchmarks.tune "$(DATA)" --sets "$(SETS)" $(if $(MINUTES),--minutes $(MINUTES))
