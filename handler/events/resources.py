@@ -182,6 +182,14 @@ class Invocation:
             exchange.version = model.version
         model.monitor.count(exchange, model, texts, predictions)
 
+    def count_scored(
+        self, model: Model, texts: Sequence[str], predictions: Sequence[Prediction | None]
+    ) -> None:
+        """Tell the monitor what was predicted, where the model has not failed."""
+        pairs = zip(texts, predictions, strict=True)
+        scored = [(text, found) for text, found in pairs if found is not None]
+        self.count(model, [text for text, _ in scored], [found for _, found in scored])
+
     @cached_property
     def deadline(self) -> Deadline:
         """When whatever is not done has failed."""

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from handler.errors import ArtefactError, InvalidInput
 from handler.inference.classifier import Classifier, Prediction
@@ -22,9 +22,6 @@ from handler.inference.tasks import (
     describe_rules,
 )
 from handler.settings import Limits
-
-if TYPE_CHECKING:
-    from handler.inference.watch import Watched
 
 GOLDEN_PERIOD_S = 1.0
 LIVE = "live"  # the alias of the version that answers where none is named
@@ -42,12 +39,12 @@ class Model:
         description: Name, version and sha256, which stand in every native answer.
         models: Those that it is one of; None: it was not found by a name.
         stands_in: It answers for none: several could, and the sender must name one.
-        watched: What the monitor sees of it.
+        watched: What the monitor keeps of it.
     """
 
     models: Models | None = None
     stands_in = False
-    watched: Watched | None = None
+    watched: Any = None
 
     def __init__(
         self, classifier: Classifier, limits: Limits | None = None, monitor: Monitor | None = None

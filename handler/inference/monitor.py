@@ -18,9 +18,8 @@ from handler.inference.exchange import COUNTS, Exchange
 if TYPE_CHECKING:
     from handler.hosts.telemetry import Telemetry
     from handler.inference.classifier import Prediction
-    from handler.inference.models import Model
     from handler.inference.prometheus import Prometheus
-    from handler.inference.watch import Watch
+    from handler.inference.watch import Model, Watch
 
 Write = Callable[[str], Any]
 dump_line = json.JSONEncoder(separators=(",", ":")).encode

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from handler.inference.profile import Histograms, Profile, Said, find_script
 
 if TYPE_CHECKING:
-    from handler.inference.models import Model
+    from handler.inference.classifier import Classifier
+    from handler.inference.manifest import Manifest
+    from handler.inference.tasks import Task
 
 Tell = Callable[[dict[str, Any]], None]
 Key = tuple[str, ...]
@@ -28,6 +30,17 @@ MAX_MODELS = 256  # with their versions; a histogram takes 2 KB
 PENDING, PENDING_NUMBERS = 32, 10_000
 PERIOD_S = 60.0  # between two lines of a model, where texts are few
 SHOWN_DIGITS = 12  # of a bundle's sha256
+
+
+class Model(Protocol):
+    """What is watched; `handler/inference/models.py` has it."""
+
+    name: str
+    version: str
+    task: Task
+    manifest: Manifest
+    classifier: Classifier
+    watched: Any
 
 
 class Counters(Protocol):

@@ -179,9 +179,7 @@ def _score_rows(
             if content:
                 output.append(compress(content, job.file_format.compression))
             rejected.append(rejects)
-            pairs = zip(block.texts, predictions, strict=True)
-            scored = [(text, found) for text, found in pairs if found is not None]
-            invocation.count(model, [text for text, _ in scored], [one for _, one in scored])
+            invocation.count_scored(model, block.texts, predictions)
             if invocation.deadline.left_s() * 1000 < resources.settings.reserve_ms:
                 return _hand_on(job, block.end, output, rejected, invocation)
     except InvalidInput:

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from minnow.drift.seen import Seen
     from minnow.drift.windows import Finding
 
-PANEL = "Model"
+PANEL = "Serving"
 EXAMPLES = (
     "minnow drift server.log --bundle bundles/reviews --out drift.html",
-    "aws logs tail /aws/lambda/STACK --since 7d | minnow drift - --models s3://bucket/models/",
+    "aws logs tail /aws/lambda/STACK --since 7d | minnow drift - --bundle BUNDLE",
 )
 
 Logs = Annotated[
