@@ -49,18 +49,24 @@ def main() -> int:
     parser.add_argument("data", type=Path, help="folder with airline/ and agnews/")
     parser.add_argument("--work", type=Path, required=True, help="for run and bundle; kept")
     parser.add_argument("--log", type=Path, help="write an example log, for `minnow drift`")
+    parser.add_argument("--part", type=float, default=1.0, help="of texts, windows and rounds")
     options = parser.parse_args()
     bundle = make_bundle(options.data / "airline" / "train.csv.gz", options.work)
     classifier = load_classifier(bundle)
     own, news = (read_texts(options.data / name / "test.csv.gz") for name in ("airline", "agnews"))
-    print(
-        f"{len(own)} tweets, {len(news)} news; profile of {classifier.manifest.profile.rows} rows"
-    )
+    rows = classifier.manifest.profile.rows
+    print(f"{len(own)} tweets, {len(news)} news; a profile of {rows} rows")
     if options.log is not None:
         write_log(options.log, classifier, own, news)
-    is_good = report_found(classifier, own, news) & report_false(classifier, own)
-    report_cost(classifier, own)
-    return 0 if is_good else 1
+    is_good = report_found(classifier, own, news, options.part)
+    is_good &= report_false(classifier, own, options.part)
+    report_cost(classifier, own, round(COST_ROUNDS * options.part))
+    return 0 if is_good or options.part < 1 else 1
+
+
+def list_aims(part: float) -> list[tuple[float, int]]:
+    """Return the shares of news, and the texts of their windows."""
+    return [(share, max(BATCH, round(num_texts * part))) for share, num_texts in AIMS]
 
 
 def make_bundle(rows: Path, work: Path) -> Path:
@@ -108,40 +114,42 @@ def replay(classifier: Classifier, texts: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def report_found(classifier: Classifier, own: Sequence[str], news: Sequence[str]) -> bool:
+def report_found(
+    classifier: Classifier, own: Sequence[str], news: Sequence[str], part: float
+) -> bool:
     """Print and return whether every share is found in every window."""
     rng, is_good = random.Random(1), True
+    num_windows = round(FOUND_WINDOWS * part)
     print(f"{'share of news':14} {'texts':>6} {'found':>9}  smallest index, in what")
-    for share, num_texts in AIMS:
+    for share, num_texts in list_aims(part):
         windows = [
-            replay(classifier, mix(own, news, num_texts, share, rng)) for _ in range(FOUND_WINDOWS)
+            replay(classifier, mix(own, news, num_texts, share, rng)) for _ in range(num_windows)
         ]
         found = sum(window["drift"] for window in windows)
         weakest = min(windows, key=lambda window: window["drift_psi"])
         print(
-            f"{share:14.0%} {num_texts:6} {found:4}/{FOUND_WINDOWS:<4}  "
+            f"{share:14.0%} {num_texts:6} {found:4}/{num_windows:<4}  "
             f"{weakest['drift_psi']:.3f}, {', '.join(weakest['drifted'])}"
         )
-        is_good &= found == FOUND_WINDOWS
+        is_good &= found == num_windows
     return is_good
 
 
-def report_false(classifier: Classifier, own: Sequence[str]) -> bool:
+def report_false(classifier: Classifier, own: Sequence[str], part: float) -> bool:
     """Print and return whether few enough windows without news are said to have drifted."""
     rng, is_good = random.Random(2), True
+    num_windows = round(FALSE_WINDOWS * part)
     print(f"{'no news':14} {'texts':>6} {'false':>9}  largest index")
-    for _, num_texts in AIMS:
-        windows = [
-            replay(classifier, mix(own, (), num_texts, 0, rng)) for _ in range(FALSE_WINDOWS)
-        ]
+    for _, num_texts in list_aims(part):
+        windows = [replay(classifier, mix(own, (), num_texts, 0, rng)) for _ in range(num_windows)]
         false = sum(window["drift"] for window in windows)
         largest = max(window["drift_psi"] for window in windows)
-        print(f"{'':14} {num_texts:6} {false:4}/{FALSE_WINDOWS:<4}  {largest:.3f}")
+        print(f"{'':14} {num_texts:6} {false:4}/{num_windows:<4}  {largest:.3f}")
         is_good &= false <= MOST_FALSE
     return is_good
 
 
-def report_cost(classifier: Classifier, own: Sequence[str]) -> None:
+def report_cost(classifier: Classifier, own: Sequence[str], rounds: int) -> None:
     """Print what a warm request takes with the watch beside what it takes without: CPU time of the
     thread, of the medians and of the means, in which the lines count too."""
     long = [" ".join((text + " ") * 20)[:1200] for text in own[:200]]
@@ -151,13 +159,13 @@ def report_cost(classifier: Classifier, own: Sequence[str]) -> None:
             every: _make_way(classifier, texts, every) for every in (0, Settings().profile_every)
         }
         times: dict[int, list[float]] = {every: [] for every in ways}
-        for number in range(COST_ROUNDS):
+        for number in range(rounds):
             order = list(ways) if number % 2 else list(reversed(ways))
             for every in order:
                 started = time.thread_time()
                 ways[every](number)
                 times[every].append((time.thread_time() - started) * 1000)
-        before, after = (sorted(one[COST_ROUNDS // 10 :]) for one in times.values())
+        before, after = (sorted(one[rounds // 10 :]) for one in times.values())
         ratios = [after_ / before_ for before_, after_ in _pair(before, after)]
         print(
             f"{name:14} {statistics.median(before):9.4f} {statistics.median(after):9.4f}  "
