@@ -15,7 +15,6 @@ from handler.inference.classifier import Classifier, Prediction
 from handler.inference.models import Model
 from handler.inference.requests import name_source
 from handler.sinks.sink import Result, send_once
-from handler.traces import find_trace_id
 
 if TYPE_CHECKING:
     from handler.deadline import Deadline
@@ -74,12 +73,19 @@ def process_records(records: Sequence[Record], invocation: Invocation) -> Outcom
         failures.update((index, TimeIsUp()) for index in left)
     for index, failure in failures.items():
         logger.warning("record %s: %s", records[index].record_id, failure)
-    traces = {find_trace_id(record.traceparent) for record in records}
-    if len(traces) == 1:
-        (invocation.exchange.trace_id,) = traces
+    if any(record.traceparent for record in records):
+        invocation.exchange.trace_id = _find_common_trace(records)
     invocation.exchange.records = len(records)
     invocation.exchange.failed_records = len(failures)
     return Outcome(failures, answers)
+
+
+def _find_common_trace(records: Sequence[Record]) -> str:
+    """Return the id of the trace of all records; "" where they have several."""
+    from handler.traces import find_trace_id
+
+    first, *others = {find_trace_id(record.traceparent) for record in records}
+    return "" if others else first
 
 
 def take_parts(works: Mapping[int, Work], deadline: Deadline) -> Iterator[list[int]]:

@@ -11,11 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from handler.inference.manifest import MAX_NAME_CHARACTERS
 from handler.inference.watch import MESSAGE
 from minnow.errors import CommandError
 
 STDIN = "-"
 MAX_LINE_BYTES = 1 << 20  # one of ours has 2 KB
+MAX_TEXTS = 10**9
+LATEST = 1e11  # the year 5138
 # As our lines have it, and within a string of JSON, as `aws logs` prints it.
 MARK = f'"message":"{MESSAGE}"'
 QUOTED_MARK = MARK.replace('"', '\\"')
@@ -104,15 +107,16 @@ def _read_line(line: str) -> Seen:
     fields, _ = json.JSONDecoder().raw_decode(line[_find_object(line) :])
     counts = {str(name): _read_counts(one) for name, one in fields["histograms"].items()}
     seen = Seen(
-        model=str(fields["model"]),
-        version=str(fields["version"]),
-        bundle=str(fields["bundle"]),
+        model=_read_name(fields["model"]),
+        version=_read_name(fields["version"]),
+        bundle=_read_name(fields["bundle"]),
         since=float(fields["since"]),
         until=float(fields["until"]),
         texts=int(fields["texts"]),
         counts=counts,
     )
-    if not seen.since <= seen.until or any(sum(one) != seen.texts for one in counts.values()):
+    is_a_while = 0 <= seen.since <= seen.until <= LATEST and 0 < seen.texts <= MAX_TEXTS
+    if not is_a_while or any(sum(one) != seen.texts for one in counts.values()):
         raise ValueError("numbers that do not fit each other")
     return seen
 
@@ -127,6 +131,13 @@ def _find_object(line: str) -> int:
                 return start
         start = line.index("{", start + 1)
     raise ValueError("no object")
+
+
+def _read_name(value: Any) -> str:
+    """Return a name that may be shown: a log is not always written by whom it says."""
+    if not isinstance(value, str) or not value.isprintable() or len(value) > MAX_NAME_CHARACTERS:
+        raise ValueError("no name")
+    return value
 
 
 def _read_counts(value: Any) -> list[int]:

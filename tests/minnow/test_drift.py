@@ -152,8 +152,15 @@ def test_logs_are_read_as_services_write_them(run, bundle, tmp_path, monkeypatch
         {"histograms": None},
         {"since": "today"},
         {"until": 0},
+        {"until": float("inf")},
+        {"since": float("nan")},
+        {"model": "tiny\x1b[2J"},
+        {"version": 1},
     ],
-    ids=["sum", "no number", "below 0", "null", "no time", "end before begin"],
+    ids=[
+        *("sum", "no number", "below 0", "null", "no time", "end before begin"),
+        *("no end", "no begin", "a name that does not show", "a version that is none"),
+    ],
 )
 def test_a_line_that_is_damaged_is_passed_over_and_told(run, bundle, tmp_path, fields):
     lines = [make_line(bundle, 0, **USUAL), make_line(bundle, 1, **USUAL) | fields]
