@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from handler.inference.manifest import Manifest
+    from minnow.drift.scrapes import Page
     from minnow.drift.seen import Seen
     from minnow.drift.windows import Finding
 
@@ -27,7 +28,9 @@ EXAMPLES = (
 
 Logs = Annotated[
     list[str],
-    typer.Argument(metavar="LOG...", help="Logs, also with .gz; - is the standard input."),
+    typer.Argument(
+        metavar="LOG...", help="Logs or pages of /metrics, also .gz; - is standard input."
+    ),
 ]
 Bundles = Annotated[
     list[Path] | None,
@@ -63,19 +66,22 @@ def drift(
     if out is not None and out.exists() and (not force or out.is_dir()):
         raise CommandError(f"{out}: exists already. Name another file, or replace it by --force")
     from minnow.drift.page import make_page
+    from minnow.drift.scrapes import place_pages, read_pages
     from minnow.drift.seen import read_logs
     from minnow.drift.windows import find_all
 
     found = read_logs(logs)
-    if found.unreadable:
-        print(f"{found.unreadable} lines could not be read", file=sys.stderr)
-    if not found.seen:
+    pages, unreadable = read_pages(found.scraped)
+    if unreadable := unreadable + found.unreadable:
+        print(f"{unreadable} lines could not be read", file=sys.stderr)
+    if not found.seen and not pages:
         raise CommandError(
             "the logs have no line about what texts were like. A process writes them of models "
             "whose bundle has a profile, unless MINNOW_PROFILE_EVERY is 0"
         )
-    manifests = read_manifests(found.seen, bundle or [], models)
-    findings = find_all(found.seen, manifests, window_texts)
+    manifests = read_manifests(found.seen, pages, bundle or [], models)
+    seen = [*found.seen, *place_pages(pages, manifests)]
+    findings = find_all(seen, manifests, window_texts)
     if out is not None:
         from handler.files import replacing
 
@@ -88,7 +94,7 @@ def drift(
 
 
 def read_manifests(
-    seen: Sequence[Seen], bundles: Sequence[Path], repository: str | None
+    seen: Sequence[Seen], pages: Sequence[Page], bundles: Sequence[Path], repository: str | None
 ) -> dict[str, Manifest]:
     """Return the manifests of the models that were seen, by the first digits of their sha256.
 
@@ -100,17 +106,20 @@ def read_manifests(
 
     manifests = read_bundles(bundles)
     if repository is not None or not bundles:
-        manifests |= read_repository(open_repository(repository), seen)
-    known = [one for one in seen if one.bundle in manifests]
+        manifests |= read_repository(open_repository(repository), [*seen, *pages])
+    known = [manifests[one.bundle] for one in seen if one.bundle in manifests]
+    named = {(page.model, page.version) for page in pages}
+    known += [one for one in manifests.values() if (one.name, one.version) in named]
     if not known:
-        first = seen[0]
+        first: Seen | Page = seen[0] if seen else pages[0]
         raise CommandError(
-            f"the logs are of model {first.model}, version {first.version}, bundle {first.bundle}, "
+            f"the logs are of model {first.model}, version {first.version}"
+            f"{f', bundle {seen[0].bundle}' if seen else ''}, "
             f"and none of the bundles given is that one: their hashes begin with "
             f"{', '.join(manifests) or 'nothing'}. Name the bundle by --bundle, or its repository "
             "by --models"
         )
-    if not any(manifests[one.bundle].profile for one in known):
+    if not any(manifest.profile for manifest in known):
         raise CommandError(
             "the bundle has no profile to compare with: train and export the model again"
         )

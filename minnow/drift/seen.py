@@ -1,13 +1,15 @@
-"""What processes told of the texts and answers that they saw: lines of their logs."""
+"""What processes told of the texts and answers that they saw: lines of their logs, or pages of
+`GET /metrics` that were kept."""
 
 from __future__ import annotations
 
 import gzip
 import json
 import sys
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from handler.inference.watch import MESSAGE
 from minnow.errors import CommandError
 
 STDIN = "-"
+METRIC = "minnow_profile_texts_total"
 MAX_LINE_BYTES = 1 << 20  # one of ours has 2 KB
 MAX_TEXTS = 10**9
 LATEST = 1e11  # the year 5138
@@ -45,16 +48,30 @@ class Seen:
     counts: Mapping[str, Sequence[int]]
 
 
+@dataclass(frozen=True)
+class Scraped:
+    """Lines of a page of metrics that are about texts.
+
+    Args:
+        when: The page was read, in seconds since 1970: when its file was written.
+    """
+
+    when: float
+    lines: Sequence[str]
+
+
 @dataclass
 class Found:
     """What logs hold.
 
     Args:
         seen: In the order of the logs.
+        scraped: Of each page.
         unreadable: Lines that say that they are ours, and cannot be read.
     """
 
     seen: list[Seen]
+    scraped: list[Scraped] = field(default_factory=list)
     unreadable: int = 0
 
 
@@ -70,13 +87,19 @@ def read_logs(paths: Sequence[str]) -> Found:
     """
     found = Found([])
     for path in paths:
+        metrics: list[str] = []
         for line in _read_lines(path):
+            if line.startswith(METRIC):
+                metrics.append(line)
             if MARK not in line and QUOTED_MARK not in line:
                 continue
             try:
                 found.seen.append(_read_line(line))
             except (AttributeError, KeyError, TypeError, ValueError):
                 found.unreadable += 1
+        if metrics:
+            when = time.time() if path == STDIN else Path(path).stat().st_mtime
+            found.scraped.append(Scraped(when, metrics))
     return found
 
 

@@ -16,6 +16,7 @@ from handler.inference.manifest import MANIFEST, MAX_BYTES, Manifest, parse_mani
 from handler.inference.profile import Profile
 from handler.inference.watch import SHOWN_DIGITS
 from handler.repository.store import Store
+from minnow.drift.scrapes import Page
 from minnow.drift.seen import Seen
 
 Counts = Mapping[str, Sequence[int]]
@@ -142,7 +143,7 @@ def read_bundles(folders: Iterable[Path]) -> dict[str, Manifest]:
     return found
 
 
-def read_repository(store: Store, seen: Iterable[Seen]) -> dict[str, Manifest]:
+def read_repository(store: Store, seen: Iterable[Seen | Page]) -> dict[str, Manifest]:
     """Return the manifests of the models that were seen, as far as a repository has them."""
     found = {}
     for name, version in sorted({(one.model, one.version) for one in seen}):

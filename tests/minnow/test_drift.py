@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import re
 import shutil
 
@@ -276,3 +277,52 @@ def test_a_bundle_without_a_profile_is_told(run, tiny_bundle, bundle, tmp_path):
 
     assert code == 1
     assert "the bundle has no profile to compare with: train and export the model again" in err
+
+
+def write_page(path, hour, pos, neg, other=""):
+    """Write what a server says at /metrics after `hour`, and when it was asked."""
+    label = 'model="tiny",version="1",feature="label"'
+    lines = [
+        "# TYPE minnow_profile_texts_total counter",
+        f'minnow_profile_texts_total{{{label},bin="pos"}} {pos}',
+        f'minnow_profile_texts_total{{{label},bin="neg"}} {neg}',
+    ]
+    for feature, name in (
+        *(("score", "0.8 to 0.9"), ("length", "0 to 1"), ("unknown", "0")),
+        *(("truncated", "no"), ("script", "latin")),
+    ):
+        labels = f'model="tiny",version="1",feature="{feature}",bin="{name}"'
+        lines.append(f"minnow_profile_texts_total{{{labels}}} {pos + neg}")
+    path.write_text("\n".join([*lines, other, "minnow_tokens_total 7"]) + "\n")
+    os.utime(path, (BEGIN + hour * HOUR,) * 2)
+    return path
+
+
+def test_pages_of_metrics_are_read_by_what_came_between_them(run, bundle, tmp_path):
+    pages = [
+        write_page(tmp_path / "1", 1, 100, 100),
+        write_page(tmp_path / "2", 2, 200, 200),
+        write_page(tmp_path / "3", 3, 20, 180),  # the server has begun anew
+        write_page(tmp_path / "4", 4, 20, 380),
+    ]
+
+    _, out, _ = run(*reversed(pages), "--bundle", bundle, "--window-texts", 100, "--json")
+
+    (model,) = json.loads(out)["models"]
+    assert [window["texts"] for window in model["windows"]] == [200] * 4
+    assert ["label" in window["features"] for window in model["windows"]] == [
+        *(False, False, True, True)
+    ]
+    ends = [window["until"] for window in model["windows"]]
+    assert ends == [BEGIN + hour * HOUR for hour in (1, 2, 3, 4)]
+        BEGIN + n * HOUR for n in (1, 2, 3, 4)
+    ]
+
+
+def test_a_line_of_metrics_that_is_damaged_is_passed_over(run, bundle, tmp_path):
+    page = write_page(tmp_path / "page", 1, 50, 50, other='minnow_profile_texts_total{model="t} 1')
+
+    code, out, err = run(page, "--bundle", bundle)
+
+    assert (code, err) == (0, "1 lines could not be read\n")
+    assert out.startswith("tiny 1\t100 texts")
