@@ -315,8 +315,6 @@ def test_pages_of_metrics_are_read_by_what_came_between_them(run, bundle, tmp_pa
     ]
     ends = [window["until"] for window in model["windows"]]
     assert ends == [BEGIN + hour * HOUR for hour in (1, 2, 3, 4)]
-        BEGIN + n * HOUR for n in (1, 2, 3, 4)
-    ]
 
 
 def test_a_line_of_metrics_that_is_damaged_is_passed_over(run, bundle, tmp_path):
