@@ -206,6 +206,11 @@ bench-peers: env $(PEERS_VENV)/.installed ## `minnow serve` beside FastAPI, LitS
 	@command -v wrk >/dev/null || { echo "bench-peers needs wrk, which makes the load (Debian: apt install wrk)" >&2; exit 1; }
 	$(BIN)/python -m benchmarks.peers "$(DATA)" --bundle $(BUNDLE) --peers $(PEERS_VENV) $(if $(ROUNDS),--rounds $(ROUNDS))
 
+.PHONY: wheel
+wheel: env ## build the wheel in dist/, in which only `minnow` is importable
+	mkdir -p dist
+	$(BIN)/python -c 'import hatchling.build; print("dist/" + hatchling.build.build_wheel("dist"))'
+
 .PHONY: tour
 tour: env ## write docs/tour.md anew: what a terminal shows, from texts to an answer
 	$(BIN)/python docs/tour.py

@@ -35,6 +35,7 @@ class EventSettings(NamedTuple):
         results: Where a record's result goes; None: it is returned, where the source allows that.
         review: Where texts go that the model did not answer, for people or a larger model; None:
             nowhere.
+        feedback: Where feedback on results goes; None: it is not taken.
         object_results: Where a scored object goes; None: below `results`, if that is `s3://`.
         object_source: Where objects come from; given, it is compared with the two above at start.
         continuation_queue: The function's own queue, for objects that outlast one invocation.
@@ -49,6 +50,7 @@ class EventSettings(NamedTuple):
 
     results: Target | None = None
     review: Target | None = None
+    feedback: Target | None = None
     object_results: Target | None = None
     object_source: Target | None = None
     continuation_queue: Target | None = None
@@ -67,6 +69,7 @@ def read_event_settings(environment: Mapping[str, str]) -> EventSettings:
     """
     results = _target(environment, "MINNOW_RESULTS", SINKS)
     review = _target(environment, "MINNOW_REVIEW", SINKS)
+    feedback = _read_feedback(environment)
     objects = _target(environment, "MINNOW_OBJECT_RESULTS", ("s3",))
     source = _target(environment, "MINNOW_OBJECT_SOURCE", ("s3",))
     if objects is None and results is not None and results.scheme == "s3":
@@ -77,17 +80,23 @@ def read_event_settings(environment: Mapping[str, str]) -> EventSettings:
             f"s3://{objects.name}/{objects.path} overlap, so a result would trigger the function "
             "again: wanted another bucket, or two prefixes of which neither begins with the other"
         )
-    if source is not None and review is not None and review.scheme == "s3":
-        if overlap(source, review):
+    for name, target, what in (
+        ("MINNOW_REVIEW", review, "a text for review"),
+        ("MINNOW_FEEDBACK", feedback, "a feedback"),
+    ):
+        if source is None or target is None or target.scheme != "s3":
+            continue
+        if overlap(source, target):
             raise SettingsError(
-                f"MINNOW_OBJECT_SOURCE s3://{source.name}/{source.path} and MINNOW_REVIEW "
-                f"s3://{review.name}/{review.path} overlap, so a text for review would trigger the "
+                f"MINNOW_OBJECT_SOURCE s3://{source.name}/{source.path} and {name} "
+                f"s3://{target.name}/{target.path} overlap, so {what} would trigger the "
                 "function: wanted another bucket, or two prefixes of which neither begins with the "
                 "other"
             )
     return EventSettings(
         results=results,
         review=review,
+        feedback=feedback,
         object_results=objects,
         object_source=source,
         continuation_queue=_target(environment, "MINNOW_CONTINUATION_QUEUE", ("sqs",)),
@@ -96,6 +105,21 @@ def read_event_settings(environment: Mapping[str, str]) -> EventSettings:
         timeout_ms=_milliseconds(environment, "MINNOW_TIMEOUT_MS", EventSettings().timeout_ms),
         idempotency_table=environment.get("MINNOW_IDEMPOTENCY_TABLE", ""),
     )
+
+
+def _read_feedback(environment: Mapping[str, str]) -> Target | None:
+    """Return where feedback goes. It has an id of its own beside that of the result, and a bus's
+    rules tell it from results by its detail type."""
+    target = _target(environment, "MINNOW_FEEDBACK", SINKS)
+    if target is None:
+        return None
+    if target.options.get("key") == "result_id":
+        raise SettingsError(
+            "MINNOW_FEEDBACK is a table with the key result_id, which is the result's, and several "
+            "can speak of one: wanted a table with the key feedback_id"
+        )
+    own = {"key": "feedback_id", "detail_type": "Minnow Feedback"}
+    return target._replace(options={**own, **target.options})
 
 
 def parse_target(url: str, schemes: tuple[str, ...], name: str) -> Target:

@@ -122,7 +122,7 @@ KEPT_METADATA = ("Metadata-Version:", "Name:", "Version:", "License", "Classifie
 def main() -> int:
     """Run the command line; return 0 if the function stands, 1 if not."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--out", type=Path, required=True, help="folder to build")
+    parser.add_argument("--out", type=Path, help="folder to build")
     parser.add_argument("--host", choices=HOSTS, default="function")
     parser.add_argument("--only", choices=("packages", "handler"), help="the one half alone")
     parser.add_argument("--bundle", type=Path, default=HERE / "model")
@@ -131,13 +131,21 @@ def main() -> int:
     parser.add_argument("--signing", action="store_true", help="bring what checks signatures")
     parser.add_argument("--release", default="", help="written into the function if given")
     parser.add_argument("--zip", type=Path, help="only zip OUT into this file, and print its sizes")
+    parser.add_argument("--print-python", action="store_true", help="print the runtime's Python")
     options = parser.parse_args()
     try:
-        if options.zip:
+        if options.print_python:
+            print(find_python())
+        elif options.zip:
             zip_function(options.out, options.zip)
             print(describe_sizes(options.out, options.zip))
-        else:
+        elif options.out is None:
+            parser.error("wanted --out")
+        elif sys.version_info[:2] == RUNTIME:
             build_folder(options)
+        else:  # the byte code of another minor version is not read
+            sys.stdout.flush()
+            return subprocess.call([find_python(), "-B", *sys.argv])
     except (BuildError, OSError, subprocess.CalledProcessError) as error:
         print(f"package: {error}", file=sys.stderr)
         return 1
@@ -148,6 +156,36 @@ class BuildError(Exception):
     """The function cannot be built; the message says what to do."""
 
 
+def find_python() -> str:
+    """Return the path of a Python of the runtime's minor version.
+
+    A version manager's shim that cannot run it is passed over.
+    """
+    wanted = ".".join(map(str, RUNTIME))
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    candidates = [os.environ.get("RUNTIME_PYTHON", ""), sys.executable, f"python{wanted}"]
+    candidates.append(_ask("uv", "python", "find", wanted))
+    candidates += sorted(map(str, pyenv.glob(f"versions/{wanted}.*/bin/python{wanted}")))
+    program = "import sys; print(sys.executable, *sys.version_info[:2], sep='\\n')"
+    for candidate in filter(None, candidates):
+        path, *version = _ask(candidate, "-c", program).split("\n")
+        if version == wanted.split("."):
+            return path
+    raise BuildError(
+        f"no Python {wanted} found, which the function's runtime is: uv python install {wanted}, "
+        f"or pyenv install {wanted}, or RUNTIME_PYTHON=/path/to/python{wanted}"
+    )
+
+
+def _ask(*command: str) -> str:
+    """Return what a program prints; "" where it fails or there is none."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return done.stdout.strip()
+
+
 def build_folder(options: argparse.Namespace) -> None:
     """Write what `options` of the command line ask for into `options.out`.
 
@@ -155,17 +193,12 @@ def build_folder(options: argparse.Namespace) -> None:
     version though only parameters changed, which by themselves it does not see:
     https://github.com/aws/serverless-application-model/issues/3820
     """
-    if sys.version_info[:2] != RUNTIME:
-        found, wanted = (".".join(map(str, v)) for v in (sys.version_info[:2], RUNTIME))
-        raise BuildError(
-            f"this is Python {found}, the function's byte code needs {wanted}: run it with "
-            f"python{wanted} (uv python install {wanted}, or pyenv install {wanted})"
-        )
     out, host = options.out, HOSTS[options.host]
     if options.only != "handler":
         install_packages(out, host, options.architecture, options.signing)
     if options.only != "packages":
         copy_handler(out / "handler")
+        sys.path.insert(0, str(out))  # the copied folder: SAM's copy of ours has another name
         copy_bundle(options.bundle, out / "handler" / "model")
     compile_bytecode(out, host.root)
     if options.release:
@@ -273,7 +306,6 @@ def copy_handler(out: Path) -> None:
 
 def copy_bundle(bundle: Path, out: Path) -> None:
     """Copy the files that the manifest names, after checking their hashes as the function will."""
-    sys.path.insert(0, str(out.parents[1]))  # the copied room: SAM's copy of ours has another name
     from handler.errors import ArtefactError
     from handler.inference.bundle import read_bundle
     from handler.inference.manifest import MANIFEST

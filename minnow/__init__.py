@@ -17,9 +17,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from handler.errors import ArtefactError, InvalidInput
     from handler.inference.models import Model
 
-__all__ = ["LoadedModel", "load"]
+ERRORS = ("ArtefactError", "InvalidInput")
+__all__ = ["ArtefactError", "InvalidInput", "LoadedModel", "load"]
+
+
+def __getattr__(name: str) -> Any:
+    """Return an error that `load` or a model raises; its module is imported when it is named."""
+    if name not in ERRORS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from handler import errors
+
+    return getattr(errors, name)
 
 
 def load(bundle: str | Path) -> LoadedModel:
@@ -29,7 +40,7 @@ def load(bundle: str | Path) -> LoadedModel:
         bundle: The bundle's folder, as `minnow export` wrote it.
 
     Raises:
-        handler.errors.ArtefactError: It is missing, incomplete, changed, or of another format; a
+        ArtefactError: It is missing, incomplete, changed, or of another format; a
             run's folder is no bundle. Or it is none that `MINNOW_BUNDLE_SHA256` and
             `MINNOW_TRUSTED_KEYS` let serve.
     """
@@ -63,7 +74,7 @@ class LoadedModel:
 
         Raises:
             TypeError: One text in place of a sequence of texts.
-            handler.errors.InvalidInput: A text that is no string, or holds a lone surrogate; a
+            InvalidInput: A text that is no string, or holds a lone surrogate; a
                 ValueError.
         """
         if isinstance(texts, str):

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-ERROR_MODULES = ("handler.errors", "training.errors", "export.errors", "minnow.errors")
+ERROR_FOLDERS = ("handler", "training", "export", "minnow")  # each has a module `errors`
 INTERRUPTED, TERMINATED = 130, 143  # as shells say it: 128 and the number of SIGINT or SIGTERM
 END_S = 5.0  # after a failure; what ends of itself takes a tenth of a second
 GC_THRESHOLD = 50_000  # Python's own, 700, collects a dozen times while libraries are imported
@@ -131,8 +131,9 @@ def is_expected(error: Exception) -> bool:
     Named errors are told by the module that defines them, so that none is imported to find out;
     an OSError (no such file, no space left) speaks for itself.
     """
+    modules = [kind.__module__.split(".") for kind in type(error).__mro__]
     return isinstance(error, OSError) or any(
-        kind.__module__ in ERROR_MODULES for kind in type(error).__mro__
+        len(names) > 1 and names[-1] == "errors" and names[-2] in ERROR_FOLDERS for names in modules
     )
 
 

@@ -74,6 +74,6 @@ def describe_missing(error: ModuleNotFoundError, arguments: Sequence[str]) -> st
     extras += [EXTRAS[module]] if EXTRAS[module] not in extras else []
     listed = ",".join(filter(None, extras))
     return (
-        f"minnow {command} needs {module}, which is not installed. In Minnow's folder: "
-        f'pip install ".[{listed}]"'
+        f"minnow {command} needs {module}, which is not installed: "
+        f'pip install "minnow-maas[{listed}]"'
     )

@@ -20,6 +20,7 @@ def gather_sources(
     test: Path | None,
     word_vectors: Path | None,
     unlabelled: Path | None,
+    added: Path | None = None,
 ) -> Sources:
     """Return what is learned from, and what is asked of it, as the options of the command say."""
     from handler.rows.options import ReadOptions
@@ -46,4 +47,4 @@ def gather_sources(
         aims["class_weight"] = read_class_weight(given["class_weight"])
     known = {"kind": given["task"]} if given["task"] else {}
     known |= {"clips": False} if given["no_clip"] else {}
-    return Sources(data, dev, test, columns, known, word_vectors, unlabelled, aims)
+    return Sources(data, dev, test, columns, known, word_vectors, unlabelled, aims, added)

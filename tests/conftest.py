@@ -46,3 +46,19 @@ def tiny_run(tiny_data: Path, tmp_path_factory) -> Path:
 
     out = tmp_path_factory.mktemp("runs") / "tiny"
     return train_run(Sources(tiny_data), out, SETTINGS).folder
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory) -> Path:
+    """The wheel, as `pip` builds it of this checkout."""
+    from tests.helpers.wheel import build_wheel  # not in every environment: hatchling
+
+    return build_wheel(tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="session")
+def wheel_python(wheel: Path, tmp_path_factory) -> Path:
+    """The Python of an environment where the wheel is installed, and nothing of this checkout."""
+    from tests.helpers.wheel import install_wheel
+
+    return install_wheel(wheel, tmp_path_factory.mktemp("installed") / "venv")

@@ -40,6 +40,8 @@ def _first_text(call: ast.Call) -> str:
     (argument, *_) = call.args
     if isinstance(argument, ast.JoinedStr):
         argument = argument.values[0]
+    if isinstance(argument, ast.FormattedValue) and ast.unparse(argument.value) == "__package__":
+        return "__package__"  # the importing module's own
     return str(argument.value) if isinstance(argument, ast.Constant) else "unreadable"
 
 
@@ -81,9 +83,11 @@ def find_circle(graph: dict[str, set[str]]) -> list[str]:
 def test_imports_inside_functions_are_seen():
     source = "def f():\n    import keras.layers\n    from export.graph import Graph\n"
     dynamic = "importlib.import_module(f'training.recipes.{name}')\n__import__('onnx')\n"
+    own = "importlib.import_module(f'{__package__}.recipes.{name}')\nimport_module(f'{name}')\n"
 
     assert set(imported_modules(source)) == {"keras.layers", "export.graph", "export.graph.Graph"}
     assert list(imported_modules(dynamic)) == ["training.recipes.", "onnx"]
+    assert list(imported_modules(own)) == ["__package__", "unreadable"]
 
 
 def test_a_circle_is_found():

@@ -9,6 +9,10 @@ class DataError(TrainingError, ValueError):
     """A data file that cannot be trained on or scored."""
 
 
+class ColumnsError(DataError):
+    """A file without the columns that are looked for."""
+
+
 class SettingsError(TrainingError, ValueError):
     """A setting that no model can be trained with, or a recipe that does not exist."""
 

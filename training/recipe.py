@@ -188,4 +188,4 @@ def load_recipe(name: str) -> Recipe:
     """
     if name not in list_recipes():
         raise SettingsError(f"there is no recipe {name!r}, wanted {', '.join(list_recipes())}.")
-    return cast(Recipe, importlib.import_module(f"training.recipes.{name}"))
+    return cast(Recipe, importlib.import_module(f"{__package__}.recipes.{name}"))

@@ -119,6 +119,10 @@ class Objective(Protocol):
         """Return the outputs, (batch, num_outputs), of a model that computed the logits, (batch,
         num_logits); by a layer named `outputs`."""
 
+    def add_learner(self, logits: keras.KerasTensor) -> keras.KerasTensor:
+        """Return the outputs whose `loss` teaches the logits: those of `add_head`, where that has
+        no weights that are fitted afterwards."""
+
     def fit_head(
         self,
         model: keras.Model,
@@ -345,5 +349,5 @@ def read_known_labels(path: Path, columns: Columns, objective: Objective) -> Dat
 
 
 def _load(kind: str) -> type[Objective]:
-    module = importlib.import_module(f"training.objectives.{kind.replace('-', '_')}")
+    module = importlib.import_module(f"{__package__}.objectives.{kind.replace('-', '_')}")
     return cast(type[Objective], module.OBJECTIVE)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from handler.errors import DeliveryError, HandlerError, InvalidInput, name_failure
 from handler.events.resources import Invocation
-from handler.events.work import Objects, Texts, Work
+from handler.events.work import Feedback, Objects, Record, Texts, Work
 from handler.inference.classifier import Classifier, Prediction
 from handler.inference.models import Model
 from handler.inference.requests import name_source
@@ -23,25 +24,6 @@ logger = logging.getLogger("minnow")
 # Texts that are scored before their results are sent: enough for batches of one length, and half
 # a second of work on a whole vCPU, some seconds of the smallest function's.
 PART_TEXTS = 256
-
-
-@dataclass(frozen=True)
-class Record:
-    """One unit of an event that succeeds or fails alone.
-
-    Args:
-        record_id: What the source calls it: message id, sequence number.
-        source: ARN or name of the source; with `record_id` the same at every delivery.
-        read: Returns the work, or raises InvalidInput.
-        group: FIFO group: after a failure its later records are left alone.
-        traceparent: Of the sender's trace, valid; empty: none.
-    """
-
-    record_id: str
-    source: str
-    read: Callable[[], Work]
-    group: str = ""
-    traceparent: str = ""
 
 
 @dataclass(frozen=True)
@@ -61,7 +43,7 @@ def process_records(records: Sequence[Record], invocation: Invocation) -> Outcom
     works: dict[int, Work] = {}
     for index, record in enumerate(records):
         try:
-            works[index] = record.read()
+            works[index] = name_record(record.read(), record.record_id)
         except InvalidInput as error:
             failures[index] = error
     answers: dict[int, Any] = {}
@@ -86,6 +68,11 @@ def _find_common_trace(records: Sequence[Record]) -> str:
 
     first, *others = {find_trace_id(record.traceparent) for record in records}
     return "" if others else first
+
+
+def name_record(work: Work, record_id: str) -> Work:
+    """Return the work, which knows what its source calls it."""
+    return replace(work, record_id=record_id) if isinstance(work, Texts) else work
 
 
 def take_parts(works: Mapping[int, Work], deadline: Deadline) -> Iterator[list[int]]:
@@ -141,10 +128,17 @@ def _process_part(
             send_reviews(results, texts, predictions, invocation, failures)
             results = {index: result for index, result in results.items() if index not in failures}
         answers.update(_deliver(results, invocation, failures))
+        feedback: dict[int, Feedback] = {}
         for index in wave:
             work = works[index]
             if isinstance(work, Objects) and index not in failures:
                 _answer_objects(index, work, invocation, answers, failures)
+            elif isinstance(work, Feedback) and index not in failures:
+                feedback[index] = work
+        if feedback:
+            from handler.events.feedback import take_feedback
+
+            answers.update(take_feedback(feedback, records, invocation, failures))
 
 
 def score_texts(
@@ -162,9 +156,19 @@ def score_texts(
         checked.setdefault(id(model), (model, {}))[1][index] = texts
     found: dict[int, list[Prediction]] = {}
     for model, of_model in checked.values():
+        started = time.perf_counter()
         scored = _score_checked(model.classifier, of_model, failures)
+        passed_ms = (time.perf_counter() - started) * 1000
         for index, predictions in scored.items():
             invocation.count(model, of_model[index], predictions)
+        if invocation.resources.models.shadows:
+            from handler.inference.agreement import Answered  # only where there is one
+
+            num_texts = sum(map(len, scored.values()))
+            for index, predictions in scored.items():
+                part_ms = passed_ms * len(predictions) / num_texts
+                answered = Answered(model, of_model[index], predictions, part_ms)
+                invocation.keep_answered(works[index].drawn_by, answered)
         found |= scored
     return found
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from typing import Any
 
 from handler.errors import HandlerError, InvalidInput
@@ -18,10 +20,17 @@ def answer_direct(event: dict[str, Any], invocation: Invocation) -> dict[str, An
     request = drop_nulls(event)
     texts, options = read_request(request)
     name, version = read_model_name(request)
-    model = invocation.model if name is version is None else invocation.pin(name, version)
+    request_id = invocation.exchange.request_id
+    model = invocation.choose(name, version, request_id)
+    started = time.perf_counter()
     predictions = model.predict(texts, name_texts(request), options)
+    passed_ms = (time.perf_counter() - started) * 1000
     invocation.exchange.records = 1
     invocation.count(model, texts, predictions)
+    if invocation.resources.models.shadows:
+        from handler.inference.agreement import Answered  # only where there is one
+
+        invocation.keep_answered(request_id, Answered(model, texts, predictions, passed_ms))
     return model.answer(texts, predictions, options)
 
 
@@ -37,7 +46,8 @@ def answer_items(items: object, invocation: Invocation) -> list[dict[str, Any]]:
     failures: dict[int, HandlerError] = {}
     for index, item in enumerate(items):
         try:
-            works[index] = _read_item(item)
+            record_id = f"{invocation.exchange.request_id}:{index}"
+            works[index] = replace(_read_item(item), record_id=record_id)
         except InvalidInput as error:
             failures[index] = error
     predictions: dict[int, list[Prediction]] = {}

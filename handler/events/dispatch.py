@@ -1,6 +1,7 @@
 """Events that are not HTTP: told apart here, answered by one module a family.
 
     {"text": ...}, {"texts": [...]}, [...], {"Items": [...]}   direct.py
+    {"result_id": ..., "label": ...}, also in all below        feedback.py
     Records of aws:sqs                                         sqs.py
     Records of aws:kinesis, aws:dynamodb                       streams.py
     Records of aws:sns                                         sns.py
@@ -27,7 +28,8 @@ from handler.events.resources import Invocation, Resources
 from handler.inference.exchange import Exchange
 
 KNOWN_EVENTS = (
-    "a direct call with text or texts, a list or Items of them (Step Functions), SQS, SNS, "
+    "a direct call with text or texts, or with feedback (result_id and label), a list or Items of "
+    "texts (Step Functions), SQS, SNS, "
     "Kinesis, DynamoDB streams, S3 ObjectCreated, EventBridge and its Pipes; HTTP by API "
     "Gateway, a function URL or a load balancer"
 )
@@ -45,7 +47,7 @@ def answer_event(event: object, context: Any, resources: Resources) -> Any:
     exchange = Exchange(request_id, model=resources.model.name)
     invocation = Invocation(context, resources, exchange)
     try:
-        return _dispatch(event, invocation)
+        reply = _dispatch(event, invocation)
     except HandlerError as error:
         exchange.problem = str(error)
         raise
@@ -57,6 +59,9 @@ def answer_event(event: object, context: Any, resources: Resources) -> Any:
         for one in (exchange, *invocation.exchanges.values()):
             one.latency_ms = (time.perf_counter() - started) * 1000
             resources.models.monitor.observe(one)
+    if resources.models.shadows:
+        invocation.run_shadows()
+    return reply
 
 
 def _dispatch(event: object, invocation: Invocation) -> Any:
@@ -86,6 +91,11 @@ def _dispatch(event: object, invocation: Invocation) -> Any:
 
             invocation.exchange.operation = "direct"
             return answer_direct(event, invocation)
+        if "result_id" in fields and "label" in fields:
+            from handler.events.feedback import answer_feedback
+
+            invocation.exchange.operation = "feedback"
+            return answer_feedback(fields, invocation)
     from handler.events.foreign import name_event
 
     raise InvalidInput(f"{name_event(event)}; this function answers: {KNOWN_EVENTS}")

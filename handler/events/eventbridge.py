@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from handler.events.batch import Record, process_records, raise_first
+from handler.events.batch import process_records, raise_first
 from handler.events.fields import read_id, read_string
 from handler.events.resources import Invocation
-from handler.events.work import read_event
+from handler.events.work import Record, read_event
 
 
 def answer_eventbridge(event: dict[str, Any], invocation: Invocation) -> Any:
@@ -18,7 +18,10 @@ def answer_eventbridge(event: dict[str, Any], invocation: Invocation) -> Any:
     """
     source = read_string(event, "source", "event")
     record = Record(
-        read_id(event, "id", "event"), f"eventbridge:{source}", lambda: read_event(event)
+        read_id(event, "id", "event"),
+        f"eventbridge:{source}",
+        lambda: read_event(event),
+        sent=event.get("time"),
     )
     outcome = process_records([record], invocation)
     raise_first(outcome)

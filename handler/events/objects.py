@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from handler.events.batch import Record, process_records, raise_first
+from handler.events.batch import process_records, raise_first
 from handler.events.resources import Invocation
-from handler.events.work import Objects, Work, read_s3_records
+from handler.events.work import Objects, Record, Work, read_s3_records
 
 
 def answer_s3(records: list[dict[str, Any]], invocation: Invocation) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from handler.aws import make_client
 from handler.errors import DeliveryError, HandlerError
 from handler.event_settings import EventSettings, Target
 from handler.inference.exchange import Exchange
-from handler.inference.models import LIVE, Model, Models
+from handler.inference.models import LIVE, Model, Models, Pending
 from handler.inference.requests import read_model_name
 
 if TYPE_CHECKING:
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
     from handler.deadline import Deadline
     from handler.events.work import Texts
+    from handler.inference.agreement import Answered
     from handler.inference.classifier import Prediction
+    from handler.repository.shadow import ShadowRunner
     from handler.sinks.sink import Sink
     from handler.sinks.sqs import SqsQueue
 
@@ -49,6 +51,15 @@ class Resources:
         """The sink of MINNOW_REVIEW, or None."""
         return self._open_sink(self.settings.review)
 
+    @cached_property
+    def feedback_sink(self) -> Sink | None:
+        """The sink of MINNOW_FEEDBACK, or None. One that is sent twice has one id, by which
+        `minnow feedback` counts it once: that needs no table."""
+        from handler.sinks import open_sink
+
+        target = self.settings.feedback
+        return open_sink(target) if target else None
+
     def _open_sink(self, target: Target | None) -> Sink | None:
         from handler.sinks import open_sink
 
@@ -70,12 +81,19 @@ class Resources:
         return SqsQueue(target) if target else None
 
     @cached_property
+    def shadow(self) -> ShadowRunner:
+        """What runs shadows in this process."""
+        from handler.repository.shadow import ShadowRunner  # only where there is one
+
+        return ShadowRunner(self.models.monitor)
+
+    @cached_property
     def s3(self) -> Any:
         return make_client("s3")
 
     def forget_clients(self) -> None:
         """Throw the clients away: a call of one of them was left behind, with its connection."""
-        for name in ("sink", "review_sink", "continuation_queue", "s3"):
+        for name in ("sink", "review_sink", "feedback_sink", "continuation_queue", "s3"):
             self.__dict__.pop(name, None)
 
     def refuse_loop(self, source_arn: str) -> None:
@@ -89,6 +107,12 @@ class Resources:
             raise HandlerError(
                 f"MINNOW_REVIEW is the source of this event ({source_arn}): each text for review "
                 "would be scored again. Set MINNOW_REVIEW to another queue, table or bucket"
+            )
+
+        if self.feedback_sink is not None and self.feedback_sink.feeds(source_arn):
+            raise HandlerError(
+                f"MINNOW_FEEDBACK is the source of this event ({source_arn}): each feedback would "
+                "be taken again. Set MINNOW_FEEDBACK to another queue, table or bucket"
             )
 
     def require_sink(self, family: str) -> None:
@@ -111,14 +135,18 @@ class Invocation:
         exchange: What the monitor shall know of it; filled on the way.
 
     Attributes:
-        exchanges: Those of further models, by name: one event may hold texts for several.
+        exchanges: Those of further models, by name and version: one event may hold texts for
+            several.
     """
 
     context: Any
     resources: Resources
     exchange: Exchange
-    exchanges: dict[str, Exchange] = field(default_factory=dict)
+    exchanges: dict[tuple[str, str], Exchange] = field(default_factory=dict)
     _pinned: dict[tuple[str | None, str | None], Model | HandlerError] = field(default_factory=dict)
+    _canaries: dict[tuple[str, str], Any] = field(default_factory=dict)  # by name and alias
+    # By model: what runs it too, and what it answered.
+    _answered: dict[int, tuple[Model | Pending, list[Answered]]] = field(default_factory=dict)
 
     @property
     def model(self) -> Model:
@@ -170,16 +198,62 @@ class Invocation:
         """
         if not self.resources.models.is_stored:
             return self.model
-        return self.pin(*read_model_name({"model": work.model, "version": work.version}))
+        name, version = read_model_name({"model": work.model, "version": work.version})
+        return self.choose(name, version, work.drawn_by)
+
+    def choose(self, name: str | None, version: str | None, drawn_by: str) -> Model:
+        """Return a model by name and version, or the canary of an alias where `drawn_by` is drawn
+        for it; raises what `pin` raises.
+
+        A canary that cannot be had fails nothing: the version that the alias means answers.
+        """
+        model = self.pin(name, version)
+        alias = (model.name, version or LIVE)
+        if alias not in self._canaries:  # and is kept: what an event began with, it ends with
+            self._canaries[alias] = self.resources.models.canaries.get(alias)
+        canary = self._canaries[alias]
+        if canary is None or not drawn_by or model.stands_in:
+            return model
+        from handler.repository.trials import is_drawn
+
+        if not is_drawn(model.name, drawn_by, canary.share):
+            return model
+        try:
+            return self.pin(model.name, str(canary.version))
+        except HandlerError:  # it was told
+            return model
+
+    def keep_answered(self, drawn_by: str, answered: Answered) -> None:
+        """Keep what was answered, for a shadow to run at the end of the event, if it is drawn."""
+        from handler.repository.shadow import find_shadow
+
+        shadow = find_shadow(answered.model, drawn_by)
+        if shadow is not None:
+            self._answered.setdefault(id(answered.model), (shadow, []))[1].append(answered)
+
+    def run_shadows(self) -> None:
+        """Let shadows run what was answered, while there is time; a line of the log for each."""
+        from handler.inference.agreement import Answered
+        from handler.repository.shadow import Job
+
+        for shadow, kept in self._answered.values():
+            whole = Answered(
+                kept[0].model,
+                [text for one in kept for text in one.texts],
+                [prediction for one in kept for prediction in one.predictions],
+                sum(one.latency_ms for one in kept),
+            )
+            job = Job(self.exchange.request_id, whole, shadow)
+            self.resources.shadow.run_now(job, self.deadline.left_s)
 
     def count(self, model: Model, texts: Sequence[str], predictions: Sequence[Prediction]) -> None:
         """Tell the monitor what was predicted."""
         exchange = self.exchange
-        if model.name != exchange.model:
+        version = model.version if self.resources.models.is_stored else ""
+        if model.name != exchange.model or exchange.version not in ("", version):
             made = Exchange(exchange.request_id, exchange.operation, model.name)
-            exchange = self.exchanges.setdefault(model.name, made)
-        if self.resources.models.is_stored:
-            exchange.version = model.version
+            exchange = self.exchanges.setdefault((model.name, version), made)
+        exchange.version = version
         model.monitor.count(exchange, model, texts, predictions)
 
     def count_scored(

@@ -5,11 +5,11 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from handler.events.batch import Record, process_records, raise_first
+from handler.events.batch import process_records, raise_first
 from handler.events.body import refuse_pointer
 from handler.events.fields import read_id, read_object
 from handler.events.resources import Invocation
-from handler.events.work import Work, read_body
+from handler.events.work import Record, Work, read_body
 from handler.traces import read_sns_trace
 
 
@@ -25,6 +25,7 @@ def answer_sns(records: list[dict[str, Any]], invocation: Invocation) -> dict[st
                 read_id(message, "TopicArn", f"{where}.Sns"),
                 partial(_read, message),
                 traceparent=read_sns_trace(message),
+                sent=message.get("Timestamp"),
             )
         )
     outcome = process_records(batch, invocation)

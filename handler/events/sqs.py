@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from handler.errors import InvalidInput
-from handler.events.batch import Record, process_records
+from handler.events.batch import process_records
 from handler.events.body import refuse_pointer
 from handler.events.fields import read_id
 from handler.events.resources import Invocation, Resources
-from handler.events.work import Texts, Work, read_body
+from handler.events.work import Record, Texts, Work, read_body
 from handler.traces import read_sqs_trace
 
 
@@ -38,7 +38,8 @@ def _read_record(record: dict[str, Any], index: int, resources: Resources) -> Re
     source_arn = read_id(record, "eventSourceARN", where)
     resources.refuse_loop(source_arn)
     attributes = record.get("attributes")
-    group = attributes.get("MessageGroupId") if isinstance(attributes, dict) else None
+    attributes = attributes if isinstance(attributes, dict) else {}
+    group = attributes.get("MessageGroupId")
     is_fifo = source_arn.endswith(".fifo")
 
     def read() -> Work:
@@ -51,5 +52,6 @@ def _read_record(record: dict[str, Any], index: int, resources: Resources) -> Re
         return work
 
     # A standard queue can carry a group too (fair queues): it orders nothing there.
-    group = str(group or "") if is_fifo else ""
-    return Record(message_id, source_arn, read, group, read_sqs_trace(record))
+    group_id = str(group or "") if is_fifo else ""
+    trace = read_sqs_trace(record)
+    return Record(message_id, source_arn, read, group_id, attributes.get("SentTimestamp"), trace)

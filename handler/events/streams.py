@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -12,11 +13,13 @@ from typing import Any
 from handler.attributes import from_attribute
 from handler.errors import InvalidInput
 from handler.events.aggregates import is_aggregate, split_aggregate
-from handler.events.batch import Record, process_records
+from handler.events.batch import process_records
 from handler.events.body import decode_bytes
 from handler.events.fields import read_id, read_object
 from handler.events.resources import Invocation
-from handler.events.work import Objects, Work, read_body, read_document
+from handler.events.work import Feedback, Objects, Record, Work, read_body, read_document
+
+TIMES = {"kinesis": "approximateArrivalTimestamp", "dynamodb": "ApproximateCreationDateTime"}
 
 
 def answer_kinesis(records: list[dict[str, Any]], invocation: Invocation) -> dict[str, Any]:
@@ -47,6 +50,7 @@ def _read_records(
 ) -> list[Record]:
     """Return the records, each with the id that stands in its `part`."""
     batch = []
+    time_name = TIMES[part]
     for index, record in enumerate(records):
         where = f"Records[{index}]"
         batch.append(
@@ -54,6 +58,7 @@ def _read_records(
                 read_id(read_object(record, part, where), id_name, f"{where}.{part}"),
                 read_id(record, "eventSourceARN", where),
                 partial(read, record),
+                sent=record[part].get(time_name),
             )
         )
     return batch
@@ -113,7 +118,19 @@ def _read_change(record: dict[str, Any]) -> Work:
             field="dynamodb.NewImage",
         )
     document = {name: from_attribute(value) for name, value in image.items()}
-    return _only_texts(read_document(document, depth=1))
+    work = _only_texts(read_document(document, depth=1))
+    if isinstance(work, Feedback):  # its index and label may be numbers, which are texts so far
+        return Feedback(
+            {name: _read_number(image[name], work.document[name]) for name in work.document}
+        )
+    return work
+
+
+def _read_number(attribute: dict[str, Any], value: Any) -> Any:
+    try:
+        return json.loads(value) if "N" in attribute else value
+    except ValueError:
+        return value
 
 
 def _only_texts(work: Work) -> Work:

@@ -1,4 +1,5 @@
-"""What a record asks for, whichever envelopes it came in: texts to score, or objects in S3.
+"""What a record asks for, whichever envelopes it came in: texts to score, objects in S3, or
+feedback to keep.
 
 A bucket's notification reaches a function through SQS, SNS and EventBridge as often as directly,
 and a topic through a queue: `read_body` takes envelopes off until there is work.
@@ -6,6 +7,7 @@ and a topic through a queue: `read_body` takes envelopes off until there is work
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote_plus
@@ -26,7 +28,7 @@ class Texts:
     """Texts of one record, not yet checked; `sender_id` is the sender's own id, if any.
 
     `model` and `version` are what the record says, whatever it is: of a repository's models they
-    name one.
+    name one. `record_id` is the source's own.
     """
 
     texts: list[object]
@@ -34,6 +36,13 @@ class Texts:
     field: str = "texts"
     model: object = None
     version: object = None
+    record_id: str = ""
+
+    @property
+    def drawn_by(self) -> str:
+        """The id that decides which of the versions behind an alias answers: who sends texts again
+        under an id of its own is answered by the same one."""
+        return self.record_id if self.sender_id is None else self.sender_id
 
 
 @dataclass(frozen=True)
@@ -54,7 +63,35 @@ class Objects:
     progress: dict[str, Any] = field(default_factory=dict)
 
 
-Work = Texts | Objects
+@dataclass(frozen=True)
+class Feedback:
+    """What somebody says of a result, not yet checked (`handler/feedback.py`)."""
+
+    document: dict[str, Any]
+
+
+Work = Texts | Objects | Feedback
+
+
+@dataclass(frozen=True)
+class Record:
+    """One unit of an event that succeeds or fails alone.
+
+    Args:
+        record_id: What the source calls it: message id, sequence number.
+        source: ARN or name of the source; with `record_id` the same at every delivery.
+        read: Returns the work, or raises InvalidInput.
+        group: FIFO group: after a failure its later records are left alone.
+        sent: When the source took it, as it says so; None: it does not.
+        traceparent: Of the sender's trace, valid; empty: none.
+    """
+
+    record_id: str
+    source: str
+    read: Callable[[], Work]
+    group: str = ""
+    sent: object = None
+    traceparent: str = ""
 
 
 def read_body(body: object, depth: int = 0) -> Work:
@@ -82,6 +119,8 @@ def read_document(document: dict[str, Any], depth: int = 0) -> Work:
         return _read_continuation(document[CONTINUE])
     if "text" in document or "texts" in document:
         return read_texts(document)
+    if is_feedback(document):
+        return Feedback(document)
     if document.get("Event") == "s3:TestEvent":  # sent once, when notifications are configured
         return Objects([])
     if "Records" in document:
@@ -92,6 +131,11 @@ def read_document(document: dict[str, Any], depth: int = 0) -> Work:
     if "detail-type" in document:
         return read_event(document, depth + 1)
     return _read_other(document, is_null="text" in found or "texts" in found)
+
+
+def is_feedback(document: dict[str, Any]) -> bool:
+    """Say whether an object without texts speaks of a result; what we have kept of one is none."""
+    return "result_id" in document and "label" in document and "feedback_id" not in document
 
 
 def _read_other(document: dict[str, Any], is_null: bool) -> Work:

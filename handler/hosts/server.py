@@ -69,6 +69,8 @@ def serve(
         )
         models = load_on(device, settings, monitor)
         app = create_app(Service(models, settings))
+        if settings.events.feedback is not None:
+            import boto3  # noqa: F401  # half a second that no request waits for
 
         def say_ready() -> None:
             if announce is not None:

@@ -10,10 +10,13 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from handler.errors import InvalidInput
 from handler.inference.exchange import Exchange
+
+if TYPE_CHECKING:
+    from handler.inference.agreement import Answered
 
 JSON = "application/json"
 # Bodies of these types are text: a Lambda reply carries them as they are, all others in base64.
@@ -40,6 +43,7 @@ class Request:
         allows_binary: The way back carries bytes that are not text (REST API v1 does not).
         body_error: Why the body could not be read; raised once the caller is known.
         exchange: What the monitor shall know of it; filled on the way.
+        answered: Kept where a shadow may run it too, once it was answered.
     """
 
     method: str
@@ -50,6 +54,7 @@ class Request:
     allows_binary: bool = True
     body_error: InvalidInput | None = None
     exchange: Exchange = field(default_factory=lambda: Exchange(""))
+    answered: Answered | None = None
 
     @property
     def content_type(self) -> str:

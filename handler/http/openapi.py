@@ -44,7 +44,7 @@ def describe_api(app: FastAPI, service: Service) -> dict[str, Any]:
     )
     has_keys = bool(service.settings.http.api_keys)
     paths: dict[str, dict[str, Any]] = {}
-    for operation in OPERATIONS:
+    for operation in (*OPERATIONS, *([service.feedback] if service.feedback else [])):
         if operation.note is not None:
             described = describe_operation(operation, operation.note, service.models)
             if has_keys and not operation.is_open:
@@ -55,6 +55,11 @@ def describe_api(app: FastAPI, service: Service) -> dict[str, Any]:
     schemas = components.get("schemas", {}) | make_shared_schemas(service.limits)
     for wire_format in FORMATS:
         schemas |= _join_schemas([wire_format.make_schemas(one) for one in service.models])
+    if service.feedback is not None:
+        from handler.http.formats import feedback
+
+        most = service.limits.max_texts
+        schemas |= _join_schemas([feedback.make_schemas(one, most) for one in service.models])
     components["schemas"] = schemas
     components["securitySchemes"] = components.get("securitySchemes", {}) | SECURITY
     return document
@@ -68,7 +73,7 @@ def describe_operation(operation: Operation, note: Note, models: Models) -> dict
         "tags": [note.tag],
         "parameters": _parameters(operation, models),
         "responses": {
-            "200": _answer(operation, note, models.default),
+            str(note.status): _answer(operation, note, models.default),
             **_errors(operation, note),
         },
     }
@@ -116,10 +121,11 @@ def _answer(operation: Operation, note: Note, model: Model) -> dict[str, Any]:
             "description": "The answer",
             "content": {note.kind: {"schema": {"type": "string"}}},
         }
-    body = dump_json(note.example(model.manifest.golden.text)) if note.reads else b""
-    request = Request(operation.method, operation.path, {}, body)
-    answered = answer_alone(operation.answer, model, request)
-    example = json.loads(answered.body)
+    example = note.answers
+    if example is None:
+        body = dump_json(note.example(model.manifest.golden.text)) if note.reads else b""
+        request = Request(operation.method, operation.path, {}, body)
+        example = json.loads(answer_alone(operation.answer, model, request).body)
     content: dict[str, Any] = {JSON: {"schema": refer(note.writes), "example": example}}
     content |= {kind: {"schema": schema} for kind, schema in note.more_writes.items()}
     return {"description": "The answer", "content": content}

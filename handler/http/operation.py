@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -33,6 +34,9 @@ class Note(NamedTuple):
         more_reads: Media type -> example body of a text, beside JSON.
         more_writes: Media type -> schema, beside JSON.
         statuses: Refusals that only this operation gives.
+        status: Of the answer.
+        answers: The example of the answer, where it is not computed from that of the body: what
+            the operation does is not done for a document.
     """
 
     summary: str
@@ -44,6 +48,8 @@ class Note(NamedTuple):
     more_reads: Mapping[str, Callable[[str], str]] = MappingProxyType({})
     more_writes: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
     statuses: Sequence[int] = ()
+    status: int = 200
+    answers: Mapping[str, Any] | None = None
 
 
 class Operation(NamedTuple):
@@ -84,10 +90,10 @@ class AskAnother(Exception):
         self.model = model
 
 
-def choose_named(model: Model, document: object) -> None:
+def choose_named(model: Model, request: Request, document: object) -> None:
     """Raise AskAnother where a request's fields `model` and `version` name another model."""
     if isinstance(document, dict) and not document.keys().isdisjoint(MODEL_FIELDS):
-        found = model.find_named(document)
+        found = model.find_named(document, request.exchange.request_id)
         if found is not model:
             raise AskAnother(found)
 
@@ -107,8 +113,15 @@ def predict(
         options: What the answer shall hold.
     """
     checked = model.check_request(texts, source, options)
+    has_shadows = model.models is not None and bool(model.models.shadows)
+    started = time.perf_counter() if has_shadows else 0.0
     predictions = yield checked
     model.monitor.count(request.exchange, model, checked, predictions)
+    if has_shadows:
+        from handler.inference.agreement import Answered  # only where there is one
+
+        passed_ms = (time.perf_counter() - started) * 1000
+        request.answered = Answered(model, checked, predictions, passed_ms)
     return predictions
 
 

@@ -75,7 +75,9 @@ class Router:
         Raises:
             InvalidInput: 404, or 405 with the header Allow.
         """
-        methods, model = self.find_path(request.path)
+        # What is asked for without a prediction, such as a description, is told of one version.
+        drawn_by = request.exchange.request_id if request.method == "POST" else ""
+        methods, model = self.find_path(request.path, drawn_by)
         if not methods or model is None:
             raise InvalidInput("no such path; GET /docs lists them all", status=404)
         operation = methods.get("GET" if request.method == "HEAD" else request.method)
@@ -84,25 +86,33 @@ class Router:
             raise Refusal(405, f"this path answers {', '.join(allowed)}", allow=", ".join(allowed))
         return operation, model
 
-    def find_path(self, path: str) -> tuple[Mapping[str, Operation], Model | Pending | None]:
+    def find_path(
+        self, path: str, request_id: str = ""
+    ) -> tuple[Mapping[str, Operation], Model | Pending | None]:
         """Return a path's operations by method, and its model; none where it is not known.
 
         A slash at the end makes no other path: proxies and clients add one.
         """
-        found = self._match(path)
+        found = self._match(path, request_id)
         if not found[0] and path.endswith("/"):
-            found = self._match(path.rstrip("/") or "/")
+            found = self._match(path.rstrip("/") or "/", request_id)
         return found
 
-    def _match(self, path: str) -> tuple[Mapping[str, Operation], Model | Pending | None]:
+    def _match(
+        self, path: str, request_id: str
+    ) -> tuple[Mapping[str, Operation], Model | Pending | None]:
         methods = self._exact.get(path)
         if methods is not None:
-            return methods, self._models.find()
+            return methods, self._models.find(request_id=request_id)
         for pattern, methods in self._patterns:
             match = pattern.fullmatch(path)
             if match is not None:
                 named = match.groupdict()
-                model = self._models.default if "any" in named else self._models.find(**named)
+                model = (
+                    self._models.default
+                    if "any" in named
+                    else self._models.find(**named, request_id=request_id)
+                )
                 return (methods, model) if model is not None else ({}, None)
         return {}, None
 

@@ -94,6 +94,8 @@ class Relay:
         if not is_whole or self._service.is_draining:
             response.headers["connection"] = "close"
         await _send(response, send)
+        if request.answered is not None:
+            self._service.run_shadow(request)
 
     def drain(self) -> None:
         """Give what is on its way little time from now on."""

@@ -6,6 +6,8 @@ import re
 import time
 import uuid
 from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from handler.errors import InvalidInput
 from handler.http.auth import RateLimit, find_caller
@@ -17,6 +19,9 @@ from handler.http.work import Work, predict_together, refuse
 from handler.inference.exchange import Exchange
 from handler.inference.models import Model, Models, Pending
 from handler.settings import Settings
+
+if TYPE_CHECKING:
+    from handler.repository.shadow import ShadowRunner
 
 # A client's id is repeated in a header and in the log: only what can break neither.
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
@@ -47,6 +52,7 @@ class Service:
 
     Attributes:
         is_draining: The process ends soon: readiness is refused.
+        feedback: The operation that takes feedback; None: it is not taken.
     """
 
     def __init__(self, models: Models, settings: Settings) -> None:
@@ -55,6 +61,12 @@ class Service:
         self.limits = settings.limits
         self.is_draining = False
         self.router = Router(settings.http, models)
+        self.feedback: Operation | None = None
+        if settings.events.feedback is not None:
+            from handler.http.formats.feedback import make_operation
+
+            self.feedback = make_operation(settings.events.feedback, models, self.limits.max_texts)
+            self.router.add(self.feedback)
         self._rate_limit = RateLimit(settings.http.rate_limit) if settings.http.rate_limit else None
         if not settings.http.api_keys:
             models.monitor.log(
@@ -152,6 +164,18 @@ class Service:
         """Count an answer and log it; always in the same thread."""
         request.exchange.status = response.status
         self.models.monitor.observe(request.exchange)
+
+    @cached_property
+    def shadow(self) -> ShadowRunner:
+        """What runs shadows in this process."""
+        from handler.repository.shadow import ShadowRunner  # only where there is one
+
+        return ShadowRunner(self.models.monitor)
+
+    def run_shadow(self, request: Request) -> None:
+        """Let a shadow run what was answered, in a thread; to be called once the answer is out."""
+        if request.answered is not None and not self.is_draining:
+            self.shadow.submit(request.exchange.request_id, request.answered)
 
     def _check_head(self, request: Request, operation: Operation) -> None:
         if self.is_draining and operation.tells_readiness:

@@ -7,17 +7,22 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from handler.errors import ArtefactError, InvalidInput
 from handler.inference.classifier import Classifier, Prediction
 from handler.inference.monitor import Monitor
-from handler.inference.requests import TEXTS, Source, check_text, read_model_name
+from handler.inference.requests import (
+    TEXTS,
+    Source,
+    check_coverage,
+    check_text,
+    read_model_name,
+)
 from handler.inference.tasks import (
     DEFAULT_OPTIONS,
-    SELECTIVE_KINDS,
     Options,
-    Selective,
     describe_briefly,
     describe_rules,
 )
@@ -39,12 +44,11 @@ class Model:
         description: Name, version and sha256, which stand in every native answer.
         models: Those that it is one of; None: it was not found by a name.
         stands_in: It answers for none: several could, and the sender must name one.
-        watched: What the monitor keeps of it.
     """
 
     models: Models | None = None
     stands_in = False
-    watched: Any = None
+    watched: Any = None  # what the monitor keeps of it
 
     def __init__(
         self, classifier: Classifier, limits: Limits | None = None, monitor: Monitor | None = None
@@ -68,7 +72,7 @@ class Model:
         stand_in.stands_in = True
         return stand_in
 
-    def find_named(self, request: Mapping[str, Any]) -> Model | Pending:
+    def find_named(self, request: Mapping[str, Any], request_id: str = "") -> Model | Pending:
         """Return the model that a request's fields `model` and `version` name, this one if neither
         is there; raises InvalidInput."""
         name, version = read_model_name(request)
@@ -78,7 +82,7 @@ class Model:
         if self.models is None or (is_own and not self.stands_in):
             found: Model | Pending | None = self if is_own else None
         else:
-            found = self.models.find(name, version)
+            found = self.models.find(name, version, request_id)
         if found is None:
             field = "version" if name in (None, self.name) else "model"
             raise InvalidInput(f"{field}: there is no such model here", field=field)
@@ -134,27 +138,12 @@ class Model:
         """Return the texts of one request if `predict` takes them; raises what it raises."""
         checked = self.check_texts(texts, source)
         if options.coverage is not None:
-            self._check_coverage(options.coverage, options.coverage_field)
+            check_coverage(self.task, options.coverage, options.coverage_field)
         if options.explain:
             from handler.inference.explain import check_num_tokens  # rare, so not at start
 
             check_num_tokens(self.classifier, checked, self.limits, options.explain_field)
         return checked
-
-    def _check_coverage(self, coverage: float, field: str) -> None:
-        sets = self.task.label_sets if isinstance(self.task, Selective) else None
-        if sets is None:
-            cure = f"the task {self.task.kind} has none"
-            if self.task.kind in SELECTIVE_KINDS:
-                cure = "export it again: minnow export RUN --out BUNDLE --label-sets"
-            raise InvalidInput(f"{field}: this model has no label sets; {cure}", field=field)
-        lowest, highest = sets.ends
-        if not lowest <= coverage <= highest:
-            raise InvalidInput(
-                f"{field} is {coverage:g}, this model has label sets from {lowest:g} to "
-                f"{highest:g}",
-                field=field,
-            )
 
     def check_texts(self, texts: Sequence[object], source: Source = TEXTS) -> list[str]:
         """Return the texts of one request if they can be scored.
@@ -231,10 +220,11 @@ class Pending(NamedTuple):
     models: Models
     name: str
     version: str | None
+    request_id: str = ""
 
     def fetch(self) -> Model:
         """Return the model; raises what `Models.fetch` raises."""
-        return self.models.fetch(self.name, self.version)
+        return self.models.fetch(self.name, self.version, self.request_id)
 
 
 class Models:
@@ -246,10 +236,14 @@ class Models:
     Attributes:
         is_stored: They come from a repository, and change while the process serves.
         allows_control: Clients may ask what is loaded, and have models loaded and dropped.
+        canaries: By name and alias, what answers some of the requests.
+        shadows: By name and version of what answered, what it is compared with.
     """
 
     is_stored = False
     allows_control = False
+    canaries: Mapping[tuple[str, str], Any] = MappingProxyType({})
+    shadows: Mapping[tuple[str, str], Any] = MappingProxyType({})
     monitor: Monitor
 
     def __init__(self, models: Sequence[Model]) -> None:
@@ -274,13 +268,20 @@ class Models:
     def __iter__(self) -> Iterator[Model]:
         return (model for (_, version), model in self._models.items() if version is not None)
 
-    def find(self, name: str | None = None, version: str | None = None) -> Model | Pending | None:
-        """Return the model of that name and version, the default where they are not given."""
+    def find(
+        self, name: str | None = None, version: str | None = None, request_id: str = ""
+    ) -> Model | Pending | None:
+        """Return the model of that name and version, the default where they are not given.
+
+        Args:
+            request_id: Decides which of the versions behind an alias answers, where several do;
+                empty: the one that it means.
+        """
         if name is None and version is None:
             return self._first
         return self._models.get((name or self._first.name, version))
 
-    def fetch(self, name: str, version: str | None = None) -> Model:
+    def fetch(self, name: str, version: str | None = None, request_id: str = "") -> Model:
         """Return a model that is `Pending`; of bundles in a folder none is."""
         raise LookupError(name)
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 from handler.errors import InvalidInput
-from handler.inference.tasks import DEFAULT_OPTIONS, Options
+from handler.inference.tasks import DEFAULT_OPTIONS, SELECTIVE_KINDS, Options, Selective, Task
 from handler.settings import Limits
 
 MAX_EXPANSION = 18  # letters that NFKC makes of one character (U+FDFA), in Unicode 16
@@ -183,6 +183,22 @@ def read_options(request: Mapping[str, Any], path: str = "") -> Options:
     return Options(
         *(top_k, float(threshold), explain, f"{path}explain", coverage, f"{path}coverage")
     )
+
+
+def check_coverage(task: Task, coverage: float, field: str) -> None:
+    """Raise InvalidInput where a model has no label sets of that coverage."""
+    sets = task.label_sets if isinstance(task, Selective) else None
+    if sets is None:
+        cure = f"the task {task.kind} has none"
+        if task.kind in SELECTIVE_KINDS:
+            cure = "export it again: minnow export RUN --out BUNDLE --label-sets"
+        raise InvalidInput(f"{field}: this model has no label sets; {cure}", field=field)
+    lowest, highest = sets.ends
+    if not lowest <= coverage <= highest:
+        raise InvalidInput(
+            f"{field} is {coverage:g}, this model has label sets from {lowest:g} to {highest:g}",
+            field=field,
+        )
 
 
 def read_parameters(

@@ -90,7 +90,7 @@ def load_key(key: PublicKey) -> ed25519.Ed25519PublicKey | ec.EllipticCurvePubli
     except ModuleNotFoundError as error:
         raise SettingsError(
             "MINNOW_TRUSTED_KEYS is set, but what checks signatures is not installed: pip install "
-            '".[signing]"; of a function or a container, build it with SIGNING=1'
+            '"minnow-maas[signing]"; of a function or a container, build it with SIGNING=1'
         ) from error
     try:
         loaded = load_der_public_key(key.der)

@@ -67,7 +67,7 @@ def refuse_own_result(reference: ObjectRef, settings: EventSettings) -> None:
             "would trigger the function by its own result. Use another bucket, or a prefix in the "
             "bucket's notification that results do not have"
         )
-    for sent in (settings.results, settings.review):
+    for sent in (settings.results, settings.review, settings.feedback):
         if sent is None or sent.scheme != "s3" or not _lies_below(reference, sent):
             continue
         if RESULT_NAME.fullmatch(reference.key.removeprefix(sent.path)):

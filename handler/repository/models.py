@@ -20,6 +20,7 @@ from handler.repository.memory import Load, Memory
 from handler.repository.settings import RepositorySettings
 from handler.repository.shelf import SOONEST_S, Shelf, not_here
 from handler.repository.store import Store
+from handler.repository.trials import Tried
 
 
 class StoredModels(Models):
@@ -54,6 +55,8 @@ class StoredModels(Models):
         self._settings = settings
         self._load = load
         self._clock = clock
+        self._tried = Tried({}, {})
+        self.canaries, self.shadows = self._tried
         self._shelves: dict[str, Shelf] = {}
         self._listing = threading.Lock()
         self._listed_at = 0.0
@@ -77,7 +80,7 @@ class StoredModels(Models):
         failure = ArtefactError(f"{place}: holds no model. Add one: minnow push BUNDLE {place}")
         for name in [self._default_name] if self._default_name else list(self._shelves):
             try:
-                model = self.fetch(name)
+                model = self._fetch_whole(self._shelves[name])
                 return model if self._default_name else model.make_stand_in()
             except InvalidInput:
                 failure = ArtefactError(
@@ -100,7 +103,9 @@ class StoredModels(Models):
         """Yield the one that must be ready; the others are loaded when they are asked."""
         yield self.default
 
-    def find(self, name: str | None = None, version: str | None = None) -> Model | Pending | None:
+    def find(
+        self, name: str | None = None, version: str | None = None, request_id: str = ""
+    ) -> Model | Pending | None:
         """Return the model if it is at hand, `Pending` if it must be fetched, None if there is none
         as of the last look."""
         name = name or self._default_name
@@ -108,18 +113,18 @@ class StoredModels(Models):
             return self._latest if version is None else None
         shelf = self._shelves.get(name)
         if shelf is None:
-            return None if self._is_listed() else Pending(self, name, version)
+            return None if self._is_listed() else Pending(self, name, version, request_id)
         if version is not None and is_version(version):
             model = self._memory.find((name, int(version)))
         else:
             now = self._clock()
             if shelf.is_late(now):
-                return Pending(self, name, version)
+                return Pending(self, name, version, request_id)
             shelf.look_if_due(now)
-            model = shelf.find(version or LIVE)
-        return Pending(self, name, version) if model is None else model
+            model = shelf.find(version or LIVE, request_id)
+        return Pending(self, name, version, request_id) if model is None else model
 
-    def fetch(self, name: str, version: str | None = None) -> Model:
+    def fetch(self, name: str, version: str | None = None, request_id: str = "") -> Model:
         """Return a model, loaded now where it was not; may wait for the repository.
 
         Raises:
@@ -130,7 +135,12 @@ class StoredModels(Models):
         shelf = self._find_shelf(name)
         if version is not None and is_version(version):
             return shelf.fetch_version(int(version))
-        return shelf.fetch(version or LIVE)
+        alias = version or LIVE
+        is_first = alias not in shelf.serving
+        model = shelf.fetch(alias, request_id)
+        if is_first:
+            shelf.prepare_soon(alias)
+        return model
 
     def list_shelves(self) -> list[Shelf]:
         """Return what is known of each model, the names as of now."""
@@ -146,7 +156,7 @@ class StoredModels(Models):
         shelf = self._find_shelf(name)
         self._memory.forgive(name)
         shelf.expire()
-        return shelf.fetch(LIVE)
+        return self._fetch_whole(shelf)
 
     def drop(self, name: str) -> None:
         """Free the memory of a model; who asks for it has it loaded again."""
@@ -160,10 +170,16 @@ class StoredModels(Models):
         for shelf in self._shelves.values():
             shelf.expire()
         if self._default_name:
-            self.fetch(self._default_name)
+            self._fetch_whole(self._shelves[self._default_name])
 
     def forget_connections(self) -> None:
         self._store.forget_connections()
+
+    def _fetch_whole(self, shelf: Shelf) -> Model:
+        """Return a model as its alias `live` has it now, and what is tried beside it loaded too."""
+        model = shelf.fetch(LIVE)
+        shelf.prepare(LIVE)
+        return model
 
     def _find_shelf(self, name: str) -> Shelf:
         if name not in self._shelves and not self._is_listed():
@@ -195,7 +211,7 @@ class StoredModels(Models):
 
     def _make_shelf(self, name: str) -> Shelf:
         refresh_s, tell = self._settings.refresh_s, partial(self._tell, name)
-        return Shelf(name, self._store, self._memory, refresh_s, self._clock, tell)
+        return Shelf(name, self._store, self._memory, refresh_s, self._clock, tell, self._tried)
 
     def _load_own(self, name: str, number: int) -> Model:
         model = self._load(name, number)
@@ -203,13 +219,11 @@ class StoredModels(Models):
         return model
 
     def _is_kept(self, model: Model) -> bool:
-        """Say whether a model stays in memory: it answers who names none."""
+        """Say whether a model stays in memory: it answers who names none, or is tried for that."""
         shelf = self._shelves.get(self._default_name)
-        return (
-            model.name == self._default_name
-            and shelf is not None
-            and (model.version == str(shelf.serving.get(LIVE, 0)))
-        )
+        if shelf is None or model.name != self._default_name:
+            return False
+        return int(model.version) in {shelf.serving.get(LIVE, 0), *shelf.trials.list_versions()}
 
     def _tell(self, name: str, message: str) -> None:
         line = {"level": "error", "message": f"model {name}: {message}", "model": name}

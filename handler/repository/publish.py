@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,10 +10,18 @@ from typing import Any, NamedTuple
 from handler.errors import ArtefactError, DeliveryError
 from handler.inference.bundle import Bundle, MissingArtefactError, check_bundle, read_regular
 from handler.inference.checks import parse_json
-from handler.inference.classifier import load_classifier, open_classifier
+from handler.inference.classifier import Classifier, load_classifier, open_classifier
 from handler.inference.manifest import MANIFEST, MAX_BYTES, MODEL, TOKENIZER, check_name
 from handler.inference.trust import ANY, MAX_SIGNATURE_BYTES, SIGNATURE, Trust
-from handler.repository.aliases import ALIASES, check_alias, read_aliases, write_alias
+from handler.repository.aliases import (
+    ALIASES,
+    TRIALS,
+    Alias,
+    check_alias,
+    read_aliases,
+    write_alias,
+    write_trials,
+)
 from handler.repository.store import Store
 
 MOST_BYTES = {**MAX_BYTES, SIGNATURE: MAX_SIGNATURE_BYTES}
@@ -75,25 +83,71 @@ def promote_version(store: Store, name: str, version: int, alias: str, trust: Tr
         MissingArtefactError: There is no such version.
         ArtefactError: The version must not serve.
     """
+    _check_version(store, name, version, alias, trust)
+    _change(store, name, lambda content: write_alias(content, alias, version))
+
+
+def try_version(
+    store: Store,
+    name: str,
+    version: int,
+    alias: str,
+    shares: Mapping[str, float],
+    trust: Trust = ANY,
+) -> None:
+    """Let a version, which is loaded here first, be tried beside the one that an alias means.
+
+    Args:
+        shares: Of the requests, by kind: "canary" answers them, "shadow" is compared with answers.
+        trust: Which bundles may serve.
+
+    Raises:
+        MissingArtefactError: There is no such version.
+        ArtefactError: The version must not serve, or has nothing to be compared with: the alias
+            means none, this one, or one of another task.
+    """
+    tried = _check_version(store, name, version, alias, trust)
+    found = store.read_aliases(name)
+    meant = read_aliases(found.content if found else b"").get(alias)
+    if meant is not None and meant.version != version:
+        kind = read_version(store, name, meant.version).manifest.task.kind
+        if kind != tried.task.kind:
+            raise ArtefactError(
+                f"{store.place}: the task of model {name}, version {version}, is "
+                f"{tried.task.kind}, that of {alias} is {kind}: they cannot be compared."
+            )
+    _change(store, name, lambda content: write_trials(content, alias, version, shares))
+
+
+def _check_version(store: Store, name: str, version: int, alias: str, trust: Trust) -> Classifier:
+    """Return a version, loaded and checked."""
     check_name("name", name)
     check_alias(alias)
     try:
-        open_classifier(read_version(store, name, version, trust))
+        return open_classifier(read_version(store, name, version, trust))
     except MissingArtefactError as error:
         raise MissingArtefactError(
             f"{store.place}: model {name} has no version {version}. `minnow models` lists them."
         ) from error
 
-    def change(content: bytes) -> bytes:
+
+def _change(store: Store, name: str, change: Callable[[bytes], bytes]) -> None:
+    """Change the aliases of a model; what is wrong with the file names it."""
+
+    def change_named(content: bytes) -> bytes:
         try:
-            return write_alias(content, alias, version)
+            read_aliases(content)
         except ArtefactError as error:
             raise ArtefactError(
                 f"{store.place}: {ALIASES} of model {name}: {error} Mend it or remove it, then "
                 "promote again."
             ) from error
+        try:
+            return change(content)
+        except ArtefactError as error:
+            raise ArtefactError(f"{store.place}: model {name}: {error}") from error
 
-    store.change_aliases(name, change)
+    store.change_aliases(name, change_named)
 
 
 def read_version(store: Store, name: str, version: int, trust: Trust = ANY) -> Bundle:
@@ -117,30 +171,32 @@ def list_versions(store: Store) -> Iterator[dict[str, Any]]:
     """Yield every version of every model, as `minnow models --json` tells it."""
     for name in store.list_models():
         problem = ""
-        aliases: dict[str, list[str]] = {}
+        named: dict[int, dict[str, Any]] = {}
         try:
             found = store.read_aliases(name)
-            for alias, meant in read_aliases(found.content if found else b"").items():
-                aliases.setdefault(str(meant.version), []).append(alias)
+            named = _name_versions(read_aliases(found.content if found else b""))
         except ArtefactError as error:
             problem = str(error)
         for version in store.list_versions(name):
-            named = sorted(aliases.pop(str(version), []))
-            yield {
-                "name": name,
-                "version": version,
-                "aliases": named,
-                **_describe(store, name, version),
-            }
-        for version_name, named in aliases.items():
-            yield {
-                "name": name,
-                "version": int(version_name),
-                "aliases": sorted(named),
-                "problem": "there is no such version",
-            }
+            told = named.pop(version, {"aliases": []})
+            yield {"name": name, "version": version, **told, **_describe(store, name, version)}
+        for version, told in named.items():
+            yield {"name": name, "version": version, **told, "problem": "there is no such version"}
         if problem:
             yield {"name": name, "version": 0, "aliases": [], "problem": problem}
+
+
+def _name_versions(aliases: Mapping[str, Alias]) -> dict[int, dict[str, Any]]:
+    """Return by version which aliases mean it, and beside which ones it is tried, if any."""
+    named: dict[int, dict[str, Any]] = {}
+    for alias, meant in sorted(aliases.items()):
+        named.setdefault(meant.version, {"aliases": []})["aliases"].append(alias)
+        for kind in TRIALS:
+            trial = getattr(meant, kind)
+            if trial is not None:
+                tried = named.setdefault(trial.version, {"aliases": []}).setdefault("tried", [])
+                tried.append({"alias": alias, "as": kind, "share": trial.share})
+    return named
 
 
 def _describe(store: Store, name: str, version: int) -> dict[str, Any]:

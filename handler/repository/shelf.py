@@ -2,7 +2,7 @@
 
 Aliases are looked at in a thread of their own, while what is loaded answers. A version takes the
 place of another once it is loaded and checked; a look that fails, and a version that must not
-serve, change nothing.
+serve, change nothing. What is tried beside an alias is loaded by a look too (`trials.py`).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from handler.inference.models import Model
 from handler.repository.aliases import Alias, read_aliases
 from handler.repository.memory import Memory
 from handler.repository.store import Found, Store
+from handler.repository.trials import Trials, Tried
 
 SOONEST_S = 1.0  # between a look, or a listing, that failed and the next
 LOOK_WAIT_S = 1.0  # for a look, where a version is at hand
@@ -35,9 +36,11 @@ class Shelf:
         refresh_s: Aliases may be so old.
         clock: In seconds, on the wall: it goes on while a function's sandbox is frozen.
         tell: Takes what went wrong, for the log.
+        tried: What is tried beside the aliases of all models.
 
     Attributes:
         serving: Alias -> version that answers for it.
+        trials: What is tried beside its aliases.
         fault: Why the last look failed; empty: it did not.
         complaints: What was told of its versions since its aliases changed.
     """
@@ -50,9 +53,11 @@ class Shelf:
         refresh_s: float,
         clock: Callable[[], float],
         tell: Callable[[str], None],
+        tried: Tried,
     ) -> None:
         self.name = name
         self.serving: dict[str, int] = {}
+        self.trials = Trials(name, memory, self.serving, tried, self._complain)
         self.fault = ""
         self.complaints: set[str] = set()
         self._store = store
@@ -70,8 +75,11 @@ class Shelf:
         self._looking: threading.Event | None = None  # set once the look on its way has ended
         self._begun = 0.0
 
-    def find(self, alias: str) -> Model | None:
-        """Return the version that serves an alias, if it is loaded."""
+    def find(self, alias: str, request_id: str = "") -> Model | None:
+        """Return the version that serves an alias, or its canary where the request is drawn for it,
+        if it is loaded."""
+        if canary := self.trials.choose(alias, request_id):
+            return self._memory.find((self.name, canary))
         return self._memory.find((self.name, self.serving.get(alias, 0)))
 
     def is_late(self, now: float) -> bool:
@@ -82,8 +90,9 @@ class Shelf:
         """Let whoever asks next wait for a look."""
         self._due = self._late = 0.0
 
-    def fetch(self, alias: str) -> Model:
-        """Return the version that an alias means; may wait for the repository.
+    def fetch(self, alias: str, request_id: str = "") -> Model:
+        """Return the version that an alias means, or its canary where the request is drawn for it;
+        may wait for the repository.
 
         Raises:
             InvalidInput: The model has no such alias.
@@ -95,11 +104,23 @@ class Shelf:
             wait_s = LOAD_WAIT_S if self.find(alias) is None else LOOK_WAIT_S
             if not self._start_look().wait(wait_s):
                 self._postpone()
-        found = self.find(alias)
+        found = self.find(alias, request_id)
         if found is not None:
             return found
         with self._held():
+            canary = self.trials.choose(alias, request_id)
+            if canary and (found := self.trials.fetch(alias, canary)) is not None:
+                return found
             return self._turn(alias)
+
+    def prepare(self, alias: str) -> None:
+        """Load what is to be tried beside an alias that is served."""
+        with suppress(DeliveryError), self._held():
+            self.trials.prepare(alias, (self._targets or {}).get(alias))
+
+    def prepare_soon(self, alias: str) -> None:
+        """Load what is to be tried beside an alias in a thread of its own."""
+        threading.Thread(target=self.prepare, args=(alias,), daemon=True).start()
 
     def fetch_version(self, number: int) -> Model:
         """Return a version by its number, if a listing has it that is not too old; raises what
@@ -168,6 +189,7 @@ class Shelf:
             elif wanted.version != number:  # others are not used by a look, nor loaded again
                 with suppress(HandlerError):  # it was told
                     self._turn(alias)
+            self.trials.prepare(alias, wanted)
 
     def _renew(self, begun: float) -> None:
         """Note a look that succeeded: nothing that was changed before it began is overlooked."""

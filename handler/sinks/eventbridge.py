@@ -1,4 +1,5 @@
-"""`eventbridge://BUS`: one event a result, source `minnow`, detail type `Minnow Prediction`."""
+"""`eventbridge://BUS?detail_type=...`: one event a result, source `minnow`; the detail type is
+`Minnow Prediction` where none is given."""
 
 from __future__ import annotations
 
@@ -42,7 +43,7 @@ class EventBridgeSink:
             {
                 "EventBusName": self.target.name,
                 "Source": SOURCE,
-                "DetailType": "Minnow Prediction",
+                "DetailType": self.target.options.get("detail_type", "Minnow Prediction"),
                 "Detail": encode(result),
                 **({"TraceHeader": write_xray(result.traceparent)} if result.traceparent else {}),
             }

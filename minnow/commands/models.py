@@ -25,7 +25,8 @@ Repository = Annotated[
 def models(repository: Repository = None, json_output: Json = False) -> None:
     """List the models of a repository.
 
-    Each version has its aliases, size, hash and metrics, or what is wrong with it.
+    Each version has its aliases and beside which ones it is tried, its size, hash and metrics, or
+    what is wrong with it.
     """
     from handler.repository.publish import list_versions
 
@@ -41,7 +42,10 @@ def models(repository: Repository = None, json_output: Json = False) -> None:
 
 
 def _describe(version: Mapping[str, Any]) -> list[str]:
-    columns = [version["name"], str(version["version"]), ", ".join(version["aliases"]) or "-"]
+    names = list(version["aliases"])
+    for tried in version.get("tried", ()):
+        names.append(f"{tried['alias']} {tried['as']} {100 * tried['share']:g} %")
+    columns = [version["name"], str(version["version"]), ", ".join(names) or "-"]
     if problem := version.get("problem"):
         return [*columns, problem]
     measured = version["metrics"].get("bundle", version["metrics"])  # of `minnow export`

@@ -112,6 +112,15 @@ Test = Annotated[
         "--test", "FILE", "Rows for the reported figures, as DATA has them.", "the rows of --dev"
     ),
 ]
+Add = Annotated[
+    Path | None,
+    option(
+        "--add",
+        "FILE",
+        "Further labelled rows beside those of DATA, such as what minnow feedback writes.",
+        "none",
+    ),
+]
 WordVectorsFile = Annotated[
     Path | None,
     option(
@@ -266,6 +275,7 @@ def train(
     normalize_labels: NormalizeLabels = False,
     dev: Dev = None,
     test: Test = None,
+    add: Add = None,
     word_vectors: WordVectorsFile = None,
     unlabelled: Unlabelled = None,
     task: TaskKind = None,
@@ -309,7 +319,7 @@ def train(
     """
     from training.progress import quiet as hush
 
-    sources = gather_sources(context, data, dev, test, word_vectors, unlabelled)
+    sources = gather_sources(context, data, dev, test, word_vectors, unlabelled, add)
     with hush(quiet):
         fit_sources(sources, out, recipe, quick, force, read_given(context), context.obj)
 

@@ -13,8 +13,8 @@ from minnow.quiet import import_tensorflow
 tqdm.set_lock(threading.RLock())
 import_tensorflow()
 
-import export.export  # noqa: E402,F401
-import training.train  # noqa: E402,F401
+from export import export  # noqa: E402,F401
+from training import train  # noqa: E402,F401
 from training.recipe import list_recipes, load_recipe  # noqa: E402
 
 for name in list_recipes():

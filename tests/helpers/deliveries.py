@@ -100,8 +100,19 @@ def deliver_texts(function: Deployment) -> None:
         num_calls = len(function.calls)
         function.invoke(load_event(name))
         assert len(function.calls) > num_calls
+    if function.stack.environment["MINNOW_FEEDBACK"]:
+        give_feedback(function)
     if function.stack.environment["MINNOW_IDEMPOTENCY_TABLE"]:
         send_once(function)
+
+
+def give_feedback(function: Deployment) -> None:
+    """Feedback by an event, by a queue and over HTTP."""
+    feedback = {"result_id": "0123456789abcdef0123456789abcdef", "label": "pos"}
+    assert function.invoke(feedback).keys() == {"feedback_id"}
+    assert function.invoke(wrap_in_sqs(json.dumps(feedback))) == {"batchItemFailures": []}
+    reply = function.invoke(make_event("http_v2", "POST", "/feedback", feedback))
+    assert (reply["statusCode"], json.loads(reply["body"])) == (202, {"accepted": 1})
 
 
 def send_once(function: Deployment) -> None:

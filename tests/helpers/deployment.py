@@ -105,6 +105,7 @@ def _make_resources(stack: Stack) -> None:
         sqs.create_queue(QueueName=queue["QueueName"])
     make_target(stack.environment["MINNOW_RESULTS"])
     make_target(stack.environment["MINNOW_REVIEW"])
+    make_target(stack.environment["MINNOW_FEEDBACK"], key="feedback_id")
     if table := stack.environment["MINNOW_IDEMPOTENCY_TABLE"]:
         make_table(table, "id")
 
@@ -116,7 +117,7 @@ def _make_repository(place: str, bundle: Path) -> None:
     push_bundle(open_store(place), bundle, alias=LIVE)
 
 
-def make_target(url: str) -> None:
+def make_target(url: str, key: str = "result_id") -> None:
     """Make the queue, bus or table of a sink's URL; buckets are the stack's own."""
     kind, _, name = url.partition("://")
     name = name.rsplit("/", 1)[-1]
@@ -125,7 +126,7 @@ def make_target(url: str) -> None:
     elif kind == "eventbridge":
         boto3.client("events").create_event_bus(Name=name)
     elif kind == "dynamodb":
-        make_table(name, "result_id")
+        make_table(name, key)
 
 
 def make_table(name: str, key: str) -> None:

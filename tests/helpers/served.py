@@ -52,15 +52,16 @@ def read_sizes(process, field):
 
 
 @contextmanager
-def serve_bundle(bundle, prefix=(), workers=1, **environment):
+def serve_bundle(bundle, prefix=(), workers=1, python=sys.executable, cwd=None, **environment):
     """Serve `bundle`; at the end its log must be our own lines, none of them an error."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    command = [*prefix, sys.executable, "-m", "minnow", "serve", str(bundle), "--port", str(port)]
+    command = [*prefix, str(python), "-m", "minnow", "serve", str(bundle), "--port", str(port)]
     command += ["--workers", str(workers)]
     with tempfile.TemporaryFile("w+") as log:  # a pipe that nobody reads would fill up
         process = subprocess.Popen(
             command,
+            cwd=cwd,
             env={**os.environ, **environment},
             stdout=subprocess.DEVNULL,
             stderr=log,

@@ -22,10 +22,19 @@ REGION = "eu-west-1"
 ACCOUNT = "123456789012"  # moto's
 STACK = "minnow"
 # What you name to the stack, and it does not make.
-NAMED = {"ResultsName": "results", "ReviewName": "review", "IdempotencyTableName": "records"}
+NAMED = {
+    "ResultsName": "results",
+    "ReviewName": "review",
+    "FeedbackName": "feedback",
+    "IdempotencyTableName": "records",
+}
 # Switches that nothing else of the template has to do with: each is tried with the others at their
 # defaults, and with a key, which doubles nothing.
-ALONE = {"ModelsBucket": "models", "Drift": "off"}
+ALONE = {
+    "ModelsBucket": ("models",),
+    "Drift": ("off",),
+    "FeedbackTo": ("bucket", "queue", "bus", "table"),
+}
 NOTHING = object()  # AWS::NoValue: what refers to it is left out
 PSEUDO_PARAMETERS = {
     "AWS::AccountId": ACCOUNT,
@@ -108,8 +117,8 @@ def list_combinations(template: dict[str, Any]) -> Iterator[dict[str, str]]:
         values.append(parameter.get("AllowedValues") or ["", given])
     for combination in itertools.product(*values):
         yield {**names, **dict(zip(switches, combination, strict=True))}
-    for name, value in ALONE.items():
-        if name in template["Parameters"]:
+    for name, alone in ALONE.items():
+        for value in alone if name in template["Parameters"] else ():
             yield {**names, name: value}
             yield {**names, name: value, "KmsKeyArn": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/{name}"}
 
@@ -188,6 +197,7 @@ class Stack:
         given = {name: self.parameters.get(name) for name in NAMED}
         yield f"arn:aws:sqs:{REGION}:{ACCOUNT}:{given['ResultsName']}"
         yield f"arn:aws:sqs:{REGION}:{ACCOUNT}:{given['ReviewName']}"
+        yield f"arn:aws:sqs:{REGION}:{ACCOUNT}:{given['FeedbackName']}"
         for name in given.values():
             yield f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{name}"
         yield f"arn:aws:s3:::{self.parameters.get('ModelsBucket')}"

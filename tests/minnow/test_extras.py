@@ -39,8 +39,8 @@ def test_a_missing_module_of_an_extra_is_one_line(command, module, extras):
     name = command.split()[0]
     lines = [line for line in done.stderr.splitlines() if "comes with Minnow" not in line]
     assert lines == [
-        f"minnow: minnow {name} needs {module}, which is not installed. In Minnow's folder: "
-        f'pip install ".[{extras}]"'
+        f"minnow: minnow {name} needs {module}, which is not installed: "
+        f'pip install "minnow-maas[{extras}]"'
     ]
     assert done.returncode == 1
 

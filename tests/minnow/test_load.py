@@ -53,3 +53,12 @@ def test_importing_costs_nothing():
     code = f"import minnow, sys; print(*{HEAVY} & {{name.split('.')[0] for name in sys.modules}})"
 
     assert run_python(code).stdout == "\n"
+
+
+def test_errors_are_caught_by_their_names_here(tiny_bundle, tmp_path):
+    with pytest.raises(minnow.ArtefactError):
+        minnow.load(tmp_path)
+    with pytest.raises(minnow.InvalidInput):
+        minnow.load(tiny_bundle).predict([7])
+    with pytest.raises(AttributeError, match="module 'minnow' has no attribute 'loud'"):
+        _ = minnow.loud

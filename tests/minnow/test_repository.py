@@ -92,3 +92,63 @@ def test_what_the_environment_would_not_serve_is_not_promoted(
 
     assert (pushed[0], code) == (0, 1)
     assert "MINNOW_BUNDLE_SHA256 wants" in errors
+
+
+def test_a_version_is_tried_listed_and_taken_back(run, tiny_bundle, tmp_path):
+    place = tmp_path / "models"
+    for alias in ((), ("--alias", "live"), ()):
+        run("push", tiny_bundle, place, *alias)
+
+    tried = run("promote", "tiny", 3, "--canary", "5%", "--shadow", "1", "--models", place)
+
+    assert tried == (
+        0,
+        f"model tiny: version 3 is tried beside live: canary for 5 % and shadow for 100 %, in "
+        f"{place}\n",
+        "",
+    )
+    listed = [line.split("\t")[:3] for line in run("models", place)[1].splitlines()]
+    assert listed == [
+        ["tiny", "1", "-"],
+        ["tiny", "2", "live"],
+        ["tiny", "3", "live canary 5 %, live shadow 100 %"],
+    ]
+    versions = json.loads(run("models", place, "--json")[1])["versions"]
+    assert versions[2]["tried"][0] == {"alias": "live", "as": "canary", "share": 0.05}
+    assert run("promote", "tiny", 2, "--models", place)[0] == 0
+    assert run("models", place)[1].count("canary") == 0
+
+
+@pytest.mark.parametrize("share", ["0", "0%", "101%", "1.5", "-5%", "five", "%", "nan", ""])
+@pytest.mark.parametrize("name", ["--canary", "--shadow"])
+def test_a_share_that_is_none_is_refused(run, tiny_bundle, tmp_path, name, share):
+    place = tmp_path / "models"
+    run("push", tiny_bundle, place, "--alias", "live")
+    run("push", tiny_bundle, place)
+
+    code, out, errors = run("promote", "tiny", 2, f"{name}={share}", "--models", place)
+
+    assert (code, out) == (2, "")
+    assert "is no share of the requests, wanted 5% or 0.05" in errors
+
+
+@pytest.mark.parametrize(
+    ("version", "alias", "message"),
+    [
+        (1, "live", "model tiny: version 1 is live itself. Try another one beside it"),
+        (2, "candidate", "model tiny: no version is candidate yet"),
+        (9, "live", "model tiny has no version 9"),
+    ],
+)
+def test_what_cannot_be_tried_is_one_line(run, tiny_bundle, tmp_path, version, alias, message):
+    place = tmp_path / "models"
+    run("push", tiny_bundle, place, "--alias", "live")
+    run("push", tiny_bundle, place)
+
+    code, out, errors = run(
+        "promote", "tiny", version, "--alias", alias, "--canary", "5%", "--models", place
+    )
+
+    assert (code, out, errors.count("\n")) == (1, "", 1)
+    assert message in errors
+    assert run("models", place)[1].count("canary") == 0

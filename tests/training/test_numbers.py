@@ -11,7 +11,13 @@ from handler.inference.tasks import Ordinal, Regression
 from tests.helpers.objectives import make_dataset
 from training.answers.intervals import find_interval, find_radius
 from training.answers.isotonic import draw_line, fit_curve, tell_out_of_folds
-from training.answers.ranks import Shares, fit_shares, part_logits, ranked_losses
+from training.answers.ranks import (
+    Odds,
+    fit_odds,
+    part_logits,
+    ranked_losses,
+    tell_labels,
+)
 from training.errors import DataError, SettingsError
 from training.figures.number_figures import correlate_ranks
 from training.fitting.losses import LOSSES, center, measure_loss
@@ -207,17 +213,15 @@ def test_the_head_is_clipped_and_its_curve_is_the_fitted_one():
 
 
 @pytest.mark.slow
-def test_probabilities_of_the_ordinal_head_are_those_of_numpy():
+def test_thresholds_are_learned_by_their_differences():
     import keras
 
     objective = make_ordinal()
     logits = np.random.default_rng(0).normal(0, 2, (16, 4)).astype(np.float32)
     inputs = keras.Input((4,))
-    model = keras.Model(inputs, objective.add_head(inputs))
 
-    outputs = model(logits).numpy()
+    outputs = keras.Model(inputs, objective.add_learner(inputs))(logits).numpy()
 
-    assert model.output_names == ["outputs"]
     np.testing.assert_allclose(outputs, objective.outputs_of(logits), atol=1e-6)
     np.testing.assert_allclose(outputs.sum(axis=1), 1, atol=1e-6)
     assert outputs.min() >= 0
@@ -235,16 +239,15 @@ def draw_crossing(rows, seed=0):
     return place[:, None] - np.array([-1.5, -0.5, 0.5, 1.5]) + noise, np.eye(5)[labels]
 
 
-def test_shares_make_probabilities_of_labels_out_of_thresholds_that_cross():
-    logits, targets = draw_crossing(2000)
+@pytest.mark.parametrize("num_rows", [30, 2000])
+def test_regression_makes_probabilities_of_labels_out_of_thresholds_that_cross(num_rows):
+    logits, targets = draw_crossing(num_rows)
     fresh, wanted = draw_crossing(4000, seed=1)
 
-    shares = fit_shares(logits, targets)
+    odds = fit_odds(logits, targets)
 
-    np.testing.assert_allclose(shares.matrix.sum(axis=1), 1)
-    assert shares.matrix.min() > 0
-    before = part_logits(fresh)
-    after = part_logits(shares.sharpness * fresh) @ shares.matrix
+    before, after = part_logits(fresh), tell_labels(fresh, odds)
+    np.testing.assert_allclose(after.sum(axis=1), 1)
     likelihoods = [
         np.log(np.maximum((told * wanted).sum(axis=1), 1e-7)).mean() for told in (before, after)
     ]
@@ -253,21 +256,22 @@ def test_shares_make_probabilities_of_labels_out_of_thresholds_that_cross():
     assert losses[1] < losses[0]
 
 
-def test_shares_of_few_rows_hardly_move_what_was_told():
-    logits, targets = draw_crossing(3)
+def test_regression_of_few_rows_says_what_the_thresholds_say():
+    logits, targets = draw_crossing(2)
+    logits[:] = [4.0, 2.0, -2.0, -4.0]  # far apart: their differences are sure
 
-    matrix = fit_shares(logits, targets).matrix
+    told = tell_labels(logits, fit_odds(logits, np.eye(5)[[0, 4]]))
 
-    assert matrix.diagonal().min() > 0.6
+    assert told.argmax(axis=1).tolist() == [2, 2]
 
 
 def test_rows_that_count_twice_are_two_rows():
     logits, targets = draw_crossing(60)
 
-    once = fit_shares(np.vstack([logits, logits[:20]]), np.vstack([targets, targets[:20]]))
-    twice = fit_shares(logits, targets, np.where(np.arange(60) < 20, 2.0, 1.0))
+    once = fit_odds(np.vstack([logits, logits[:20]]), np.vstack([targets, targets[:20]]))
+    twice = fit_odds(logits, targets, np.where(np.arange(60) < 20, 2.0, 1.0))
 
-    np.testing.assert_allclose(once.matrix, twice.matrix)
+    np.testing.assert_allclose(once.kernel, twice.kernel, atol=1e-3)
 
 
 @pytest.mark.slow
@@ -281,9 +285,9 @@ def test_the_head_of_ordered_labels_computes_what_was_fitted():
 
     objective.fit_head(model, logits, targets)
 
-    shares = fit_shares(logits, targets)
-    assert isinstance(shares, Shares)
-    expected = part_logits(shares.sharpness * logits) @ shares.matrix
+    odds = fit_odds(logits, targets)
+    assert isinstance(odds, Odds)
+    expected = tell_labels(logits, odds)
     np.testing.assert_allclose(model(logits.astype(np.float32)).numpy(), expected, atol=1e-5)
     assert not model.trainable_weights
 

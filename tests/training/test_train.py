@@ -156,6 +156,7 @@ def test_every_setting_that_shaped_the_model_is_in_the_metadata(tmp_path):
         "deep_min_rows": 1000,
         "deep_min_started_rows": 300,
         "deep_min_gain": 0.002,
+        "deep_min_gain_errors": 1.0,
     }
     assert "- linear_penalty_c: 20.0" in (run.folder / "report.md").read_text()
 

@@ -40,6 +40,13 @@ class Calibration(NamedTuple):
     shifts: NDArray[np.float64]
     loss: float
 
+    def apply(self, logits: Floats) -> NDArray[np.float64]:
+        """Return the calibrated logits, (rows, num_logits), of parts that stand side by side,
+        (rows, parts * num_logits)."""
+        parts = np.split(np.asarray(logits, np.float64), len(self.scales), axis=1)
+        scaled = [scale * part for scale, part in zip(self.scales, parts, strict=True)]
+        return np.asarray(np.sum(scaled, axis=0) + self.shifts)
+
 
 def calibrate(
     parts: Sequence[Floats],

@@ -26,9 +26,12 @@ def show_figure(figure: float | None) -> str:
     return "undefined" if figure is None else f"{figure:.4f}"
 
 
-def confidence_interval(share: float, num_rows: int) -> list[float]:
-    """Return the ends of the 95 % interval of a share of so many rows (Wilson 1927)."""
-    z = 1.96
+def confidence_interval(share: float, num_rows: float, z: float = 1.96) -> list[float]:
+    """Return the ends of the interval of a share of so many rows (Wilson 1927).
+
+    Args:
+        z: The normal distribution's quantile; 1.96 is that of 95 %.
+    """
     center = share + z * z / (2 * num_rows)
     margin = z * (share * (1 - share) / num_rows + z * z / (4 * num_rows**2)) ** 0.5
     scale = 1 + z * z / num_rows

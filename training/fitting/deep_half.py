@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from training.answers.calibration import find_mixture
+from training.answers.calibration import Calibration, find_mixture
 from training.blocks import segments
 from training.blocks.encoders import NAMES
 from training.fitting import pretraining
@@ -61,12 +61,27 @@ def make_teacher(model: keras.Model, objective: Objective) -> keras.Model:
     """
     if not has_deep(model):
         return model
-    return keras.Model(model.input, objective.add_head(model.get_layer(DEEP).output))
+    return keras.Model(model.input, objective.add_learner(model.get_layer(DEEP).output))
 
 
-def count_tried(history: History) -> int:
-    """Return after how many epochs the gain of `try_deep` was greatest."""
-    return 1 + int(np.argmax([row["gain"] for row in history]))
+class Trial(NamedTuple):
+    """What a deep half is worth beside the wide one, by rows outside.
+
+    Args:
+        gain: By how much the loss of a row falls, as a mean; 0: it was given up.
+        error: Standard error of the gain.
+        logits: Of the deep half, float32, shape (rows outside, num_logits).
+        history: Of its fitting.
+    """
+
+    gain: float
+    error: float
+    logits: NDArray[np.float32]
+    history: History
+
+    def count_epochs(self) -> int:
+        """Return after how many epochs the gain was greatest."""
+        return 1 + int(np.argmax([row["gain"] for row in self.history]))
 
 
 def try_deep(
@@ -77,12 +92,11 @@ def try_deep(
     settings: Settings,
     objective: Objective,
     stages: Stages,
-) -> tuple[float, NDArray[np.float32], History]:
-    """Return by how much the loss of rows outside falls with a deep half beside the wide one, the
-    logits of that half, (rows, num_logits), and its history.
+) -> Trial:
+    """Return what the deep half is worth beside the wide one.
 
-    The half is that of the epoch where `gain` of the history, a mean of the rows, is greatest; no
-    more are fitted where nothing is gained by then.
+    The half is that of the epoch where `gain` of the history is greatest; no more are fitted where
+    nothing is gained by then.
 
     Args:
         model: With its deep half as `start_deep` leaves it; fitted in place.
@@ -90,14 +104,14 @@ def try_deep(
     """
     read_deep = make_predictor(keras.Model(model.input, model.get_layer(DEEP).output))
 
-    def measure_loss(halves: NDArray[np.float32]) -> float:
-        return find_mixture(halves, outside.targets, objective, outside.weights).loss
+    def mix(halves: NDArray[np.float32]) -> Calibration:
+        return find_mixture(halves, outside.targets, objective, outside.weights)
 
-    alone = measure_loss(told)
+    alone, num_rows = mix(told), float(outside.weights.sum())
 
-    def measure_gain() -> tuple[float, NDArray[np.float32]]:
-        deep = read_deep(outside.rows)
-        return alone - measure_loss(np.hstack([told, deep])), deep
+    def measure_gain() -> float:
+        both = mix(np.hstack([told, read_deep(outside.rows)]))
+        return (alone.loss - both.loss) / num_rows
 
     history = fit(
         make_teacher(model, objective),
@@ -107,9 +121,19 @@ def try_deep(
         objective,
         stages.checkpoint.with_name("checkpoint_of_folds.npz"),
         f"{NAMES[settings.encoder]} alone",
-        measure_gain=lambda: measure_gain()[0] / len(outside.targets),
+        measure_gain=measure_gain,
     )
-    gain, deep = measure_gain()
+    deep = read_deep(outside.rows)
+    halves = np.hstack([told, deep])
+    both = mix(halves)
+    before, after = (
+        objective.excess_losses(mixture.apply(logits), outside.targets)
+        for mixture, logits in ((alone, told), (both, halves))
+    )
+    spread = outside.weights * (
+        before - after - np.average(before - after, weights=outside.weights)
+    )
+    gain = (alone.loss - both.loss) / num_rows
     if history[-1]["gain"] <= 0:  # given up: what an early epoch seemed to gain was chance
         gain = 0.0
-    return gain, deep, history
+    return Trial(gain, float(np.linalg.norm(spread)) / num_rows, deep, history)

@@ -129,6 +129,9 @@ class MultiLabelObjective:
 
         return layers.Activation("sigmoid", name="outputs")(logits)
 
+    def add_learner(self, logits: keras.KerasTensor) -> keras.KerasTensor:
+        return self.add_head(logits)
+
     def fit_head(
         self,
         model: keras.Model,

@@ -11,7 +11,13 @@ from numpy.typing import NDArray
 from handler.inference.tasks import Ordinal
 from handler.inference.tasks.ordinal import MAX_ORDERED
 from training.answers.odds import log_odds
-from training.answers.ranks import fit_shares, part_logits, ranked_losses, tell_above
+from training.answers.ranks import (
+    fit_odds,
+    part_logits,
+    ranked_losses,
+    start_odds,
+    tell_above,
+)
 from training.errors import DataError
 from training.figures.number_figures import format_errors, measure_errors
 from training.objectives.single_label import SingleLabelObjective
@@ -22,6 +28,9 @@ from training.tasks import EPSILON, Floats, Objective, check_fields
 
 if TYPE_CHECKING:
     import keras
+
+
+HEAD = "outputs"
 
 
 class OrdinalObjective(SingleLabelObjective):
@@ -74,10 +83,25 @@ class OrdinalObjective(SingleLabelObjective):
             )
         super().check(train, *others)
 
-    def add_head(self, logits: keras.KerasTensor) -> keras.KerasTensor:
-        from training.blocks.shares import add_shares
+    def add_learner(self, logits: keras.KerasTensor) -> keras.KerasTensor:
+        """Return the differences of what is above the thresholds; what is above one is above all
+        lower ones."""
+        from keras import ops
 
-        return add_shares(logits)
+        above = ops.sigmoid(logits)
+        not_up_to = 1 - np.tri(self.num_logits, dtype=np.float32)  # 1 leaves a threshold out
+        above = ops.min(ops.maximum(ops.expand_dims(above, 1), not_up_to), axis=2)
+        before = ops.pad(above, ((0, 0), (1, 0)), constant_values=1.0)
+        return before - ops.pad(above, ((0, 0), (0, 1)))
+
+    def add_head(self, logits: keras.KerasTensor) -> keras.KerasTensor:
+        from keras import layers
+
+        num_labels = self.num_logits + 1
+        head = layers.Dense(num_labels, activation="softmax", trainable=False, name=HEAD)
+        outputs = head(logits)
+        head.set_weights(start_odds(num_labels))
+        return outputs
 
     def fit_head(
         self,
@@ -86,10 +110,8 @@ class OrdinalObjective(SingleLabelObjective):
         targets: Floats,
         weights: Floats | None = None,
     ) -> None:
-        """Share the probabilities out between the labels, in place."""
-        from training.blocks.shares import set_shares
-
-        set_shares(model, fit_shares(logits, targets, weights))
+        """Fit the regression that makes labels of thresholds, in place."""
+        model.get_layer(HEAD).set_weights(fit_odds(logits, targets, weights))
 
     def add_margin(self, logits: keras.KerasTensor) -> keras.KerasTensor:
         raise NotImplementedError("of ordered labels nothing exits early: `has_margin` is false")

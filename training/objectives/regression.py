@@ -100,6 +100,9 @@ class RegressionObjective:
 
         return add_curve(logits, self._line())
 
+    def add_learner(self, logits: keras.KerasTensor) -> keras.KerasTensor:
+        return self.add_head(logits)
+
     def fit_head(
         self,
         model: keras.Model,

@@ -151,6 +151,9 @@ class SingleLabelObjective:
             logits = ops.pad(logits, ((0, 0), (1, 0)))
         return layers.Activation("softmax", name="outputs")(logits)
 
+    def add_learner(self, logits: keras.KerasTensor) -> keras.KerasTensor:
+        return self.add_head(logits)
+
     def fit_head(
         self,
         model: keras.Model,

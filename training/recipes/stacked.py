@@ -19,7 +19,7 @@ from training.blocks import transformer
 from training.blocks.encoders import CELLS, read_forward
 from training.errors import SettingsError
 from training.fitting.encoded import Encoded
-from training.fitting.fit import fit, make_predictor
+from training.fitting.fit import Predictor, fit, make_predictor
 from training.recipe import Fitted, History, SmallerVocabulary
 from training.resuming.stages import Stages
 from training.settings import Settings
@@ -105,17 +105,21 @@ def fine_tune_model(
     stages: Stages,
 ) -> History:
     """Fit the model in place; return one row an epoch."""
-    history = fit(model, train, dev, settings, objective, stages.checkpoint)
+    teacher = make_teacher(model, objective)
+    history = fit(teacher, train, dev, settings, objective, stages.checkpoint)
+    read_logits = make_predictor(keras.Model(model.input, model.get_layer(LOGITS).output))
     if train.costs is not None:
-        _correct_prior(model, dev, objective)
+        _correct_prior(model, read_logits, dev, objective)
+    objective.fit_head(model, read_logits(dev.rows), dev.targets, dev.weights)
     return history
 
 
-def _correct_prior(model: keras.Model, dev: Encoded, objective: Objective) -> None:
+def _correct_prior(
+    model: keras.Model, read_logits: Predictor, dev: Encoded, objective: Objective
+) -> None:
     """Scale and shift the logits in place, so that outputs are probabilities of the rows as they
     come: class weights had moved them."""
     layer = model.get_layer(LOGITS)
-    read_logits = make_predictor(keras.Model(model.input, layer.output))
     found = calibrate([read_logits(dev.rows)], dev.targets, objective, [0.0], dev.weights)
     kernel, bias = layer.get_weights()
     scale = float(found.scales[0])
@@ -136,5 +140,6 @@ def tell_rows(model: keras.Model, rows: Encoded, objective: Objective) -> NDArra
 
 
 def make_teacher(model: keras.Model, objective: Objective) -> keras.Model:
-    """Return the model itself, whatever the objective."""
-    return model
+    """Return what learns: the model, whose weights it shares, but for the head that is fitted to
+    what it says."""
+    return keras.Model(model.input, objective.add_learner(model.get_layer(LOGITS).output))

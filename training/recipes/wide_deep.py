@@ -29,7 +29,7 @@ from training.answers import calibration, isotonic
 from training.blocks import early_exit, letters, segments, transformer, wide
 from training.blocks.encoders import NAMES, encoder_of_steps
 from training.fitting import deep_half
-from training.fitting.deep_half import READ, count_tried, make_teacher, start_deep, try_deep
+from training.fitting.deep_half import READ, make_teacher, start_deep, try_deep
 from training.fitting.encoded import Encoded, join_encoded
 from training.fitting.fit import fit, make_predictor
 from training.fitting.mixture import (
@@ -92,7 +92,9 @@ ENOUGH_DEV_ROWS = 1_000
 # start from what others know: word vectors, or texts without labels.
 MIN_DEEP_ROWS = 1_000
 MIN_STARTED_ROWS = 300
-MIN_GAIN = 0.002  # of the log loss, for which the deep half is worth its bytes and its time
+# Of the log loss, for which the deep half is worth its bytes and its time; and in standard errors
+# of the gain, as what it seems to gain on one fold of few rows may be chance.
+MIN_GAIN, NUM_ERRORS = 0.002, 1.0
 FEATURES = "features"  # name of what is held in memory from the plan to the fitted wide half
 TABLES = (wide.FINGERPRINTS, wide.WEIGHTS, letters.FINGERPRINTS, letters.WEIGHTS)
 CONSTANTS: Mapping[str, Any] = (
@@ -110,6 +112,7 @@ CONSTANTS: Mapping[str, Any] = (
         "deep_min_rows": MIN_DEEP_ROWS,
         "deep_min_started_rows": MIN_STARTED_ROWS,
         "deep_min_gain": MIN_GAIN,
+        "deep_min_gain_errors": NUM_ERRORS,
     }
 )
 WEIGHT_TABLES: Sequence[str] = (wide.WEIGHTS, letters.WEIGHTS, transformer.POSITIONS)
@@ -136,7 +139,7 @@ def plan_model(
     )
     if held_out["deep"].any() or not settings.units:
         return settings
-    why = f"beside the phrases it gains less than {MIN_GAIN:g} of the {objective.loss_name}"
+    why = f"beside the phrases it gains too little {objective.loss_name} to be no chance"
     if len(rows.token_ids) < (least := _count_least(rows)):
         why = f"of {len(rows.token_ids):,} rows, fewer than {least:,}, it learns nothing"
     say(f"the model is a linear one, without {settings.encoder.upper()}: {why}")
@@ -384,9 +387,13 @@ def _tell_out_of_folds(
     inside, outside = rows.select(np.flatnonzero(folds != 0)), rows.select(held)
     model = build_model(settings, len(rows.words), objective)
     start_deep(model, rows, settings, stages)
-    gain, deep, history = try_deep(model, told[held], inside, outside, settings, objective, stages)
-    if gain > MIN_GAIN * outside.weights.sum():
-        names = sorted(history[0])
-        found["history"] = np.array([[row[name] for name in names] for row in history])
-        found |= {"deep": deep, "names": np.array(names), "epochs": np.array(count_tried(history))}
+    trial = try_deep(model, told[held], inside, outside, settings, objective, stages)
+    if trial.gain > max(MIN_GAIN, NUM_ERRORS * trial.error):
+        names = sorted(trial.history[0])
+        found |= {
+            "deep": trial.logits,
+            "names": np.array(names),
+            "epochs": np.array(trial.count_epochs()),
+            "history": np.array([[row[name] for name in names] for row in trial.history]),
+        }
     return found

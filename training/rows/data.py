@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from training.answers.class_weights import settle_balance
 from training.errors import DataError
+from training.rows.added import Added, add_rows, read_added
 from training.rows.columns import Columns
 from training.rows.label_sets import describe_list_like, find_separator, say_several
 from training.rows.readers import Dataset, read_dataset
@@ -30,6 +31,7 @@ class Sources:
         aims: What the task's thresholds are to reach, as `Objective.aims` has it.
         word_vectors: A file or folder of vectors that others have learned.
         unlabelled: A file or folder of texts without labels.
+        added: Further labelled rows beside those of `train`.
     """
 
     train: Path
@@ -40,17 +42,23 @@ class Sources:
     word_vectors: Path | None = None
     unlabelled: Path | None = None
     aims: Mapping[str, Any] = field(default_factory=dict)
+    added: Path | None = None
 
     @property
     def paths(self) -> list[Path]:
         """Every file or folder that is read."""
-        paths = (self.train, self.dev, self.test, self.word_vectors, self.unlabelled)
+        paths = (self.train, self.dev, self.test, self.word_vectors, self.unlabelled, self.added)
         return [path for path in paths if path is not None]
 
 
 @dataclass(frozen=True)
 class Data:
-    """The rows that were read, and how their labels are learned."""
+    """The rows that were read, and how their labels are learned.
+
+    Args:
+        train: With the rows that were added.
+        added: What became of those; None: there were none.
+    """
 
     train: Dataset
     dev: Dataset | None
@@ -59,6 +67,7 @@ class Data:
     objective: Objective
     word_vectors: Path | None = None
     unlabelled: Unlabelled | None = None
+    added: Added | None = None
 
     def describe(self) -> dict[str, Any]:
         """Return path, rows and hash of each file by role, as `metadata.json` keeps them."""
@@ -68,6 +77,9 @@ class Data:
             for role, part in roles.items()
             if part is not None
         }
+        if self.added is not None:
+            described["train"]["rows"] -= self.added.new
+            described["added"] = self.added.describe()
         if self.word_vectors is not None:
             described["word_vectors"] = {"path": str(self.word_vectors)}
         if self.unlabelled is not None:
@@ -134,6 +146,9 @@ def read_sources(sources: Sources) -> Data:
         read_dataset(path, train.columns) if path is not None else None
         for path in (sources.dev, sources.test)
     )
+    added = None
+    if sources.added is not None:
+        train, added = _add(train, read_added(sources.added, train.columns), dev, test)
     objective = make_objective(find_task(train.labels, sources.task), sources.aims)
     objective.check(train, *(other for other in (dev, test) if other is not None))
     objective = settle_balance(objective, train)
@@ -143,7 +158,8 @@ def read_sources(sources: Sources) -> Data:
     if sources.unlabelled is not None:
         known = {text for part in (train, dev, test) if part is not None for text in part.texts}
         unlabelled = read_unlabelled(sources.unlabelled, sources.columns, known)
-    return Data(train, dev, test, train.columns, objective, sources.word_vectors, unlabelled)
+    vectors = sources.word_vectors
+    return Data(train, dev, test, train.columns, objective, vectors, unlabelled, added)
 
 
 def read_again(metadata: Mapping[str, Any], objective: Objective, folder: Path) -> Data:
@@ -156,7 +172,21 @@ def read_again(metadata: Mapping[str, Any], objective: Objective, folder: Path) 
     train = _read_unchanged(metadata["data"]["train"], columns, folder)
     dev = metadata["data"].get("dev")
     dev_set = _read_unchanged(dev, columns, folder) if dev is not None else None
+    described = metadata["data"].get("added")
+    if described is not None:
+        test = metadata["data"].get("test")
+        test_set = _read_unchanged(test, columns, folder) if test is not None else None
+        path = Path(described["path"])
+        added = _check_unchanged(_read(path, read_added, columns, folder), described, folder)
+        train, _ = _add(train, added, dev_set, test_set)
     return Data(train, dev_set, None, columns, objective)
+
+
+def _add(
+    train: Dataset, added: Dataset, dev: Dataset | None, test: Dataset | None
+) -> tuple[Dataset, Added]:
+    held_out = [text for part in (dev, test) if part is not None for text in part.texts]
+    return add_rows(train, added, held_out)
 
 
 def join_parts(first: Part, second: Part, chosen: NDArray[np.int64]) -> Part:
@@ -189,16 +219,25 @@ def whole_part(dataset: Dataset, groups: NDArray[np.int64] | None = None) -> Par
 
 
 def _read_unchanged(described: Mapping[str, Any], columns: Columns, folder: Path) -> Dataset:
-    path = Path(described["path"])
+    found = _read(Path(described["path"]), read_dataset, columns, folder)
+    return _check_unchanged(found, described, folder)
+
+
+def _read(
+    path: Path, read: Callable[[Path, Columns], Dataset], columns: Columns, folder: Path
+) -> Dataset:
     if not path.exists():
         raise DataError(
             f"{path}: no such file. {folder} was trained on its rows, which are needed again: put "
             "the file back, or train again."
         )
-    dataset = read_dataset(path, columns)
+    return read(path, columns)
+
+
+def _check_unchanged(dataset: Dataset, described: Mapping[str, Any], folder: Path) -> Dataset:
     if dataset.sha256 != described["sha256"]:
         raise DataError(
-            f"{path}: sha256 is {dataset.sha256}, {folder} was trained on {described['sha256']}. "
-            "The file was changed: put the old one back, or train again."
+            f"{dataset.path}: sha256 is {dataset.sha256}, {folder} was trained on "
+            f"{described['sha256']}. The file was changed: put the old one back, or train again."
         )
     return dataset

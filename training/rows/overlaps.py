@@ -56,6 +56,15 @@ def group_rows(texts: Sequence[str], groups: Sequence[Hashable] | None = None) -
     return find_overlaps(texts, groups).groups
 
 
+def find_repeats(texts: Sequence[str], others: Sequence[str]) -> NDArray[np.bool_]:
+    """Return which texts repeat one of the others, wholly, nearly or in part, shape (texts,); of
+    however many rows."""
+    both = [*others, *texts]
+    _, joined = _join_repeats(both, number_groups(both))
+    repeats: NDArray[np.bool_] = np.isin(joined[len(others) :], joined[: len(others)])
+    return repeats
+
+
 def find_overlaps(texts: Sequence[str], groups: Sequence[Hashable] | None = None) -> Overlaps:
     """Return which rows repeat each other, in a time that is nearly linear in their tokens.
 
@@ -63,14 +72,7 @@ def find_overlaps(texts: Sequence[str], groups: Sequence[Hashable] | None = None
         groups: Of each row, as the user knows them; they are never torn apart.
     """
     equal = number_groups(texts)
-    tokens = split_texts(texts).leave_out_punctuation()
-    near, earlier = find_near_duplicates(tokens)
-    links = [(near, earlier)]
-    if len(tokens.numbers):
-        runs = Runs(tokens)
-        links += [link_short_texts(runs), link_long_texts(runs)]
-    rows, others = (np.concatenate(ends) for ends in zip(*links, strict=True))
-    joined = _join(equal, rows, others)
+    near, joined = _join_repeats(texts, equal)
     by_text = _cut(joined, equal)
     exact = equal
     found = by_text
@@ -87,6 +89,18 @@ def find_overlaps(texts: Sequence[str], groups: Sequence[Hashable] | None = None
         int((_sizes(by_text) > 1).sum()),
         int((_sizes(by_text) != _sizes(joined)).sum()),
     )
+
+
+def _join_repeats(texts: Sequence[str], equal: Ints) -> tuple[Ints, Ints]:
+    """Return the rows that are nearly an earlier one, and the group of each row, however large."""
+    tokens = split_texts(texts).leave_out_punctuation()
+    near, earlier = find_near_duplicates(tokens)
+    links = [(near, earlier)]
+    if len(tokens.numbers):
+        runs = Runs(tokens)
+        links += [link_short_texts(runs), link_long_texts(runs)]
+    rows, others = (np.concatenate(ends) for ends in zip(*links, strict=True))
+    return near, _join(equal, rows, others)
 
 
 def number_groups(values: Sequence[Hashable]) -> Ints:

@@ -17,7 +17,7 @@ from handler.rows.json_lines import NOT_UTF8
 from handler.rows.options import Found
 from handler.rows.reader import open_rows
 from handler.rows.rows import Row
-from training.errors import DataError
+from training.errors import ColumnsError, DataError
 from training.rows.columns import Columns, describe_column
 from training.rows.folders import read_folder
 from training.rows.label_sets import LabelSet, is_list, read_list, settle_labels
@@ -265,7 +265,7 @@ class _Reader:
                     yield row.values
                     number = row.number
         except ColumnError as error:
-            raise DataError(f"{path}: {describe_column(error, self.columns)}") from None
+            raise ColumnsError(f"{path}: {describe_column(error, self.columns)}") from None
         except (InvalidInput, OSError) as error:
             raise DataError(f"{path}: cannot be read after row {number}: {error}") from error
 

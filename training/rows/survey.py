@@ -65,6 +65,8 @@ def survey_data(data: Data, num_dev: int, max_length: int, is_torn: bool = False
         if part is not None:
             lines.append(f"{role}: {part.path}, {part.found.describe()}")
             lines.append(f"{len(part):,} rows: {describe_scripts(part.texts)}")
+    if data.added is not None:
+        lines.append(data.added.format())
     tokens = split_texts(data.train.texts)
     lines += describe_texts(data.train, tokens, max_length)
     lines += describe_overlaps(data.train.overlaps, is_torn)

@@ -35,7 +35,7 @@ VERSION: Schema = {"type": ["string", "integer", "null"], "description": "Or an 
 def classify(model: Model, request: Request) -> Asking:
     require_json(request)
     document = parse_json(request.body)
-    choose_named(model, document)
+    choose_named(model, request, document)
     texts, options = read_request(document)
     predictions = yield from predict(model, request, texts, name_texts(document), options)
     return json_response(model.answer(texts, predictions, options))

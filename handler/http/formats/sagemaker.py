@@ -63,7 +63,7 @@ def invoke(model: Model, request: Request) -> Asking:
     if given not in READERS:
         raise Refusal(415, f"content-type: wanted one of {', '.join(READERS)}")
     wanted = choose_answer(request.headers.get("accept", ""), given)
-    texts, options, source = READERS[given](model, request.body)
+    texts, options, source = READERS[given](model, request)
     predictions = yield from predict(model, request, texts, source, options)
     if wanted in CELL_WRITERS:
         body = CELL_WRITERS[wanted](model, predictions)
@@ -81,9 +81,9 @@ def choose_answer(accept: str, given: str) -> str:
     return chosen
 
 
-def _read_json(model: Model, body: bytes) -> Read:
-    document = parse_json(body)
-    choose_named(model, document)
+def _read_json(model: Model, request: Request) -> Read:
+    document = parse_json(request.body)
+    choose_named(model, request, document)
     if not isinstance(document, dict) or document.get("instances") is None:
         if isinstance(document, dict):
             document.pop("instances", None)
@@ -96,7 +96,8 @@ def _read_json(model: Model, body: bytes) -> Read:
     return texts, read_options(document), source
 
 
-def _read_json_lines(model: Model, body: bytes) -> Read:
+def _read_json_lines(model: Model, request: Request) -> Read:
+    body = request.body
     if body.count(b"\n") + body.count(b"\r") > MAX_LINES:
         raise _too_many_lines("lines")
     numbered = [(n, line) for n, line in enumerate(body.splitlines(), 1) if line.strip()]
@@ -109,10 +110,10 @@ def _read_json_lines(model: Model, body: bytes) -> Read:
     return [text for text, _ in found], DEFAULT_OPTIONS, _name_body(lambda index: found[index][1])
 
 
-def _read_csv(model: Model, body: bytes) -> Read:
+def _read_csv(model: Model, request: Request) -> Read:
     texts: list[str] = []
     try:
-        rows = csv.reader(io.StringIO(decode_text(body), newline=""), strict=True)
+        rows = csv.reader(io.StringIO(decode_text(request.body), newline=""), strict=True)
         for number, row in enumerate(rows, 1):  # one by one, so that other threads come in between
             if number > MAX_LINES:
                 raise _too_many_lines("rows")
@@ -125,8 +126,8 @@ def _read_csv(model: Model, body: bytes) -> Read:
     return texts, DEFAULT_OPTIONS, _name_body(lambda index: f"row {index + 1}")
 
 
-def _read_plain(model: Model, body: bytes) -> Read:
-    return [decode_text(body)], DEFAULT_OPTIONS, _name_body(lambda index: "the body")
+def _read_plain(model: Model, request: Request) -> Read:
+    return [decode_text(request.body)], DEFAULT_OPTIONS, _name_body(lambda index: "the body")
 
 
 def _too_many_lines(name: str) -> InvalidInput:
@@ -152,7 +153,7 @@ def _write_plain(model: Model, predictions: Sequence[Prediction]) -> bytes:
     return "".join(f"{model.task.cells(one.outputs)[0]}\n" for one in predictions).encode()
 
 
-READERS: dict[str, Callable[[Model, bytes], Read]] = {
+READERS: dict[str, Callable[[Model, Request], Read]] = {
     JSON: _read_json,
     JSON_LINES: _read_json_lines,
     CSV: _read_csv,

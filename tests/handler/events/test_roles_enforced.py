@@ -13,7 +13,7 @@ from tests.helpers.aws_calls import Authorize, Call
 from tests.helpers.deliveries import CLEAN, WITH_REJECTED, Bucket, make_parquet, run_everything
 from tests.helpers.deployment import deploy
 from tests.helpers.policies import is_allowed, read_resource_denials, read_roles
-from tests.helpers.template import ACCOUNT, REGION, Stack, read_template
+from tests.helpers.template import ACCOUNT, NAMED, REGION, Stack, read_template
 
 pytestmark = pytest.mark.slow
 
@@ -45,12 +45,16 @@ def enforce(stack: Stack) -> Authorize:
         {"ReviewTo": "queue", "ResultsTo": "bus", "IdempotencyTableName": "records"},
         {"ReviewTo": "bus", "ResultsTo": "queue", "IdempotencyTableName": "records"},
         {"ReviewTo": "table", "KmsKeyArn": KEY},
+        {"FeedbackTo": "bucket", "KmsKeyArn": KEY},
+        {"FeedbackTo": "queue", "KmsKeyArn": KEY},
+        {"FeedbackTo": "bus"},
+        {"FeedbackTo": "table", "KmsKeyArn": KEY},
     ],
 )
 def test_everything_ends_as_it_should_under_the_roles_of_the_template(
     switches: dict[str, str], moto_url: str, selective_bundle: Path
 ) -> None:
-    stack = Stack(TEMPLATE, {"ResultsName": "results", "ReviewName": "review", **switches})
+    stack = Stack(TEMPLATE, {**NAMED, "IdempotencyTableName": "", **switches})
 
     with deploy(stack, moto_url, selective_bundle, enforce(stack)) as function:
         run_everything(function)  # which looks at every reply, and at what lies in the buckets

@@ -12,8 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, settings
-from schemathesis import GenerationMode
-from schemathesis.config import OperationConfig
 
 from handler.http.app import create_app
 from handler.http.lambda_http import LambdaHttp
@@ -25,6 +23,7 @@ from handler.inference.prometheus import Prometheus
 from handler.settings import Settings
 from tests.helpers.http_events import make_event, read_reply
 from tests.helpers.http_service import LIMITS, make_models
+from tests.helpers.openapi import read_schema
 from tests.helpers.paths import TESTS
 
 NUM_EXAMPLES = int(os.environ.get("MINNOW_FUZZ_EXAMPLES", "5"))
@@ -84,24 +83,6 @@ def make_lambda_app():
         await send({"type": "http.response.body", "body": content})
 
     return app
-
-
-def read_schema(app):
-    schema = schemathesis.openapi.from_asgi("/openapi.json", app)
-    schema.config.generation.update(modes=[GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
-    checks = schema.config.checks
-    # A limit of ours is passed: neither "invalid" nor "server error".
-    rejection = checks.negative_data_rejection
-    rejection.expected_statuses = [*rejection.expected_statuses, "413"]
-    # JSON Schema cannot say that a tensor's shape fits its data, nor count tokens to explain.
-    acceptance = checks.positive_data_acceptance
-    acceptance.expected_statuses = accepted = [*acceptance.expected_statuses, "413", "422"]
-    # SageMaker's bodies of CSV and JSON Lines have no schema, and get a 400 if they are neither.
-    invocations = {"positive_data_acceptance": {"expected-statuses": [*accepted, "400"]}}
-    schema.config.operations.operations.append(
-        OperationConfig.from_dict({"include-path": "/invocations", "checks": invocations})
-    )
-    return schema
 
 
 IN_PROCESS = read_schema(make_app())

@@ -204,7 +204,7 @@ def test_without_the_library_the_setting_says_what_is_missing(monkeypatch):
     line = tell(KEYS["ed25519"][0])
     monkeypatch.setitem(sys.modules, "cryptography.exceptions", None)
 
-    with pytest.raises(SettingsError, match=r'pip install "\.\[signing\]".*SIGNING=1'):
+    with pytest.raises(SettingsError, match=r'pip install "minnow-maas\[signing\]".*SIGNING=1'):
         read_trust({"MINNOW_TRUSTED_KEYS": line})
 
 

@@ -17,11 +17,11 @@ from tests.helpers.repositories import open_stored, say
 
 pytestmark = pytest.mark.slow
 NUM_KILLS = 50 if IS_LONG else 5
-LONGEST_S = 0.7  # some pushes and promotions
+LONGEST_S = 0.9  # some pushes, trials and promotions
 PROGRAM = """
 import sys
 from pathlib import Path
-from handler.repository.publish import promote_version, push_bundle
+from handler.repository.publish import promote_version, push_bundle, try_version
 from handler.repository.places import open_store
 
 place, *bundles = sys.argv[1:]
@@ -31,6 +31,7 @@ print("ready", flush=True)
 for _ in range(1000):
     for bundle in bundles:
         pushed = push_bundle(store, Path(bundle), "films", "candidate")
+        try_version(store, "films", pushed.version, "live", {"canary": 0.5, "shadow": 1.0})
         promote_version(store, "films", pushed.version, "live")
 """
 

@@ -315,9 +315,9 @@ def test_records_of_an_event_name_their_models(process):
     assert [answer["predictions"][0]["label"] for answer in answers[:3]] == ["a", "c", "b"]
     assert answers[1]["model"]["name"] == "books"
     assert [answer["error"]["field"] for answer in answers[3:]] == ["model", "model"]
-    events = {line["model"]: line for line in process.lines if line["message"] == "event"}
-    assert events["books"]["labels"] == {"c": 1}
-    assert events["films"]["labels"] == {"a": 1, "b": 1}
+    events = [line for line in process.lines if line["message"] == "event"]
+    told = {(line["model"], line["version"]): line["labels"] for line in events}
+    assert told == {("films", "1"): {"a": 1}, ("films", "2"): {"b": 1}, ("books", "1"): {"c": 1}}
 
 
 def test_a_direct_call_names_its_model(process):

@@ -12,9 +12,10 @@ from tests.helpers.objectives import single_label
 from tests.helpers.phrases import logits_of, make_rows
 from tests.helpers.tiny_run import ATOL, weights_of
 from tests.helpers.wide_deep import LENGTHS, SETTINGS, VOCAB_SIZE, random_tables, set_known
+from training.answers.calibration import find_mixture
 from training.fitting import deep_half, wide_half
 from training.fitting.batches import pad
-from training.fitting.deep_half import count_tried, start_deep, try_deep
+from training.fitting.deep_half import Trial, start_deep, try_deep
 from training.fitting.encoded import Encoded
 from training.fitting.fit import make_predictor
 from training.fitting.mixture import mix_outputs, read_halves, set_mixture
@@ -192,6 +193,18 @@ def test_of_few_rows_no_deep_half_is_tried(tmp_path, monkeypatch, num_rows, is_s
     assert settings.units == ()
 
 
+@pytest.mark.parametrize(("error", "units"), [(0.19, (4,)), (0.21, ())])
+def test_deep_half_is_kept_where_it_gains_more_than_chance(tmp_path, monkeypatch, error, units):
+    rows, label_ids = make_rows(2, 400)
+    train, dev = (encode(rows[part], label_ids[part]) for part in (slice(10, None), slice(10)))
+    trial = Trial(0.2, error, np.ones((80, 1), np.float32), [{"epoch": 1, "gain": 0.2}])
+    monkeypatch.setattr(wide_deep, "try_deep", lambda *_: trial)
+
+    settings = plan_model(train, dev, SETTINGS, single_label(2), Stages(tmp_path))
+
+    assert settings.units == units
+
+
 def test_as_many_epochs_are_fitted_as_paid_on_the_fold(tmp_path, monkeypatch):
     rows, label_ids = make_rows(2, 400)
     train, dev = (encode(rows[part], label_ids[part]) for part in (slice(10, None), slice(10)))
@@ -201,7 +214,7 @@ def test_as_many_epochs_are_fitted_as_paid_on_the_fold(tmp_path, monkeypatch):
     )
     logits, history = np.ones((80, 1), np.float32), [{"epoch": 1, "gain": 0.1}]
     history += [{"epoch": 2, "gain": 0.3}, {"epoch": 3, "gain": 0.2}]
-    monkeypatch.setattr(wide_deep, "try_deep", lambda *_: (99.0, logits, history))
+    monkeypatch.setattr(wide_deep, "try_deep", lambda *_: Trial(99.0, 98.0, logits, history))
     objective, stages = single_label(2), Stages(tmp_path)
 
     settings = plan_model(train, dev, SETTINGS, objective, stages)
@@ -224,13 +237,20 @@ def test_deep_half_is_given_up_where_the_wide_one_knows_all(tmp_path, told, num_
     model = build_model(settings, VOCAB_SIZE, objective)
     start_deep(model, inside, settings, stages)
 
-    gain, deep, history = try_deep(model, wide_logits, inside, outside, settings, objective, stages)
+    trial = try_deep(model, wide_logits, inside, outside, settings, objective, stages)
 
-    assert (len(history), deep.shape) == (num_epochs, (80, 1))  # 0.4 of the epochs, or all
-    assert gain <= 0 or not told
-    gains = [row["gain"] for row in history]
-    assert gain == (pytest.approx(80 * max(gains), rel=1e-5) if gains[-1] > 0 else 0)
-    assert gains[count_tried(history) - 1] == max(gains)
+    # 0.4 of the epochs, or all
+    assert (len(trial.history), trial.logits.shape) == (num_epochs, (80, 1))
+    assert trial.gain <= 0 or not told
+    gains = [row["gain"] for row in trial.history]
+    assert trial.gain == (pytest.approx(max(gains), rel=1e-5) if gains[-1] > 0 else 0)
+    assert gains[trial.count_epochs() - 1] == max(gains)
+    # Where the phrases tell nothing, what they are mixed with tells all of the loss.
+    halves = np.hstack([wide_logits, trial.logits])
+    mixture = find_mixture(halves, outside.targets, objective)
+    losses = objective.excess_losses(mixture.apply(halves), outside.targets)
+    if not told:
+        assert trial.error == pytest.approx(losses.std() / 80**0.5, rel=1e-3)
 
 
 def test_rows_of_a_file_of_their_own_are_not_learned_from():

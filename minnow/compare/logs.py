@@ -1,0 +1,247 @@
+"""What the log tells of two versions of a model, read line by line.
+
+Lines are JSON, alone or behind what a log service puts before them (a time, a stream's name), or
+inside the field `message` or `log` of its own JSON. What holds no object is passed over; an object
+that cannot be read, or whose fields are not what they are in Minnow's lines, is counted.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import math
+import sys
+import zlib
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from minnow.compare.statistics import Tally
+from minnow.errors import CommandError
+
+STDIN = "-"
+MAX_LINE_BYTES = 1 << 20
+MAX_ENVELOPES = 3
+ENVELOPES = ("message", "log")  # of a log service's own JSON, or Docker's
+
+
+class Requests:
+    """What a version's own lines tell.
+
+    Attributes:
+        latencies_ms: Of requests over HTTP that were answered.
+        errors: Of requests over HTTP: those that failed by the service's fault, as "error".
+        labels: By label, of all texts, those of events too.
+        first, last: Seconds since 1970; inf and -inf: no line has a time.
+    """
+
+    def __init__(self) -> None:
+        self.latencies_ms = array("d")
+        self.errors = Tally()
+        self.labels = Tally()
+        self.first, self.last = math.inf, -math.inf
+
+
+class Pairs:
+    """What the lines of the shadow tell.
+
+    Attributes:
+        task: Kind of the task; empty: there was no line.
+        texts: By name: "agreed", "score_shift", "score_difference", and by (label) "+label" and
+            "-label" the texts that gained or lost it.
+        latency_ratios: Latency of the candidate, as a part of the other one's, of each line.
+        dropped: Requests that the shadow did not run.
+    """
+
+    def __init__(self) -> None:
+        self.task = ""
+        self.texts = Tally()
+        self.latency_ratios = array("d")
+        self.dropped = 0
+
+
+class Evidence:
+    """All that the log tells of two versions of one model.
+
+    Attributes:
+        requests: Of either, by version.
+        histograms: Feature -> version -> bin -> texts, of the monitor's profiles.
+    """
+
+    def __init__(self, versions: Sequence[str]) -> None:
+        self.requests = {version: Requests() for version in versions}
+        self.pairs = Pairs()
+        self.histograms: dict[str, dict[str, dict[str, float]]] = {}
+
+
+class Log:
+    """Reads lines, and keeps what they tell by model.
+
+    Args:
+        live, candidate: Versions.
+        model: The only one that is kept; empty: all.
+
+    Attributes:
+        num_lines: That held an object.
+        num_broken: Of these, that could not be read.
+    """
+
+    def __init__(self, live: str, candidate: str, model: str = "") -> None:
+        self.evidence: dict[str, Evidence] = {}
+        self.num_lines = self.num_broken = 0
+        self._versions = (live, candidate)
+        self._model = model
+
+    def read(self, lines: Iterable[bytes]) -> None:
+        """Add what lines tell."""
+        for line in lines:
+            if (start := line.find(b"{")) < 0:
+                continue
+            self.num_lines += 1
+            try:
+                self._add(_open_envelopes(line[start:]))
+            except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+                self.num_broken += 1
+
+    def _add(self, line: dict[str, Any]) -> None:
+        model, version = line.get("model"), line.get("version")
+        if not isinstance(model, str) or version not in self._versions:
+            return
+        if self._model and model != self._model:
+            return
+        add = self._find_reader(line)
+        if add is not None:
+            evidence = self.evidence.get(model) or Evidence(self._versions)
+            add(evidence, line)
+            self.evidence[model] = evidence
+
+    def _find_reader(
+        self, line: dict[str, Any]
+    ) -> Callable[[Evidence, dict[str, Any]], None] | None:
+        if line.get("event") == "profile":
+            return _add_profile
+        if line.get("message") in ("request", "event"):
+            return _add_request
+        is_pair = (line["version"], line.get("shadow")) == self._versions
+        if line.get("message") == "shadow" and is_pair and "problem" not in line:
+            return _add_pair
+        return None
+
+
+def read_logs(log: Log, paths: Sequence[str]) -> None:
+    """Read files, also .gz, and standard input, which is "-".
+
+    Raises:
+        CommandError: A file ends in its midst.
+    """
+    for path in paths:
+        try:
+            with _opening(path) as file:
+                log.read(_cut_lines(file))
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise CommandError(f"{path}: is no whole .gz ({type(error).__name__})") from error
+
+
+@contextmanager
+def _opening(path: str) -> Iterator[Any]:
+    if path == STDIN:
+        with nullcontext(sys.stdin.buffer) as stream:
+            yield stream
+        return
+    with open(path, "rb") as file:
+        if Path(path).suffix == ".gz":
+            with gzip.open(file) as unpacked:
+                yield unpacked
+        else:
+            yield file
+
+
+def _cut_lines(file: BinaryIO) -> Iterator[bytes]:
+    """Yield lines; of one that is longer than any of ours the pieces, which cannot be read."""
+    while line := file.readline(MAX_LINE_BYTES):
+        yield line
+
+
+def _open_envelopes(content: bytes | str) -> dict[str, Any]:
+    for _ in range(MAX_ENVELOPES):
+        line: dict[str, Any] = json.loads(content)
+        inner = next((found for name in ENVELOPES if isinstance(found := line.get(name), str)), "")
+        content = inner.strip()
+        if not content.startswith("{"):
+            return line
+    raise ValueError("one envelope in the other")
+
+
+def _add_request(evidence: Evidence, line: dict[str, Any]) -> None:
+    found = evidence.requests[line["version"]]
+    texts, latency_ms = _count(line["texts"]), _number(line["latency_ms"])
+    labels = {str(label): _count(count) for label, count in line.get("labels", {}).items()}
+    when = _read_time(line)
+    if "method" in line:
+        is_failed = _count(line["status"]) >= 500
+        if texts or is_failed:
+            found.errors.add(1, {"error": float(is_failed)})
+        if texts and not is_failed and latency_ms > 0:
+            found.latencies_ms.append(latency_ms)
+    if labels:
+        found.labels.add(texts, labels)
+    if when is not None:
+        found.first, found.last = min(found.first, when), max(found.last, when)
+
+
+def _add_pair(evidence: Evidence, line: dict[str, Any]) -> None:
+    texts, pairs = _count(line["texts"]), evidence.pairs
+    if not texts:
+        raise ValueError("no texts")
+    amounts = {
+        "agreed": float(_count(line["agreed"])),
+        "score_shift": texts * _number(line["score_shift"]),
+        "score_difference": texts * _number(line["score_difference"]),
+    }
+    for label, others in line.get("changed", {}).items():
+        for other, count in others.items():
+            for name in (f"-{label}" if label else "", f"+{other}" if other else ""):
+                if name:
+                    amounts[name] = amounts.get(name, 0) + _count(count)
+    latencies = _number(line["latency_ms"]), _number(line["shadow_latency_ms"])
+    task, dropped = str(line["task"]), _count(line.get("dropped", 0))
+    pairs.texts.add(texts, amounts)
+    pairs.task = task
+    pairs.dropped += dropped
+    if min(latencies) > 0:
+        pairs.latency_ratios.append(latencies[1] / latencies[0])
+
+
+def _add_profile(evidence: Evidence, line: dict[str, Any]) -> None:
+    for name, histogram in line["histograms"].items():
+        bins, counts = histogram["bins"], [_number(count) for count in histogram["counts"]]
+        if not isinstance(bins, list) or min(counts, default=0.0) < 0:
+            raise ValueError("no histogram")
+        # One more edge than counts, or a name for each.
+        names = [str(one) for one in bins[: len(counts)]]
+        names += [f"bin {index}" for index in range(len(names), len(counts))]
+        of_version = evidence.histograms.setdefault(str(name), {})
+        sums = of_version.setdefault(line["version"], {})
+        for one, count in zip(names, counts, strict=True):
+            sums[one] = sums.get(one, 0.0) + count
+
+
+def _read_time(line: dict[str, Any]) -> float | None:
+    if "timestamp" in line:
+        return _number(line["timestamp"])
+    embedded = line.get("_aws")
+    return _number(embedded["Timestamp"]) / 1000 if isinstance(embedded, dict) else None
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError("no number")
+    return float(value)
+
+
+def _count(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**53:
+        raise ValueError("no count")
+    return value

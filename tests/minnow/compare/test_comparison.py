@@ -1,0 +1,131 @@
+"""Whether a comparison of drawn lines finds what differs, and nothing else."""
+
+import pytest
+
+from minnow.compare.comparison import MIN_LINES, compare_versions
+from minnow.compare.logs import Log
+from minnow.compare.report import tell_verdict, write_report
+from tests.helpers.drawn_logs import Drawn, draw_lines, encode_lines
+
+NUM_DRAWS = 100
+SHADOWED = Drawn(requests=(150, 120), pairs=400)
+
+
+def read_drawn(lines):
+    log = Log("1", "2")
+    log.read(encode_lines(lines).splitlines())
+    assert log.num_broken == 0
+    return log.evidence["films"]
+
+
+def compare(drawn, seed):
+    return compare_versions(read_drawn(draw_lines(drawn, seed)), "1", "2")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("drawn", [Drawn(), SHADOWED], ids=["canary", "shadow"])
+def test_versions_that_do_not_differ_are_told_apart_in_5_of_100_logs_at_most(drawn):
+    alarms = [compare(drawn, seed).find_differing() for seed in range(NUM_DRAWS)]
+
+    assert sum(bool(one) for one in alarms) <= 0.05 * NUM_DRAWS
+
+
+@pytest.mark.parametrize(
+    ("drawn", "question"),
+    [
+        (Drawn(requests=(1500, 700), positive=(0.4, 0.52)), "labels"),
+        (Drawn(requests=(900, 500), slower=1.3), "latency"),
+        (Drawn(requests=(1500, 700), failing=(0.002, 0.05)), "errors"),
+        (Drawn(requests=(120, 0), pairs=1500, upward=0.85), "labels"),
+        (Drawn(requests=(120, 0), pairs=400, shift=0.02), "scores"),
+        (Drawn(requests=(120, 0), pairs=400, slower=1.1), "latency"),
+        (Drawn(requests=(0, 0), pairs=400, shift=0.02, task="regression"), "scores"),
+    ],
+    ids=["labels", "latency", "errors", "pairs", "scores", "model alone", "numbers"],
+)
+def test_what_differs_is_found_and_nothing_else(drawn, question):
+    found = [compare(drawn, seed).find_differing() for seed in range(5)]
+
+    assert found == [[question]] * 5
+
+
+def test_the_sign_of_a_difference_is_the_candidates():
+    drawn = Drawn(requests=(1500, 700), positive=(0.4, 0.55), slower=1.3)
+    found = {(one.question, one.name): one for one in compare(drawn, 1).findings}
+
+    positive, latency = found["labels", "pos"], found["latency", "requests"]
+    assert positive.live < positive.candidate
+    assert 0.1 < positive.difference.value < 0.2
+    assert positive.difference.value == pytest.approx(positive.candidate - positive.live)
+    assert 1.2 < latency.difference.value < 1.4
+    upward = compare(Drawn(requests=(0, 0), pairs=1500, upward=0.9), 1).findings
+    assert [one.difference.value > 0 for one in upward if one.name in ("pos", "neg")].count(
+        True
+    ) == 1
+    assert next(one for one in upward if one.name == "pos").difference.value > 0
+
+
+def test_agreement_is_told_with_an_interval_that_knows_how_alike_texts_are():
+    found = compare(Drawn(requests=(0, 0), pairs=1000, flipped=0.03), 1)
+
+    value, low, high = found.agreement
+    assert low < 0.97 < high
+    texts = 1000 * 4.5
+    independent = 2 * 1.96 * (0.03 * 0.97 / texts) ** 0.5
+    assert 1.2 * independent < high - low < 3 * independent
+
+
+def test_too_few_lines_say_how_many_are_missing():
+    found = compare(Drawn(requests=(200, 30), pairs=40), 1)
+
+    assert found.findings == []
+    assert found.agreement is None
+    assert found.too_few["latency"].endswith(
+        f"wanted {MIN_LINES} of either: {MIN_LINES - 30} more of version 2"
+    )
+    assert f"wanted {MIN_LINES}: {MIN_LINES - 40} more requests" in found.too_few["scores"]
+    assert tell_verdict(found) == "too few lines tell of labels, scores, latency and errors"
+
+
+def test_where_no_difference_is_seen_it_is_told_how_many_lines_would_tell_closely():
+    few, many = (
+        compare(Drawn(requests=(0, 0), pairs=number, flipped=0.1), 3).findings
+        for number in (150, 600)
+    )
+
+    missing = [next(one.more for one in found if one.name == "pos") for found in (few, many)]
+    # The interval is half as wide with four times as many lines, whose number is the same in all.
+    assert missing[0] + 150 == pytest.approx(missing[1] + 600, rel=0.4)
+
+
+def make_profile(version, counts):
+    histograms = {"score": {"bins": [0, 0.25, 0.5, 0.75, 1], "counts": counts}}
+    line = {"event": "profile", "model": "films", "version": version, "texts": sum(counts)}
+    return line | {"histograms": histograms}
+
+
+def test_histograms_of_the_monitor_are_compared_and_windows_added_up():
+    same = [make_profile(version, [100, 200, 300, 400]) for version in "12" for _ in range(3)]
+    other = [*same[:3], *(make_profile("2", [150, 200, 300, 350]) for _ in range(3))]
+
+    assert compare_versions(read_drawn(same), "1", "2").find_differing() == []
+    found = compare_versions(read_drawn(other), "1", "2")
+    assert found.find_differing() == ["scores"]
+    assert "scores" not in found.too_few
+
+
+def test_the_report_ends_with_the_verdict_and_warns_of_other_times():
+    lines = draw_lines(Drawn(requests=(1500, 700), slower=1.4), 1)
+    evidence = read_drawn(lines)
+    report = list(write_report("films", "1", "2", evidence, compare_versions(evidence, "1", "2")))
+
+    assert report[0] == "model films: version 2 beside version 1"
+    assert report[-1].startswith(
+        "verdict     they differ in latency; no difference was seen in labels"
+    )
+    assert not any("different times" in line for line in report)
+    for line in lines:
+        line["timestamp"] += 86_400 * int(line["version"]) + 1000 * line["latency_ms"]
+    evidence = read_drawn(lines)
+    report = list(write_report("films", "1", "2", evidence, compare_versions(evidence, "1", "2")))
+    assert any("they answered at different times" in line for line in report)
