@@ -126,6 +126,10 @@ bench-lint: env ## wrong labels that `minnow lint` finds among flipped ones, in 
 bench-suggest: env ## what rows teach that `minnow suggest` chooses, in sets of a folder: DATA=folder SETS=trec,agnews SAMPLES=5
 	nice -n 10 $(BIN)/python -m benchmarks.suggest "$(DATA)" $(if $(SETS),--sets "$(SETS)") $(if $(SAMPLES),--samples $(SAMPLES))
 
+.PHONY: bench-drift
+bench-drift: env ## drift found in time, false alarms, and what a warm request pays: DATA=folder with airline/ and agnews/
+	nice -n 10 $(BIN)/python -m benchmarks.drift "$(DATA)" --work build/drift
+
 .PHONY: bench-tune
 bench-tune: env ## `minnow tune` beside the default recipe and fastText's autotune for the same minutes: DATA=folder SETS=trec,agnews:500 MINUTES=10
 	nice -n 10 $(BIN)/python -m benchmarks.tune "$(DATA)" --sets "$(SETS)" $(if $(MINUTES),--minutes $(MINUTES))
@@ -245,7 +249,7 @@ lock: ## pin every dependency and tool again, with hashes; UPGRADE=--upgrade: th
 	$(compile) 3.11 --no-emit-package minnow-maas --extra dev pyproject.toml -o requirements/dev.txt
 	$(compile) 3.11 $(COMMAND_LINE:%=--no-emit-package %) --extra cpu --extra handler --extra events \
 		--extra signing pyproject.toml -o handler/requirements.txt
-	$(compile) 3.11 --extra cpu --extra handler --extra events --extra signing \
+	$(compile) 3.11 --extra cpu --extra handler --extra events --extra signing --extra otlp \
 		--extra test \
 		-c handler/requirements.txt pyproject.toml -o requirements/handler-test.txt
 	$(compile) 3.12 $(COMMAND_LINE:%=--no-emit-package %) --extra gpu --extra handler --extra signing \

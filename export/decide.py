@@ -40,7 +40,7 @@ def decide_run(folder: Path, aims: Mapping[str, Any], out: Path) -> str:
     model, rows = run.load_model(), distillation.dev
     check_selective_aims(objective.aims, len(rows.token_ids))
     check_enough(objective.aims, distillation.dev_labels)
-    told, answers = settle_student(model, distillation, rows)
+    told, answers = settle_student(model, distillation, rows, run.load_tokenizer())
     task = read_task(answers["task"])
     settled = make_objective(task, objective.aims)
     weights = rows.weights.tolist() if rows.is_weighted else None

@@ -244,4 +244,4 @@ def describe_run(run: Run, settings: ExportSettings, census: dict[str, int]) -> 
             "nodes": census,
         }
         | ({"settled": metadata["settled"]} if metadata.get("settled") else {}),
-    }
+    } | ({"profile": metadata["profile"]} if metadata.get("profile") else {})

@@ -32,7 +32,7 @@ def write_line(line: str) -> None:
 
 
 SETTINGS = read_settings()
-MONITOR = Monitor(write_line, embeds_metrics=IS_LAMBDA)
+MONITOR = Monitor(write_line, embeds_metrics=IS_LAMBDA, profile_every=SETTINGS.profile_every)
 MODELS = open_models(SETTINGS, MONITOR)
 RESOURCES = Resources(MODELS, SETTINGS.events)
 _http: LambdaHttp | None = None

@@ -27,6 +27,7 @@ COMMANDS = (  # in the order of the help
     "score",
     "serve",
     "poll",
+    "drift",
     "invoke",
     "key",
     "init",

@@ -48,6 +48,38 @@ def test_run_bundle_and_answers_agree(tiny_run, exported):
     assert [prediction.known_tokens for prediction in predictions] == [6, 0, 0, 32]
 
 
+def test_the_profile_is_what_a_process_counts_of_the_same_rows(tiny_run, exported):
+    from export.compress.distill import prepare_distillation
+    from handler.inference.profile import make_profile
+    from training.run_folder import read_run
+
+    run = read_run(tiny_run)
+    classifier = load_classifier(exported)
+    texts = prepare_distillation(run, epochs=1).dev_texts
+
+    counted = make_profile(classifier.task, texts, classifier.predict(texts)).describe()
+
+    assert classifier.manifest.profile.describe() == run.metadata["profile"] == counted
+    assert counted["rows"] == len(texts) > 0
+
+
+def test_a_bundle_that_decides_otherwise_has_a_profile_of_its_own_answers(tiny_run, tmp_path):
+    from export.decide import decide_run
+    from training.run_folder import read_run
+
+    run = read_run(tiny_run)
+
+    decide_run(tiny_run, {"scope_coverage": 0.5}, tmp_path)
+
+    before, after = (
+        one.metadata["profile"]["histograms"]["label"]["counts"]
+        for one in (run, read_run(tmp_path))
+    )
+    assert before[-1] == 0
+    assert 0.3 < after[-1] / sum(after) < 0.7  # of no label: out of scope
+    assert sum(before) == sum(after)
+
+
 @pytest.mark.parametrize("version", [3, 6])
 def test_run_of_another_format_is_refused_by_training_and_by_export(tiny_run, tmp_path, version):
     from export.export import export_run

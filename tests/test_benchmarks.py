@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import shlex
 import shutil
@@ -33,6 +34,20 @@ def tiny_run_bundle(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) ->
 def tiny_sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sets")
     write_set(folder / "tiny", make_rows(80), make_rows(40, start=100))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tiny_watched(tiny_run_bundle: Path, tiny_data: Path, tmp_path_factory) -> Path:
+    """Folders of texts that are known, and of others, beside a bundle that stands already."""
+    folder = tmp_path_factory.mktemp("watched")
+    (folder / "work").mkdir()
+    (folder / "work" / "bundle").symlink_to(tiny_run_bundle)
+    others = "text,label\n" + "".join(f"новости дня {number},a\n" for number in range(300))
+    for name, content in (("airline", tiny_data.read_text()), ("agnews", others)):
+        (folder / name).mkdir()
+        with gzip.open(folder / name / "test.csv.gz", "wt", encoding="utf-8") as file:
+            file.write(content)
     return folder
 
 
@@ -93,6 +108,10 @@ RUNS = {
         "{tiny_sets} --sets=tiny --samples=2 --results={tmp_path}/suggest.md",
         ["| tiny, 13 | at random | ", "| tiny, 13 | `minnow suggest` | "],
     ),
+    "drift": (
+        "{tiny_watched} --work={tiny_watched}/work --part=0.06",
+        ["a profile of ", "no news ", " 0/6 ", "a tweet "],
+    ),
     "gpu": ("{tiny_run_bundle} {tiny_bundle} {tiny_data} --rounds=1", ["CPU, float32 "]),
 }
 
@@ -100,12 +119,13 @@ RUNS = {
 @pytest.mark.slow
 @pytest.mark.parametrize("name", RUNS)
 def test_benchmark_prints_its_table(
-    name, tiny_bundle, tiny_data, tiny_run, tiny_run_bundle, tiny_sets, tmp_path
+    name, tiny_bundle, tiny_data, tiny_run, tiny_run_bundle, tiny_sets, tiny_watched, tmp_path
 ):
     paths = {
         "root": ROOT,
         "tmp_path": tmp_path,
         "tiny_sets": tiny_sets,
+        "tiny_watched": tiny_watched,
         "tiny_bundle": tiny_bundle,
         "tiny_data": tiny_data,
         "tiny_run": tiny_run,

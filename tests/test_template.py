@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
+from handler.inference.monitor import NAMESPACE
 from tests.helpers.policies import read_statements
 from tests.helpers.service_needs import SERVICES
 from tests.helpers.template import ACCOUNT, Stack, list_combinations, read_template
@@ -116,3 +118,27 @@ def test_a_signature_is_not_required_without_a_key() -> None:
         stack = Stack(TEMPLATE, {"RequireSignature": required, "TrustedKeys": keys})
         is_asked = stack.resolve(rule["RuleCondition"])
         assert (is_asked and not stack.resolve(assertion["Assert"])) == bool(is_refused)
+
+
+@pytest.mark.parametrize("is_on", [True, False])
+def test_drift_is_watched_and_rings_by_one_switch(is_on: bool) -> None:
+    stack = Stack(TEMPLATE, {} if is_on else {"Drift": "off"})
+    alarms = stack.find_properties("AWS::CloudWatch::Alarm")
+
+    assert str(stack.environment["MINNOW_PROFILE_EVERY"]) == ("1000" if is_on else "0")
+    assert ("DriftAlarm" in alarms) == is_on
+    if is_on:
+        alarm = alarms["DriftAlarm"]
+        (function,) = stack.find_properties("AWS::Serverless::Function").values()
+        assert (alarm["Namespace"], alarm["MetricName"]) == (NAMESPACE, "drift")
+        assert alarm["Dimensions"] == [{"Name": "function", "Value": function["FunctionName"]}]
+
+
+def test_the_dashboard_is_json_and_shows_what_alarms_ring_for() -> None:
+    (dashboard,) = Stack(TEMPLATE, {}).find_properties("AWS::CloudWatch::Dashboard").values()
+    widgets = json.loads(dashboard["DashboardBody"])["widgets"]
+
+    assert len({widget["properties"]["title"] for widget in widgets}) == len(widgets)
+    assert {widget["type"] for widget in widgets} == {"metric"}
+    shown = json.dumps(widgets)
+    assert all(f'"{name}"' in shown for name in ("Errors", "Throttles", "drift", "drift_psi"))

@@ -35,6 +35,7 @@ from training.fitting.encoded import (
 from training.fitting.fit import CONSTANTS as FIT_CONSTANTS
 from training.fitting.fit import make_predictor
 from training.output_folders import NEW, put_in_place, restore
+from training.profile import profile_rows
 from training.progress import interruptible, say, step
 from training.recipe import Fitted, Recipe, load_recipe, settle
 from training.reference import reference_rows
@@ -186,6 +187,7 @@ def _train(
         "metrics": metrics,
         "cross_validated": fitted.rows is not None,
         "early_exit": measure_exit(model, told_rows, objective),
+        "profile": profile_rows(task, tokenizer, dev_part.texts, told, told_rows, learned),
         "mistakes": [mistake.row for mistake in mistakes],
         "seconds": round(time.monotonic() - started, 1),
     }

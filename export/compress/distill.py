@@ -10,12 +10,14 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from handler.inference.tokenizer import Tokenizer
 from training.answers.selective import settle_selective
 from training.blocks.early_exit import measure_exit
 from training.errors import DataError, RunError, SettingsError
 from training.fitting.batches import feed, shuffled_batches
 from training.fitting.encoded import Encoded, encode_parts, join_encoded, map_ids
 from training.fitting.fit import make_predictor
+from training.profile import profile_rows
 from training.recipe import Recipe, load_recipe, settle
 from training.resuming.stages import Stages
 from training.rows.data import join_parts, read_again
@@ -220,6 +222,7 @@ def settle_student(
     student: keras.Model,
     distillation: Distillation,
     dev: Encoded,
+    tokenizer: Tokenizer,
     id_map: NDArray[np.int32] | None = None,
 ) -> tuple[NDArray[np.float32], dict[str, Any]]:
     """Return what the fitted student says of the development rows, and what its metadata say of its
@@ -227,14 +230,17 @@ def settle_student(
 
     Args:
         dev: The development rows in the student's token ids.
+        tokenizer: Of the run; the student's splits texts as it does.
         id_map: Token id -> id of the student; None: they are the same.
     """
     train = distillation.train if id_map is None else map_ids(distillation.train, id_map)
     recipe, objective = distillation.recipe, distillation.objective
     told = recipe.tell_rows(student, dev, objective)
     objective, told = settle(recipe, student, dev, told, objective)
+    task = settle_selective(objective, told, dev, train)
     return told, {
         "early_exit": measure_exit(student, dev, objective),
-        "task": settle_selective(objective, told, dev, train).describe(),
+        "profile": profile_rows(task, tokenizer, distillation.dev_texts, told, dev, train),
+        "task": task.describe(),
         "settled": dict(objective.settled),
     }

@@ -153,9 +153,9 @@ class Trials:
             "parameters": model.count_params(),
             "seconds": round(time.monotonic() - started, 1),
         }
-        outputs, answers = settle_student(model, distillation, dev, id_map)
-        changes = {"compression": compression, **answers}
-        self._write(folder, model, tokenizer, id_map, changes)
+        splitter = self.run.load_tokenizer()
+        outputs, answers = settle_student(model, distillation, dev, splitter, id_map)
+        self._write(folder, model, tokenizer, id_map, {"compression": compression, **answers})
         if dev.places is not None and dev.offsets is not None:
             write_held_out(folder, dev.places, outputs, dev.offsets)
         stages.remove()

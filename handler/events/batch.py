@@ -55,9 +55,19 @@ def process_records(records: Sequence[Record], invocation: Invocation) -> Outcom
         failures.update((index, TimeIsUp()) for index in left)
     for index, failure in failures.items():
         logger.warning("record %s: %s", records[index].record_id, failure)
+    if any(record.traceparent for record in records):
+        invocation.exchange.trace_id = _find_common_trace(records)
     invocation.exchange.records = len(records)
     invocation.exchange.failed_records = len(failures)
     return Outcome(failures, answers)
+
+
+def _find_common_trace(records: Sequence[Record]) -> str:
+    """Return the id of the trace of all records; "" where they have several."""
+    from handler.traces import find_trace_id
+
+    first, *others = {find_trace_id(record.traceparent) for record in records}
+    return "" if others else first
 
 
 def name_record(work: Work, record_id: str) -> Work:
@@ -149,8 +159,8 @@ def score_texts(
         started = time.perf_counter()
         scored = _score_checked(model.classifier, of_model, failures)
         passed_ms = (time.perf_counter() - started) * 1000
-        for predictions in scored.values():
-            invocation.count(model, predictions)
+        for index, predictions in scored.items():
+            invocation.count(model, of_model[index], predictions)
         if invocation.resources.models.shadows:
             from handler.inference.agreement import Answered  # only where there is one
 
@@ -199,7 +209,7 @@ def make_result(
         "model": model.description,
         "predictions": [model.shape_prediction(prediction) for prediction in predictions],
     }
-    return Result(result_id, document, record.group)
+    return Result(result_id, document, record.group, record.traceparent)
 
 
 def raise_first(outcome: Outcome) -> None:

@@ -26,7 +26,7 @@ def answer_direct(event: dict[str, Any], invocation: Invocation) -> dict[str, An
     predictions = model.predict(texts, name_texts(request), options)
     passed_ms = (time.perf_counter() - started) * 1000
     invocation.exchange.records = 1
-    invocation.count(model, predictions)
+    invocation.count(model, texts, predictions)
     if invocation.resources.models.shadows:
         from handler.inference.agreement import Answered  # only where there is one
 

@@ -246,7 +246,7 @@ class Invocation:
             job = Job(self.exchange.request_id, whole, shadow)
             self.resources.shadow.run_now(job, self.deadline.left_s)
 
-    def count(self, model: Model, predictions: Sequence[Prediction]) -> None:
+    def count(self, model: Model, texts: Sequence[str], predictions: Sequence[Prediction]) -> None:
         """Tell the monitor what was predicted."""
         exchange = self.exchange
         version = model.version if self.resources.models.is_stored else ""
@@ -254,7 +254,15 @@ class Invocation:
             made = Exchange(exchange.request_id, exchange.operation, model.name)
             exchange = self.exchanges.setdefault((model.name, version), made)
         exchange.version = version
-        exchange.count(model.task, predictions)
+        model.monitor.count(exchange, model, texts, predictions)
+
+    def count_scored(
+        self, model: Model, texts: Sequence[str], predictions: Sequence[Prediction | None]
+    ) -> None:
+        """Tell the monitor what was predicted, where the model has not failed."""
+        pairs = zip(texts, predictions, strict=True)
+        scored = [(text, found) for text, found in pairs if found is not None]
+        self.count(model, [text for text, _ in scored], [found for _, found in scored])
 
     @cached_property
     def deadline(self) -> Deadline:

@@ -38,7 +38,12 @@ def make_review(
         return None
     review_id = f"{result.result_id}-review"  # in the idempotency table it is not the result
     same = {name: result.document[name] for name in ("id", "source", "model")}
-    return Result(review_id, {"result_id": review_id, **same, "reviews": reviews}, result.group)
+    return Result(
+        review_id,
+        {"result_id": review_id, **same, "reviews": reviews},
+        result.group,
+        result.traceparent,
+    )
 
 
 def send_reviews(

@@ -10,6 +10,7 @@ from handler.events.body import refuse_pointer
 from handler.events.fields import read_id, read_object
 from handler.events.resources import Invocation
 from handler.events.work import Record, Work, read_body
+from handler.traces import read_sns_trace
 
 
 def answer_sns(records: list[dict[str, Any]], invocation: Invocation) -> dict[str, Any]:
@@ -23,6 +24,7 @@ def answer_sns(records: list[dict[str, Any]], invocation: Invocation) -> dict[st
                 read_id(message, "MessageId", f"{where}.Sns"),
                 read_id(message, "TopicArn", f"{where}.Sns"),
                 partial(_read, message),
+                traceparent=read_sns_trace(message),
                 sent=message.get("Timestamp"),
             )
         )

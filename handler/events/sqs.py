@@ -10,6 +10,7 @@ from handler.events.body import refuse_pointer
 from handler.events.fields import read_id
 from handler.events.resources import Invocation, Resources
 from handler.events.work import Record, Texts, Work, read_body
+from handler.traces import read_sqs_trace
 
 
 def answer_sqs(records: list[dict[str, Any]], invocation: Invocation) -> dict[str, Any]:
@@ -52,4 +53,5 @@ def _read_record(record: dict[str, Any], index: int, resources: Resources) -> Re
 
     # A standard queue can carry a group too (fair queues): it orders nothing there.
     group_id = str(group or "") if is_fifo else ""
-    return Record(message_id, source_arn, read, group_id, attributes.get("SentTimestamp"))
+    trace = read_sqs_trace(record)
+    return Record(message_id, source_arn, read, group_id, attributes.get("SentTimestamp"), trace)

@@ -83,6 +83,7 @@ class Record:
         read: Returns the work, or raises InvalidInput.
         group: FIFO group: after a failure its later records are left alone.
         sent: When the source took it, as it says so; None: it does not.
+        traceparent: Of the sender's trace, valid; empty: none.
     """
 
     record_id: str
@@ -90,6 +91,7 @@ class Record:
     read: Callable[[], Work]
     group: str = ""
     sent: object = None
+    traceparent: str = ""
 
 
 def read_body(body: object, depth: int = 0) -> Work:

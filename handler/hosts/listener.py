@@ -81,6 +81,7 @@ LOG_CONFIG = {
     },
     "loggers": {
         "uvicorn": {"handlers": ["stderr"], "level": "WARNING"},
+        "opentelemetry": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
         "asyncio": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
     },
 }
@@ -107,11 +108,13 @@ class Server(uvicorn.Server):
         config: uvicorn.Config,
         announce: Callable[[], None],
         drain: Callable[[], None],
+        finish: Callable[[], None],
         worker: Worker | None,
     ) -> None:
         super().__init__(config)
         self._announce = announce
         self._drain = drain
+        self._finish = finish
         self._worker = worker
         self._accepting: set[asyncio.Task[object]] = set()
 
@@ -178,12 +181,14 @@ class Server(uvicorn.Server):
             for listening in sockets or []:
                 asyncio.get_running_loop().remove_reader(listening)
         await super().shutdown(sockets)
+        self._finish()  # here, since uvicorn then raises the signal that asked for the end
 
 
 def make_server(
     app: ASGIApp,
     announce: Callable[[], None] = lambda: None,
     drain: Callable[[], None] = lambda: None,
+    finish: Callable[[], None] = lambda: None,
     worker: Worker | None = None,
 ) -> Server:
     """Return the server of `app`.
@@ -191,6 +196,7 @@ def make_server(
     Args:
         announce: Called once requests are answered.
         drain: Called when a signal asks for the end, before the last requests.
+        finish: Called behind the last ones.
         worker: For one of several that share a listening socket; None: this is the only one.
     """
     limit = count_connections()
@@ -208,7 +214,7 @@ def make_server(
         backlog=BACKLOG,
         timeout_graceful_shutdown=GRACE_S,
     )
-    return Server(config, announce, drain, worker)
+    return Server(config, announce, drain, finish, worker)
 
 
 def count_connections() -> int:

@@ -17,6 +17,7 @@ from pathlib import Path
 from handler.errors import ArtefactError, HandlerError, SettingsError
 from handler.hosts.cores import count_workers
 from handler.hosts.health import PORT_VARIABLES
+from handler.hosts.telemetry import Telemetry, check_telemetry
 from handler.http.service import Service
 from handler.inference.classifier import CPU
 from handler.inference.models import Models
@@ -47,7 +48,7 @@ def serve(
 
     Raises:
         ArtefactError: The bundle must not serve, or does not run on `device`.
-        SettingsError: Nothing can listen at `host` and `port`.
+        SettingsError: Nothing can listen at `host` and `port`, or what OTLP needs is not there.
         InternalError: A worker did not start.
     """
     from handler.hosts.listener import Worker, make_server
@@ -58,11 +59,15 @@ def serve(
     from handler.http.app import create_app
 
     workers = choose_workers(workers, device, settings.threads)
+    sends = check_telemetry(settings.otlp)
     fix_mmap_threshold()
 
     with bind_socket(host, port) as listening:
         prometheus = Prometheus()
-        models = load_on(device, settings, Monitor(sys.stderr.write, prometheus=prometheus))
+        monitor = Monitor(
+            sys.stderr.write, prometheus=prometheus, profile_every=settings.profile_every
+        )
+        models = load_on(device, settings, monitor)
         app = create_app(Service(models, settings))
         if settings.events.feedback is not None:
             import boto3  # noqa: F401  # half a second that no request waits for
@@ -81,12 +86,14 @@ def serve(
 
         def work(index: int, life: int, tell: Callable[[], None]) -> None:
             prometheus.counts = SharedCounts(regions, index)
+            monitor.telemetry = Telemetry(os.environ) if sends else None
             worker = Worker(Share(loads, index), life)
-            make_server(app, tell, app.drain, worker).run([listening])
+            make_server(app, tell, app.drain, monitor.finish, worker).run([listening])
 
         with suppress(KeyboardInterrupt):  # the usual way to end it
             if workers == 1:
-                make_server(app, say_ready, app.drain).run([listening])
+                monitor.telemetry = Telemetry(os.environ) if sends else None
+                make_server(app, say_ready, app.drain, monitor.finish).run([listening])
             else:
                 Workers(workers, listening, loads, work, log_error).run(say_ready)
 

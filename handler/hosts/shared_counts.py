@@ -20,6 +20,8 @@ WORD_BYTES = 8
 RECORD_WORDS = 2  # without the key
 # Of all keys but those of labels: 30 operations with 25 statuses and 12 durations take 70 KB.
 REGION_WORDS = 32_768
+# Of the bins of a model's profile, twice: expected and seen. 114 with usual names take 3,200 words.
+PROFILE_WORDS = 8_192
 STORED_WORDS = 262_144  # of labels of models that a repository will have; taken as they are used
 
 
@@ -48,6 +50,7 @@ def make_regions(
     num_words = (
         REGION_WORDS
         + spare_words
+        + PROFILE_WORDS * len(labels)
         + sum(
             RECORD_WORDS + len(_encode(("labels", name, label))) // WORD_BYTES
             for name, of_model in labels.items()

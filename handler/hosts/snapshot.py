@@ -39,6 +39,7 @@ def prepare_snapshot(models: Models, handler: Handler) -> None:
     body = json.dumps({"text": models.default.manifest.golden.text})
     handler(_http_event("POST", "/predict", body), None)
     models.forget_connections()
+    models.monitor.forget()  # what is seen from here on, each copy sees for itself
 
 
 def check_restored(models: Models) -> None:

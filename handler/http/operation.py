@@ -116,7 +116,7 @@ def predict(
     has_shadows = model.models is not None and bool(model.models.shadows)
     started = time.perf_counter() if has_shadows else 0.0
     predictions = yield checked
-    request.exchange.count(model.task, predictions)
+    model.monitor.count(request.exchange, model, checked, predictions)
     if has_shadows:
         from handler.inference.agreement import Answered  # only where there is one
 

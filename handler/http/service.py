@@ -16,6 +16,7 @@ from handler.http.messages import Refusal, Request, Response, require_utf8
 from handler.http.operation import Operation
 from handler.http.operations import Router, shape_unrouted
 from handler.http.work import Work, predict_together, refuse
+from handler.inference.exchange import Exchange
 from handler.inference.models import Model, Models, Pending
 from handler.settings import Settings
 
@@ -36,7 +37,8 @@ SECURITY_HEADERS = {
 }
 CORS_HEADERS = {
     "access-control-allow-methods": "GET, POST",
-    "access-control-allow-headers": "authorization, content-type, x-api-key, x-request-id",
+    "access-control-allow-headers": "authorization, content-type, traceparent, x-api-key, "
+    "x-request-id",
     "access-control-max-age": "600",
 }
 
@@ -91,6 +93,8 @@ class Service:
         started = time.perf_counter()
         exchange = request.exchange
         exchange.request_id = self._choose_id(request)
+        if "traceparent" in request.headers:
+            _read_trace(exchange, request.headers["traceparent"])
         exchange.model = self.models.default.name
         exchange.method = request.method if request.method in METHODS else "OTHER"
         shape_error = shape_unrouted(request.path)
@@ -224,3 +228,10 @@ class Service:
     def _choose_id(self, request: Request) -> str:
         given = request.headers.get("x-request-id", "")
         return given if REQUEST_ID.fullmatch(given) else request.trace_id or str(uuid.uuid4())
+
+
+def _read_trace(exchange: Exchange, header: str) -> None:
+    from handler.traces import find_trace_id, read_traceparent  # not for callers without a trace
+
+    exchange.traceparent = read_traceparent(header)
+    exchange.trace_id = find_trace_id(exchange.traceparent)

@@ -31,6 +31,8 @@ class Exchange:
         problem: Why it was refused or failed.
         labels: Predicted label -> number of texts.
         abstained: Texts that were not answered.
+        trace_id: Of the caller's trace, where it has one.
+        traceparent: Of HTTP, that of the caller's span, valid.
     """
 
     def __init__(self, request_id: str, operation: str = "none", model: str = "") -> None:
@@ -52,6 +54,8 @@ class Exchange:
         self.unknown_tokens = 0
         self.labels: dict[str, int] = {}
         self.abstained = 0
+        self.trace_id = ""
+        self.traceparent = ""
 
     def count(self, task: Task, predictions: Sequence[Prediction]) -> None:
         """Add what was predicted."""
@@ -80,7 +84,7 @@ class Exchange:
             line["message"] = "event"
         line["latency_ms"] = round(self.latency_ms, 3)
         line |= {name: getattr(self, name) for name in COUNTS}
-        for name in ("version", "labels", "abstained", "caller", "problem"):
+        for name in ("version", "labels", "abstained", "caller", "problem", "trace_id"):
             if value := getattr(self, name):
                 line[name] = value
         return line

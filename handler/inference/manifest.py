@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from handler.errors import ArtefactError
 from handler.inference.checks import (
@@ -19,6 +19,9 @@ from handler.inference.checks import (
     whole,
 )
 from handler.inference.tasks import MAX_LABELS, Task, read_task
+
+if TYPE_CHECKING:
+    from handler.inference.profile import Profile
 
 FORMAT_VERSION = 5
 MANIFEST = "manifest.json"
@@ -80,6 +83,7 @@ class Manifest(NamedTuple):
     metrics: Mapping[str, Any]
     provenance: Mapping[str, Any]
     card: Card = Card()
+    profile: Profile | None = None  # of rows that the model was not fitted to
 
     @property
     def columns(self) -> Mapping[str, Any]:
@@ -121,6 +125,10 @@ def parse_manifest(document: Any) -> Manifest:
     if manifest.pad_id == manifest.unknown_id:
         refuse("unknown_id", manifest.unknown_id, "another id than pad_id")
     check_golden_fields(manifest.golden, manifest.task)
+    if manifest.profile is not None:
+        from handler.inference.profile import check_profile
+
+        check_profile(manifest.profile, manifest.task)
     return manifest
 
 
@@ -184,6 +192,12 @@ def _read_provenance(value: Any, field: str) -> Mapping[str, Any]:
     return provenance
 
 
+def _read_profile(value: Any, field: str) -> Profile:
+    from handler.inference.profile import read_profile  # not for a bundle without one
+
+    return read_profile(value, field)
+
+
 _card_text = text(MAX_CARD_CHARACTERS, allowed="\n\t")
 _card_texts = array(_card_text, MAX_CARD_TEXTS)
 _read_card = record(
@@ -212,5 +226,5 @@ _read_fields = record(
         "metrics": told,
         "provenance": _read_provenance,
     },
-    {"card": lambda value, field: parse_card(value)},
+    {"card": lambda value, field: parse_card(value), "profile": _read_profile},
 )

@@ -48,6 +48,7 @@ class Model:
 
     models: Models | None = None
     stands_in = False
+    watched: Any = None  # what the monitor keeps of it
 
     def __init__(
         self, classifier: Classifier, limits: Limits | None = None, monitor: Monitor | None = None

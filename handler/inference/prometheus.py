@@ -63,6 +63,16 @@ class Prometheus:
             add(("tokens",), exchange.tokens)
             add(("unknown_tokens",), exchange.unknown_tokens)
 
+    def expect(self, model: Key, counts: Mapping[Key, int]) -> None:
+        """Take the profile of a model, (name, version), by (feature, bin)."""
+        for bin_key, number in counts.items():
+            self.counts.add(("expected", *model, *bin_key), number)
+
+    def add_profile(self, model: Key, counts: Mapping[Key, int]) -> None:
+        """Count texts and answers of a model as they are seen, by (feature, bin)."""
+        for bin_key, number in counts.items():
+            self.counts.add(("seen", *model, *bin_key), number)
+
     def render(self) -> bytes:
         """Return the page that `GET /metrics` answers."""
         counts = self.counts.read()
@@ -84,6 +94,7 @@ class Prometheus:
         for _, model in abstained:
             count = int(counts["abstained", model])
             lines.append(f"minnow_abstained_texts_total{_labels(model=model)} {count}")
+        lines += _render_profiles(counts)
         for name in TOTALS:
             lines += [f"# TYPE minnow_{name}_total counter"]
             lines += [f"minnow_{name}_total {int(counts.get((name,), 0))}"]
@@ -92,6 +103,30 @@ class Prometheus:
 
 def _select(counts: Mapping[Key, float], name: str) -> list[Key]:
     return [key for key in counts if key[0] == name]
+
+
+def _render_profiles(counts: Mapping[Key, float]) -> list[str]:
+    """Return what was seen of models' texts and answers, and the shares that were to be expected.
+
+    Each process has told all of a profile, so that only the shares of their sum mean anything.
+    """
+    expected, seen = _select(counts, "expected"), _select(counts, "seen")
+    totals: Counter[Key] = Counter()
+    for key in expected:
+        totals[key[1:4]] += int(counts[key])
+    lines = ["# TYPE minnow_profile_expected_share gauge"] if expected else []
+    for key in expected:
+        share = counts[key] / totals[key[1:4]]
+        lines.append(f"minnow_profile_expected_share{_label_bin(key)} {share:.6g}")
+    lines += ["# TYPE minnow_profile_texts_total counter"] if seen else []
+    for key in seen:
+        lines.append(f"minnow_profile_texts_total{_label_bin(key)} {int(counts[key])}")
+    return lines
+
+
+def _label_bin(key: Key) -> str:
+    _, model, version, feature, name = key
+    return _labels(model=model, version=version, feature=feature, bin=name)
 
 
 def _render_latency(counts: Mapping[Key, float], name: str) -> list[str]:

@@ -179,8 +179,7 @@ def _score_rows(
             if content:
                 output.append(compress(content, job.file_format.compression))
             rejected.append(rejects)
-            scored = [prediction for prediction in predictions if prediction is not None]
-            invocation.count(model, scored)
+            invocation.count_scored(model, block.texts, predictions)
             if invocation.deadline.left_s() * 1000 < resources.settings.reserve_ms:
                 return _hand_on(job, block.end, output, rejected, invocation)
     except InvalidInput:

@@ -12,6 +12,7 @@ from handler.deadline import Deadline
 from handler.event_settings import Target
 from handler.sinks.sending import send_each
 from handler.sinks.sink import Result
+from handler.traces import NAME
 
 
 class DynamoDBSink:
@@ -37,6 +38,8 @@ class DynamoDBSink:
 
     def _put(self, client: Any, result: Result) -> None:
         item = {name: to_attribute(value) for name, value in result.document.items()}
+        if result.traceparent:
+            item[NAME] = {"S": result.traceparent}
         item[self.key] = {"S": result.result_id}
         try:
             client.put_item(

@@ -12,6 +12,7 @@ from handler.deadline import Deadline
 from handler.event_settings import Target
 from handler.sinks.sending import encode, send_batches
 from handler.sinks.sink import Result
+from handler.traces import write_xray
 
 MAX_ENTRIES = 10  # PutEvents
 SOURCE = "minnow"
@@ -44,6 +45,7 @@ class EventBridgeSink:
                 "Source": SOURCE,
                 "DetailType": self.target.options.get("detail_type", "Minnow Prediction"),
                 "Detail": encode(result),
+                **({"TraceHeader": write_xray(result.traceparent)} if result.traceparent else {}),
             }
             for result in results
         ]

@@ -11,6 +11,7 @@ from handler.deadline import Deadline
 from handler.event_settings import Target
 from handler.sinks.sending import encode, send_each
 from handler.sinks.sink import Result
+from handler.traces import NAME
 
 
 class S3Sink:
@@ -38,4 +39,5 @@ class S3Sink:
             Key=f"{self.target.path}{result.result_id}.json",
             Body=encode(result).encode(),
             ContentType="application/json",
+            Metadata={NAME: result.traceparent} if result.traceparent else {},
         )

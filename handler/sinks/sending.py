@@ -18,6 +18,7 @@ THREADS = 8  # single puts wait on the network, not on the CPU
 # The older limit of one SQS or EventBridge request; both take 1 MiB since 2025 and 2026, but not
 # in every region and emulator.
 REQUEST_BYTES = 262_144
+TRACE_BYTES = 256  # names, types and values of what carries a trace
 
 
 def encode(result: Result) -> str:
@@ -26,8 +27,8 @@ def encode(result: Result) -> str:
 
 
 def measure(result: Result) -> int:
-    """Return the bytes of the document."""
-    return len(encode(result))
+    """Return the bytes of the document, and of attributes beside it."""
+    return len(encode(result)) + (TRACE_BYTES if result.traceparent else 0)
 
 
 def send_batches(

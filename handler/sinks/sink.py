@@ -22,11 +22,13 @@ class Result:
         result_id: Hash of source id and model: the same for every delivery of the same record.
         document: What is sent, ready for JSON.
         group: FIFO group of the source, so that the order lives on; empty: none.
+        traceparent: Of the trace that goes on in it; empty: none.
     """
 
     result_id: str
     document: Mapping[str, Any]
     group: str = ""
+    traceparent: str = ""
 
 
 class Sink(Protocol):

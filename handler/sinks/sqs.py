@@ -11,6 +11,7 @@ from handler.deadline import Deadline
 from handler.event_settings import Target
 from handler.sinks.sending import encode, send_batches
 from handler.sinks.sink import Result
+from handler.traces import NAME, write_xray
 
 MAX_ENTRIES = 10  # SendMessageBatch
 
@@ -62,9 +63,18 @@ class SqsSink:
             for failure in reply.get("Failed", [])
         }
 
-    def _entry(self, index: int, result: Result) -> dict[str, str]:
-        entry = {"Id": str(index), "MessageBody": encode(result)}
+    def _entry(self, index: int, result: Result) -> dict[str, Any]:
+        entry: dict[str, Any] = {"Id": str(index), "MessageBody": encode(result)}
+        if result.traceparent:
+            entry["MessageAttributes"] = {NAME: _attribute(result.traceparent)}
+            entry["MessageSystemAttributes"] = {
+                "AWSTraceHeader": _attribute(write_xray(result.traceparent))
+            }
         if self.is_fifo:
             entry["MessageGroupId"] = result.group or result.result_id
             entry["MessageDeduplicationId"] = result.result_id
         return entry
+
+
+def _attribute(value: str) -> dict[str, str]:
+    return {"DataType": "String", "StringValue": value}

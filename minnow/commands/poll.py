@@ -57,7 +57,8 @@ def poll(
     settings = PollSettings(
         queue, batch_size, batch_window_s, visibility_timeout_s, timeout_s, until_empty
     )
-    from handler.function import handler  # which reads the environment and the bundle
+    from handler.function import MONITOR, handler  # which reads the environment and the bundle
 
     done = poll_queue(handler, settings, stop_on_signals())
+    MONITOR.finish()
     print(f"{done.deleted} messages done, {done.failed} failures left to the queue")

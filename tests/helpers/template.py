@@ -30,7 +30,11 @@ NAMED = {
 }
 # Switches that nothing else of the template has to do with: each is tried with the others at their
 # defaults, and with a key, which doubles nothing.
-ALONE = {"ModelsBucket": ("models",), "FeedbackTo": ("bucket", "queue", "bus", "table")}
+ALONE = {
+    "ModelsBucket": ("models",),
+    "Drift": ("off",),
+    "FeedbackTo": ("bucket", "queue", "bus", "table"),
+}
 NOTHING = object()  # AWS::NoValue: what refers to it is left out
 PSEUDO_PARAMETERS = {
     "AWS::AccountId": ACCOUNT,
