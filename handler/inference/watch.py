@@ -75,6 +75,7 @@ class Watched:
         self._pending: list[tuple[int, Said]] = []
         self._most_pending = max(1, min(PENDING, PENDING_NUMBERS // model.task.num_outputs))
         self._latest = {name: [0] * bins.size for name, bins in profile.bins.items()}
+        self._bins = {name: bins.describe() for name, bins in profile.bins.items()}
 
     def add(self, texts: Sequence[str], predictions: Sequence[Said]) -> int:
         """Add texts, nothing of which is kept but their script; return how many were seen since
@@ -121,6 +122,7 @@ class Watched:
             "texts": texts,
             **drift.describe(),
             "window": drift.texts,
+            "bins": self._bins,
             "histograms": counts,
         }
         self.since = now

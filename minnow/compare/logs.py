@@ -18,6 +18,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from handler.inference.watch import MESSAGE as PROFILE
 from minnow.compare.statistics import Tally
 from minnow.errors import CommandError
 
@@ -120,7 +121,7 @@ class Log:
     def _find_reader(
         self, line: dict[str, Any]
     ) -> Callable[[Evidence, dict[str, Any]], None] | None:
-        if line.get("event") == "profile":
+        if line.get("message") == PROFILE:
             return _add_profile
         if line.get("message") in ("request", "event"):
             return _add_request
@@ -215,17 +216,15 @@ def _add_pair(evidence: Evidence, line: dict[str, Any]) -> None:
 
 
 def _add_profile(evidence: Evidence, line: dict[str, Any]) -> None:
-    for name, histogram in line["histograms"].items():
-        bins, counts = histogram["bins"], [_number(count) for count in histogram["counts"]]
-        if not isinstance(bins, list) or min(counts, default=0.0) < 0:
+    bins: dict[str, list[str]] = line["bins"]
+    for feature, found in line["histograms"].items():
+        counts = [_count(number) for number in found]
+        if not counts:
             raise ValueError("no histogram")
-        # One more edge than counts, or a name for each.
-        names = [str(one) for one in bins[: len(counts)]]
-        names += [f"bin {index}" for index in range(len(names), len(counts))]
-        of_version = evidence.histograms.setdefault(str(name), {})
+        of_version = evidence.histograms.setdefault(str(feature), {})
         sums = of_version.setdefault(line["version"], {})
-        for one, count in zip(names, counts, strict=True):
-            sums[one] = sums.get(one, 0.0) + count
+        for name, number in zip(bins[feature], counts, strict=True):
+            sums[str(name)] = sums.get(str(name), 0.0) + number
 
 
 def _read_time(line: dict[str, Any]) -> float | None:

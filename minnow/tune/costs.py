@@ -18,6 +18,7 @@ LEAST_SHARE = 0.3  # of a trial's time that grows with its work, however it was 
 # epochs of the default: without an encoder it takes half of the time.
 OTHER_EPOCHS = 8.0
 WITHOUT_ENCODER = 0.5  # of the default's time, until it was timed
+GIVEN_UP = 2.0  # times as long as a fit that gives its encoder up is one that keeps it
 ENCODER_COSTS: Mapping[str, float] = {"cnn": 0.8, "rnn": 0.8, "transformer": 2.0}  # of an epoch
 # An epoch of another recipe, which reads all tokens in turn, beside one of the default.
 STACKED_COST, STACKED_TOKENS = 4.0, 64
@@ -30,7 +31,10 @@ def estimate_trial(trials: Collection[Trial], choices: Choices, rows: int) -> fl
 
     def scale(times: Mapping[int, float], like: Choices) -> float:
         known = max(times)
-        return times[known] * (1 + share * (count_work(like, rows) / count_work(like, known) - 1))
+        more_work = count_work(like, rows) / count_work(like, known)
+        if rows > known and _is_without_encoder(trials, like, known):
+            more_work *= GIVEN_UP
+        return times[known] * (1 + share * (more_work - 1))
 
     if own:
         return scale(own, choices)
@@ -82,6 +86,15 @@ def _find_times(trials: Collection[Trial], choices: Choices) -> dict[int, float]
         if not trial.error and name_choices(trial.choices) == name:
             times[trial.rows] = max(times.get(trial.rows, 0.0), trial.seconds)
     return times
+
+
+def _is_without_encoder(trials: Collection[Trial], choices: Choices, rows: int) -> bool:
+    """Say whether a candidate that has an encoder gave it up when it was fitted to so many rows."""
+    name = name_choices(choices)
+    if make_settings(choices, seed=0).encoder == "none":
+        return False
+    own = (trial for trial in trials if name_choices(trial.choices) == name and trial.rows == rows)
+    return any(not trial.error and not trial.has_encoder for trial in own)
 
 
 def _find_share(times: Mapping[int, float]) -> float:

@@ -184,7 +184,8 @@ class Search:
             is_new = (name_choices(choices), rows, fold) not in self._under_way
             is_possible = is_new and not self._is_given_up(choices, rows, fold)
             if is_possible and self._is_affordable(schedule, choices, rows, reserve):
-                longest_s = find_longest(schedule.estimate(choices, rows))
+                told_s = None if choices == DEFAULT else schedule.estimate(choices, rows)
+                longest_s = find_longest(told_s)  # without the default nothing can be compared
                 self._start(workers, choices, rows, fold, longest_s)
 
     def _is_given_up(self, choices: Choices, rows: int, fold: int) -> bool:
@@ -269,7 +270,8 @@ class Search:
 
 
 def find_longest(told_s: float | None) -> float:
-    """Return the seconds after which a trial is stopped that was told to take `told_s`."""
+    """Return the seconds after which a trial is stopped that was told to take `told_s`; None: no
+    time was told, and it is not stopped."""
     return math.inf if told_s is None else max(LEAST_LONGEST_S, LONGEST * told_s)
 
 

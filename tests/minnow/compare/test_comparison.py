@@ -99,9 +99,9 @@ def test_where_no_difference_is_seen_it_is_told_how_many_lines_would_tell_closel
 
 
 def make_profile(version, counts):
-    histograms = {"score": {"bins": [0, 0.25, 0.5, 0.75, 1], "counts": counts}}
-    line = {"event": "profile", "model": "films", "version": version, "texts": sum(counts)}
-    return line | {"histograms": histograms}
+    line = {"message": "profile", "model": "films", "version": version, "texts": sum(counts)}
+    bins = ["0", "to 0.5", "0.5 to 0.9", "over 0.9"]
+    return line | {"bins": {"score": bins}, "histograms": {"score": counts}}
 
 
 def test_histograms_of_the_monitor_are_compared_and_windows_added_up():

@@ -38,6 +38,16 @@ def test_a_candidate_without_encoder_grows_with_its_rows():
     assert told > 5 * trials[-1].seconds
 
 
+def test_an_encoder_that_few_rows_gave_up_takes_its_time_with_more():
+    kept = time_trials([1500])
+    given_up = [replace(trial, has_encoder=False) for trial in kept]
+
+    told, more = (estimate_trial(trials, {}, 6000) for trials in (kept, given_up))
+
+    assert more == pytest.approx(2 * told)
+    assert estimate_trial(given_up, {}, 1500) == kept[0].seconds
+
+
 def test_a_recipe_that_reads_all_tokens_takes_longer_for_long_texts():
     short, long = ({**STACKED, "max_length": length} for length in (64, 256))
 
