@@ -124,18 +124,23 @@ def format_time(sent: object) -> str:
     SQS has "1753000000000" (milliseconds), streams 1753000000.5 (seconds), SNS and EventBridge
     "2026-07-20T08:26:40Z".
     """
-    seconds = time.time()
-    try:
-        if isinstance(sent, str) and sent.isascii() and sent.isdigit():
-            seconds = int(sent) / 1000
-        elif isinstance(sent, str):
-            seconds = datetime.fromisoformat(sent).timestamp()
-        elif is_number(sent):
-            seconds = float(sent)  # type: ignore[arg-type]
-        moment = datetime.fromtimestamp(seconds, UTC)
-    except (ValueError, OverflowError, OSError):  # an event written by hand
-        moment = datetime.fromtimestamp(time.time(), UTC)
+    moment = read_time(sent) or datetime.fromtimestamp(time.time(), UTC)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def read_time(sent: object) -> datetime | None:
+    """Return a time as `format_time` is given it, in UTC unless it names a zone; None for none."""
+    try:
+        if isinstance(sent, str) and not (sent.isascii() and sent.isdigit()):
+            moment = datetime.fromisoformat(sent)
+            return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
+        if isinstance(sent, str):
+            return datetime.fromtimestamp(int(sent) / 1000, UTC)
+        if is_number(sent):
+            return datetime.fromtimestamp(float(sent), UTC)  # type: ignore[arg-type]
+    except (ValueError, OverflowError, OSError):  # an event written by hand
+        pass
+    return None
 
 
 class _Check:
@@ -170,8 +175,8 @@ class _Check:
         return self.labels.issuperset(label if isinstance(label, list) else [label])
 
     def _read_one(self, value: object, allows_new: bool) -> str:
-        if self.kind == "ordinal" and is_number(value):
-            value = next((one for one in self.labels if float(one) == value), str(value))
+        if self.kind == "ordinal":
+            value = self._find_equal(value)
         if not isinstance(value, str):
             raise self._refuse(f"is {name_type(value)}, wanted a label, which is a string")
         if value in self.labels:
@@ -191,6 +196,15 @@ class _Check:
         if self.kind == "ordinal" and not _is_number_text(value):
             raise self._refuse("is no number, as all labels of this model are")
         return value
+
+    def _find_equal(self, value: object) -> object:
+        """Return the label that is the same number: 4 and "4.0" -> "4"; another number as text."""
+        number: Any = value
+        if isinstance(value, str):
+            number = float(value) if _is_number_text(value) else None
+        if not is_number(number):
+            return value
+        return next((one for one in self.labels if float(one) == number), str(value))
 
     def _refuse(self, what: str) -> InvalidInput:
         return InvalidInput(f"{self.field} {what}", field=self.field)

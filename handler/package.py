@@ -316,7 +316,7 @@ def copy_bundle(bundle: Path, out: Path) -> None:
     except ArtefactError as error:
         raise BuildError(f"{error} Another bundle is named by BUNDLE=/absolute/path.") from error
     out.mkdir()
-    names = [MANIFEST, *json.loads((bundle / MANIFEST).read_text())["files"]]
+    names = [MANIFEST, *json.loads((bundle / MANIFEST).read_text(encoding="utf-8"))["files"]]
     names += [SIGNATURE] if (bundle / SIGNATURE).exists() else []
     for name in names:
         shutil.copyfile(bundle / name, out / name)

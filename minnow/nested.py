@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import re
 import shutil
+import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -109,6 +110,8 @@ def copy_sources(
     """
     ignore = shutil.ignore_patterns(*IGNORED, *ignored)
     shutil.copytree(folder, out, ignore=ignore, dirs_exist_ok=True)
+    for path in (out, *out.rglob("*")):  # of an environment that is read-only
+        path.chmod(path.stat().st_mode | stat.S_IWUSR)
     for path in sorted(out.rglob("*.py")):
         source = folder / path.relative_to(out)
         try:

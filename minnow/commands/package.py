@@ -9,7 +9,6 @@ from typing import Annotated, Literal
 
 import typer
 
-from minnow.errors import CommandError
 from minnow.options import BundleArgument, Json, flag, option
 
 PANEL = "Serving"
@@ -44,14 +43,10 @@ def package(
     Its libraries are fetched from your registry of Python packages by uv or pip, for Lambda's
     Python, and checked by their hashes.
     """
-    if out.is_dir():
-        raise CommandError(f"{out}: is a folder, wanted the name of a file such as function.zip")
-    if out.exists() and not force:
-        raise CommandError(f"{out}: exists already. Give another --out, or --force to replace it.")
     from minnow.project.function import SHIPPED_BUNDLE, Build, package_function
 
     settings = Build(architecture, signing, release)
-    table = package_function(bundle or SHIPPED_BUNDLE, out, settings)
+    table = package_function(bundle or SHIPPED_BUNDLE, out, settings, force)
     if json_output:
         size = out.stat().st_size
         print(json.dumps({"file": str(out), "bytes": size, "architecture": architecture}))

@@ -46,29 +46,43 @@ def write_sources(folder: Path, bundle: Path) -> None:
         copy_sources(SOURCES, folder, restore_imports, ignored=(MODEL,))
         copy_bundle(bundle, folder / MODEL)
     except (BuildError, ArtefactError) as error:
-        raise CommandError(str(error)) from error
+        # A build says how its Makefile is told of a bundle; a command has an option for it.
+        raise CommandError(str(error.__cause__ or error)) from error
 
 
-def package_function(bundle: Path, out: Path, build: Build) -> str:
+def package_function(bundle: Path, out: Path, build: Build, force: bool = False) -> str:
     """Write the zip that Lambda takes; return a table of where its megabytes are.
 
     Its packages come from the user's registry of Python packages, and have the hashes that the
     sources name.
 
+    Args:
+        force: Replace a file that stands already.
+
     Raises:
-        CommandError: The bundle is none, or the function could not be built.
+        CommandError: The bundle is none, `out` must not be written, or the function could not be
+            built.
     """
-    with TemporaryDirectory(prefix="minnow-") as work:
+    _check_free(out, force)
+    # First of all a place for the zip: to learn after the build that there is none takes minutes.
+    with replacing(out) as temporary, TemporaryDirectory(prefix="minnow-") as work:
         folder, function = Path(work) / "handler", Path(work) / "function"
         write_sources(folder, bundle)
         command = [sys.executable, "-B", str(folder / "package.py"), "--out", str(function)]
-        command += ["--architecture", build.architecture, "--release", build.release]
+        command += ["--architecture", build.architecture, f"--release={build.release}"]
         command += ["--signing"] if build.signing else []
         # What the user's modules are called, or where they are, does not reach the build.
         kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         done = subprocess.run(command, env=kept | {"PYTHONHASHSEED": "0"}, check=False)
         if done.returncode:
             raise CommandError(f"{out}: the function could not be built; why, stands above")
-        with replacing(out) as temporary:
-            zip_function(function, temporary)
-        return describe_sizes(function, out)
+        zip_function(function, temporary)
+        _check_free(out, force)  # again: the build has taken minutes
+        return describe_sizes(function, temporary)
+
+
+def _check_free(out: Path, force: bool) -> None:
+    if out.is_dir():
+        raise CommandError(f"{out}: is a folder, wanted the name of a file such as function.zip")
+    if out.exists() and not force:
+        raise CommandError(f"{out}: exists already. Give another --out, or --force to replace it.")

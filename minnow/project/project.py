@@ -17,6 +17,7 @@ from minnow.project.file_list import find_files
 from minnow.project.function import write_sources
 from training.output_folders import (
     INNER_WORK,
+    LITTER,
     NEW,
     Kind,
     find_obstacle,
@@ -124,9 +125,9 @@ def _write_files(folder: Path, stack: str, bundle: Path) -> None:
 
 
 def _hash_files(folder: Path) -> dict[str, str]:
-    """Return path -> sha256 of every file but those that SAM and Python make."""
+    """Return path -> sha256 of every file but those that SAM, Python and file managers make."""
     return {
         path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and not {*path.relative_to(folder).parts} & {*MADE}
+        if path.is_file() and not {*path.relative_to(folder).parts} & {*MADE, *LITTER}
     }

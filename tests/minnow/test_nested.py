@@ -2,7 +2,14 @@
 
 import pytest
 
-from minnow.nested import FOLDERS, NestingError, find_names, list_modules, nest_imports
+from minnow.nested import (
+    FOLDERS,
+    NestingError,
+    copy_sources,
+    find_names,
+    list_modules,
+    nest_imports,
+)
 from minnow.nested import restore_imports as restore
 from tests.helpers.paths import ROOT
 
@@ -96,3 +103,20 @@ def test_every_source_can_be_a_module_of_the_wheel(folder):
         str(path): names for path, s in sources.items() if (names := find_names(s, modules))
     } == {}
     assert [str(path) for path, s in sources.items() if restore(nest_imports(s)) != s] == []
+
+
+def test_a_copy_of_read_only_sources_can_be_written(tmp_path):
+    inner = tmp_path / "sources" / "inner"
+    inner.mkdir(parents=True)
+    (inner / "a.py").write_text("from minnow.handler import x\n")
+    (inner / "a.txt").write_text("a")
+    for path in (inner / "a.py", inner / "a.txt", inner):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+
+    copy_sources(tmp_path / "sources", tmp_path / "out", restore)
+
+    copied = tmp_path / "out" / "inner"
+    assert (copied / "a.py").read_text() == "from handler import x\n"
+    modes = [oct(path.stat().st_mode & 0o777) for path in (copied, *sorted(copied.iterdir()))]
+    assert modes == ["0o755", "0o644", "0o644"]
+    inner.chmod(0o755)

@@ -6,10 +6,13 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 
 from minnow.cli import main
+from minnow.project import function
 from minnow.project.file_list import OWN, SHARED, find_files
 from minnow.project.function import SHIPPED_BUNDLE
 from minnow.project.project import MARK, name_stack
@@ -123,6 +126,7 @@ def test_a_folder_that_stands_is_replaced_only_with_force(project, tiny_bundle, 
     assert read_files(project) == before
     (project / ".aws-sam").mkdir()  # SAM's own
     (project / ".aws-sam" / "build.toml").write_text("")
+    (project / ".DS_Store").write_text("")  # of a file manager
     assert main(["init", str(project), "--force"]) == 0
     assert read_files(project / "handler" / "model") == read_files(SHIPPED_BUNDLE)
     assert [path.name for path in project.parent.iterdir()] == [project.name]
@@ -186,6 +190,57 @@ def test_a_package_replaces_no_file_without_force(tmp_path, capsys):
     assert line == f"minnow: {out}: exists already. Give another --out, or --force to replace it."
     assert out.read_text() == "mine"
     assert "is a folder" in refuse(capsys, "package", "--out", tmp_path, "--force")
+
+
+def test_a_bundle_that_is_not_there_is_said_without_the_words_of_a_makefile(tmp_path, capsys):
+    line = refuse(capsys, "init", tmp_path / "out", "--bundle", tmp_path / "gone")
+
+    assert line == (
+        f"minnow: {tmp_path}/gone/manifest.json: no such file. A bundle is made by: minnow export "
+        "RUN --out BUNDLE"
+    )
+
+
+def test_a_place_where_no_zip_can_be_is_said_before_anything_is_built(tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr(function.subprocess, "run", None)  # would take minutes
+    (tmp_path / "file").write_text("mine")
+
+    assert main(["package", "--out", str(tmp_path / "file" / "function.zip")]) == 1
+
+    assert capfd.readouterr().err.startswith(f"minnow: {tmp_path}/file: ")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_file_that_came_while_the_function_was_built_stays(tmp_path, capfd, monkeypatch):
+    out = tmp_path / "function.zip"
+
+    def build(command, **_):
+        folder = Path(command[command.index("--out") + 1])
+        folder.mkdir()
+        (folder / "a.py").write_text("")
+        out.write_text("mine")
+        return CompletedProcess(command, 0)
+
+    monkeypatch.setattr(function.subprocess, "run", build)
+
+    assert main(["package", "--out", str(out)]) == 1
+
+    assert f"{out}: exists already" in capfd.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["function.zip"]
+    assert out.read_text() == "mine"
+
+
+def test_a_release_may_begin_with_a_hyphen(tmp_path, capfd, monkeypatch):
+    commands = []
+    monkeypatch.setattr(
+        function.subprocess,
+        "run",
+        lambda command, **_: commands.append(command) or CompletedProcess(command, 1),
+    )
+
+    assert main(["package", "--out", str(tmp_path / "a.zip"), "--release=-x"]) == 1
+
+    assert "--release=-x" in commands[0]
 
 
 def test_a_function_that_is_not_built_is_no_zip(tmp_path, capfd, monkeypatch):

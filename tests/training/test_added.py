@@ -4,8 +4,10 @@ import json
 
 import pytest
 
+from handler.rows.options import ReadOptions
 from training.errors import DataError
 from training.rows.added import add_rows, read_added
+from training.rows.columns import Columns
 from training.rows.data import Sources, read_again, read_sources
 from training.rows.readers import read_dataset
 from training.rows.survey import survey_data
@@ -84,6 +86,34 @@ def test_the_columns_may_be_those_of_the_data(train_file, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("content", "text"),
+    [("müde, sehr müde".encode(), "müde, sehr müde"), ("müde".encode("latin-1"), "müde")],
+    ids=["utf-8", "latin-1"],
+)
+def test_what_is_utf8_is_read_so_whatever_the_encoding_of_the_data(tmp_path, content, text):
+    data = tmp_path / "train.csv"
+    data.write_bytes("text,label\nschön,pos\nzwei,neg\ndrei,pos\nvier,neg\n".encode("latin-1"))
+    path = tmp_path / "feedback.csv"
+    path.write_bytes(b'text,label\n"' + content + b'",pos\n')
+    columns = Columns(options=ReadOptions(encoding="latin-1"))
+
+    joined = read_sources(Sources(data, columns=columns, added=path)).train
+
+    assert (joined.texts[0], joined.texts[-1]) == ("schön", text)
+
+
+@pytest.mark.parametrize("kind", ["regression", "ordinal"])
+def test_a_label_that_is_no_number_is_said_with_its_own_file_and_row(tmp_path, kind):
+    data = tmp_path / "train.csv"
+    data.write_text("text,label\n" + "".join(f"text {n},{n % 3}\n" for n in range(9)))
+    rows = ({"text": "new", "label": 1}, {"text": "text 1", "label": "good"})
+    path = write_lines(tmp_path / "more.jsonl", *rows)
+
+    with pytest.raises(DataError, match="more.jsonl: row 2: column 'label' is a text, wanted a nu"):
+        read_sources(Sources(data, task={"kind": kind}, added=path))
+
+
+@pytest.mark.parametrize(
     ("row", "message"),
     [
         ({"text": "new", "label": ""}, "more.jsonl: row 1: column 'label' is empty"),
@@ -112,8 +142,6 @@ def test_several_labels_numbers_groups_and_weights_are_added_as_they_are(tmp_pat
     more = write_lines(tmp_path / "more.jsonl", {"text": "four", "label": []})
     data = read_sources(Sources(several, added=more))
     assert data.train.labels[-1].names == []
-    from training.rows.columns import Columns
-
     weighed = tmp_path / "weighed.csv"
     weighed.write_text("text,label,film,weight\nold a,1.5,x,2\nold b,2.5,y,1\nold c,3.5,y,1\n")
     more = write_lines(tmp_path / "numbers.jsonl", {"text": "new", "label": 4})

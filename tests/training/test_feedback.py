@@ -143,6 +143,48 @@ def test_numbers_have_a_mean_absolute_error_with_an_interval(tmp_path: Path) -> 
     assert figures["mae_interval"] == pytest.approx([0.0, 1.7771], abs=1e-4)
 
 
+def test_models_of_two_kinds_that_have_one_name_have_figures_each(tmp_path: Path) -> None:
+    said = [
+        say("a", "pos", predicted="pos"),
+        say("b", 3, predicted=4),
+        say("c", ["x"], predicted=[]),
+    ]
+
+    for number, order in enumerate((said, said[::-1])):
+        found = collect_feedback(Plan([write(tmp_path / f"{number}.json", *order)])).models
+
+        assert [figures.get("mae") for figures in found] == [1.0, None, None]
+        assert [figures.get("accuracy") for figures in found] == [None, 1.0, 0.0]
+        assert {(figures["model"], figures["rows"]) for figures in found} == {("unknown", 1)}
+
+
+@pytest.mark.parametrize(
+    ("first", "last"),
+    [
+        ("2026-01-01T10:00:00+02:00", "2026-01-01T08:30:00Z"),
+        ("2026-01-01T08:00:00Z", "2026-01-01T08:00:00.500Z"),
+        ("2026-01-01T08:00:00", "2026-01-01T08:00:01Z"),
+        ("999999999999", "1000000000000"),
+        (1767254400.5, 1767254401),
+        (None, "1969-07-20T00:00:00Z"),
+    ],
+    ids=["zones", "milliseconds", "no-zone", "sqs", "streams", "none"],
+)
+def test_the_last_one_is_that_by_the_clock(tmp_path: Path, first: object, last: object) -> None:
+    said = [say("a", "neg", time=0) | {"time": last}, say("a", "pos", time=0) | {"time": first}]
+    joined = join_feedback([write(tmp_path / "a.json", *said)], [])
+
+    assert [one.label for one in joined.unknown] == ["neg"]
+
+
+def test_a_label_that_is_named_twice_is_one_label(tmp_path: Path) -> None:
+    said = write(tmp_path / "a.json", say("a", ["x", "y", "x"], predicted=["y", "x"]))
+
+    (figures,) = collect_feedback(Plan([said])).models
+
+    assert figures["right"] == 1
+
+
 def test_answers_that_are_rare_among_all_and_frequent_with_feedback_are_told() -> None:
     told = ["neg"] * 30 + ["pos"] * 10
 
@@ -175,6 +217,14 @@ def test_documents_are_read_from_folders_packed_and_in_envelopes(tmp_path: Path)
     assert [one.document for one in read_documents(str(folder))][-1]["index"] == 2
 
 
+def test_envelopes_in_envelopes_and_messages_as_sqs_answers_them(tmp_path: Path) -> None:
+    event = {"detail-type": "Minnow Feedback", "detail": say("a", "pos")}
+    messages = [{"MessageId": "1", "Body": json.dumps(each)} for each in (event, say("b", "pos"))]
+    place = write(tmp_path / "a.json", {"Messages": messages})
+
+    assert [one.document["result_id"] for one in read_documents(place)] == ["a", "b"]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
@@ -185,6 +235,12 @@ def test_documents_are_read_from_folders_packed_and_in_envelopes(tmp_path: Path)
         ("a.json", '{"result_id": "a", "label": 1e999}', "a.json: document 1: a label is none"),
         ("a.json", '{"result_id": "a", "label": "x", "index": NaN}', "document 1 is no feedback"),
         ("a.json", '{"result_id": "a", "label": "x", "index": 1e99}', "document 1 is no feedback"),
+        ("a.json", '{"result_id": "\\ud800", "label": "x"}', "document 1 holds a lone surrogate"),
+        ("a.json", '{"result_id": "a", "label": ["\\ud800"]}', "document 1 holds a lone surrogate"),
+        ("a.json", '{"Item": {"label": "x"}}', "a.json: document 1: its Item is none of a table's"),
+        ("a.json", '{"Item": {"label": {"N": "x"}}}', "a.json: document 1: its Item is none"),
+        ("a.json", '{"Item": {"label": {"L": 5}}}', "a.json: document 1: its Item is none"),
+        ("a.json", '{"Item": {"label": {"M": 5}}}', "a.json: document 1: its Item is none"),
         ("a.csv", "a,b", "a.csv: its name says no JSON, wanted one that ends in .jsonl"),
         ("a.json", "", "there is no feedback in what was named first"),
     ],
@@ -228,7 +284,7 @@ def test_rows_have_the_texts_that_were_sent_and_train_takes_them(tmp_path: Path)
     )
     texts = write(
         tmp_path / "sent.json",
-        {"id": 7, "text": "seven"},
+        {"id": 7.0, "text": "seven"},
         {"id": "8", "texts": ["first", "second"]},
         {"id": "id-c", "text": "third"},
         {"result_id": "reviewed-review", "reviews": [{"index": 0, "text": "unsure"}]},
@@ -276,6 +332,11 @@ def test_an_id_of_two_texts_stands_for_none_and_no_text_at_all_is_an_error(tmp_p
     assert (found.rows, found.ambiguous) == (1, 1)
     with pytest.raises(CurationError, match="exists already"):
         collect_feedback(Plan([said], texts=[more], out=tmp_path / "out.jsonl"))
+    with pytest.raises(CurationError, match="new.jsonl: lies in .*, where it would be read"):
+        collect_feedback(Plan([str(tmp_path)], texts=[more], out=tmp_path / "new.jsonl"))
+    half = write(tmp_path / "half.json", {"id": "a", "text": "\ud800"})
+    with pytest.raises(DataError, match="half.json: document 1 holds a lone surrogate"):
+        collect_feedback(Plan([said], texts=[half], out=tmp_path / "other.jsonl"))
     table = tmp_path / "t.csv"
     table.write_text("name,text\na,b\n")
     with pytest.raises(DataError, match="no column 'id'"):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.rows.overlaps import Overlaps, find_overlaps, group_rows
+from training.rows.overlaps import Overlaps, find_overlaps, find_repeats, group_rows
 from training.rows.shingles import find_near_duplicates, split_texts
 
 WORDS = [f"w{number}" for number in range(5000)]
@@ -239,3 +239,15 @@ def test_few_and_short_texts_have_no_near_duplicates(texts):
     rows, earlier = find_near_duplicates(split_texts(texts))
 
     assert (rows.tolist(), earlier.tolist()) == ([], [])
+
+
+@pytest.mark.parametrize("num_words", [8, 20, 60])
+def test_a_text_that_stands_in_several_counts_for_all_of_them(num_words: int) -> None:
+    for seed in range(20):
+        (core,) = make_texts(1, num_words, seed)
+        begins, ends = make_texts(8, 30, seed=seed + 100), make_texts(8, 9 + seed, seed=seed + 200)
+        around = [f"{begin} {core} {end}" for begin, end in zip(begins, ends, strict=True)]
+        strange = make_texts(3, 40, seed=seed + 300)
+
+        assert find_repeats([*strange, *around], [core]).tolist() == [False] * 3 + [True] * 8
+        assert find_repeats([*around[1:], core], [around[0], *strange])[-1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -86,6 +86,7 @@ def collect_feedback(plan: Plan) -> Findings:
     if plan.out is not None:
         inputs = [Path(name) for name in (*plan.feedback, *plan.results, *plan.texts)]
         check_output(plan.out, plan.force, inputs)
+        _check_outside(plan.out, inputs)
     joined = join_feedback(plan.feedback, plan.results)
     found: dict[str, Any] = {
         "feedback": joined.read,
@@ -117,11 +118,21 @@ def collect_feedback(plan: Plan) -> Findings:
     )
 
 
+def _check_outside(out: Path, inputs: Iterable[Path]) -> None:
+    """Raise CurationError where the next run would read the table as an input."""
+    for folder in inputs:
+        if folder.is_dir() and out.resolve().is_relative_to(folder.resolve()):
+            raise CurationError(
+                f"{out}: lies in {folder}, where it would be read the next time. Name another "
+                "--out."
+            )
+
+
 def _make_rows(joined: Joined, texts: Texts) -> _Rows:
     """Return a row for each feedback whose text is known, by time: of a text that comes again the
     last one counts in training."""
     table = _Rows()
-    for said, pair in sorted(_list_said(joined), key=lambda each: (each[0].time, each[0].target)):
+    for said, pair in sorted(_list_said(joined), key=lambda each: (each[0].moment, each[0].target)):
         text = texts.find(said, pair)
         if text is None:
             table.without_text += 1

@@ -40,11 +40,11 @@ def read_documents(place: str) -> Iterator[Found]:
     for name, content in _read_contents(place):
         is_empty = False
         for number, value in enumerate(_parse(name, content), start=1):
-            for item in value if isinstance(value, list) else [value]:
+            for item in _list_items(value):
                 where = f"{name}: document {number}"
                 if not isinstance(item, dict):
                     raise DataError(f"{where} is no JSON object. Leave the file out.")
-                yield Found(_open_envelope(item), where)
+                yield Found(_open_envelopes(item, where), where)
     if is_empty:
         raise DataError(f"{place}: no file of JSON there, wanted names that end in {WANTED}.")
 
@@ -133,8 +133,34 @@ def _skip_blanks(text: str, place: int) -> int:
     return place
 
 
-def _open_envelope(document: dict[str, Any]) -> dict[str, Any]:
-    """Return what a saved event, message or item holds; anything else as it is."""
+def check_unicode(text: str, place: str) -> None:
+    """Raise DataError for half a surrogate pair, which JSON can hold and no file of text can."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise DataError(f"{place} holds a lone surrogate, wanted Unicode. Mend it.") from None
+
+
+def _list_items(value: Any) -> list[Any]:
+    """Return what an array holds, or the answer of SQS in which messages were received."""
+    if isinstance(value, dict) and isinstance(value.get("Messages"), list):
+        value = value["Messages"]
+    return value if isinstance(value, list) else [value]
+
+
+def _open_envelopes(document: dict[str, Any], place: str) -> dict[str, Any]:
+    """Return what a saved event, message or item holds, also one in the other, as a queue has what
+    a bus sent it; anything else as it is."""
+    try:
+        while (inner := _open_envelope(document)) is not None:
+            document = inner
+    except (InvalidInput, ValueError, TypeError, AttributeError):
+        raise DataError(f"{place}: its Item is none of a table's export. Remove it.") from None
+    return document
+
+
+def _open_envelope(document: dict[str, Any]) -> dict[str, Any] | None:
+    """Return what an envelope holds; None for what is none."""
     if isinstance(document.get("detail"), dict) and "detail-type" in document:
         return dict(document["detail"])
     if isinstance(document.get("Item"), dict):  # of a table's export
@@ -147,7 +173,7 @@ def _open_envelope(document: dict[str, Any]) -> dict[str, Any]:
                 continue
             if isinstance(inner, dict):
                 return inner
-    return document
+    return None
 
 
 def _read_attribute(attribute: Any) -> Any:

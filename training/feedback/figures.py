@@ -18,14 +18,15 @@ SURE_SHARE = 0.95
 
 
 def measure_feedback(joined: Joined) -> list[dict[str, Any]]:
-    """Return the figures of each model and version, by name.
+    """Return the figures of each model and version, by name; of labels, of several labels and of
+    numbers each their own, where models without a name, or that were trained anew, had both.
 
     Of labels: `accuracy` and its 95 % interval, of several labels an exact match, with `micro_f1`;
     of numbers `mae`. `results` are the texts that the model answered, 0 where no results are here.
     """
-    by_model: defaultdict[tuple[str, str], list[Pair]] = defaultdict(list)
+    by_model: defaultdict[tuple[str, str, str], list[Pair]] = defaultdict(list)
     for pair in joined.pairs:
-        by_model[pair.model, pair.version].append(pair)
+        by_model[pair.model, pair.version, type(pair.said.label).__name__].append(pair)
     found = []
     for key in sorted(by_model):
         pairs = by_model[key]
@@ -34,13 +35,13 @@ def measure_feedback(joined: Joined) -> list[dict[str, Any]]:
             "model": key[0],
             "version": key[1],
             "feedback": len(pairs),
-            "results": joined.results[key],
+            "results": joined.results[key[:2]],
             "unanswered": len(pairs) - len(answered),
         }
         if answered:
             figures |= _measure_answers([(pair.said.label, pair.answer) for pair in answered])
             told = [pair.answer for pair in answered if pair.told is not None]
-            if shift := find_shift(told, joined.answered[key]):
+            if shift := find_shift(told, joined.answered[key[:2]]):
                 figures["shift"] = shift
         found.append(figures)
     return found

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from handler.feedback import LARGEST, MAX_INDEX
+from handler.feedback import LARGEST, MAX_INDEX, read_time
 from training.errors import DataError
-from training.feedback.documents import Found, read_documents
+from training.feedback.documents import Found, check_unicode, read_documents
 
 UNNAMED = "unknown"  # model or version that neither result nor feedback names
 REVIEW = "-review"  # ends the id of a text for review, which begins with its result's
@@ -18,7 +19,8 @@ Target = tuple[str, int]  # a result's id, and the place of the text in it
 
 
 class Said(NamedTuple):
-    """What one feedback says; `predicted` is None where it does not tell."""
+    """What one feedback says; `predicted` is None where it does not tell, `time` stands as it was
+    written, and `moment` are its seconds since 1970, before all others where it is none."""
 
     target: Target
     label: Answer
@@ -26,6 +28,7 @@ class Said(NamedTuple):
     model: str
     version: str
     time: str
+    moment: float
     feedback_id: str
 
 
@@ -137,15 +140,15 @@ def _keep_last(feedback: Iterable[Said], joined: Joined) -> list[Said]:
         labels = {said.label for said in several}
         joined.contradicted += len(labels) > 1
         joined.repeated += len(several) - len(labels)
-        several.sort(key=lambda said: (said.time, said.feedback_id))
+        several.sort(key=lambda said: (said.moment, said.feedback_id))
         # Who corrects what was said need not say again what was answered.
         told = next((one for one in several[::-1] if one.predicted is not None), several[-1])
-        answered = (told.predicted, told.model, told.version)
         final = several[-1]
         if final.predicted is None:
-            final = Said(final.target, final.label, *answered, final.time, final.feedback_id)
+            names = ("predicted", "model", "version")
+            final = final._replace(**{name: getattr(told, name) for name in names})
         last.append(final)
-    return sorted(last, key=lambda said: (said.time, said.feedback_id, said.target))
+    return sorted(last, key=lambda said: (said.moment, said.feedback_id, said.target))
 
 
 def _read_feedback(places: Iterable[str]) -> Iterable[Said]:
@@ -164,7 +167,9 @@ def _read_said(found: Found, number: int) -> Said:
         raise DataError(
             f"{found.place} is no feedback, wanted an object with result_id and label. Remove it."
         )
+    check_unicode(result_id, found.place)
     model, version = (str(document.get(name) or UNNAMED) for name in ("model", "version"))
+    moment = read_time(document.get("time"))
     return Said(
         (result_id, index),
         _read_answer(label, found.place),
@@ -172,6 +177,7 @@ def _read_said(found: Found, number: int) -> Said:
         model,
         version,
         str(document.get("time") or ""),
+        moment.timestamp() if moment else -math.inf,
         str(document.get("feedback_id") or f"{number:012}"),
     )
 
@@ -214,9 +220,11 @@ def _read_prediction(prediction: Mapping[str, Any], place: str) -> Answer:
 def _read_answer(value: object, place: str) -> Answer:
     """Return a label, several sorted ones, or a number, as they can be compared."""
     if value is None or isinstance(value, str):
+        check_unicode(value or "", place)
         return value
     if isinstance(value, list) and all(isinstance(one, str) for one in value):
-        return tuple(sorted(value))
+        check_unicode("".join(value), place)
+        return tuple(sorted(set(value)))
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= LARGEST:
         raise DataError(f"{place}: a label is none, wanted a text, a list of them or a number.")
     return float(value)

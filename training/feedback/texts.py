@@ -11,7 +11,7 @@ from handler.rows.columns import ColumnError
 from handler.rows.formats import detect_format
 from handler.rows.reader import open_rows
 from training.errors import DataError
-from training.feedback.documents import is_json, read_documents
+from training.feedback.documents import check_unicode, is_json, read_documents
 from training.feedback.joining import REVIEW, Pair, Said, Target, is_review, read_index
 
 
@@ -80,12 +80,15 @@ class Texts:
             raise DataError(f"{path}: {error}.") from error
 
     def _add(self, name: object, index: int | None, text: object, where: str) -> None:
+        if isinstance(name, float) and name.is_integer():  # as spreadsheets have numbers
+            name = int(name)
         is_named = isinstance(name, str | int) and not isinstance(name, bool)
         if not is_named or not isinstance(text, str) or index is None:
             raise DataError(
                 f"{where} has no id, or no text. Wanted {self._id_column!r} and "
                 f"{self._text_column!r}; name others with --id-column and --text-column."
             )
+        check_unicode(text, where)
         target = (str(name), index)
         if target in self.ambiguous:
             return

@@ -59,26 +59,46 @@ class Added:
 
 def read_added(path: Path, columns: Columns) -> Dataset:
     """Return rows that shall be added to those that were read by `columns`; their columns have the
-    same names, or are `text` and `label`.
+    same names, or are `text` and `label`. What is UTF-8, as Minnow writes it, is read so, whatever
+    the encoding of those.
 
     Raises:
         DataError: As `read_dataset`, and for a row without a label.
     """
+    found = _read_utf8(path, columns) or _read_named(path, columns)
+    for row, label in enumerate(found.labels, start=1):
+        if type(label) is str and not label:
+            raise DataError(describe_empty_cell(path, row, found.label_column))
+    return found
+
+
+def _read_utf8(path: Path, columns: Columns) -> Dataset | None:
+    """Return rows of UTF-8 where `columns` name another encoding; None for others, and for those
+    of ASCII alone, which some encodings use as well."""
+    if columns.options.encoding is None:
+        return None
+    options = dataclasses.replace(columns.options, encoding=None)
+    try:
+        found = _read_named(path, dataclasses.replace(columns, options=options))
+    except DataError:
+        return None
+    is_ascii = all(value.isascii() for value in (*found.texts, *found.labels))
+    return None if is_ascii else found
+
+
+def _read_named(path: Path, columns: Columns) -> Dataset:
+    """Return rows by `columns`, or else by `text` and `label`."""
     several = bool(columns.several)
     plain = Columns(
         several=several, normalize_labels=columns.normalize_labels, separator=columns.separator
     )
     try:
-        found = read_dataset(path, dataclasses.replace(columns, several=several))
+        return read_dataset(path, dataclasses.replace(columns, several=several))
     except ColumnsError as error:
         try:
-            found = read_dataset(path, plain)
+            return read_dataset(path, plain)
         except ColumnsError:
             raise error from None
-    for row, label in enumerate(found.labels, start=1):
-        if type(label) is str and not label:
-            raise DataError(describe_empty_cell(path, row, found.label_column))
-    return found
 
 
 def add_rows(train: Dataset, added: Dataset, held_out: Sequence[str]) -> tuple[Dataset, Added]:

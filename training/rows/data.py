@@ -10,12 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from handler.inference.tasks import Ordinal, Regression
 from training.answers.class_weights import settle_balance
 from training.errors import DataError
 from training.rows.added import Added, add_rows, read_added
 from training.rows.columns import Columns
 from training.rows.label_sets import describe_list_like, find_separator, say_several
+from training.rows.numbers import read_column
 from training.rows.readers import Dataset, read_dataset
+from training.rows.soft_labels import SoftLabel
 from training.rows.split import split_rows
 from training.rows.unlabelled import Unlabelled, read_unlabelled
 from training.tasks import Objective, find_task, make_objective
@@ -146,10 +149,13 @@ def read_sources(sources: Sources) -> Data:
         read_dataset(path, train.columns) if path is not None else None
         for path in (sources.dev, sources.test)
     )
-    added = None
+    added = more = None
     if sources.added is not None:
-        train, added = _add(train, read_added(sources.added, train.columns), dev, test)
+        more = read_added(sources.added, train.columns)
+        train, added = _add(train, more, dev, test)
     objective = make_objective(find_task(train.labels, sources.task), sources.aims)
+    if more is not None:
+        _check_added(more, objective.task.kind)
     objective.check(train, *(other for other in (dev, test) if other is not None))
     objective = settle_balance(objective, train)
     if sources.word_vectors is not None and not sources.word_vectors.exists():
@@ -180,6 +186,14 @@ def read_again(metadata: Mapping[str, Any], objective: Objective, folder: Path) 
         added = _check_unchanged(_read(path, read_added, columns, folder), described, folder)
         train, _ = _add(train, added, dev_set, test_set)
     return Data(train, dev_set, None, columns, objective)
+
+
+def _check_added(added: Dataset, kind: str) -> None:
+    """Raise DataError for a label that is no number where all are, by its own file and row; among
+    those of the other file it would have the number of none."""
+    is_soft = any(isinstance(label, SoftLabel) for label in added.labels)
+    if kind in (Regression.kind, Ordinal.kind) and not is_soft:
+        read_column(added)
 
 
 def _add(

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
-from training.rows.runs import Runs, link_long_texts, link_short_texts
-from training.rows.shingles import find_near_duplicates, split_texts
+from training.rows.runs import Runs, link_long_texts, link_short_texts, list_holders
+from training.rows.shingles import Tokens, find_near_duplicates, split_texts
 
 Ints = NDArray[np.int64]
 # A larger group would be most of a fold, or could not be held out: of it equal texts alone are
@@ -58,10 +58,20 @@ def group_rows(texts: Sequence[str], groups: Sequence[Hashable] | None = None) -
 
 def find_repeats(texts: Sequence[str], others: Sequence[str]) -> NDArray[np.bool_]:
     """Return which texts repeat one of the others, wholly, nearly or in part, shape (texts,); of
-    however many rows."""
+    however many rows.
+
+    A text of some length that stands in several counts for all of them: groups have a link to one,
+    or letters of one form would be one group.
+    """
     both = [*others, *texts]
-    _, joined = _join_repeats(both, number_groups(both))
-    repeats: NDArray[np.bool_] = np.isin(joined[len(others) :], joined[: len(others)])
+    tokens, runs = _read_runs(both)
+    _, joined = _join_repeats(number_groups(both), tokens, runs)
+    first = len(others)
+    repeats: NDArray[np.bool_] = np.isin(joined[first:], joined[:first])
+    if runs is not None:
+        inside, around = list_holders(runs)
+        for rows, held_out in ((inside, around), (around, inside)):
+            repeats[rows[(rows >= first) & (held_out < first)] - first] = True
     return repeats
 
 
@@ -72,7 +82,7 @@ def find_overlaps(texts: Sequence[str], groups: Sequence[Hashable] | None = None
         groups: Of each row, as the user knows them; they are never torn apart.
     """
     equal = number_groups(texts)
-    near, joined = _join_repeats(texts, equal)
+    near, joined = _join_repeats(equal, *_read_runs(texts))
     by_text = _cut(joined, equal)
     exact = equal
     found = by_text
@@ -91,13 +101,17 @@ def find_overlaps(texts: Sequence[str], groups: Sequence[Hashable] | None = None
     )
 
 
-def _join_repeats(texts: Sequence[str], equal: Ints) -> tuple[Ints, Ints]:
-    """Return the rows that are nearly an earlier one, and the group of each row, however large."""
+def _read_runs(texts: Sequence[str]) -> tuple[Tokens, Runs | None]:
+    """Return the tokens of texts, and their runs where there are any."""
     tokens = split_texts(texts).leave_out_punctuation()
+    return tokens, Runs(tokens) if len(tokens.numbers) else None
+
+
+def _join_repeats(equal: Ints, tokens: Tokens, runs: Runs | None) -> tuple[Ints, Ints]:
+    """Return the rows that are nearly an earlier one, and the group of each row, however large."""
     near, earlier = find_near_duplicates(tokens)
     links = [(near, earlier)]
-    if len(tokens.numbers):
-        runs = Runs(tokens)
+    if runs is not None:
         links += [link_short_texts(runs), link_long_texts(runs)]
     rows, others = (np.concatenate(ends) for ends in zip(*links, strict=True))
     return near, _join(equal, rows, others)

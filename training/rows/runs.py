@@ -106,6 +106,13 @@ def link_long_texts(runs: Runs) -> Links:
     return runs.rows[rows], runs.rows[np.concatenate([inside[1], others[is_alike]])]
 
 
+def list_holders(runs: Runs) -> Links:
+    """Return links of texts from `RUN` tokens on to every longer one that has all of it inside."""
+    starts, first = _find_shared_runs(runs)
+    rows, others = _find_holders(runs, starts, first, runs.texts[starts], every=True)
+    return runs.rows[rows], runs.rows[others]
+
+
 def _find_shared_runs(runs: Runs) -> tuple[Ints, Ints]:
     """Return where runs of `RUN` tokens begin that stand in several places, and the index of the
     first place of each; equal runs lie side by side, in the order of the texts."""
@@ -125,8 +132,9 @@ def _find_shared_runs(runs: Runs) -> tuple[Ints, Ints]:
     return starts, np.maximum.accumulate(np.where(is_first, indices, 0))
 
 
-def _find_holders(runs: Runs, starts: Ints, first: Ints, texts: Ints) -> Links:
-    """Return links, in texts, to the shortest longer one that has all of a text inside."""
+def _find_holders(runs: Runs, starts: Ints, first: Ints, texts: Ints, every: bool = False) -> Links:
+    """Return links, in texts, to the shortest longer one that has all of a text inside; or to every
+    one."""
     frequency = np.bincount(first, minlength=len(first))[first]
     order = np.lexsort((frequency, texts))
     _, rarest = np.unique(texts[order], return_index=True)
@@ -142,7 +150,7 @@ def _find_holders(runs: Runs, starts: Ints, first: Ints, texts: Ints) -> Links:
         own = runs.hash(runs.starts[text[fits]], runs.lengths[text[fits]])
         fits[fits] = runs.hash(begin[fits], runs.lengths[text[fits]]) == own
         links.append((text[fits], other[fits]))
-        asking = asking[~fits]
+        asking = asking if every else asking[~fits]
     rows, others = (np.concatenate(ends) for ends in zip(*links, strict=True))
     return rows, others
 

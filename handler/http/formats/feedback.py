@@ -120,12 +120,17 @@ class Receiver:
         """Send all; return why those failed that could not be sent."""
         if self._sink is not None:
             return self._send_to(self._sink, results)
-        with self._connecting:
+        # While the sink does not answer each holds this for long: no queue of all that come.
+        if not self._connecting.acquire(timeout=SEND_MS / 1000):
+            return ["another request was waiting for it"] * len(results)
+        try:
             sink = self._sink or open_sink(self._target)
             reasons = self._send_to(sink, results)
             if not reasons:
                 self._sink = sink
             return reasons
+        finally:
+            self._connecting.release()
 
     def _send_to(self, sink: Sink, results: Sequence[Result]) -> list[str]:
         deadline = start_deadline(None, SEND_MS)
@@ -229,6 +234,8 @@ def _label(model: Model) -> Schema:
     if kind == "regression":
         return {"type": "number"}
     one: Schema = {**STRING, "minLength": 1, "maxLength": MAX_LABEL_CHARACTERS, "examples": labels}
+    if kind == "ordinal":  # or its number
+        one = {"anyOf": [one, {"type": "number"}]}
     return make_array(one, maxItems=MAX_LABELS) if kind == "multi-label" else one
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -200,6 +201,16 @@ def test_every_other_source_takes_it_with_the_time_that_it_says(
 @pytest.mark.parametrize("sent", ["soon", "9" * 400, float("nan"), 1e300, {}, "2026-13-01"])
 def test_a_time_that_is_none_is_now(sent: Any) -> None:
     assert format_time(sent)[:3] == "20" + format_time(None)[2]
+
+
+def test_a_time_without_a_zone_is_utc(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        assert format_time("2026-07-20T08:26:40") == "2026-07-20T08:26:40.000Z"
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_our_own_feedback_never_comes_back_as_new(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import jsonschema
 import pytest
 
 from handler.http.app import create_app
+from handler.http.formats import feedback
 from handler.http.lambda_http import LambdaHttp
 from handler.http.service import Service
 from handler.inference.classifier import Classifier, load_classifier
@@ -152,6 +155,7 @@ def test_a_new_label_is_taken_where_it_is_meant(aws: Client, queue: str, call: A
     [
         (write_regression, 3.5, 3.5, "3.5", "label is a string, wanted a number"),
         (write_ordinal, 2, "2", "3", "label is none of the model's 2 labels"),
+        (write_ordinal, "2.0", "2", "two", "label is none of the model's 2 labels"),
         (
             lambda folder: copy_bundle(Path("tests/tiny_bundle").resolve(), folder / "several"),
             ["neg", "pos"],
@@ -167,7 +171,7 @@ def test_a_new_label_is_taken_where_it_is_meant(aws: Client, queue: str, call: A
             "label names a label twice",
         ),
     ],
-    ids=["regression", "ordinal", "multi-label", "multi-label-none"],
+    ids=["regression", "ordinal", "ordinal-form", "multi-label", "multi-label-none"],
 )
 def test_the_label_is_what_the_task_has(
     aws: Client,
@@ -179,7 +183,8 @@ def test_the_label_is_what_the_task_has(
     wrong: Any,
     detail: str,
 ) -> None:
-    call = caller(open_service(load_classifier(write(tmp_path))))
+    service = open_service(load_classifier(write(tmp_path)))
+    call = caller(service)
 
     refused = call("POST", "/feedback", {**GOOD, "label": wrong})
 
@@ -187,6 +192,9 @@ def test_the_label_is_what_the_task_has(
     assert refused.json["detail"].startswith(detail)
     assert call("POST", "/feedback", {**GOOD, "label": label}).status == 202
     assert [one["label"] for one in receive_all(aws("sqs"), queue)] == [kept]
+    components = create_app(service).openapi()["components"]
+    schema = {"$ref": "#/components/schemas/FeedbackRequest", "components": components}
+    jsonschema.validate({**GOOD, "label": label, "predicted": label}, schema)
 
 
 def test_a_sink_that_does_not_take_it_is_a_503_and_the_next_try_succeeds(
@@ -204,6 +212,30 @@ def test_a_sink_that_does_not_take_it_is_a_503_and_the_next_try_succeeds(
     assert line["message"].startswith("1 of 1 feedback could not be sent: ")
     aws("sqs").create_queue(QueueName="feedback")
     assert call("POST", "/feedback", GOOD).status == 202
+
+
+def test_a_sink_that_hangs_makes_no_queue_of_requests(
+    tiny_classifier: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hangs, ends = threading.Event(), threading.Event()
+
+    class Hanging:
+        def send(self, results: Any, deadline: Any) -> dict[str, str]:
+            hangs.set()
+            ends.wait(30)
+            return {}
+
+    monkeypatch.setattr(feedback, "open_sink", lambda target: Hanging())
+    monkeypatch.setattr(feedback, "SEND_MS", 50)
+    service = open_service(tiny_classifier)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(caller(service), "POST", "/feedback", GOOD)
+        assert hangs.wait(30)
+
+        second = caller(service)("POST", "/feedback", GOOD)
+
+        ends.set()
+        assert (second.status, first.result().status) == (503, 202)
 
 
 def test_a_key_is_needed_and_its_name_is_kept(
