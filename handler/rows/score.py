@@ -20,6 +20,7 @@ from handler.settings import Limits
 # Enough rows to sort by length; at IMDB's 1,300 characters a block is 1.3 MB.
 BLOCK_ROWS = 1024
 BLOCK_CHARACTERS = 4 << 20
+MODEL_FAILED = "the model failed on it"
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def encode_block(
     cells: list[Sequence[Cell]] = []
     for row, prediction in zip(block.rows, predictions, strict=True):
         if prediction is None:
-            rejected.append((row.number, "the model failed on it"))
+            rejected.append((row.number, MODEL_FAILED))
         else:
             scored.append(row)
             cells.append(task.cells(prediction.outputs))
