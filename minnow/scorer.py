@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+
+from minnow.bundle_files import carried, open_place, recording
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -86,7 +87,7 @@ class Scorer:
         self.rejects = rejects
         self.max_characters = max_characters
         files: dict[str, bytes] = {}
-        checked = self._read(_recording(_open_place(self.place), files))
+        checked = self._read(recording(open_place(self.place), files))
         self.sha256 = checked.sha256
         self.size_bytes = checked.size_bytes
         self.name, self.version = checked.manifest.name, checked.manifest.version
@@ -228,7 +229,7 @@ class Scorer:
         with _opening:
             if key not in _sessions:
                 files = self._files
-                bundle = self._read(_open_place(self.place) if files is None else _carried(files))
+                bundle = self._read(open_place(self.place) if files is None else carried(files))
                 # Engines have threads of their own, which work beside this one.
                 _sessions[key] = open_classifier(bundle, self.threads, is_alone=False)
                 while len(_sessions) > KEPT_SESSIONS:
@@ -249,47 +250,6 @@ class Scorer:
                 "bundle was replaced meanwhile: make the scorer again, or put that bundle back"
             )
         return bundle
-
-
-def _open_place(place: str) -> Callable[[str, int], bytes]:
-    """Return what reads a bundle's file by name, up to so many bytes."""
-    if "://" not in place:
-        from handler.inference.bundle import open_folder
-
-        return open_folder(Path(place))
-    from handler.event_settings import parse_target
-    from handler.repository.bucket import BucketStore
-
-    return BucketStore(parse_target(place, ("s3",), "bundle")).read_object
-
-
-def _carried(files: Mapping[str, bytes]) -> Callable[[str, int], bytes]:
-    from handler.inference.bundle import MissingArtefactError
-
-    def read(name: str, most: int) -> bytes:
-        if name not in files:
-            raise MissingArtefactError(f"{name}: the scorer was made of a bundle without it")
-        return files[name]
-
-    return read
-
-
-def _recording(
-    read: Callable[[str, int], bytes], files: dict[str, bytes]
-) -> Callable[[str, int], bytes]:
-    """Return `read`, whose results come into `files` too; with the first also the signature, which
-    another process may ask for."""
-    from handler.inference.bundle import MissingArtefactError
-    from handler.inference.trust import MAX_SIGNATURE_BYTES, SIGNATURE
-
-    def record(name: str, most: int) -> bytes:
-        if not files:
-            with suppress(MissingArtefactError):
-                files[SIGNATURE] = read(SIGNATURE, MAX_SIGNATURE_BYTES)
-        files[name] = read(name, most)
-        return files[name]
-
-    return record
 
 
 def _to_array(values: Any) -> NDArray[Any]:

@@ -14,11 +14,12 @@ from handler.errors import InvalidInput
 from handler.inference.classifier import Classifier, Prediction
 from handler.inference.requests import check_text
 from handler.inference.tasks import Cell, Task
+from handler.rows.parts import STRIPE_ROWS, WHOLE, Part
 from handler.rows.rows import Position, Row, Rows
 from handler.settings import Limits
 
 # Enough rows to sort by length; at IMDB's 1,300 characters a block is 1.3 MB.
-BLOCK_ROWS = 1024
+BLOCK_ROWS = STRIPE_ROWS
 BLOCK_CHARACTERS = 4 << 20
 MODEL_FAILED = "the model failed on it"
 
@@ -33,11 +34,12 @@ class Block:
     end: Position
 
 
-def read_blocks(rows: Rows, limits: Limits) -> Iterator[Block]:
-    """Yield checked blocks until the file ends."""
+def read_blocks(rows: Rows, limits: Limits, part: Part = WHOLE) -> Iterator[Block]:
+    """Yield checked blocks of a part's rows until the file ends."""
     block = _new_block(rows.position)
     characters = 0
-    for row in rows:
+    own = rows if part.count == 1 else (row for row in rows if part.has(row.number))
+    for row in own:
         problem = row.problem
         if not problem:
             try:
