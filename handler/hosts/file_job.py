@@ -158,7 +158,7 @@ class FileJob:
         how: list[Any] = [self.limits._asdict(), self.column, asdict(self.options)]
         if rules := describe_rules(self.manifest.task):
             how.append(rules)
-        if self.part.count > 1:
+        if self.part.num_parts > 1:
             how.append(list(self.part))
         return [self.name, size, version, self.model_sha256, *how]
 

@@ -25,11 +25,11 @@ def check_shards(out: str) -> dict[str, Any]:
     """
     out = out.rstrip("/")
     records = [_read_record(f"{out}/{FOLDER}/{name}") for name in list_records(out)]
-    counts = sorted({record["count"] for record in records})
+    counts = sorted({record["num_shards"] for record in records})
     if len(counts) != 1:
         found = f"of {' and of '.join(map(str, counts))} shards" if counts else "none"
         raise InvalidInput(f"{out}/{FOLDER}: wanted the records of one --shard I/N, found {found}")
-    missing = sorted(set(range(counts[0])) - {record["index"] for record in records})
+    missing = sorted(set(range(counts[0])) - {record["number"] for record in records})
     if missing:
         raise InvalidInput(
             f"{out}: {len(missing)} of {counts[0]} shards are not done: {_show(missing)}. Run "
@@ -93,12 +93,12 @@ def _differences(records: Sequence[Mapping[str, Any]]) -> str:
     first = records[0]["job"]
     other = next(record for record in records if record["job"] != first)
     names = [name for name in first if first[name] != other["job"].get(name)]
-    return f"{', '.join(names)} of shards {records[0]['index']} and {other['index']}"
+    return f"{', '.join(names)} of shards {records[0]['number']} and {other['number']}"
 
 
 def _read_record(place: str) -> dict[str, Any]:
     record = read_json(place)
-    wanted = {"index": int, "count": int, "job": dict, "files": list}
+    wanted = {"number": int, "num_shards": int, "job": dict, "files": list}
     if record is None or not all(isinstance(record.get(key), kind) for key, kind in wanted.items()):
         raise InvalidInput(f"{place}: is no record of a shard. Run the shard again with --force")
     if record.get("format_version") != FORMAT_VERSION:

@@ -35,10 +35,10 @@ FORMAT_VERSION = 1
 
 
 class Shard(NamedTuple):
-    """Which of how many processes this is: `index` is 0 to `count` - 1."""
+    """Which of how many processes this is: `number` is 0 to `num_shards` - 1."""
 
-    index: int
-    count: int
+    number: int
+    num_shards: int
 
     def share_out(self, num_inputs: int) -> list[tuple[int, Part]]:
         """Return the inputs of this shard, by index, and its part of each.
@@ -46,14 +46,14 @@ class Shard(NamedTuple):
         As many inputs as shards or more: whole inputs in turn. Fewer: each shard has a part of
         one, and an input as many parts as there are shards that have it.
         """
-        if num_inputs >= self.count:
-            return [(index, WHOLE) for index in range(self.index, num_inputs, self.count)]
-        part, index = divmod(self.index, num_inputs)
-        return [(index, Part(part, len(range(index, self.count, num_inputs))))]
+        if num_inputs >= self.num_shards:
+            return [(index, WHOLE) for index in range(self.number, num_inputs, self.num_shards)]
+        part, index = divmod(self.number, num_inputs)
+        return [(index, Part(part, len(range(index, self.num_shards, num_inputs))))]
 
     @property
     def record(self) -> str:
-        return f"{self.index:05d}-of-{self.count:05d}.json"
+        return f"{self.number:05d}-of-{self.num_shards:05d}.json"
 
 
 def read_shard(text: str) -> Shard:
@@ -67,13 +67,13 @@ def read_shard(text: str) -> Shard:
 
 def name_part(output: str, part: Part) -> str:
     """Return the output's name with the part's before its ending: a.csv.gz -> a.part-...csv.gz."""
-    if part.count == 1:
+    if part.num_parts == 1:
         return output
     folder, slash, name = output.rpartition("/")
     is_packed = name.rpartition(".")[2].lower() in COMPRESSIONS
     stem, *endings = name.rsplit(".", 2 if is_packed else 1)
     return ".".join(
-        [f"{folder}{slash}{stem}", f"part-{part.index:05d}-of-{part.count:05d}", *endings]
+        [f"{folder}{slash}{stem}", f"part-{part.number:05d}-of-{part.num_parts:05d}", *endings]
     )
 
 
@@ -169,7 +169,9 @@ class ShardRecord:
         output = f"{self.out}/{file['output']}"
         return Summary(
             output,
-            *(file[name] for name in ("rows", "rejected", "seconds")),
+            file["rows"],
+            file["rejected"],
+            file["seconds"],
             rejects=f"{output}.rejected" if file["rejected"] else "",
             reasons=file["reasons"],
             input_rows=file["input_rows"],

@@ -12,24 +12,24 @@ STRIPE_ROWS = 1024  # as many as of a block, so that most blocks are whole strip
 
 
 class Part(NamedTuple):
-    """The rows of a file that one process scores: every `count`-th stripe.
+    """The rows of a file that one process scores: every `num_parts`-th stripe.
 
     Args:
-        index: From 0.
-        count: Parts of the file; 1: all its rows are in one.
+        number: From 0.
+        num_parts: Parts of the file; 1: all its rows are in one.
     """
 
-    index: int = 0
-    count: int = 1
+    number: int = 0
+    num_parts: int = 1
 
-    def has(self, number: int) -> bool:
+    def has(self, row: int) -> bool:
         """Say whether a row is of this part; rows are numbered from 1."""
-        return (number - 1) // STRIPE_ROWS % self.count == self.index
+        return (row - 1) // STRIPE_ROWS % self.num_parts == self.number
 
     def count_rows(self, num_rows: int) -> int:
         """Return how many of a file's first rows are of this part."""
-        turns, left = divmod(num_rows, STRIPE_ROWS * self.count)
-        return turns * STRIPE_ROWS + min(max(left - self.index * STRIPE_ROWS, 0), STRIPE_ROWS)
+        turns, left = divmod(num_rows, STRIPE_ROWS * self.num_parts)
+        return turns * STRIPE_ROWS + min(max(left - self.number * STRIPE_ROWS, 0), STRIPE_ROWS)
 
 
 WHOLE = Part()

@@ -38,7 +38,7 @@ def read_blocks(rows: Rows, limits: Limits, part: Part = WHOLE) -> Iterator[Bloc
     """Yield checked blocks of a part's rows until the file ends."""
     block = _new_block(rows.position)
     characters = 0
-    own = rows if part.count == 1 else (row for row in rows if part.has(row.number))
+    own = rows if part.num_parts == 1 else (row for row in rows if part.has(row.number))
     for row in own:
         problem = row.problem
         if not problem:

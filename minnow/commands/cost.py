@@ -152,8 +152,8 @@ def cost(
         estimate_cost(size, prices, cold_share=cold_share, snapstart=snapstart) for size in sizes
     ]
     if json_output:
-        rows = [dataclasses.asdict(one) for one in costs]
-        print(json.dumps({"prices": dataclasses.asdict(prices), "costs": rows}))
+        found = [dataclasses.asdict(one) for one in costs]
+        print(json.dumps({"prices": dataclasses.asdict(prices), "costs": found}))
     else:
         print(describe_costs(costs, prices, cold_share))
 

@@ -199,7 +199,9 @@ def break_record(out):
 
 def add_record_of_another_count(out):
     (out / "_shards" / "00000-of-00003.json").write_text(
-        (out / "_shards" / "00000-of-00002.json").read_text().replace('"count": 2', '"count": 3')
+        (out / "_shards" / "00000-of-00002.json")
+        .read_text()
+        .replace('"num_shards": 2', '"num_shards": 3')
     )
 
 
