@@ -7,7 +7,6 @@ What becomes of one input, and how a run that was stopped goes on, stands in `fi
 
 from __future__ import annotations
 
-import glob
 import os
 import signal
 import threading
@@ -25,6 +24,7 @@ from typing import TextIO, TypeVar, cast
 
 from handler.errors import DeliveryError, InvalidInput
 from handler.hosts.file_job import FileJob, Predictor, Summary
+from handler.hosts.inputs import expand_inputs
 from handler.hosts.score_state import Work, check_outputs, remove_finished
 from handler.hosts.shards import (
     Shard,
@@ -65,7 +65,7 @@ def score_files(
 
     Args:
         bundle: The bundle's folder.
-        inputs: Files, globs and `s3://BUCKET/KEY`.
+        inputs: As of `expand_inputs`.
         out: A file, for one input; a folder, made if it ends with a slash; or `s3://BUCKET/KEY`.
         workers: Processes that classify; with 1 it is done in this one.
         column: The column or field that holds the text; None: as in the training.
@@ -119,17 +119,6 @@ def score_files(
         record.write(names, parts, summaries)
     remove_finished(outputs)
     return summaries
-
-
-def expand_inputs(inputs: Sequence[str]) -> list[str]:
-    """Return the inputs with globs replaced by what they match, in order of name."""
-    names = []
-    for name in inputs:
-        found = [name] if "://" in name or Path(name).exists() else sorted(glob.glob(name))
-        if not found:
-            raise InvalidInput(f"{name}: no such file, and no file matches it as a pattern")
-        names.extend(found)
-    return names
 
 
 def name_outputs(names: Sequence[str], out: str) -> list[str]:

@@ -72,12 +72,17 @@ def list_records(out: str) -> list[str]:
     if "://" not in out:
         found = [path.name for path in Path(out, FOLDER).glob("*-of-*.json")]
     else:
-        bucket, prefix = split_place(f"{out}/{FOLDER}/")
-        with _asking(out) as s3:
-            pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-            entries = [entry for page in pages for entry in page.get("Contents", [])]
-        found = [base_name(entry["Key"]) for entry in entries]
+        found = list_keys(f"{out}/{FOLDER}/")
     return sorted(name for name in found if "-of-" in name)
+
+
+def list_keys(place: str) -> list[str]:
+    """Return the keys below a place that ends with a slash, without what it begins with."""
+    bucket, prefix = split_place(place)
+    with _asking(place) as s3:
+        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+        entries = [entry for page in pages for entry in page.get("Contents", [])]
+    return [str(entry["Key"]).removeprefix(prefix) for entry in entries]
 
 
 @contextmanager

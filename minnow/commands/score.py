@@ -48,7 +48,7 @@ def parse_shard(text: str) -> object:
 Bundle = Annotated[Path, typer.Argument(metavar="BUNDLE", help=BUNDLE)]
 Inputs = Annotated[
     list[str],
-    typer.Argument(metavar="FILE...", help="Files, patterns of them, or s3://BUCKET/KEY."),
+    typer.Argument(metavar="FILE...", help="Files, patterns, s3://BUCKET/KEY or PREFIX/."),
 ]
 Out = Annotated[
     str, option("--out", "FILE", "File, folder (ending in /) or s3://BUCKET/KEY to write.")

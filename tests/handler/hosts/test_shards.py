@@ -303,6 +303,25 @@ def test_a_killed_shard_goes_on_and_gives_the_same_bytes(tiny_bundle, tmp_path):
 
 
 @pytest.mark.slow
+def test_all_objects_below_a_prefix_are_inputs(tiny_bundle, tmp_path, aws, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    s3 = aws("s3")
+    where = {"LocationConstraint": s3.meta.region_name}
+    s3.create_bucket(Bucket="data", CreateBucketConfiguration=where)
+    content = write_rows(tmp_path / "a.csv", 10).read_bytes()
+    others = ("in/", "in/_SUCCESS", "in/a.csv.rejected", "in/_shards/0.json", "in-old/z.csv")
+    for key in ("in/b.csv", "in/a.csv", "in/more/c.csv", *others):
+        s3.put_object(Bucket="data", Key=key, Body=content if key.endswith("csv") else b"x")
+
+    run_all(tiny_bundle, ["s3://data/in/"], "s3://data/out", 2)
+
+    manifest = check_shards("s3://data/out")
+    assert [one["input"] for one in manifest["inputs"]] == ["a.csv", "b.csv", "c.csv"]
+    with pytest.raises(InvalidInput, match="s3://data/none/: no such file"):
+        score_files(tiny_bundle, ["s3://data/none/"], "s3://data/out/", shard=Shard(0, 2))
+
+
+@pytest.mark.slow
 def test_shards_share_a_bucket(tiny_bundle, tmp_path, aws, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     s3 = aws("s3")
