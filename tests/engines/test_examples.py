@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from tests.helpers.engines import RAY_SETTINGS
 from tests.helpers.paths import ROOT
 from tests.helpers.tables import read_parquet
 from tests.helpers.wheel import run_installed
@@ -51,7 +52,7 @@ def run_example(python, name, *arguments, runner=()):
         cwd=arguments[-1].parent,
         PYSPARK_PYTHON=str(python),
         SPARK_LOCAL_IP="127.0.0.1",
-        RAY_USAGE_STATS_ENABLED="0",
+        **RAY_SETTINGS,
     )
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.helpers.engines import RAY_SETTINGS
 from tests.helpers.tables import read_parquet
 from tests.helpers.wheel import run_installed
 
@@ -44,7 +45,7 @@ def test_a_killed_actor_loses_and_doubles_nothing(tiny_bundle, tmp_path, wheel_p
     run_installed(
         *(wheel_python, tmp_path / "program.py", tiny_bundle, tmp_path / "in", out, mark),
         cwd=tmp_path,
-        RAY_USAGE_STATS_ENABLED="0",
+        **RAY_SETTINGS,
     )
 
     assert mark.exists()
