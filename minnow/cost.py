@@ -29,6 +29,8 @@ class Prices:
         gb_logs: Log data taken in by CloudWatch.
         snapshot_gb_second: SnapStart's snapshot of each published version: memory times its life.
         restored_gb: SnapStart's restores: memory, each time.
+        million_children: Express executions of Step Functions.
+        child_gb_second: Their memory times duration.
     """
 
     gb_second: float = 0.0000166667
@@ -37,6 +39,8 @@ class Prices:
     gb_logs: float = 0.50
     snapshot_gb_second: float = 0.0000015046
     restored_gb: float = 0.0001397998
+    million_children: float = 1.00
+    child_gb_second: float = 0.00001667
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ COMMANDS = (  # in the order of the help
     "sign",
     "predict",
     "score",
+    "shards",
     "serve",
     "poll",
     "drift",

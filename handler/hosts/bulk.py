@@ -7,7 +7,6 @@ What becomes of one input, and how a run that was stopped goes on, stands in `fi
 
 from __future__ import annotations
 
-import glob
 import os
 import signal
 import threading
@@ -25,10 +24,19 @@ from typing import TextIO, TypeVar, cast
 
 from handler.errors import DeliveryError, InvalidInput
 from handler.hosts.file_job import FileJob, Predictor, Summary
+from handler.hosts.inputs import expand_inputs
 from handler.hosts.score_state import Work, check_outputs, remove_finished
+from handler.hosts.shards import (
+    Shard,
+    ShardRecord,
+    check_shard_options,
+    describe_job,
+    name_part,
+)
 from handler.inference.classifier import Classifier, Prediction, load_classifier
 from handler.rows.formats import detect_format
 from handler.rows.options import ReadOptions, check_options
+from handler.rows.parts import WHOLE
 from handler.rows.score import Block, predict_each
 from handler.settings import Limits, read_trust
 
@@ -51,12 +59,13 @@ def score_files(
     progress: TextIO | None = None,
     force: bool = False,
     review: str | None = None,
+    shard: Shard | None = None,
 ) -> list[Summary]:
     """Score every input and return a summary of each.
 
     Args:
         bundle: The bundle's folder.
-        inputs: Files, globs and `s3://BUCKET/KEY`.
+        inputs: As of `expand_inputs`.
         out: A file, for one input; a folder, made if it ends with a slash; or `s3://BUCKET/KEY`.
         workers: Processes that classify; with 1 it is done in this one.
         column: The column or field that holds the text; None: as in the training.
@@ -66,15 +75,21 @@ def score_files(
         force: Replace outputs that stand already.
         review: Where rows go that the model does not answer: a file, or a folder as for `out`;
             None: nowhere but into the output, with the others.
+        shard: Of several processes that share the inputs; None: this one scores all of them.
 
     Raises:
         InvalidInput: An input cannot be read, or an output would replace a file.
     """
     names = expand_inputs(inputs)
     outputs = name_outputs(names, out)
+    all_names, parts = names, [WHOLE] * len(names)
+    if shard is not None:
+        check_shard_options(out, review)
+        own = shard.share_out(len(names))
+        names, parts = [names[index] for index, _ in own], [part for _, part in own]
+        outputs = [name_part(outputs[index], part) for index, part in own]
     reviews = name_reviews(names, outputs, review)
     works = [Work(*pair) for pair in zip(outputs, reviews, strict=True)]
-    check_outputs(works, force)
     limits = limits or Limits()
     options = check_options(options or ReadOptions())
     classifier = load_classifier(bundle, trust=read_trust())
@@ -84,24 +99,26 @@ def score_files(
             "minnow export RUN --abstain-accuracy SHARE"
         )
     column = column or classifier.manifest.columns.get("text", "text")
+    record = None
+    if shard is not None:
+        record = ShardRecord(
+            out, shard, describe_job(classifier, column, limits, options, all_names)
+        )
+        if force:
+            record.remove()
+        elif done := record.read_done():
+            remove_finished(outputs)
+            return done
+    check_outputs(works, force)
     summaries = []
     with open_predictor(classifier, bundle, workers) as predictor:
-        for name, output, own_review in zip(names, outputs, reviews, strict=True):
+        for name, output, own_review, part in zip(names, outputs, reviews, parts, strict=True):
             how = (column, options, limits, classifier, predictor, progress, force, own_review)
-            summaries.append(FileJob(name, output, *how).run())
+            summaries.append(FileJob(name, output, *how, part).run())
+    if record is not None:
+        record.write(names, parts, summaries)
     remove_finished(outputs)
     return summaries
-
-
-def expand_inputs(inputs: Sequence[str]) -> list[str]:
-    """Return the inputs with globs replaced by what they match, in order of name."""
-    names = []
-    for name in inputs:
-        found = [name] if "://" in name or Path(name).exists() else sorted(glob.glob(name))
-        if not found:
-            raise InvalidInput(f"{name}: no such file, and no file matches it as a pattern")
-        names.extend(found)
-    return names
 
 
 def name_outputs(names: Sequence[str], out: str) -> list[str]:

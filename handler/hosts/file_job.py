@@ -29,6 +29,7 @@ from handler.inference.tasks import describe_rules
 from handler.objects.source import ObjectChanged, open_object
 from handler.rows.formats import compress, detect_format
 from handler.rows.options import ReadOptions
+from handler.rows.parts import WHOLE, Part
 from handler.rows.reader import open_rows
 from handler.rows.rows import Position, Rows
 from handler.rows.score import Block, encode_block, read_blocks
@@ -46,6 +47,7 @@ class Summary:
         rejects: The file of the rejected rows; "" where there is none.
         review: The file of the rows that were not answered; "" where none was wanted.
         unanswered: How many they are.
+        input_rows: Of the whole input, of which `rows` may be a part.
         reasons: Why rows were rejected -> how many; numbers in a reason are N.
     """
 
@@ -57,6 +59,7 @@ class Summary:
     reasons: Mapping[str, int] = field(default_factory=dict)
     review: str = ""
     unanswered: int = 0
+    input_rows: int = 0
 
 
 class FileJob:
@@ -74,6 +77,7 @@ class FileJob:
         progress: TextIO | None,
         force: bool = False,
         review: Path | None = None,
+        part: Part = WHOLE,
     ) -> None:
         self.name = name
         self.output = output
@@ -86,6 +90,7 @@ class FileJob:
         self.predictor = predictor
         self.progress = progress
         self.force = force
+        self.part = part
         self.format = detect_format(name)
         self.rejected = 0
 
@@ -125,7 +130,7 @@ class FileJob:
         if not self.force:
             self.work.check_free(identity)
         try:
-            row = self._score(identity)
+            rows, input_rows = self._score(identity)
         except InvalidInput:  # the same rows would be refused again: nothing to go on from
             self.work.remove()
             raise
@@ -137,7 +142,8 @@ class FileJob:
         reasons = _count_reasons(self.work.rejected) if self.rejected else {}
         rejects = f"{self.output}.rejected" if self.rejected else ""
         seconds = time.monotonic() - started
-        summary = asdict(Summary(self.output, row, self.rejected, seconds, rejects, reasons))
+        told = (self.output, rows, self.rejected, seconds, rejects, reasons)
+        summary = asdict(Summary(*told, input_rows=input_rows))
         self.work.save_finished(identity, summary)
         return summary
 
@@ -152,10 +158,13 @@ class FileJob:
         how: list[Any] = [self.limits._asdict(), self.column, asdict(self.options)]
         if rules := describe_rules(self.manifest.task):
             how.append(rules)
+        if self.part.num_parts > 1:
+            how.append(list(self.part))
         return [self.name, size, version, self.model_sha256, *how]
 
-    def _score(self, identity: list[Any]) -> int:
-        """Write all rows and rejected rows, from where the work stands; return how many were."""
+    def _score(self, identity: list[Any]) -> tuple[int, int]:
+        """Write all rows and rejected rows, from where the work stands; return how many were, and
+        how many the input has."""
         work = self.work
         written = work.cells if self.format.kind == "parquet" else work.rows
         state = work.read_position(identity, written)
@@ -181,10 +190,10 @@ class FileJob:
                 print(f"{self.name}: {rows.found.describe()}", file=self.progress)
             if not start.row and rows.header:
                 output.write(compress(rows.header, self.format.compression))
-            end = self._score_blocks(rows, source, size, output, rejects, identity)
+            num_rows = self._score_blocks(rows, source, size, output, rejects, identity)
         if self.format.kind == "parquet":
             self._join()
-        return end.row
+        return num_rows, rows.position.row
 
     def _score_blocks(
         self,
@@ -194,11 +203,12 @@ class FileJob:
         output: BinaryIO,
         rejects: BinaryIO,
         identity: list[Any],
-    ) -> Position:
+    ) -> int:
         end = rows.position
+        num_rows = self.part.count_rows(end.row)
         bar = ProgressBar(self.progress, size, end.row)
         saved = time.monotonic()
-        for block, predictions in self.predictor(read_blocks(rows, self.limits)):
+        for block, predictions in self.predictor(read_blocks(rows, self.limits, self.part)):
             content, lines = encode_block(
                 rows, block, predictions, self.manifest.task, self.manifest.version
             )
@@ -207,6 +217,7 @@ class FileJob:
             rejects.write(lines)
             self.rejected += lines.count(b"\n")
             end = block.end
+            num_rows += len(block.rows) + len(block.rejected)
             if time.monotonic() - saved > CHECKPOINT_S:
                 self.work.save_position(identity, end, output, rejects, self.rejected)
                 saved = time.monotonic()
@@ -215,7 +226,7 @@ class FileJob:
         for file in (output, rejects):
             file.flush()
             os.fsync(file.fileno())
-        return end
+        return num_rows
 
     def _join(self) -> None:
         """Write the rows of Parquet, which cannot be gone on from, out of their cells."""

@@ -69,6 +69,15 @@ def read_bundle(folder: Path, trust: Trust = ANY) -> Bundle:
     Raises:
         ArtefactError: A file is missing, changed, unreadable or not ours; names file and cure.
     """
+    return check_bundle(folder, open_folder(folder), trust)
+
+
+def open_folder(folder: Path) -> Callable[[str, int], bytes]:
+    """Return what `check_bundle` reads the files of `folder` by.
+
+    Raises:
+        ArtefactError: It is a file, or a run.
+    """
     if os.path.isfile(folder):
         raise ArtefactError(f"{folder}: is a file, wanted the folder of a bundle.")
     if not os.path.lexists(folder / MANIFEST) and os.path.exists(folder / RUN_METADATA):
@@ -76,7 +85,7 @@ def read_bundle(folder: Path, trust: Trust = ANY) -> Bundle:
             f"{folder}: is a run, wanted a bundle. Make one of it: minnow export {folder} --out "
             "BUNDLE"
         )
-    return check_bundle(folder, lambda name, most: read_regular(folder / name, most), trust)
+    return lambda name, most: read_regular(folder / name, most)
 
 
 def check_bundle(folder: Path, read: Callable[[str, int], bytes], trust: Trust = ANY) -> Bundle:

@@ -74,7 +74,10 @@ class BucketStore:
         return sorted(int(number) for number in self._list(f"{name}/") if is_version(number))
 
     def read_file(self, name: str, version: int, file: str, most: int) -> bytes:
-        key = f"{name}/{version}/{file}"
+        return self.read_object(f"{name}/{version}/{file}", most)
+
+    def read_object(self, key: str, most: int) -> bytes:
+        """Return an object below the prefix; raises what `read_file` raises."""
         found = self._get(key, most)
         if found is None or not found.etag:
             raise MissingArtefactError(

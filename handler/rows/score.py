@@ -14,12 +14,14 @@ from handler.errors import InvalidInput
 from handler.inference.classifier import Classifier, Prediction
 from handler.inference.requests import check_text
 from handler.inference.tasks import Cell, Task
+from handler.rows.parts import STRIPE_ROWS, WHOLE, Part
 from handler.rows.rows import Position, Row, Rows
 from handler.settings import Limits
 
 # Enough rows to sort by length; at IMDB's 1,300 characters a block is 1.3 MB.
-BLOCK_ROWS = 1024
+BLOCK_ROWS = STRIPE_ROWS
 BLOCK_CHARACTERS = 4 << 20
+MODEL_FAILED = "the model failed on it"
 
 
 @dataclass(frozen=True)
@@ -32,11 +34,12 @@ class Block:
     end: Position
 
 
-def read_blocks(rows: Rows, limits: Limits) -> Iterator[Block]:
-    """Yield checked blocks until the file ends."""
+def read_blocks(rows: Rows, limits: Limits, part: Part = WHOLE) -> Iterator[Block]:
+    """Yield checked blocks of a part's rows until the file ends."""
     block = _new_block(rows.position)
     characters = 0
-    for row in rows:
+    own = rows if part.num_parts == 1 else (row for row in rows if part.has(row.number))
+    for row in own:
         problem = row.problem
         if not problem:
             try:
@@ -84,7 +87,7 @@ def encode_block(
     cells: list[Sequence[Cell]] = []
     for row, prediction in zip(block.rows, predictions, strict=True):
         if prediction is None:
-            rejected.append((row.number, "the model failed on it"))
+            rejected.append((row.number, MODEL_FAILED))
         else:
             scored.append(row)
             cells.append(task.cells(prediction.outputs))

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -29,13 +29,26 @@ PANEL = "Model"
 EXAMPLES = (
     "minnow score bundles/reviews reviews.csv --out scored.csv",
     'minnow score bundles/reviews "parts/*.jsonl.gz" --out scored/ --workers 2',
+    'minnow score bundles/reviews "parts/*.csv" --out scored/ --shard 0/16',
 )
 
 SHOWN_REASONS = 10
+
+
+def parse_shard(text: str) -> object:
+    """Return one `--shard`; another text is wrong usage."""
+    from handler.hosts.shards import read_shard
+
+    try:
+        return read_shard(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
 Bundle = Annotated[Path, typer.Argument(metavar="BUNDLE", help=BUNDLE)]
 Inputs = Annotated[
     list[str],
-    typer.Argument(metavar="FILE...", help="Files, patterns of them, or s3://BUCKET/KEY."),
+    typer.Argument(metavar="FILE...", help="Files, patterns, s3://BUCKET/KEY or PREFIX/."),
 ]
 Out = Annotated[
     str, option("--out", "FILE", "File, folder (ending in /) or s3://BUCKET/KEY to write.")
@@ -54,6 +67,16 @@ Review = Annotated[
         "none",
     ),
 ]
+ShardOption = Annotated[
+    Any,
+    option(
+        "--shard",
+        "I/N",
+        "Score the share of one of N processes, I from 0 to N-1; minnow shards checks all.",
+        "all rows",
+        parser=parse_shard,
+    ),
+]
 Force = Annotated[bool, flag("--force", "Replace outputs that stand already.")]
 Quiet = Annotated[bool, flag("--quiet", "Draw no progress.")]
 
@@ -64,6 +87,7 @@ def score(
     out: Out,
     review: Review = None,
     workers: Workers = 1,
+    shard: ShardOption = None,
     text_column: RememberedTextColumn = None,
     delimiter: Delimiter = None,
     encoding: Encoding = None,
@@ -92,6 +116,7 @@ def score(
         progress=None if quiet else sys.stderr,
         force=force,
         review=review,
+        shard=shard,
     )
     print_summaries(summaries, json_output)
 
