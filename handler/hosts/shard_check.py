@@ -25,6 +25,31 @@ def check_shards(out: str) -> dict[str, Any]:
     """
     out = out.rstrip("/")
     records = [_read_record(f"{out}/{FOLDER}/{name}") for name in list_records(out)]
+    _check_records(out, records)
+    files = [file for record in records for file in record["files"]]
+    job = records[0]["job"]
+    inputs = _check_inputs(out, files, job)
+    changed = [file["output"] for file in files if not _is_unchanged(out, file)]
+    if changed:
+        raise InvalidInput(f"{out}: no longer what their shards wrote: {_show(changed)}")
+    manifest = {
+        "format_version": FORMAT_VERSION,
+        "num_shards": records[0]["num_shards"],
+        "job": job,
+        "rows": sum(file["rows"] for file in files),
+        "rejected": sum(file["rejected"] for file in files),
+        "inputs": inputs,
+        "outputs": [
+            {name: file[name] for name in ("output", "bytes", "sha256", "rows", "rejected")}
+            for file in sorted(files, key=lambda file: str(file["output"]))
+        ],
+    }
+    write_json_at(f"{out}/{FOLDER}/{MANIFEST}", manifest)
+    return manifest
+
+
+def _check_records(out: str, records: Sequence[Mapping[str, Any]]) -> None:
+    """Raise InvalidInput unless they are of all shards of one job."""
     counts = sorted({record["num_shards"] for record in records})
     if len(counts) != 1:
         found = f"of {' and of '.join(map(str, counts))} shards" if counts else "none"
@@ -39,26 +64,6 @@ def check_shards(out: str) -> dict[str, Any]:
         raise InvalidInput(
             f"{out}: shards differ in model, reading or inputs: {_differences(records)}"
         )
-    files = [file for record in records for file in record["files"]]
-    job = records[0]["job"]
-    inputs = _check_inputs(out, files, job)
-    changed = [file["output"] for file in files if not _is_unchanged(out, file)]
-    if changed:
-        raise InvalidInput(f"{out}: no longer what their shards wrote: {_show(changed)}")
-    manifest = {
-        "format_version": FORMAT_VERSION,
-        "num_shards": counts[0],
-        "job": job,
-        "rows": sum(file["rows"] for file in files),
-        "rejected": sum(file["rejected"] for file in files),
-        "inputs": inputs,
-        "outputs": [
-            {name: file[name] for name in ("output", "bytes", "sha256", "rows", "rejected")}
-            for file in sorted(files, key=lambda file: str(file["output"]))
-        ],
-    }
-    write_json_at(f"{out}/{FOLDER}/{MANIFEST}", manifest)
-    return manifest
 
 
 def _check_inputs(

@@ -103,15 +103,11 @@ def try_deep(
         told: The wide half's logits of the rows outside, as `cross_fit` tells them.
     """
     read_deep = make_predictor(keras.Model(model.input, model.get_layer(DEEP).output))
-
-    def mix(halves: NDArray[np.float32]) -> Calibration:
-        return find_mixture(halves, outside.targets, objective, outside.weights)
-
-    alone, num_rows = mix(told), float(outside.weights.sum())
+    alone = _mix(told, outside, objective)
 
     def measure_gain() -> float:
-        both = mix(np.hstack([told, read_deep(outside.rows)]))
-        return (alone.loss - both.loss) / num_rows
+        both = _mix(np.hstack([told, read_deep(outside.rows)]), outside, objective)
+        return (alone.loss - both.loss) / float(outside.weights.sum())
 
     history = fit(
         make_teacher(model, objective),
@@ -123,17 +119,30 @@ def try_deep(
         f"{NAMES[settings.encoder]} alone",
         measure_gain=measure_gain,
     )
-    deep = read_deep(outside.rows)
-    halves = np.hstack([told, deep])
-    both = mix(halves)
+    return _settle_trial(told, read_deep(outside.rows), outside, objective, history)
+
+
+def _settle_trial(
+    told: NDArray[np.float32],
+    deep: NDArray[np.float32],
+    outside: Encoded,
+    objective: Objective,
+    history: History,
+) -> Trial:
+    """Return what a half that has these logits is worth; the arguments are those of `try_deep`."""
+    halves = [told, np.hstack([told, deep])]
+    mixtures = [_mix(logits, outside, objective) for logits in halves]
     before, after = (
         objective.excess_losses(mixture.apply(logits), outside.targets)
-        for mixture, logits in ((alone, told), (both, halves))
+        for mixture, logits in zip(mixtures, halves, strict=True)
     )
-    spread = outside.weights * (
-        before - after - np.average(before - after, weights=outside.weights)
-    )
-    gain = (alone.loss - both.loss) / num_rows
+    counts, gains = outside.weights, before - after
+    error = np.linalg.norm(counts * (gains - np.average(gains, weights=counts))) / counts.sum()
+    gain = (mixtures[0].loss - mixtures[1].loss) / float(counts.sum())
     if history[-1]["gain"] <= 0:  # given up: what an early epoch seemed to gain was chance
         gain = 0.0
-    return Trial(gain, float(np.linalg.norm(spread)) / num_rows, deep, history)
+    return Trial(gain, float(error), deep, history)
+
+
+def _mix(halves: NDArray[np.float32], rows: Encoded, objective: Objective) -> Calibration:
+    return find_mixture(halves, rows.targets, objective, rows.weights)
