@@ -72,17 +72,26 @@ class Tally:
         scale = self.num_lines / (self.num_lines - 1)
         return max(0.0, scale * residuals) / self.total**2
 
-    def effective_size(self, name: str) -> float:
-        """Return how many texts that are not alike would tell as much of a share."""
+    def inflation(self, name: str) -> float:
+        """Return how many times as many texts are needed for a share as if none were alike; 1 where
+        all texts have it or none has, which does not tell."""
         share = self.ratio(name)
         plain = share * (1 - share) / self.total
-        inflation = self.variance(name) / plain if plain > 0 else 1.0
-        return self.total / max(1.0, inflation)
+        return max(1.0, self.variance(name) / plain) if plain > 0 else 1.0
 
-    def share(self, name: str, z: float) -> Interval:
-        """Return a share of the texts (Wilson 1927)."""
+    def effective_size(self, name: str) -> float:
+        """Return how many texts that are not alike would tell as much of a share."""
+        return self.total / self.inflation(name)
+
+    def share(self, name: str, z: float, inflation: float = 1.0) -> Interval:
+        """Return a share of the texts (Wilson 1927).
+
+        Args:
+            inflation: Known from elsewhere, the least.
+        """
         share = min(1.0, self.ratio(name))
-        low, high = confidence_interval(share, self.effective_size(name), z)
+        size = self.total / max(inflation, self.inflation(name))
+        low, high = confidence_interval(share, size, z)
         return Interval(share, low, high)
 
     def mean(self, name: str, z: float) -> Interval:
