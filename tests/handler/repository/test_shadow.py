@@ -75,6 +75,7 @@ def test_a_function_runs_it_before_it_returns_and_tells_counts_and_no_text(proce
 
     (line,) = read_shadow_lines(process)
     check_line(line, "one")
+    assert line["in_turns"] is False
     assert json.loads(reply["body"])["model"]["version"] == "1"
     assert not any(text in "".join(process.lines) for text in ("good", "bad", "Zanzibar"))
 
@@ -135,6 +136,7 @@ def test_a_server_runs_it_once_the_answer_is_out(process):
 
     for number, line in enumerate(read_shadow_lines(process)):
         check_line(line, f"{number}")
+        assert line["in_turns"] is True
     assert not any(text in "".join(process.lines) for text in ("good", "bad", "Zanzibar"))
 
 
@@ -177,6 +179,7 @@ def test_what_waits_is_bounded_by_its_characters(process, hanging, monkeypatch):
         for _ in range(6):  # of 37 characters each; one is at work
             assert httpx.post(f"{server.url}/predict", json=BODY).status_code == 200
         assert len(service.shadow._waiting) == 2
+        assert [job.answered.predictions for job in service.shadow._waiting] == [()] * 2
         hanging.set()
         wait_for(lambda: len(read_shadow_lines(process)) == 3)
 
@@ -234,6 +237,48 @@ def test_a_shadow_that_memory_was_freed_of_is_loaded_for_the_next_request(proces
 
     (line,) = read_shadow_lines(process)
     assert (line["request_id"], line["dropped"]) == ("two", 1)
+
+
+def test_a_function_loads_one_shadow_at_a_time_however_many_requests_want_it(process, monkeypatch):
+    process.models._memory._models.pop(("films", 2))
+    gate, asked = threading.Event(), []
+    fetch = process.models.fetch
+
+    def hang(*given):
+        asked.append(given)
+        assert gate.wait(20)
+        return fetch(*given)
+
+    monkeypatch.setattr(process.models, "fetch", hang)
+    http = LambdaHttp(process.models, make_settings("models"))
+    for number in range(5):
+        http.answer(make_event("http_v2", "POST", "/predict", BODY), make_context(f"{number}"))
+    gate.set()
+    wait_for(lambda: process.models.list_loaded("films") == [1, 2])
+
+    assert len(asked) == 1
+
+
+def test_a_shadow_that_cannot_be_loaded_for_a_reason_of_its_own_ends_no_thread(
+    process, monkeypatch
+):
+    process.models._memory._models.pop(("films", 2))
+    fetch, failures = process.models.fetch, [RuntimeError("good film")]
+
+    def fail_once(*given):
+        if failures:
+            raise failures.pop()
+        return fetch(*given)
+
+    monkeypatch.setattr(process.models, "fetch", fail_once)
+    with Server(Service(process.models, make_settings("models"))) as server:
+        for _ in range(2):
+            assert httpx.post(f"{server.url}/predict", json=BODY).status_code == 200
+        wait_for(lambda: len(read_shadow_lines(process)) == 2)
+
+    failed, line = read_shadow_lines(process)
+    assert failed["problem"].startswith("the shadow cannot be loaded (RuntimeError at fail_once:")
+    assert (line["texts"], line["dropped"]) == (3, 1)
 
 
 def test_both_run_beside_each_other_in_turn_and_the_thread_rests_twice_as_long(process):
