@@ -14,6 +14,7 @@ from minnow.compare.logs import Evidence, Pairs, Requests
 from minnow.compare.statistics import (
     Interval,
     Tally,
+    align_bins,
     compare_counts,
     divide_medians,
     find_median,
@@ -33,7 +34,6 @@ LABELS, SCORES, LATENCY, ERRORS = "labels", "scores", "latency", "errors"
 NUMBERS = ("regression", "ordinal")  # kinds of tasks whose scores are numbers
 NO_LABELS = ("regression",)
 OWN_SCALE = ("value",)  # histograms in standard deviations of either version's own training rows
-OTHER = "(other)"  # bin of the labels without one of their own
 
 
 @dataclass(frozen=True)
@@ -151,27 +151,9 @@ def _ask_requests(
 def _ask_histograms(evidence: Evidence, live: str, candidate: str) -> Iterator[Ask]:
     inflation = max(_inflate(requests.labels) for requests in evidence.requests.values())
     for name, by_version in sorted(evidence.histograms.items()):
-        first, second = _align(*(by_version.get(version, {}) for version in (live, candidate)))
+        first, second = align_bins(*(by_version.get(version, {}) for version in (live, candidate)))
         if name not in OWN_SCALE and min(sum(first.values()), sum(second.values())) >= MIN_LINES:
             yield partial(ask_distribution, name, first, second, inflation)
-
-
-def _align(
-    first: dict[str, float], second: dict[str, float]
-) -> tuple[dict[str, float], dict[str, float]]:
-    """Return two histograms by the same bins, empty ones where that cannot be: a label that has a
-    bin in one of them alone is one of the other's `OTHER`."""
-    if first.keys() == second.keys():
-        return first, second
-    if OTHER not in first or OTHER not in second:
-        return {}, {}
-    common = first.keys() & second.keys()
-    aligned = [
-        {name: counts[name] for name in common}
-        | {OTHER: sum(n for name, n in counts.items() if name == OTHER or name not in common)}
-        for counts in (first, second)
-    ]
-    return aligned[0], aligned[1]
 
 
 def ask_paired_labels(pairs: Pairs, error: float) -> list[Finding]:

@@ -20,6 +20,7 @@ from training.figures.metrics import confidence_interval
 
 NORMAL = NormalDist()
 GROUP = 4
+OTHER = "(other)"  # bin of the labels without one of their own
 
 
 class Interval(NamedTuple):
@@ -150,6 +151,24 @@ def find_median_ratio(ratios: Sequence[float], z: float) -> Interval:
     logs = np.log(np.asarray(ratios))
     groups = logs[: len(logs) // GROUP * GROUP].reshape(-1, GROUP).mean(axis=1)
     return Interval(*(math.exp(end) for end in find_median(groups, z)))
+
+
+def align_bins(
+    first: dict[str, float], second: dict[str, float]
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Return two histograms by the same bins, empty ones where that cannot be: a label that has a
+    bin in one of them alone is one of the other's `OTHER`."""
+    if first.keys() == second.keys():
+        return first, second
+    if OTHER not in first or OTHER not in second:
+        return {}, {}
+    common = first.keys() & second.keys()
+    aligned = [
+        {name: counts[name] for name in common}
+        | {OTHER: sum(n for name, n in counts.items() if name == OTHER or name not in common)}
+        for counts in (first, second)
+    ]
+    return aligned[0], aligned[1]
 
 
 def compare_counts(
