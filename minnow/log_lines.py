@@ -18,7 +18,6 @@ from minnow.errors import CommandError
 STDIN = "-"
 MAX_LINE_BYTES = 1 << 20  # one of ours has 4 KB
 MAX_ENVELOPES = 3
-ENVELOPES = ("message", "log", "jsonPayload")  # of CloudWatch and others, Docker, Google Cloud
 MAX_STARTS = 8  # braces of a line at which an object is looked for
 DECODER = json.JSONDecoder()
 
@@ -106,10 +105,15 @@ def _open_envelopes(found: dict[str, Any]) -> dict[str, Any]:
 
 def _find_inner(found: Mapping[str, Any]) -> Any:
     """Return the object that a log service's own holds, as an object or text; None: none."""
-    for name in ENVELOPES:
-        inner = found.get(name)
-        if isinstance(inner, dict):
+    if isinstance(message := found.get("message"), str):
+        return message.strip() if _is_packed(message) else None
+    for inner in found.values():
+        if isinstance(inner, dict) and isinstance(inner.get("message"), str):
             return inner
-        if isinstance(inner, str) and inner.lstrip().startswith("{"):
+        if _is_packed(inner):
             return inner.strip()
     return None
+
+
+def _is_packed(value: Any) -> bool:
+    return isinstance(value, str) and value.lstrip().startswith("{")

@@ -20,7 +20,7 @@ LINE = json.dumps(OURS)
         f'{{pod}} {{}} {{"a": 1}} {LINE} }} behind',
         json.dumps({"log": LINE + "\n", "stream": "stderr"}),
         json.dumps({"timestamp": 1, "message": json.dumps({"log": LINE})}),
-        json.dumps({"jsonPayload": OURS, "severity": "INFO"}),
+        json.dumps({"severity": "INFO", "labels": {"pod": "{1}"}, "jsonPayload": OURS}),
         f'    "message": {json.dumps(LINE)},',
     ],
     ids=["alone", "tail", "braces", "docker", "twice", "cloud", "lines of its own"],
