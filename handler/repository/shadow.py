@@ -150,7 +150,7 @@ class ShadowRunner:
         model = job.answered.model
         named = {"model": model.name, "version": model.version, "shadow": shadow.version}
         head = {"timestamp": round(time.time(), 3), "level": "info", "message": "shadow"}
-        if self._num_dropped:
+        if self._num_dropped and "problem" not in line:  # which `minnow compare` passes over
             line["dropped"], self._num_dropped = self._num_dropped, 0
         self._monitor.log({**head, "request_id": job.request_id, **named, **line})
 

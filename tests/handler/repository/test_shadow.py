@@ -94,6 +94,21 @@ def test_a_function_without_time_drops_it_and_the_next_line_tells(process):
     assert (line["request_id"], line["dropped"]) == ("three", 1)
 
 
+def test_what_was_dropped_is_told_by_a_line_that_is_compared(process, monkeypatch):
+    http = LambdaHttp(process.models, make_settings("models"))
+    shadow = process.models.fetch("films", "2").classifier
+    event = make_event("http_v2", "POST", "/predict", BODY)
+    http.answer(event, make_context("one", 300))
+
+    with monkeypatch.context() as failing:
+        failing.setattr(shadow, "predict", None)
+        http.answer(event, make_context("two"))
+    http.answer(event, make_context("three"))
+
+    failed, line = read_shadow_lines(process)
+    assert ("problem" in failed, "dropped" in failed, line["dropped"]) == (True, False, 1)
+
+
 def test_a_part_of_the_requests_is_run(process, shop):
     try_version(shop.store, "films", 2, "live", {"shadow": 0.5})
     process.pass_s(REFRESH_S)
