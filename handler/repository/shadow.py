@@ -165,8 +165,9 @@ class ShadowRunner:
         own: list[Any] = []
         others: list[Any] = []
         passed_s = shadow_s = 0.0
-        longest_s = answered.latency_ms / 1000
-        for part in _cut(len(answered.texts)):
+        parts = list(_cut(len(answered.texts)))
+        longest_s = answered.latency_ms / 1000 / len(parts)
+        for part in parts:
             if self._ended.is_set() or (
                 left_s is not None and left_s() < LEAST_S + LEAST_TIMES * longest_s
             ):

@@ -11,6 +11,7 @@ from handler.events.dispatch import answer_event
 from handler.events.resources import Resources
 from handler.http.lambda_http import LambdaHttp
 from handler.http.service import Service
+from handler.inference.agreement import Answered
 from handler.repository.publish import promote_version, try_version
 from handler.repository.shadow import Job, ShadowRunner
 from handler.repository.trials import is_shadowed
@@ -80,33 +81,22 @@ def test_a_function_runs_it_before_it_returns_and_tells_counts_and_no_text(proce
     assert not any(text in "".join(process.lines) for text in ("good", "bad", "Zanzibar"))
 
 
-def test_a_function_without_time_drops_it_and_the_next_line_tells(process):
-    ask_function(process, "one", left_ms=300)
-    assert read_shadow_lines(process) == []
-
+def test_a_function_without_time_drops_it_and_the_next_line_without_a_problem_tells(
+    process, monkeypatch
+):
     http = LambdaHttp(process.models, make_settings("models"))
-    for request_id, left_ms in (("two", 300), ("three", 60_000)):
-        http.answer(
-            make_event("http_v2", "POST", "/predict", BODY), make_context(request_id, left_ms)
-        )
-
-    (line,) = read_shadow_lines(process)
-    assert (line["request_id"], line["dropped"]) == ("three", 1)
-
-
-def test_what_was_dropped_is_told_by_a_line_that_is_compared(process, monkeypatch):
-    http = LambdaHttp(process.models, make_settings("models"))
-    shadow = process.models.fetch("films", "2").classifier
     event = make_event("http_v2", "POST", "/predict", BODY)
     http.answer(event, make_context("one", 300))
+    assert read_shadow_lines(process) == []
 
     with monkeypatch.context() as failing:
-        failing.setattr(shadow, "predict", None)
+        failing.setattr(process.models.fetch("films", "2").classifier, "predict", None)
         http.answer(event, make_context("two"))
     http.answer(event, make_context("three"))
 
     failed, line = read_shadow_lines(process)
-    assert ("problem" in failed, "dropped" in failed, line["dropped"]) == (True, False, 1)
+    assert ("problem" in failed, "dropped" in failed) == (True, False)
+    assert (line["request_id"], line["dropped"]) == ("three", 1)
 
 
 def test_a_part_of_the_requests_is_run(process, shop):
@@ -323,6 +313,17 @@ def test_both_run_beside_each_other_in_turn_and_the_thread_rests_twice_as_long(p
     line = read_shadow_lines(process)[0]
     passed_ms = line["latency_ms"] + line["shadow_latency_ms"]
     assert sum(rests[:2]) * 1000 == pytest.approx(2 * passed_ms, abs=0.01)  # rounded in the line
+
+
+@pytest.mark.parametrize(("left_s", "texts"), [(2.5, 160), (1.9, 0)])
+def test_a_part_of_a_large_event_is_run_where_three_times_a_part_is_left(process, left_s, texts):
+    model, shadow = (process.models.fetch("films", number) for number in "12")
+    many = ["good film"] * 160
+    answered = Answered(model, many, model.classifier.predict(many), 5000.0)  # 0.5 s a part
+
+    ShadowRunner(process.monitor).run_now(Job("one", answered, shadow), lambda: left_s)
+
+    assert [line["texts"] for line in read_shadow_lines(process)] == [texts] * bool(texts)
 
 
 @pytest.mark.parametrize("left_ms", [60_000, 400])
