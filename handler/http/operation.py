@@ -116,11 +116,11 @@ def predict(
     has_shadows = model.models is not None and bool(model.models.shadows)
     started = time.perf_counter() if has_shadows else 0.0
     predictions = yield checked
+    passed_ms = (time.perf_counter() - started) * 1000 if has_shadows else 0.0
     model.monitor.count(request.exchange, model, checked, predictions)
     if has_shadows:
         from handler.inference.agreement import Answered  # only where there is one
 
-        passed_ms = (time.perf_counter() - started) * 1000
         request.answered = Answered(model, checked, predictions, passed_ms)
     return predictions
 

@@ -57,6 +57,7 @@ class ShadowRunner:
         self._ended = threading.Event()
         self._rest = rest or self._ended.wait
         self._thread: threading.Thread | None = None
+        self._loading: threading.Thread | None = None
 
     def submit(self, request_id: str, answered: Answered) -> None:
         """Let the shadow run a request that was answered, if it is drawn; returns at once."""
@@ -69,7 +70,8 @@ class ShadowRunner:
             if is_full or self._num_characters + size > MAX_CHARACTERS or self._ended.is_set():
                 self._num_dropped += 1
                 return
-            self._waiting.append(job)
+            # Both run again, and of a thousand labels predictions take more than texts.
+            self._waiting.append(job._replace(answered=answered._replace(predictions=())))
             self._num_characters += size
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, daemon=True)
@@ -84,10 +86,28 @@ class ShadowRunner:
             left_s: Tells how many seconds the invocation has left.
         """
         if isinstance(job.shadow, Pending):  # for the next one: this one cannot wait
-            threading.Thread(target=_load, args=(job.shadow,), daemon=True).start()
+            self._load_soon(job.shadow)
             self._num_dropped += 1
             return
         self._compare(job, job.shadow, left_s)
+
+    def _load_soon(self, pending: Pending) -> None:
+        """Load a shadow in a thread of its own; one at a time, however many requests want it."""
+        if self._loading is None or not self._loading.is_alive():
+            self._loading = threading.Thread(target=self._load, args=(pending,), daemon=True)
+            self._loading.start()
+
+    def _load(self, pending: Pending) -> Model | None:
+        """Return a shadow that memory was freed of; None: it cannot be had now."""
+        try:
+            return pending.fetch()
+        except HandlerError:  # it was told
+            return None
+        except Exception as error:  # the thread must outlive it
+            problem = f"the shadow cannot be loaded ({name_failure(error)})"
+            named = {"model": pending.name, "shadow": pending.version, "problem": problem}
+            self._monitor.log({"level": "error", "message": "shadow", **named})
+            return None
 
     def end(self) -> None:
         """Drop what waits; a part at work is waited for, but for a second at most."""
@@ -107,7 +127,7 @@ class ShadowRunner:
                     return
                 job = self._waiting.popleft()
                 self._num_characters -= count_characters(job.answered)
-            shadow = _load(job.shadow) if isinstance(job.shadow, Pending) else job.shadow
+            shadow = self._load(job.shadow) if isinstance(job.shadow, Pending) else job.shadow
             if shadow is None:
                 self._num_dropped += 1
             else:
@@ -130,7 +150,7 @@ class ShadowRunner:
         model = job.answered.model
         named = {"model": model.name, "version": model.version, "shadow": shadow.version}
         head = {"timestamp": round(time.time(), 3), "level": "info", "message": "shadow"}
-        if self._num_dropped:
+        if self._num_dropped and "problem" not in line:  # which `minnow compare` passes over
             line["dropped"], self._num_dropped = self._num_dropped, 0
         self._monitor.log({**head, "request_id": job.request_id, **named, **line})
 
@@ -142,21 +162,24 @@ class ShadowRunner:
         if shadow.task.kind != model.task.kind:
             problem = f"its task is {model.task.kind}, the shadow's {shadow.task.kind}"
             return {"level": "error", "problem": problem}
-        others = []
+        own: list[Any] = []
+        others: list[Any] = []
         passed_s = shadow_s = 0.0
-        longest_s = answered.latency_ms / 1000
-        for part in _cut(len(answered.texts)):
+        parts = list(_cut(len(answered.texts)))
+        longest_s = answered.latency_ms / 1000 / len(parts)
+        for part in parts:
             if self._ended.is_set() or (
                 left_s is not None and left_s() < LEAST_S + LEAST_TIMES * longest_s
             ):
                 break
             texts = answered.texts[part]
-            own_s = 0.0
+            own_s, again = 0.0, answered.predictions[part]
             if left_s is None and self._is_reversed:
-                own_s, _ = _time(model, texts)
+                own_s, again = _time(model, texts)
             part_s, found = _time(shadow, texts)
             if left_s is None and not self._is_reversed:
-                own_s, _ = _time(model, texts)
+                own_s, again = _time(model, texts)
+            own += again
             others += found
             passed_s, shadow_s = passed_s + own_s, shadow_s + part_s
             longest_s = max(longest_s, part_s)
@@ -167,10 +190,10 @@ class ShadowRunner:
             return None
         if left_s is not None:
             passed_s = answered.latency_ms / 1000 * len(others) / len(answered.texts)
-        done = answered.predictions[: len(others)]
         return {
             "task": model.task.kind,
-            **measure_agreement(model.task, shadow.task, done, others),
+            **measure_agreement(model.task, shadow.task, own, others),
+            "in_turns": left_s is None,
             "latency_ms": round(passed_s * 1000, 3),
             "shadow_latency_ms": round(shadow_s * 1000, 3),
         }
@@ -205,10 +228,3 @@ def _time(model: Model, texts: Any) -> tuple[float, list[Any]]:
 def _cut(number: int) -> Iterator[slice]:
     for start in range(0, number, PART_TEXTS):
         yield slice(start, start + PART_TEXTS)
-
-
-def _load(pending: Pending) -> Model | None:
-    try:
-        return pending.fetch()
-    except HandlerError:  # it was told
-        return None

@@ -14,6 +14,7 @@ from minnow.compare.logs import Evidence, Pairs, Requests
 from minnow.compare.statistics import (
     Interval,
     Tally,
+    align_bins,
     compare_counts,
     divide_medians,
     find_median,
@@ -32,6 +33,7 @@ TARGET_RATIO = 0.05  # of a latency
 LABELS, SCORES, LATENCY, ERRORS = "labels", "scores", "latency", "errors"
 NUMBERS = ("regression", "ordinal")  # kinds of tasks whose scores are numbers
 NO_LABELS = ("regression",)
+OWN_SCALE = ("value",)  # histograms in standard deviations of either version's own training rows
 
 
 @dataclass(frozen=True)
@@ -104,10 +106,11 @@ def compare_versions(
             asks.append(lambda part: ask_paired_labels(pairs, part))
         asks.append(lambda part: ask_scores(pairs, part))
     elif _is_enough(first.labels.num_lines, second.labels.num_lines):
-        asks.append(lambda part: ask_labels(first.labels, second.labels, part))
+        if first.labels.sums or second.labels.sums:  # else its answers are numbers
+            asks.append(lambda part: ask_labels(first.labels, second.labels, part))
     else:
         too_few[LABELS] = _tell_few(
-            "requests with labels", live, first.labels.num_lines, candidate, second.labels.num_lines
+            "requests with texts", live, first.labels.num_lines, candidate, second.labels.num_lines
         )
     if not has_pairs:
         too_few[SCORES] = (
@@ -148,8 +151,8 @@ def _ask_requests(
 def _ask_histograms(evidence: Evidence, live: str, candidate: str) -> Iterator[Ask]:
     inflation = max(_inflate(requests.labels) for requests in evidence.requests.values())
     for name, by_version in sorted(evidence.histograms.items()):
-        first, second = (by_version.get(version, {}) for version in (live, candidate))
-        if min(sum(first.values()), sum(second.values())) >= MIN_LINES:
+        first, second = align_bins(*(by_version.get(version, {}) for version in (live, candidate)))
+        if name not in OWN_SCALE and min(sum(first.values()), sum(second.values())) >= MIN_LINES:
             yield partial(ask_distribution, name, first, second, inflation)
 
 
@@ -157,17 +160,19 @@ def ask_paired_labels(pairs: Pairs, error: float) -> list[Finding]:
     """Return how the shares of the labels changed among the same texts."""
     texts = pairs.texts
     labels = sorted({name[1:] for name in texts.sums if name.startswith(("+", "-"))})
-    size = texts.effective_size("agreed")
-    scale = size / texts.total
     z = find_quantile(error / max(1, len(labels)))
     found = []
     for label in labels:
+        # One large request may bring all changes of a label, and few of all changes.
+        size = min(texts.effective_size(name) for name in ("agreed", f"+{label}", f"-{label}"))
+        scale = size / texts.total
         gained, lost = (scale * texts.sums.get(f"{sign}{label}", 0.0) for sign in "+-")
         change = subtract_paired(gained, lost, size, z)
         more = _count_more(change, TARGET_SHARE, texts.num_lines)
         found.append(_make(LABELS, label, "share", change, more=more))
     if not labels:
-        found.append(_make(LABELS, "every label", "share", subtract_paired(0, 0, size, z)))
+        change = subtract_paired(0, 0, texts.total, z)
+        found.append(_make(LABELS, "every label", "share", change))
     return _sort(found)
 
 
@@ -177,7 +182,9 @@ def ask_labels(first: Tally, second: Tally, error: float) -> list[Finding]:
     z = find_quantile(error / len(labels))
     found = []
     for label in labels:
-        shares = first.share(label, z), second.share(label, z)
+        # Where one of them has none of a label, the other one tells how alike texts are.
+        inflation = max(first.inflation(label), second.inflation(label))
+        shares = first.share(label, z, inflation), second.share(label, z, inflation)
         change = subtract(*shares)
         more = _count_more(change, TARGET_SHARE, second.num_lines)
         found.append(_make(LABELS, label, "share", change, shares[0].value, shares[1].value, more))
@@ -239,10 +246,10 @@ def ask_distribution(
 
 
 def _inflate(tally: Tally) -> float:
-    """Return how many times as many texts are needed as if none were alike."""
+    """Return the largest inflation of any label."""
     if tally.num_lines < 2:
         return 1.0
-    return max((tally.total / tally.effective_size(name) for name in tally.sums), default=1.0)
+    return max(map(tally.inflation, tally.sums), default=1.0)
 
 
 def _make(

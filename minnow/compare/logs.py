@@ -1,31 +1,21 @@
 """What the log tells of two versions of a model, read line by line.
 
-Lines are JSON, alone or behind what a log service puts before them (a time, a stream's name), or
-inside the field `message` or `log` of its own JSON. What holds no object is passed over; an object
-that cannot be read, or whose fields are not what they are in Minnow's lines, is counted.
+What holds no object is passed over; an object that cannot be read, or whose fields are not what
+they are in Minnow's lines, is counted.
 """
 
 from __future__ import annotations
 
-import gzip
-import json
 import math
-import sys
-import zlib
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
-from pathlib import Path
-from typing import Any, BinaryIO
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from handler.inference.watch import MESSAGE as PROFILE
 from minnow.compare.statistics import Tally
-from minnow.errors import CommandError
+from minnow.log_lines import find_object, read_lines
 
-STDIN = "-"
-MAX_LINE_BYTES = 1 << 20
-MAX_ENVELOPES = 3
-ENVELOPES = ("message", "log")  # of a log service's own JSON, or Docker's
+MAX_NUMBER = 1e100  # whose square, times all texts, is one still
 
 
 class Requests:
@@ -52,7 +42,8 @@ class Pairs:
         task: Kind of the task; empty: there was no line.
         texts: By name: "agreed", "score_shift", "score_difference", and by (label) "+label" and
             "-label" the texts that gained or lost it.
-        latency_ratios: Latency of the candidate, as a part of the other one's, of each line.
+        latency_ratios: Latency of the candidate, as a part of the other one's, of each line of a
+            server, where both run in turns.
         dropped: Requests that the shadow did not run.
     """
 
@@ -95,16 +86,16 @@ class Log:
         self._versions = (live, candidate)
         self._model = model
 
-    def read(self, lines: Iterable[bytes]) -> None:
+    def read(self, lines: Iterable[str]) -> None:
         """Add what lines tell."""
         for line in lines:
-            if (start := line.find(b"{")) < 0:
-                continue
-            self.num_lines += 1
             try:
-                self._add(_open_envelopes(line[start:]))
-            except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+                if (found := find_object(line)) is None:
+                    continue
+                self._add(found)
+            except (ValueError, TypeError, KeyError, AttributeError):
                 self.num_broken += 1
+            self.num_lines += 1
 
     def _add(self, line: dict[str, Any]) -> None:
         model, version = line.get("model"), line.get("version")
@@ -112,6 +103,8 @@ class Log:
             return
         if self._model and model != self._model:
             return
+        if not model.isprintable():  # it may be shown
+            raise ValueError("no name")
         add = self._find_reader(line)
         if add is not None:
             evidence = self.evidence.get(model) or Evidence(self._versions)
@@ -132,47 +125,10 @@ class Log:
 
 
 def read_logs(log: Log, paths: Sequence[str]) -> None:
-    """Read files, also .gz, and standard input, which is "-".
-
-    Raises:
-        CommandError: A file ends in its midst.
-    """
+    """Add what files, also .gz, tell, and standard input, which is "-"; raises what `read_lines`
+    raises."""
     for path in paths:
-        try:
-            with _opening(path) as file:
-                log.read(_cut_lines(file))
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise CommandError(f"{path}: is no whole .gz ({type(error).__name__})") from error
-
-
-@contextmanager
-def _opening(path: str) -> Iterator[Any]:
-    if path == STDIN:
-        with nullcontext(sys.stdin.buffer) as stream:
-            yield stream
-        return
-    with open(path, "rb") as file:
-        if Path(path).suffix == ".gz":
-            with gzip.open(file) as unpacked:
-                yield unpacked
-        else:
-            yield file
-
-
-def _cut_lines(file: BinaryIO) -> Iterator[bytes]:
-    """Yield lines; of one that is longer than any of ours the pieces, which cannot be read."""
-    while line := file.readline(MAX_LINE_BYTES):
-        yield line
-
-
-def _open_envelopes(content: bytes | str) -> dict[str, Any]:
-    for _ in range(MAX_ENVELOPES):
-        line: dict[str, Any] = json.loads(content)
-        inner = next((found for name in ENVELOPES if isinstance(found := line.get(name), str)), "")
-        content = inner.strip()
-        if not content.startswith("{"):
-            return line
-    raise ValueError("one envelope in the other")
+        log.read(read_lines(path))
 
 
 def _add_request(evidence: Evidence, line: dict[str, Any]) -> None:
@@ -186,7 +142,7 @@ def _add_request(evidence: Evidence, line: dict[str, Any]) -> None:
             found.errors.add(1, {"error": float(is_failed)})
         if texts and not is_failed and latency_ms > 0:
             found.latencies_ms.append(latency_ms)
-    if labels:
+    if texts:  # also those without a label, or withheld: they are none of the others' labels
         found.labels.add(texts, labels)
     if when is not None:
         found.first, found.last = min(found.first, when), max(found.last, when)
@@ -211,7 +167,8 @@ def _add_pair(evidence: Evidence, line: dict[str, Any]) -> None:
     pairs.texts.add(texts, amounts)
     pairs.task = task
     pairs.dropped += dropped
-    if min(latencies) > 0:
+    # Elsewhere the shadow ran behind the other, in smaller batches: that compares no versions.
+    if min(latencies) > 0 and line.get("in_turns") is True:
         pairs.latency_ratios.append(latencies[1] / latencies[0])
 
 
@@ -235,7 +192,9 @@ def _read_time(line: dict[str, Any]) -> float | None:
 
 
 def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError("no number")
+    if not -MAX_NUMBER <= value <= MAX_NUMBER:  # nor one that is none, or infinite
         raise ValueError("no number")
     return float(value)
 

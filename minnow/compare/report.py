@@ -120,7 +120,8 @@ def _tell(found: Finding) -> str:
     values = ""
     if found.live is not None and found.candidate is not None:
         values = f"{_show(found, found.live)} → {_show(found, found.candidate)}, "
-    return f"{found.name}: {values}{_show_difference(found)}: {verdict}"
+    name = found.name if found.name.isprintable() else repr(found.name)  # a label of the log
+    return f"{name}: {values}{_show_difference(found)}: {verdict}"
 
 
 def _show(found: Finding, value: float) -> str:

@@ -20,6 +20,7 @@ from training.figures.metrics import confidence_interval
 
 NORMAL = NormalDist()
 GROUP = 4
+OTHER = "(other)"  # bin of the labels without one of their own
 
 
 class Interval(NamedTuple):
@@ -72,17 +73,26 @@ class Tally:
         scale = self.num_lines / (self.num_lines - 1)
         return max(0.0, scale * residuals) / self.total**2
 
-    def effective_size(self, name: str) -> float:
-        """Return how many texts that are not alike would tell as much of a share."""
+    def inflation(self, name: str) -> float:
+        """Return how many times as many texts are needed for a share as if none were alike; 1 where
+        all texts have it or none has, which does not tell."""
         share = self.ratio(name)
         plain = share * (1 - share) / self.total
-        inflation = self.variance(name) / plain if plain > 0 else 1.0
-        return self.total / max(1.0, inflation)
+        return max(1.0, self.variance(name) / plain) if plain > 0 else 1.0
 
-    def share(self, name: str, z: float) -> Interval:
-        """Return a share of the texts (Wilson 1927)."""
+    def effective_size(self, name: str) -> float:
+        """Return how many texts that are not alike would tell as much of a share."""
+        return self.total / self.inflation(name)
+
+    def share(self, name: str, z: float, inflation: float = 1.0) -> Interval:
+        """Return a share of the texts (Wilson 1927).
+
+        Args:
+            inflation: Known from elsewhere, the least.
+        """
         share = min(1.0, self.ratio(name))
-        low, high = confidence_interval(share, self.effective_size(name), z)
+        size = self.total / max(inflation, self.inflation(name))
+        low, high = confidence_interval(share, size, z)
         return Interval(share, low, high)
 
     def mean(self, name: str, z: float) -> Interval:
@@ -141,6 +151,24 @@ def find_median_ratio(ratios: Sequence[float], z: float) -> Interval:
     logs = np.log(np.asarray(ratios))
     groups = logs[: len(logs) // GROUP * GROUP].reshape(-1, GROUP).mean(axis=1)
     return Interval(*(math.exp(end) for end in find_median(groups, z)))
+
+
+def align_bins(
+    first: dict[str, float], second: dict[str, float]
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Return two histograms by the same bins, empty ones where that cannot be: a label that has a
+    bin in one of them alone is one of the other's `OTHER`."""
+    if first.keys() == second.keys():
+        return first, second
+    if OTHER not in first or OTHER not in second:
+        return {}, {}
+    common = first.keys() & second.keys()
+    aligned = [
+        {name: counts[name] for name in common}
+        | {OTHER: sum(n for name, n in counts.items() if name == OTHER or name not in common)}
+        for counts in (first, second)
+    ]
+    return aligned[0], aligned[1]
 
 
 def compare_counts(

@@ -3,28 +3,21 @@
 
 from __future__ import annotations
 
-import gzip
-import json
-import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from handler.inference.manifest import MAX_NAME_CHARACTERS
 from handler.inference.watch import MESSAGE
-from minnow.errors import CommandError
+from minnow.log_lines import STDIN, find_object, read_lines
 
-STDIN = "-"
 METRIC = "minnow_profile_texts_total"
-MAX_LINE_BYTES = 1 << 20  # one of ours has 2 KB
 MAX_TEXTS = 10**9
 LATEST = 1e11  # the year 5138
 # As our lines have it, and within a string of JSON, as `aws logs` prints it.
-MARK = f'"message":"{MESSAGE}"'
-QUOTED_MARK = MARK.replace('"', '\\"')
+MARK, QUOTED_MARK = f'"{MESSAGE}"', f'"{MESSAGE}\\"'
 
 
 @dataclass(frozen=True)
@@ -88,14 +81,16 @@ def read_logs(paths: Sequence[str]) -> Found:
     found = Found([])
     for path in paths:
         metrics: list[str] = []
-        for line in _read_lines(path):
+        for line in read_lines(path):
             if line.startswith(METRIC):
                 metrics.append(line)
             if MARK not in line and QUOTED_MARK not in line:
                 continue
             try:
-                found.seen.append(_read_line(line))
-            except (AttributeError, KeyError, TypeError, ValueError):
+                fields = find_object(line)
+                if fields is not None and fields.get("message") == MESSAGE:
+                    found.seen.append(_read_seen(fields))
+            except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
                 found.unreadable += 1
         if metrics:
             when = time.time() if path == STDIN else Path(path).stat().st_mtime
@@ -103,31 +98,7 @@ def read_logs(paths: Sequence[str]) -> Found:
     return found
 
 
-def _read_lines(path: str) -> Iterator[str]:
-    try:
-        if path == STDIN:
-            yield from _decode(sys.stdin.buffer)
-        elif path.endswith(".gz"):
-            with gzip.open(path) as packed:
-                yield from _decode(packed)
-        else:
-            with Path(path).open("rb") as file:
-                yield from _decode(file)
-    except (EOFError, gzip.BadGzipFile) as error:
-        raise CommandError(f"{path}: cannot be unpacked ({error})") from error
-
-
-def _decode(lines: Iterable[bytes]) -> Iterator[str]:
-    for line in lines:
-        if len(line) <= MAX_LINE_BYTES:
-            yield line.decode("utf-8", "replace")
-
-
-def _read_line(line: str) -> Seen:
-    """Return what a line tells; what a log service writes before and behind it is passed over."""
-    if MARK not in line:
-        line, _ = json.JSONDecoder().raw_decode(line[line.index('"{') :])
-    fields, _ = json.JSONDecoder().raw_decode(line[_find_object(line) :])
+def _read_seen(fields: Mapping[str, Any]) -> Seen:
     counts = {str(name): _read_counts(one) for name, one in fields["histograms"].items()}
     seen = Seen(
         model=_read_name(fields["model"]),
@@ -142,18 +113,6 @@ def _read_line(line: str) -> Seen:
     if not is_a_while or any(sum(one) != seen.texts for one in counts.values()):
         raise ValueError("numbers that do not fit each other")
     return seen
-
-
-def _find_object(line: str) -> int:
-    """Return where the object of a line begins that holds the mark."""
-    start = line.index("{")
-    while start < line.index(MARK):
-        with suppress(json.JSONDecodeError):
-            found, _ = json.JSONDecoder().raw_decode(line[start:])
-            if isinstance(found, dict) and found.get("message") == MESSAGE:
-                return start
-        start = line.index("{", start + 1)
-    raise ValueError("no object")
 
 
 def _read_name(value: Any) -> str:

@@ -90,6 +90,7 @@ def _draw_pair(drawn: Drawn, chance: np.random.Generator) -> dict[str, Any]:
         "score_difference": 0.05,
         "score_shift": float(chance.normal(drawn.shift, 0.05)),
         "changed": {label: others for label, others in changed.items() if sum(others.values())},
+        "in_turns": True,
         "latency_ms": latency_ms,
         "shadow_latency_ms": latency_ms * drawn.slower * float(np.exp(chance.normal(0, 0.1))),
     }

@@ -154,13 +154,20 @@ def test_logs_are_read_as_services_write_them(run, bundle, tmp_path, monkeypatch
         {"since": "today"},
         {"until": 0},
         {"until": float("inf")},
+        {"texts": float("inf")},
         {"since": float("nan")},
         {"model": "tiny\x1b[2J"},
         {"version": 1},
     ],
     ids=[
         *("sum", "no number", "below 0", "null", "no time", "end before begin"),
-        *("no end", "no begin", "a name that does not show", "a version that is none"),
+        *(
+            "no end",
+            "no number of texts",
+            "no begin",
+            "a name that does not show",
+            "a version that is none",
+        ),
     ],
 )
 def test_a_line_that_is_damaged_is_passed_over_and_told(run, bundle, tmp_path, fields):
@@ -247,17 +254,19 @@ def test_a_page_that_stands_is_replaced_only_by_force(run, bundle, drifting, tmp
         (["nowhere.log", "--bundle", "BUNDLE"], "nowhere.log: No such file"),
         (["empty.log", "--bundle", "BUNDLE"], "no line about what texts were like"),
         (["text.gz", "--bundle", "BUNDLE"], "text.gz: cannot be unpacked"),
+        (["damaged.gz", "--bundle", "BUNDLE"], "damaged.gz: cannot be unpacked"),
         (["one.log", "--bundle", "TINY"], "none of the bundles given is that one"),
         (["one.log", "--bundle", "nowhere"], "nowhere/manifest.json: no such file"),
         (["one.log"], "which repository"),
     ],
-    ids=["no log", "no line", "not packed", "another bundle", "no bundle", "no place"],
+    ids=["no log", "no line", "not packed", "damaged", "another bundle", "no bundle", "no place"],
 )
 def test_what_is_wrong_is_said_in_one_line(
     run, bundle, tiny_bundle, drifting, tmp_path, monkeypatch, arguments, message
 ):
     (tmp_path / "empty.log").write_text('{"message":"request"}\n')
     (tmp_path / "text.gz").write_text("text")
+    (tmp_path / "damaged.gz").write_bytes(gzip.compress(b"text")[:10] + b"\xff" * 20)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MINNOW_MODELS", raising=False)
     named = {"BUNDLE": bundle, "TINY": tiny_bundle}

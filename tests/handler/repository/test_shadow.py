@@ -11,6 +11,7 @@ from handler.events.dispatch import answer_event
 from handler.events.resources import Resources
 from handler.http.lambda_http import LambdaHttp
 from handler.http.service import Service
+from handler.inference.agreement import Answered
 from handler.repository.publish import promote_version, try_version
 from handler.repository.shadow import Job, ShadowRunner
 from handler.repository.trials import is_shadowed
@@ -75,21 +76,26 @@ def test_a_function_runs_it_before_it_returns_and_tells_counts_and_no_text(proce
 
     (line,) = read_shadow_lines(process)
     check_line(line, "one")
+    assert line["in_turns"] is False
     assert json.loads(reply["body"])["model"]["version"] == "1"
     assert not any(text in "".join(process.lines) for text in ("good", "bad", "Zanzibar"))
 
 
-def test_a_function_without_time_drops_it_and_the_next_line_tells(process):
-    ask_function(process, "one", left_ms=300)
+def test_a_function_without_time_drops_it_and_the_next_line_without_a_problem_tells(
+    process, monkeypatch
+):
+    http = LambdaHttp(process.models, make_settings("models"))
+    event = make_event("http_v2", "POST", "/predict", BODY)
+    http.answer(event, make_context("one", 300))
     assert read_shadow_lines(process) == []
 
-    http = LambdaHttp(process.models, make_settings("models"))
-    for request_id, left_ms in (("two", 300), ("three", 60_000)):
-        http.answer(
-            make_event("http_v2", "POST", "/predict", BODY), make_context(request_id, left_ms)
-        )
+    with monkeypatch.context() as failing:
+        failing.setattr(process.models.fetch("films", "2").classifier, "predict", None)
+        http.answer(event, make_context("two"))
+    http.answer(event, make_context("three"))
 
-    (line,) = read_shadow_lines(process)
+    failed, line = read_shadow_lines(process)
+    assert ("problem" in failed, "dropped" in failed) == (True, False)
     assert (line["request_id"], line["dropped"]) == ("three", 1)
 
 
@@ -135,6 +141,7 @@ def test_a_server_runs_it_once_the_answer_is_out(process):
 
     for number, line in enumerate(read_shadow_lines(process)):
         check_line(line, f"{number}")
+        assert line["in_turns"] is True
     assert not any(text in "".join(process.lines) for text in ("good", "bad", "Zanzibar"))
 
 
@@ -177,6 +184,7 @@ def test_what_waits_is_bounded_by_its_characters(process, hanging, monkeypatch):
         for _ in range(6):  # of 37 characters each; one is at work
             assert httpx.post(f"{server.url}/predict", json=BODY).status_code == 200
         assert len(service.shadow._waiting) == 2
+        assert [job.answered.predictions for job in service.shadow._waiting] == [()] * 2
         hanging.set()
         wait_for(lambda: len(read_shadow_lines(process)) == 3)
 
@@ -236,6 +244,48 @@ def test_a_shadow_that_memory_was_freed_of_is_loaded_for_the_next_request(proces
     assert (line["request_id"], line["dropped"]) == ("two", 1)
 
 
+def test_a_function_loads_one_shadow_at_a_time_however_many_requests_want_it(process, monkeypatch):
+    process.models._memory._models.pop(("films", 2))
+    gate, asked = threading.Event(), []
+    fetch = process.models.fetch
+
+    def hang(*given):
+        asked.append(given)
+        assert gate.wait(20)
+        return fetch(*given)
+
+    monkeypatch.setattr(process.models, "fetch", hang)
+    http = LambdaHttp(process.models, make_settings("models"))
+    for number in range(5):
+        http.answer(make_event("http_v2", "POST", "/predict", BODY), make_context(f"{number}"))
+    gate.set()
+    wait_for(lambda: process.models.list_loaded("films") == [1, 2])
+
+    assert len(asked) == 1
+
+
+def test_a_shadow_that_cannot_be_loaded_for_a_reason_of_its_own_ends_no_thread(
+    process, monkeypatch
+):
+    process.models._memory._models.pop(("films", 2))
+    fetch, failures = process.models.fetch, [RuntimeError("good film")]
+
+    def fail_once(*given):
+        if failures:
+            raise failures.pop()
+        return fetch(*given)
+
+    monkeypatch.setattr(process.models, "fetch", fail_once)
+    with Server(Service(process.models, make_settings("models"))) as server:
+        for _ in range(2):
+            assert httpx.post(f"{server.url}/predict", json=BODY).status_code == 200
+        wait_for(lambda: len(read_shadow_lines(process)) == 2)
+
+    failed, line = read_shadow_lines(process)
+    assert failed["problem"].startswith("the shadow cannot be loaded (RuntimeError at fail_once:")
+    assert (line["texts"], line["dropped"]) == (3, 1)
+
+
 def test_both_run_beside_each_other_in_turn_and_the_thread_rests_twice_as_long(process):
     rests = []
     runner = ShadowRunner(process.monitor, rests.append)
@@ -263,6 +313,17 @@ def test_both_run_beside_each_other_in_turn_and_the_thread_rests_twice_as_long(p
     line = read_shadow_lines(process)[0]
     passed_ms = line["latency_ms"] + line["shadow_latency_ms"]
     assert sum(rests[:2]) * 1000 == pytest.approx(2 * passed_ms, abs=0.01)  # rounded in the line
+
+
+@pytest.mark.parametrize(("left_s", "texts"), [(2.5, 160), (1.9, 0)])
+def test_a_part_of_a_large_event_is_run_where_three_times_a_part_is_left(process, left_s, texts):
+    model, shadow = (process.models.fetch("films", number) for number in "12")
+    many = ["good film"] * 160
+    answered = Answered(model, many, model.classifier.predict(many), 5000.0)  # 0.5 s a part
+
+    ShadowRunner(process.monitor).run_now(Job("one", answered, shadow), lambda: left_s)
+
+    assert [line["texts"] for line in read_shadow_lines(process)] == [texts] * bool(texts)
 
 
 @pytest.mark.parametrize("left_ms", [60_000, 400])

@@ -86,6 +86,14 @@ def write_forms(tmp_path):
         "exported.log": b"\n".join(
             json.dumps({"timestamp": 1, "message": line.decode()}).encode() for line in lines
         ),
+        "filtered.json": json.dumps(
+            {"events": [{"message": line.decode() + "\n", "id": "1"} for line in lines]}, indent=4
+        ).encode(),
+        "cloud-run.log": b"\n".join(
+            json.dumps({"jsonPayload": json.loads(line), "severity": "INFO"}).encode()
+            for line in lines
+        ),
+        "behind.log": b"\n".join(b"{pod} " + line + b" behind" for line in lines),
         "crlf.log": plain.replace(b"\n", b"\r\n"),
     }
     for name, content in forms.items():
@@ -96,7 +104,7 @@ def write_forms(tmp_path):
 def test_every_form_of_a_log_tells_the_same(run, tmp_path, log, monkeypatch):
     wanted = read_json(run, log)
 
-    assert [read_json(run, path) for path in write_forms(tmp_path)] == [wanted] * 7
+    assert [read_json(run, path) for path in write_forms(tmp_path)] == [wanted] * 10
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(log.read_bytes())))
     assert read_json(run, "-") == wanted
     halves = log.read_bytes().splitlines(keepends=True)
@@ -124,6 +132,10 @@ def test_lines_of_other_models_versions_and_kinds_are_passed_over(run, tmp_path,
 
 
 BROKEN = [
+    b'{"message": "request", "model": "films\\u001b", "version": "1"}',
+    b'{"message": "request", "model": "films", "version": "1", "texts": 1, "latency_ms": 1'
+    + b"0" * 400
+    + b"}",
     b'{"message": "request", "model": "films", "version": "1"',
     b'{"message": "request", "model": "films", "version": "1"}',
     b'{"message": "request", "model": "films", "version": "1", "texts": -1, "latency_ms": 1}',

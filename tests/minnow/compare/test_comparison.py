@@ -13,7 +13,7 @@ SHADOWED = Drawn(requests=(150, 120), pairs=400)
 
 def read_drawn(lines):
     log = Log("1", "2")
-    log.read(encode_lines(lines).splitlines())
+    log.read(encode_lines(lines).decode().splitlines())
     assert log.num_broken == 0
     return log.evidence["films"]
 
@@ -112,6 +112,117 @@ def test_histograms_of_the_monitor_are_compared_and_windows_added_up():
     found = compare_versions(read_drawn(other), "1", "2")
     assert found.find_differing() == ["scores"]
     assert "scores" not in found.too_few
+
+
+def name_bins(version, counts, name="label"):
+    line = make_profile(version, list(counts.values()))
+    return line | {"bins": {name: list(counts)}, "histograms": {name: list(counts.values())}}
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [
+            name_bins("1", {"a": 500, "b": 300, "(other)": 200, "(none)": 0}),
+            name_bins("2", {"a": 500, "c": 180, "(other)": 320, "(none)": 0}),
+        ],
+        [
+            name_bins("1", {"to 0.5": 500, "over 0.5": 500}, "score"),
+            name_bins("2", {"to 0.7": 800, "over 0.7": 200}, "score"),
+        ],
+        [
+            name_bins("1", {"to 0": 500, "over 0": 500}, "value"),
+            name_bins("2", {"to 0": 800, "over 0": 200}, "value"),
+        ],
+    ],
+    ids=["names", "edges", "own scale"],
+)
+def test_histograms_of_other_bins_are_no_difference(lines):
+    assert compare_versions(read_drawn(lines), "1", "2").find_differing() == []
+
+
+def test_names_that_both_have_a_bin_of_are_compared():
+    lines = [
+        name_bins("1", {"a": 500, "b": 300, "(other)": 200, "(none)": 0}),
+        name_bins("2", {"a": 400, "c": 180, "(other)": 420, "(none)": 0}),
+    ]
+
+    assert compare_versions(read_drawn(lines), "1", "2").find_differing() == ["labels"]
+
+
+def make_pair(texts, changed):
+    numbers = {"agreed": texts - sum(sum(one.values()) for one in changed.values())}
+    numbers |= {"score_difference": 0.0, "score_shift": 0.0, "changed": changed}
+    latencies = {"latency_ms": 1.0, "shadow_latency_ms": 1.5}
+    head = {"message": "shadow", "model": "films", "version": "1", "shadow": "2", "texts": texts}
+    return head | {"task": "single-label"} | numbers | latencies
+
+
+def test_one_large_request_is_no_change_of_a_label():
+    other = [make_pair(1, {"a": {"b": 1}}), make_pair(1, {"b": {"a": 1}}), *[make_pair(1, {})] * 4]
+    other *= 800
+    once = read_drawn([*other, make_pair(100, {"x": {"y": 100}})])
+    often = read_drawn(other + [make_pair(1, {"x": {"y": 1}})] * 100)
+
+    found, many = (compare_versions(evidence, "1", "2") for evidence in (once, often))
+
+    assert found.find_differing() == []
+    assert sorted(one.name for one in many.findings if one.differs) == ["x", "y"]
+
+
+def make_request(version, labels, texts=1):
+    line = {"message": "request", "model": "films", "version": version, "method": "POST"}
+    numbers = {"status": 200, "latency_ms": 1.0, "texts": texts}
+    return line | numbers | ({"labels": labels} if labels else {})
+
+
+def test_one_large_request_of_one_version_is_no_label_that_the_other_lost():
+    lines = [make_request(version, {"a": 1}) for version in "12"] * 3000
+
+    found = compare_versions(read_drawn([*lines, make_request("1", {"x": 60}, 60)]), "1", "2")
+    many = compare_versions(read_drawn(lines + [make_request("1", {"x": 1})] * 60), "1", "2")
+
+    assert (found.find_differing(), many.find_differing()) == ([], ["labels"])
+
+
+def test_texts_without_a_label_count_among_all():
+    lines = [make_request("1", {"a": 1}), make_request("1", {"b": 1})] * 200
+    lines += [make_request("2", {"a": 1}), make_request("2", {"b": 1}), make_request("2", {})] * 130
+
+    found = {one.name: one for one in compare_versions(read_drawn(lines), "1", "2").findings}
+
+    assert (found["a"].live, found["a"].candidate) == (0.5, pytest.approx(1 / 3))
+    assert found["a"].differs
+
+
+def test_of_numbers_no_labels_are_asked_for():
+    lines = [make_request(version, {}) for version in "12"] * 150
+
+    found = compare_versions(read_drawn(lines), "1", "2")
+
+    assert "labels" not in {*found.too_few, *(one.question for one in found.findings)}
+
+
+def test_latencies_are_compared_where_both_ran_in_turns_alone():
+    pairs = [make_pair(1, {})] * 200
+
+    function = compare_versions(read_drawn(pairs), "1", "2")
+    server = compare_versions(read_drawn([one | {"in_turns": True} for one in pairs]), "1", "2")
+
+    assert (function.find_differing(), server.find_differing()) == ([], ["latency"])
+    assert "latency" in function.too_few
+
+
+def test_a_label_that_does_not_show_is_told_as_text():
+    lines = [make_request(version, {"a\x1b[2J": 1}) for version in "12"] * 150
+    evidence = read_drawn(lines)
+
+    report = "".join(
+        write_report("films", "1", "2", evidence, compare_versions(evidence, "1", "2"))
+    )
+
+    assert report.isprintable()
+    assert "'a\\x1b[2J'" in report
 
 
 def test_the_report_ends_with_the_verdict_and_warns_of_other_times():
