@@ -95,7 +95,7 @@ def read_logs(paths: Sequence[str]) -> Found:
                 continue
             try:
                 found.seen.append(_read_line(line))
-            except (AttributeError, KeyError, TypeError, ValueError):
+            except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
                 found.unreadable += 1
         if metrics:
             when = time.time() if path == STDIN else Path(path).stat().st_mtime
