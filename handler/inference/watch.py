@@ -104,7 +104,7 @@ class Watched:
             window: Texts whose drift is measured, the latest ones of this process; with the next
                 ones it begins anew.
         """
-        from handler.inference.drift import find_drift
+        from handler.inference.drift import MIN_TEXTS, find_drift
 
         with self._counting:  # a thread that counts meanwhile would add half a text to each line
             self._count()
@@ -112,7 +112,7 @@ class Watched:
         for name, added in counts.items():
             self._latest[name] = [a + b for a, b in zip(self._latest[name], added, strict=True)]
         drift = find_drift(self.profile, self._latest)
-        if drift.texts >= window:
+        if drift.texts >= max(window, MIN_TEXTS):  # of fewer it would never be told
             self._latest = {name: [0] * len(one) for name, one in self._latest.items()}
         line = {
             "level": "warning" if drift.features else "info",

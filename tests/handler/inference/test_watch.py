@@ -89,6 +89,16 @@ def test_drift_is_a_warning_that_names_its_features(classifier):
     assert line["drift_psi"] > 1
 
 
+def test_lines_of_few_texts_tell_drift_too(classifier):
+    process = Process(classifier, every=20)
+
+    for _ in range(8):
+        process.send(*["плохой фильм"] * 20)
+
+    told = [(line["texts"], line["window"], line["drift"]) for line in process.read_profiles()]
+    assert told == [(20, 20, 0), (20, 40, 0), (20, 60, 1)] * 2 + [(20, 20, 0), (20, 40, 0)]
+
+
 def test_no_text_stands_in_a_line(classifier):
     process = Process(classifier)
 
