@@ -37,15 +37,18 @@ def profile_rows(
         rows: What it reads of them, with offsets where they are among `learned`.
         learned: The rows that told what words are known.
     """
-    texts = texts[:MAX_ROWS]
-    outputs = told[: len(texts)].tolist()
+    if len(texts) > MAX_ROWS:  # rows of a file may be sorted: the first ones are like each other
+        chosen = np.sort(np.random.default_rng(0).choice(len(texts), MAX_ROWS, replace=False))
+        texts, told = [texts[place] for place in chosen.tolist()], told[chosen]
+        rows = rows.select(chosen)
+    outputs = told.tolist()
     if isinstance(task, Selective) and task.scope is not None:
         distances = measure_distances(task.scope, rows, learned)
-        for row, distance in zip(outputs, distances.tolist(), strict=False):
+        for row, distance in zip(outputs, distances.tolist(), strict=True):
             row.append(distance)
     known = count_known(rows, learned)
     predictions: list[Said] = []
-    for text, row, num_known in zip(texts, outputs, known, strict=False):
+    for text, row, num_known in zip(texts, outputs, known, strict=True):
         encoding = tokenizer.encode(text)
         length = len(encoding.ids)
         predictions.append((row, encoding.is_truncated, min(num_known, length), length))

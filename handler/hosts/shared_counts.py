@@ -14,12 +14,15 @@ import json
 import mmap
 from collections.abc import Iterator, Mapping, Sequence
 
-from handler.inference.prometheus import Key
+from handler.inference.prometheus import EXPECTED, SEEN, Key
 
 WORD_BYTES = 8
 RECORD_WORDS = 2  # without the key
 # Of all keys but those of labels: 30 operations with 25 statuses and 12 durations take 70 KB.
 REGION_WORDS = 32_768
+# Of these, kept for them: what is counted of models grows with every one of a repository.
+RESERVED_WORDS = 16_384
+OF_MODELS = ("labels", "abstained", EXPECTED, SEEN)
 # Of the bins of a model's profile, twice: expected and seen. 114 with usual names take 3,200 words.
 PROFILE_WORDS = 8_192
 STORED_WORDS = 262_144  # of labels of models that a repository will have; taken as they are used
@@ -78,7 +81,7 @@ class SharedCounts:
         place = self._places.get(key)
         if place is None:
             place = self._append(key)
-        if place is None:  # no room: labels of more models than were foreseen
+        if place is None:  # no room: labels and profiles of more models than were foreseen
             return
         self._own.numbers[place] += amount
 
@@ -95,7 +98,8 @@ class SharedCounts:
         place: int = 1 + own.lengths[0]
         start = place + RECORD_WORDS
         end = start + len(encoded) // WORD_BYTES
-        if end > len(own.numbers):
+        room = len(own.numbers) - (RESERVED_WORDS if key[0] in OF_MODELS else 0)
+        if end > room:
             return None
         own.content[WORD_BYTES * start : WORD_BYTES * end] = encoded
         own.numbers[place] = 0

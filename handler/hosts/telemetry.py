@@ -7,6 +7,7 @@ the library send what it gathers.
 
 from __future__ import annotations
 
+import threading
 import time
 import uuid
 from collections.abc import Mapping
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 SERVICE = "minnow"
 NEEDED = ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http")
 NONE = "none"  # what the standard variables call no exporter
+# For what is left at the end. The library would wait a minute for a receiver that takes what comes
+# and says nothing; a container that ends is killed after 10 s, of which requests may take 7.
+CLOSE_S = 2.0
 
 
 class Telemetry:
@@ -40,7 +44,7 @@ class Telemetry:
         if not environment.get("OTEL_SERVICE_NAME"):
             named["service.name"] = SERVICE
         resource = Resource.create(named)
-        readers, self._tracers = [], TracerProvider(resource=resource)
+        readers, self._tracers = [], TracerProvider(resource=resource, shutdown_on_exit=False)
         if environment.get("OTEL_METRICS_EXPORTER") != NONE:
             from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
             from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
@@ -51,7 +55,7 @@ class Telemetry:
             from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
             self._tracers.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-        self._meters = MeterProvider(readers, resource=resource)
+        self._meters = MeterProvider(readers, resource=resource, shutdown_on_exit=False)
         self._tracer = self._tracers.get_tracer(SERVICE)
         meter = self._meters.get_meter(SERVICE)
         self._duration = meter.create_histogram("http.server.request.duration", "s")
@@ -124,9 +128,16 @@ class Telemetry:
         self._psi.set(line["drift_psi"], told)
 
     def close(self) -> None:
-        """Send what is left; waits for it a few seconds at most."""
-        self._meters.shutdown()
-        self._tracers.shutdown()
+        """Send what is left; waits for it `CLOSE_S` at most."""
+        until = time.monotonic() + CLOSE_S
+        closing = [
+            threading.Thread(target=one.shutdown, daemon=True)
+            for one in (self._meters, self._tracers)
+        ]
+        for thread in closing:
+            thread.start()
+        for thread in closing:
+            thread.join(max(0.0, until - time.monotonic()))
 
 
 def check_telemetry(value: str) -> bool:

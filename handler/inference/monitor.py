@@ -93,7 +93,9 @@ class Monitor:
             from handler.inference.watch import Watch  # not for models without a profile
 
             counters = [one for one in (self.prometheus, self.telemetry) if one is not None]
-            self._watch = Watch(self._profile_every, self._tell_profile, counters)
+            watch = Watch(self._profile_every, self._tell_profile, counters)
+            if self._watch is None:  # no other thread was first while the module was read
+                self._watch = watch
         return self._watch
 
     def finish(self) -> None:
@@ -135,14 +137,19 @@ def embed_metrics(exchange: Exchange) -> str:
 
 def embed_profile(line: Mapping[str, Any]) -> str:
     """Return a line about texts and answers that CloudWatch also reads as metrics: `drift`, 1 where
-    there is any, and the largest index, of the function and of the model's version."""
+    there is any, and the largest index, of the function and of the model's version; of a window of
+    few texts, whose index means nothing, no metric."""
+    from handler.inference.drift import MIN_TEXTS  # not for models without a profile
+
+    function = os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "")
+    if line["window"] < MIN_TEXTS:
+        return dump_line({"function": function, "timestamp": line["until"], **line})
     directive = {
         "Namespace": NAMESPACE,
         "Dimensions": [["function"], ["model", "version"]],
         "Metrics": [{"Name": name, "Unit": "None"} for name in ("drift", "drift_psi")],
     }
     stamp = {"Timestamp": int(line["until"] * 1000), "CloudWatchMetrics": [directive]}
-    function = os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "")
     return dump_line({"function": function, **line, "_aws": stamp})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from handler.inference.exchange import Exchange
 BUCKETS_MS = (0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 BOUNDS = (*(f"{bound / 1000:g}" for bound in BUCKETS_MS), "+Inf")
 TOTALS = ("truncated_texts", "tokens", "unknown_tokens")
+EXPECTED, SEEN = "expected", "seen"  # of the bins of a profile
 
 Key = tuple[str, ...]  # the counter's name, then the values of its labels
 
@@ -37,8 +39,8 @@ class OwnCounts:
         self._counts[key] += amount  # type: ignore[assignment]  # sums of seconds are floats
 
     def read(self) -> Mapping[Key, float]:
-        """Return all numbers."""
-        return self._counts
+        """Return all numbers, as they are now."""
+        return dict(self._counts)
 
 
 @dataclass
@@ -47,9 +49,15 @@ class Prometheus:
 
     models: list[Mapping[str, str]] = field(default_factory=list)
     counts: Counts = field(default_factory=OwnCounts)
+    # What is seen of texts comes from whichever thread has answered them.
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def count(self, exchange: Exchange) -> None:
         """Count one exchange."""
+        with self._lock:
+            self._count(exchange)
+
+    def _count(self, exchange: Exchange) -> None:
         add, name = self.counts.add, exchange.operation
         add(("requests", name, str(exchange.status)), 1)
         add(("latency", name, BOUNDS[bisect_left(BUCKETS_MS, exchange.latency_ms)]), 1)
@@ -65,17 +73,21 @@ class Prometheus:
 
     def expect(self, model: Key, counts: Mapping[Key, int]) -> None:
         """Take the profile of a model, (name, version), by (feature, bin)."""
-        for bin_key, number in counts.items():
-            self.counts.add(("expected", *model, *bin_key), number)
+        self._add_bins(EXPECTED, model, counts)
 
     def add_profile(self, model: Key, counts: Mapping[Key, int]) -> None:
         """Count texts and answers of a model as they are seen, by (feature, bin)."""
-        for bin_key, number in counts.items():
-            self.counts.add(("seen", *model, *bin_key), number)
+        self._add_bins(SEEN, model, counts)
+
+    def _add_bins(self, name: str, model: Key, counts: Mapping[Key, int]) -> None:
+        with self._lock:
+            for bin_key, number in counts.items():
+                self.counts.add((name, *model, *bin_key), number)
 
     def render(self) -> bytes:
         """Return the page that `GET /metrics` answers."""
-        counts = self.counts.read()
+        with self._lock:
+            counts = self.counts.read()
         lines = ["# TYPE minnow_model_info gauge"]
         lines += [f"minnow_model_info{_labels(**model)} 1" for model in self.models]
         lines.append("# TYPE minnow_requests_total counter")
@@ -110,7 +122,7 @@ def _render_profiles(counts: Mapping[Key, float]) -> list[str]:
 
     Each process has told all of a profile, so that only the shares of their sum mean anything.
     """
-    expected, seen = _select(counts, "expected"), _select(counts, "seen")
+    expected, seen = _select(counts, EXPECTED), _select(counts, SEEN)
     totals: Counter[Key] = Counter()
     for key in expected:
         totals[key[1:4]] += int(counts[key])

@@ -73,6 +73,7 @@ class Watched:
         self.is_open = True
         self.histograms = Histograms(model.task, profile.bins)
         self._pending: list[tuple[int, Said]] = []
+        self._counting = threading.Lock()
         self._most_pending = max(1, min(PENDING, PENDING_NUMBERS // model.task.num_outputs))
         self._latest = {name: [0] * bins.size for name, bins in profile.bins.items()}
         self._bins = {name: bins.describe() for name, bins in profile.bins.items()}
@@ -81,13 +82,14 @@ class Watched:
         """Add texts, nothing of which is kept but their script; return how many were seen since
         the last line.
 
-        Without a lock, which would cost each request: of two threads that add at once one may lose
-        a text.
+        Any number of threads may. The lock is taken once for all that is pending, as it would cost
+        each request; a list takes others whole.
         """
         pending = self._pending
-        pending += zip(map(find_script, texts), predictions, strict=True)
+        pending += list(zip(map(find_script, texts), predictions, strict=True))
         if len(pending) >= self._most_pending:
-            self._count()
+            with self._counting:
+                self._count()
         return self.texts
 
     @property
@@ -102,14 +104,15 @@ class Watched:
             window: Texts whose drift is measured, the latest ones of this process; with the next
                 ones it begins anew.
         """
-        from handler.inference.drift import find_drift
+        from handler.inference.drift import MIN_TEXTS, find_drift
 
-        self._count()
-        texts, counts = self.histograms.texts, self.histograms.take()
+        with self._counting:  # a thread that counts meanwhile would add half a text to each line
+            self._count()
+            texts, counts = self.histograms.texts, self.histograms.take()
         for name, added in counts.items():
             self._latest[name] = [a + b for a, b in zip(self._latest[name], added, strict=True)]
         drift = find_drift(self.profile, self._latest)
-        if drift.texts >= window:
+        if drift.texts >= max(window, MIN_TEXTS):  # of fewer it would never be told
             self._latest = {name: [0] * len(one) for name, one in self._latest.items()}
         line = {
             "level": "warning" if drift.features else "info",
@@ -117,7 +120,7 @@ class Watched:
             "model": self.name,
             "version": self.version,
             "bundle": self.bundle,
-            "since": round(self.since, 3),
+            "since": round(min(self.since, now), 3),  # a clock may have been set back
             "until": round(now, 3),
             "texts": texts,
             **drift.describe(),
@@ -129,8 +132,10 @@ class Watched:
         return line
 
     def _count(self) -> None:
-        pending, self._pending = self._pending, []
-        self.histograms.count(pending)
+        pending = self._pending
+        number = len(pending)  # behind these, other threads may add
+        self.histograms.count(pending[:number])
+        del pending[:number]
 
 
 class Watch:
@@ -214,9 +219,9 @@ class Watch:
 
 def name_bins(profile: Profile, counts: Mapping[str, Sequence[int]]) -> dict[Key, int]:
     """Return (feature, bin) -> how many, of the bins that hold any."""
-    return {
-        (feature, name): number
-        for feature, found in counts.items()
-        for name, number in zip(profile.bins[feature].describe(), found, strict=True)
-        if number
-    }
+    named: dict[Key, int] = {}
+    for feature, found in counts.items():
+        for name, number in zip(profile.bins[feature].describe(), found, strict=True):
+            if number:  # a label may be called as a bin is: "(other)"
+                named[feature, name] = named.get((feature, name), 0) + number
+    return named

@@ -22,7 +22,9 @@ BIN_CHARACTERS = 18  # of a label that a chart has room for
 
 def draw_timeline(windows: Sequence[Window], periods: Sequence[Period]) -> str:
     """Return the largest index of each window over time, with the level from which on it counts."""
-    begin, end = windows[0].since, max(window.until for window in windows)
+    # Windows are in the order of their ends: one of a slow process may have begun before others.
+    begin = min(window.since for window in windows)
+    end = max(window.until for window in windows)
     span = max(end - begin, 1e-3)
     top = max([1.0, *(window.drift.psi for window in windows)])
 

@@ -90,7 +90,7 @@ def read_logs(paths: Sequence[str]) -> Found:
                 fields = find_object(line)
                 if fields is not None and fields.get("message") == MESSAGE:
                     found.seen.append(_read_seen(fields))
-            except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
+            except (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError):
                 found.unreadable += 1
         if metrics:
             when = time.time() if path == STDIN else Path(path).stat().st_mtime

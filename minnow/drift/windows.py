@@ -15,7 +15,8 @@ from handler.inference.drift import Drift, find_drift
 from handler.inference.manifest import MANIFEST, MAX_BYTES, Manifest, parse_manifest
 from handler.inference.profile import Profile
 from handler.inference.watch import SHOWN_DIGITS
-from handler.repository.store import Store
+from handler.repository.aliases import is_version
+from handler.repository.store import Store, can_be_model
 from minnow.drift.scrapes import Page
 from minnow.drift.seen import Seen
 
@@ -147,7 +148,9 @@ def read_repository(store: Store, seen: Iterable[Seen | Page]) -> dict[str, Mani
     """Return the manifests of the models that were seen, as far as a repository has them."""
     found = {}
     for name, version in sorted({(one.model, one.version) for one in seen}):
-        if version.isdigit() and int(version) in store.list_versions(name):
+        if not can_be_model(name) or not is_version(version):  # as a log may say anything
+            continue
+        if int(version) in store.list_versions(name):
             content = store.read_file(name, int(version), MANIFEST, MAX_BYTES[MANIFEST])
             with naming(store.locate(name, int(version)) / MANIFEST):
                 found[_shorten(content)] = parse_manifest(parse_json(content))

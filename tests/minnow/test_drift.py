@@ -10,6 +10,7 @@ import pytest
 
 from handler.inference.bundle import read_bundle
 from minnow.cli import main
+from minnow.drift.charts import LEFT
 from tests.helpers.profiles import write_profiled_bundle
 
 HOUR = 3600.0
@@ -180,6 +181,17 @@ def test_a_line_that_is_damaged_is_passed_over_and_told(run, bundle, tmp_path, f
     assert out.startswith("tiny 1\t100 texts")
 
 
+def test_a_line_that_is_nested_too_deep_is_passed_over_and_told(run, bundle, tmp_path):
+    log = write_log(tmp_path / "log", [make_line(bundle, 0, **USUAL)])
+    with log.open("a") as file:
+        file.write('{"a":' * 100_000 + '{"message":"profile"}' + "}" * 100_000 + "\n")
+
+    code, out, err = run(log, "--bundle", bundle)
+
+    assert (code, err) == (0, "1 lines could not be read\n")
+    assert out.startswith("tiny 1\t100 texts")
+
+
 def test_the_profiles_of_a_repository_are_found_by_name(run, bundle, tmp_path):
     assert main(["push", str(bundle), str(tmp_path / "models")]) == 0
     log = write_log(tmp_path / "log", [make_line(bundle, 0, **USUAL)])
@@ -188,6 +200,21 @@ def test_the_profiles_of_a_repository_are_found_by_name(run, bundle, tmp_path):
 
     assert code == 0
     assert out.endswith("tiny 1\t100 texts\tno drift\n")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"version": "²"}, {"version": "01"}, {"model": "../models/tiny"}],
+    ids=["no number", "no version", "a path"],
+)
+def test_a_log_leads_nowhere_else_in_a_repository(run, bundle, tmp_path, fields):
+    assert main(["push", str(bundle), str(tmp_path / "models")]) == 0
+    log = write_log(tmp_path / "log", [make_line(bundle, 0, **USUAL, **fields)])
+
+    code, _, err = run(log, "--models", tmp_path / "models")
+
+    assert code == 1
+    assert "none of the bundles given is that one: their hashes begin with nothing" in err
 
 
 def test_models_of_one_log_are_told_apart_those_that_drift_first(run, bundle, tmp_path):
@@ -223,6 +250,19 @@ def test_the_page_stands_alone(run, bundle, drifting, tmp_path):
     assert "drifting since 2026-11-18 18:06" in html
     assert "prefers-color-scheme" in html or "light-dark(" in html
     assert html.count("<svg") == 7  # the time line, and one for each feature
+
+
+def test_a_process_that_tells_seldom_stands_within_the_chart(run, bundle, tmp_path):
+    quick = [make_line(bundle, hour, **USUAL) for hour in range(8, 12)]
+    slow = make_line(bundle, 10.5, **USUAL) | {"since": BEGIN}
+    page = tmp_path / "drift.html"
+
+    log = write_log(tmp_path / "log", [*quick, slow])
+    run(log, "--bundle", bundle, "--window-texts", 100, "--out", page)
+
+    places = [float(place) for place in re.findall(r'cx="([-.0-9]+)"', page.read_text())]
+    assert len(places) == 5
+    assert min(places) >= LEFT
 
 
 def test_names_of_models_and_labels_are_text_on_the_page(run, bundle, tmp_path):

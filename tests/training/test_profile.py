@@ -45,3 +45,22 @@ def test_the_profile_counts_what_models_said_that_were_not_fitted(is_learned):
     assert {edge: count for edge, count in unknown.items() if count} == (
         {0.0: 2, 0.5: 2, 0.7: 1} if is_learned else {0.0: 4, 0.5: 1}
     )
+
+
+def test_of_more_rows_than_are_kept_any_may_be(monkeypatch):
+    monkeypatch.setattr("training.profile.MAX_ROWS", 40)
+    size = 400  # sorted, as a folder for each label is read
+    targets = np.repeat(np.eye(2, dtype=np.float32), size // 2, axis=0)
+    texts = ["good film"] * (size // 2) + ["bad"] * (size // 2)
+    ids = [[2, 4]] * (size // 2) + [[3]] * (size // 2)
+    rows = Encoded(ids, targets, words=WORDS)
+    tokenizer = make_tokenizer(WORDS, max_length=8)
+
+    profile = profile_rows(SingleLabel(["pos", "neg"]), tokenizer, texts, targets, rows, rows)
+
+    histograms = profile["histograms"]
+    lengths = dict(zip(histograms["length"]["edges"], histograms["length"]["counts"], strict=False))
+    answers = dict(zip(histograms["label"]["names"], histograms["label"]["counts"], strict=False))
+    assert profile["rows"] == 40
+    assert answers == {"pos": lengths[2], "neg": lengths[1]}
+    assert 10 < answers["pos"] < 30

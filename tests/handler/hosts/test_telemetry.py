@@ -1,10 +1,12 @@
 """What a server sends by OpenTelemetry's protocol, to a receiver on loopback."""
 
+import socket
+
 import httpx
 import pytest
 
 from handler.errors import SettingsError
-from handler.hosts.telemetry import check_telemetry
+from handler.hosts.telemetry import CLOSE_S, check_telemetry
 from tests.helpers.otlp import receive_otlp
 from tests.helpers.profiles import write_profiled_bundle
 from tests.helpers.served import serve_bundle
@@ -84,6 +86,18 @@ def test_a_receiver_that_does_not_answer_delays_no_request(profiled):
     messages = [line["message"] for line in log if line["level"] == "error"]
     assert messages
     assert all("export" in message for message in messages)
+
+
+@pytest.mark.slow
+def test_a_receiver_that_is_silent_does_not_hold_the_end(profiled):
+    pytest.importorskip("opentelemetry.sdk", reason="the extra otlp is not installed")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with serve_bundle(profiled, MINNOW_OTLP="on", OTEL_EXPORTER_OTLP_ENDPOINT=url) as served:
+            httpx.post(f"{served.url}/predict", json={"text": "good"}, timeout=5)
+            passed_s = served.end()
+
+    assert passed_s < CLOSE_S + 2  # of 10 in which it would wait for an answer, and again
 
 
 @pytest.mark.parametrize(("value", "is_on"), [("", False), ("off", False)])

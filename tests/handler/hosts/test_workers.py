@@ -323,6 +323,18 @@ def test_labels_of_more_models_than_there_is_room_for_are_not_counted():
     assert counts.read()["labels", "model-0", "a label of it"] == 2
 
 
+def test_profiles_of_many_models_leave_room_for_what_is_counted_of_requests():
+    (region,) = make_regions(1, {})
+    counts = SharedCounts([region], 0)
+
+    for number in range(10_000):
+        counts.add(("seen", f"model-{number}", "1", "label", "positive"), 1)
+    for number in range(1_000):
+        counts.add(("requests", f"operation-{number}", "200"), 1)
+
+    assert sum(key[0] == "requests" for key in counts.read()) == 1_000
+
+
 @pytest.mark.slow
 def test_no_process_sees_a_number_half_written():
     regions = make_regions(2, {})

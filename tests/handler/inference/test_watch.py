@@ -1,6 +1,11 @@
 """What a process tells of the texts that it saw: lines of the log, and numbers for Prometheus."""
 
 import json
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import pytest
 
@@ -9,10 +14,12 @@ from handler.events.resources import Resources
 from handler.hosts.snapshot import prepare_snapshot
 from handler.http.service import Service
 from handler.inference.classifier import load_classifier
+from handler.inference.exchange import Exchange
 from handler.inference.models import Model, Models
 from handler.inference.monitor import Monitor
-from handler.inference.prometheus import Prometheus
-from handler.inference.watch import MAX_MODELS, PENDING, PERIOD_S, Watch
+from handler.inference.profile import Bins, Profile
+from handler.inference.prometheus import OwnCounts, Prometheus
+from handler.inference.watch import MAX_MODELS, PENDING, PERIOD_S, Watch, name_bins
 from handler.settings import Settings, read_settings
 from tests.helpers.fresh_python import run_python
 from tests.helpers.http_service import caller
@@ -80,6 +87,16 @@ def test_drift_is_a_warning_that_names_its_features(classifier):
     assert (line["level"], line["drift"]) == ("warning", 1)
     assert {"script", "unknown", "score"} <= set(line["drifted"])
     assert line["drift_psi"] > 1
+
+
+def test_lines_of_few_texts_tell_drift_too(classifier):
+    process = Process(classifier, every=20)
+
+    for _ in range(8):
+        process.send(*["плохой фильм"] * 20)
+
+    told = [(line["texts"], line["window"], line["drift"]) for line in process.read_profiles()]
+    assert told == [(20, 20, 0), (20, 40, 0), (20, 60, 1)] * 2 + [(20, 20, 0), (20, 40, 0)]
 
 
 def test_no_text_stands_in_a_line(classifier):
@@ -170,6 +187,17 @@ def test_drift_is_a_metric_of_cloudwatch(classifier, monkeypatch):
     assert line["_aws"]["Timestamp"] == int(line["until"] * 1000)
 
 
+def test_too_few_texts_to_tell_are_no_metric_of_cloudwatch(classifier):
+    process = Process(classifier, embeds_metrics=True)
+
+    process.send("good film", "bad film")
+    process.monitor.finish()
+
+    (line,) = process.read_profiles()
+    assert (line["texts"], line["timestamp"]) == (2, line["until"])
+    assert "_aws" not in line
+
+
 def test_prometheus_is_told_what_was_seen_and_what_was_expected(classifier):
     prometheus = Prometheus()
     process = Process(classifier, prometheus=prometheus)
@@ -227,7 +255,97 @@ def test_a_clock_that_is_set_back_delays_nothing_for_long(watch, classifier):
     watch.clock.now -= 10 * PERIOD_S
     watch.tell_if_due()
 
-    assert [line["texts"] for line in watch.told] == [1]
+    (line,) = watch.told
+    assert (line["texts"], line["since"], line["until"]) == (1, watch.clock.now, watch.clock.now)
+
+
+@pytest.fixture
+def impatient_threads():
+    """Threads that take turns as often as they can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+def test_threads_that_answer_at_once_lose_no_text(watch, classifier, impatient_threads):
+    watched = watch.begin(Model(classifier))
+    predictions = classifier.predict(TEXTS[:40])
+
+    def answer(number):
+        watched.add(TEXTS[:40], predictions)
+        watch.tell(watched)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(answer, range(400)))
+    watch.tell()
+
+    assert sum(line["texts"] for line in watch.told) == 400 * 40
+    for line in watch.told:
+        assert {sum(counts) for counts in line["histograms"].values()} == {line["texts"]}
+
+
+def test_of_threads_that_are_first_at_once_one_begins_the_watch(classifier, monkeypatch):
+    process, made = Process(classifier), []
+
+    class Slow(Watch):
+        def __init__(self, *about):
+            super().__init__(*about)
+            if not made:
+                made.append(self)
+                process.send("good")  # as another thread would meanwhile
+
+    monkeypatch.setattr("handler.inference.watch.Watch", Slow)
+    process.send("bad", "bad")
+    process.monitor.finish()
+
+    assert sum(line["texts"] for line in process.read_profiles()) == 3
+
+
+class OneAtATime(OwnCounts):
+    """Numbers that no two threads may touch at once."""
+
+    def __init__(self):
+        super().__init__()
+        self._touching = threading.Lock()
+
+    def add(self, key, amount):
+        with self._touch():
+            super().add(key, amount)
+
+    def read(self):
+        with self._touch():
+            return super().read()
+
+    @contextmanager
+    def _touch(self):
+        assert self._touching.acquire(blocking=False)
+        time.sleep(0.001)
+        yield
+        self._touching.release()
+
+
+def test_numbers_for_prometheus_come_from_any_thread():
+    prometheus = Prometheus(counts=OneAtATime())
+    model = "tiny", "1"
+
+    def tell(number):
+        prometheus.expect(model, {("label", "pos"): 1})
+        prometheus.count(Exchange(str(number), "predict"))
+        prometheus.add_profile(model, {("label", "pos"): 1})
+        prometheus.render()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(tell, range(20)))
+
+    of_bin = '{model="tiny",version="1",feature="label",bin="pos"}'
+    assert f"minnow_profile_texts_total{of_bin} 20" in prometheus.render().decode()
+
+
+def test_a_label_that_is_called_as_a_bin_takes_no_text_from_it():
+    profile = Profile(3, {"label": Bins(names=("(other)", "a"))}, {"label": (1, 0, 2, 0)})
+
+    assert name_bins(profile, profile.counts) == {("label", "(other)"): 3}
 
 
 def test_drift_is_measured_over_lines_of_few_texts(watch, classifier):
