@@ -208,5 +208,5 @@ def test_another_python_is_refused_with_the_way_to_get_one(tmp_path):
     )
 
     assert done.returncode != 0
-    assert "No Python 3.12 found" in done.stderr
+    assert "no Python 3.12 found" in done.stderr
     assert "uv python install 3.12" in done.stderr
