@@ -65,7 +65,7 @@ else
 	$(BIN)/minnow train "$(DATA)" --out demo/run --force $(if $(TEXT),--text-column "$(TEXT)") $(if $(LABEL),--label-column "$(LABEL)")
 endif
 	$(BIN)/minnow export demo/run --out demo/bundle --force
-	@$(BIN)/minnow serve demo/bundle --port $(DEMO_PORT) & server=$$!; trap "kill $$server" EXIT; \
+	@MINNOW_PROFILE_EVERY=0 $(BIN)/minnow serve demo/bundle --port $(DEMO_PORT) & server=$$!; trap "kill $$server" EXIT; \
 	request='{"text": "honestly the plot was not bad , but the ending felt dull ."}'; \
 	echo "POST http://127.0.0.1:$(DEMO_PORT)/predict $$request"; \
 	$(BIN)/python -c "$$ASK" http://127.0.0.1:$(DEMO_PORT)/predict "$$request"; \

@@ -173,14 +173,15 @@ def _add_pair(evidence: Evidence, line: dict[str, Any]) -> None:
 
 
 def _add_profile(evidence: Evidence, line: dict[str, Any]) -> None:
-    bins: dict[str, list[str]] = line["bins"]
+    bins: dict[str, list[str]] = line["bins"]  # of labels; those of numbers are always the same
     for feature, found in line["histograms"].items():
         counts = [_count(number) for number in found]
         if not counts:
             raise ValueError("no histogram")
         of_version = evidence.histograms.setdefault(str(feature), {})
         sums = of_version.setdefault(line["version"], {})
-        for name, number in zip(bins[feature], counts, strict=True):
+        numbered = [f"{place} of {len(counts)}" for place in range(len(counts))]
+        for name, number in zip(bins.get(feature, numbered), counts, strict=True):
             sums[str(name)] = sums.get(str(name), 0.0) + number
 
 

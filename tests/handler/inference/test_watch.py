@@ -74,7 +74,7 @@ def test_a_line_tells_what_so_many_texts_were_like(classifier):
     assert line["since"] <= line["until"] == line["timestamp"]
     assert (line["level"], line["drift"], line["drifted"]) == ("info", 0, [])
     assert line["histograms"]["label"] == [50, 50, 0, 0]
-    assert line["bins"]["label"] == [*classifier.task.labels, "(other)", "(none)"]
+    assert line["bins"] == {"label": [*classifier.task.labels, "(other)", "(none)"]}
     assert {sum(counts) for counts in line["histograms"].values()} == {100}
 
 

@@ -146,7 +146,7 @@ BROKEN = [
     b'{"message": "request", "model": "films", "version": "1", "texts": 1, "latency_ms": 1, '
     b'"labels": {"a": 1}, "timestamp": "now"}',
     b'{"message": "shadow", "model": "films", "version": "1", "shadow": "2", "texts": 0}',
-    b'{"message": "profile", "model": "films", "version": "1", "bins": {}, '
+    b'{"message": "profile", "model": "films", "version": "1", "bins": {"a": []}, '
     b'"histograms": {"a": [1]}}',
     b'{"message": "profile", "model": "films", "version": "1", "bins": {}, "histograms": []}',
     b"{" * 5000,
