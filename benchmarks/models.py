@@ -73,7 +73,8 @@ def main() -> None:
     parser.add_argument("--before", type=Path, metavar="OTHER", help="checkout to compare with")
     options = parser.parse_args()
     fix_mmap_threshold()  # as a server does
-    files = {name: (options.bundle / name).read_bytes() for name in FILES}
+    present = [name for name in FILES if (options.bundle / name).exists()]
+    files = {name: (options.bundle / name).read_bytes() for name in present}
     with tempfile.TemporaryDirectory() as folder:
         place = str(Path(folder) / "models")
         store = open_store(place)
@@ -194,7 +195,8 @@ def promote(
     for number in range(options.promotions):
         label = f"v{number}"
         if number % (options.promotions // 5 or 1) == 0:
-            broken = {**files, FILES[0]: files[FILES[0]] + b"x"}
+            first = next(iter(files))
+            broken = {**files, first: files[first] + b"x"}
             add_live(store, "m0", broken)
             time.sleep(REFRESH_S)
         version = str(add_live(store, "m0", relabel(files, label)))

@@ -112,6 +112,10 @@ RUNS = {
         "{tiny_watched} --work={tiny_watched}/work --part=0.06",
         ["a profile of ", "no news ", " 0/6 ", "a tweet "],
     ),
+    "models": (
+        "{tiny_bundle} --models=3 --seconds=1 --threads=2 --requests=60 --promotions=2",
+        ["over_warm_ms_p50", "threads\n", "promotions\n"],
+    ),
     "gpu": ("{tiny_run_bundle} {tiny_bundle} {tiny_data} --rounds=1", ["CPU, float32 "]),
 }
 
