@@ -77,9 +77,8 @@ class Watched:
         self._most_pending = max(1, min(PENDING, PENDING_NUMBERS // model.task.num_outputs))
         self._latest = {name: [0] * bins.size for name, bins in profile.bins.items()}
         # Which bins differ from model to model, for who has the log alone.
-        self._bins = {
-            name: profile.bins[name].describe() for name in ("label",) if name in profile.bins
-        }
+        labels = profile.bins.get("label")
+        self._bins = {} if labels is None else {"label": labels.describe()}
 
     def add(self, texts: Sequence[str], predictions: Sequence[Said]) -> int:
         """Add texts, nothing of which is kept but their script; return how many were seen since

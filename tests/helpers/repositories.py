@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from handler.inference.classifier import open_classifier
 from handler.inference.models import Model
 from handler.inference.monitor import Monitor
@@ -77,6 +79,24 @@ def say(model: Model) -> str:
     (prediction,) = model.predict(["good film"])
     label: str = model.shape_prediction(prediction)["label"]
     return label
+
+
+def promote_while_answering(
+    patch: pytest.MonkeyPatch, models: StoredModels, shop: Shop, label: str
+) -> None:
+    """Let a third version of the films, which says `label`, be promoted before the first text of
+    an event is answered; its texts are answered one after the other."""
+    patch.setattr("handler.events.batch.PART_TEXTS", 1)
+    kind = type(models.default.classifier)
+    classify = kind.predict
+
+    def promote_and_classify(self: Any, texts: list[str]) -> Any:
+        if shop.store.list_versions("films") == [1, 2]:
+            shop.push("films", label, "live")
+            models.reload("films")
+        return classify(self, texts)
+
+    patch.setattr(kind, "predict", promote_and_classify)
 
 
 class Clock:

@@ -119,26 +119,32 @@ def try_deep(
         f"{NAMES[settings.encoder]} alone",
         measure_gain=measure_gain,
     )
-    return _settle_trial(told, read_deep(outside.rows), outside, objective, history)
+    return _settle_trial(told, alone, read_deep(outside.rows), outside, objective, history)
 
 
 def _settle_trial(
     told: NDArray[np.float32],
+    alone: Calibration,
     deep: NDArray[np.float32],
     outside: Encoded,
     objective: Objective,
     history: History,
 ) -> Trial:
-    """Return what a half that has these logits is worth; the arguments are those of `try_deep`."""
-    halves = [told, np.hstack([told, deep])]
-    mixtures = [_mix(logits, outside, objective) for logits in halves]
+    """Return what a half that has these logits is worth.
+
+    Args:
+        told, outside, objective: Those of `try_deep`.
+        alone: The mixture of the wide half alone.
+    """
+    halves = np.hstack([told, deep])
+    both = _mix(halves, outside, objective)
     before, after = (
         objective.excess_losses(mixture.apply(logits), outside.targets)
-        for mixture, logits in zip(mixtures, halves, strict=True)
+        for mixture, logits in ((alone, told), (both, halves))
     )
     counts, gains = outside.weights, before - after
     error = np.linalg.norm(counts * (gains - np.average(gains, weights=counts))) / counts.sum()
-    gain = (mixtures[0].loss - mixtures[1].loss) / float(counts.sum())
+    gain = (alone.loss - both.loss) / float(counts.sum())
     if history[-1]["gain"] <= 0:  # given up: what an early epoch seemed to gain was chance
         gain = 0.0
     return Trial(gain, float(error), deep, history)

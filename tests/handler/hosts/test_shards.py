@@ -7,7 +7,9 @@ import subprocess
 import sys
 import time
 
+import pyarrow
 import pytest
+from pyarrow import parquet
 
 from handler.errors import InvalidInput
 from handler.hosts.bulk import score_files
@@ -108,9 +110,6 @@ def test_parts_together_are_the_whole_file(tiny_bundle, tmp_path):
 
 
 def test_a_parquet_file_is_shared_too(tiny_bundle, tmp_path):
-    pyarrow = pytest.importorskip("pyarrow")
-    from pyarrow import parquet
-
     table = pyarrow.table({"id": range(2500), "text": ["good", "bad"] * 1250})
     parquet.write_table(table, tmp_path / "a.parquet")
 

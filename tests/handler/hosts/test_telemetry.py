@@ -23,7 +23,6 @@ def profiled(tiny_bundle, tmp_path_factory):
 @pytest.fixture
 def received(profiled, request):
     """What a server has sent, and its log, after some requests."""
-    pytest.importorskip("opentelemetry.sdk", reason="the extra otlp is not installed")
     with receive_otlp() as receiver:
         told = {"MINNOW_OTLP": "on", "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url}
         told |= {"MINNOW_PROFILE_EVERY": "50"}
@@ -70,7 +69,6 @@ def test_each_request_is_logged_with_the_trace_of_its_span(received):
 
 @pytest.mark.slow
 def test_a_receiver_that_does_not_answer_delays_no_request(profiled):
-    pytest.importorskip("opentelemetry.sdk", reason="the extra otlp is not installed")
     told = {"MINNOW_OTLP": "on", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
     told |= {"OTEL_EXPORTER_OTLP_TIMEOUT": "1", "OTEL_BSP_SCHEDULE_DELAY": "10"}
 
@@ -90,7 +88,6 @@ def test_a_receiver_that_does_not_answer_delays_no_request(profiled):
 
 @pytest.mark.slow
 def test_a_receiver_that_is_silent_does_not_hold_the_end(profiled):
-    pytest.importorskip("opentelemetry.sdk", reason="the extra otlp is not installed")
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         with serve_bundle(profiled, MINNOW_OTLP="on", OTEL_EXPORTER_OTLP_ENDPOINT=url) as served:

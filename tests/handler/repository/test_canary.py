@@ -23,6 +23,7 @@ from tests.helpers.repositories import (
     Process,
     make_settings,
     open_stored,
+    promote_while_answering,
     say,
     wait_for,
 )
@@ -201,16 +202,7 @@ def test_items_and_direct_calls_are_split_too(process):
 
 
 def test_an_event_ends_with_the_split_that_it_began_with(process, shop, monkeypatch):
-    monkeypatch.setattr("handler.events.batch.PART_TEXTS", 1)
-    classify = type(process.models.default.classifier).predict
-
-    def promote_and_classify(self, texts):
-        if shop.store.list_versions("films") == [1, 2]:
-            shop.push("films", "c", "live")
-            process.models.reload("films")
-        return classify(self, texts)
-
-    monkeypatch.setattr(type(process.models.default.classifier), "predict", promote_and_classify)
+    promote_while_answering(monkeypatch, process.models, shop, "c")
 
     assert find_labels(answer_records(process, [make_record(one, GOOD) for one in IDS])) == LABELS
     assert process.say() == "c"

@@ -24,7 +24,7 @@ from handler.repository.aliases import write_alias
 from handler.repository.opening import open_models
 from tests.helpers.http_events import make_event
 from tests.helpers.http_service import Server, caller, make_models
-from tests.helpers.repositories import make_settings, wait_for
+from tests.helpers.repositories import make_settings, promote_while_answering, wait_for
 
 TENSOR = {"name": "text", "datatype": "BYTES", "shape": [1], "data": ["good film"]}
 GOOD = {"text": "good film"}
@@ -329,16 +329,7 @@ def test_a_direct_call_names_its_model(process):
 
 
 def test_records_of_one_event_are_answered_by_one_version(process, shop, monkeypatch):
-    monkeypatch.setattr("handler.events.batch.PART_TEXTS", 1)
-    classify = type(process.models.default.classifier).predict
-
-    def promote_and_classify(self, texts):
-        if shop.store.list_versions("films") == [1, 2]:
-            shop.push("films", "d", "live")
-            process.models.reload("films")
-        return classify(self, texts)
-
-    monkeypatch.setattr(type(process.models.default.classifier), "predict", promote_and_classify)
+    promote_while_answering(monkeypatch, process.models, shop, "d")
     items = ["good film", {**GOOD, "model": "films"}, {**GOOD, "version": "live"}]
 
     answers = answer_event({"Items": items}, None, process.resources)
