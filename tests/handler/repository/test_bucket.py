@@ -28,27 +28,22 @@ def shop(aws, tiny_bundle, tmp_path):
     return shop
 
 
-@pytest.fixture
-def quick(monkeypatch):
-    """Wait as short as tests can."""
-    short = bucket.SERVING._replace(call_s=0.6, file_s=0.6)
-    monkeypatch.setattr(bucket, "SERVING", short)
-    monkeypatch.setattr("handler.repository.shelf.LOOK_WAIT_S", 0.1)
-
-
 @pytest.mark.parametrize("fault", ["hang", "drip", "throttle", "cut", "reset"])
 def test_a_bucket_that_fails_keeps_what_is_loaded_and_is_asked_again(
-    shop, moto_url, monkeypatch, quick, fault
+    shop, moto_url, monkeypatch, fault
 ):
-    lines = []
+    lines, make_clock = [], bucket._make_clock
     with bad_service(moto_url) as service:
         monkeypatch.setenv("AWS_ENDPOINT_URL", service.url)
         models = open_stored(PLACE, lines, MINNOW_MODELS_REFRESH_S="1")
         shop.push("films", "b", "live")  # by its own client, to the real service
-        service.spoil(fault)
-        wait_for(lambda: say(models.pin()) == "a" and bool(lines))
-        assert {say(models.pin()) for _ in range(20)} == {"a"}
-        service.heal()
+        with monkeypatch.context() as quick:  # only while nothing must succeed
+            quick.setattr(bucket, "_make_clock", lambda seconds: make_clock(0.6))
+            quick.setattr("handler.repository.shelf.LOOK_WAIT_S", 0.1)
+            service.spoil(fault)
+            wait_for(lambda: say(models.pin()) == "a" and bool(lines))
+            assert {say(models.pin()) for _ in range(20)} == {"a"}
+            service.heal()
 
         wait_for(lambda: say(models.pin()) == "b")
 
