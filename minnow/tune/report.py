@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from handler.files import replacing
-from minnow.tune.scores import LOWER, count_errors, standard_error
+from minnow.tune.scores import LOWER, standard_error
 from minnow.tune.standing import Budget, Standing
 from minnow.tune.table import HEADS, format_standing
 from training.figures.plots import plot_trade_offs
@@ -113,33 +113,31 @@ def format_result(outcome: Outcome) -> str:
 
 
 def describe_choice(
-    chosen: Standing, default: Standing | None, is_better: bool, num_compared: int
+    chosen: Standing, default: Standing | None, expected: float | None, num_compared: int
 ) -> str:
     """Return why a candidate was chosen, in a sentence or two.
 
     Args:
-        is_better: Than the default, by more than luck.
+        expected: What it is expected to gain, less than it gained: the best of several is better
+            by luck too. None: it may be no better than the default.
         num_compared: Candidates that were compared with the default.
     """
     if chosen.step < 0:
         return "No other candidate could be compared with it."
     folds = "1 fold" if chosen.num_folds == 1 else f"{chosen.num_folds} folds"
     where = f"fitted to {chosen.rows:,} rows, on {folds}"
-    times = count_errors(num_compared)
-    by_luck = f"{times:.1f} standard errors, which the best of {num_compared} is by luck"
-    if num_compared < 2:
-        by_luck = "the standard error"
+    others = "1 other" if num_compared == 1 else f"{num_compared} others"
     if chosen.is_default:
-        return f"No other candidate was better by more than {by_luck} ({where})."
+        return f"Of {others} none is better by more than luck explains ({where})."
     if default is not None and default.is_over:
         return f"The default does not keep the budget; of what does, this was the best ({where})."
     told = "" if chosen.gain is None else f"{chosen.gain:+.4f} ± {chosen.gain_error:.4f}"
-    if not is_better:
+    if expected is None:
         beside = f"; beside the default {told} on the same rows" if told else ""
         return f"It was the best that could be fitted in the time ({where}{beside})."
     return (
-        f"It was better than the default by {told.removeprefix('+')} on the same rows ({where}), "
-        f"more than {by_luck}."
+        f"It was better than the default by {told.removeprefix('+')} on the same rows ({where}); "
+        f"{expected:.4f} of it is expected to stay: the best of {num_compared} is also lucky."
     )
 
 

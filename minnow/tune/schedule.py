@@ -14,7 +14,7 @@ from minnow.tune.candidates import DEFAULT, needs_encoder, propose
 from minnow.tune.costs import PRUNED_MODELS, estimate_fit, estimate_trial
 from minnow.tune.folds import Folds, Step
 from minnow.tune.journal import Choices, Trial, name_choices
-from minnow.tune.scores import LOWER, better_by, count_errors, mean_score
+from minnow.tune.scores import LOWER, better_by, expect_gains, mean_score
 from minnow.tune.standing import Budget, Standing, is_default_out
 from minnow.tune.trial import is_over
 
@@ -246,9 +246,8 @@ class Schedule:
     def choose(self, left_s: float) -> Standing | None:
         """Return the candidate to fit to all rows; None: none can be in `left_s` seconds.
 
-        It is the default, unless another is better on the same rows by more than the standard
-        error of the difference, times `count_errors`: the best of many is better by luck too. Of
-        several that are, one that went further, then the best.
+        It is the default, unless another is expected to gain, as `find_better` says. Of several
+        that are, one that went further, then the one that is expected to gain most.
         """
         fitted = [
             one
@@ -262,16 +261,25 @@ class Schedule:
         if not kept:
             return min(candidates, key=self._excess, default=None)
         default = next((one for one in kept if one.is_default), None)
-        better = [one for one in kept if self.is_better(one) or default is None]
-        if better:
-            return max(better, key=lambda one: (one.step, one.gain or 0.0))
-        return default
+        if default is None:
+            return max(kept, key=lambda one: (one.step, one.gain or 0.0))
+        expected = self.find_better()
+        better = [one for one in kept if one.name in expected]
+        return max(better, key=lambda one: (one.step, expected[one.name]), default=default)
 
-    def is_better(self, one: Standing) -> bool:
-        """Say whether a candidate is better than the default by more than luck."""
-        if one.gain is None or self.folds.steps[one.step].rows < SURE_SHARE * self.all_rows:
-            return False
-        return one.gain > count_errors(self.count_compared()) * one.gain_error
+    def find_better(self) -> dict[str, float]:
+        """Return name -> what a candidate is expected to gain, of those of which that is more than
+        it may be wrong by."""
+        sure = [
+            (one.name, (one.gain, one.gain_error))
+            for one in self.stand()
+            if one.gain is not None
+            and not (one.problem or one.is_default)
+            and self.folds.steps[one.step].rows >= SURE_SHARE * self.all_rows
+        ]
+        expected = expect_gains([gain for _, gain in sure])
+        pairs = zip(sure, expected, strict=True)
+        return {name: gain for (name, _), (gain, error) in pairs if gain > error}
 
     def count_compared(self) -> int:
         """Return how many candidates were compared with the default, at any step."""

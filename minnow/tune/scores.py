@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -147,12 +146,25 @@ def mean_score(scores: Sequence[Score]) -> tuple[float, float]:
     return float(values.mean()), error
 
 
-def count_errors(num_compared: int) -> float:
-    """Return by how many standard errors the best of several candidates must be better than the
-    default: what the largest of so many that gain nothing reaches by luck, sqrt(2 ln n), 1 at least
-    (2.4 of 20).
+def expect_gains(gains: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Return what each candidate is expected to gain, and how far that may be from it, both 0
+    where all gains may be luck.
+
+    Empirical Bayes: true gains are normal about 0, with the variance that is left of the gains
+    above 0 when their errors are taken away; so each is shrunk, the more the less sure it is
+    (Efron and Morris 1973). Gains below 0 do not count for the variance: what does much harm says
+    nothing of what the best one gains.
+
+    Args:
+        gains: Of each candidate, with its standard error.
     """
-    return max(1.0, math.sqrt(2 * math.log(max(1, num_compared))))
+    above = [gain**2 - error**2 for gain, error in gains if gain > 0]
+    variance = max(0.0, sum(above) / max(1, len(above)))
+    if not variance:
+        return [(0.0, 0.0)] * len(gains)
+    shares = [variance / (variance + error**2) for _, error in gains]
+    pairs = zip(shares, gains, strict=True)
+    return [(share * gain, share**0.5 * error) for share, (gain, error) in pairs]
 
 
 def _read(

@@ -32,8 +32,8 @@ def choose(search: Search) -> None:
         raise RunError(_describe_shortage(search, schedule))
     standings = schedule.stand()
     default = next((one for one in standings if one.is_default), None)
-    num_compared = schedule.count_compared()
-    why = describe_choice(chosen, default, schedule.is_better(chosen), num_compared)
+    expected = schedule.find_better().get(chosen.name)
+    why = describe_choice(chosen, default, expected, schedule.count_compared())
     if chosen.is_over:
         _check_prunable(search, schedule, chosen)
     say(f"chosen: {chosen.name}. {why}")

@@ -18,7 +18,7 @@ def describe(result):
 
 
 def test_a_candidate_that_was_fitted_for_want_of_time_is_not_called_better():
-    why = describe_choice(NONE, DEFAULT, is_better=False, num_compared=1)
+    why = describe_choice(NONE, DEFAULT, expected=None, num_compared=1)
 
     assert why == (
         f"It was the best that could be fitted in the time ({WHERE}; beside the default "
@@ -26,11 +26,15 @@ def test_a_candidate_that_was_fitted_for_want_of_time_is_not_called_better():
     )
 
 
-def test_how_sure_a_choice_is_is_told_by_the_number_of_candidates():
-    luck = "2.4 standard errors, which the best of 20 is by luck"
+def test_what_of_a_gain_is_expected_to_stay_is_told():
+    better = Standing({"encoder": "cnn"}, 0, 20_000, 1, 0.92, 0.005, 0.02, 0.004, 1, 0.1, 60.0)
 
-    assert describe_choice(DEFAULT, DEFAULT, False, 20) == (
-        f"No other candidate was better by more than {luck} ({WHERE})."
+    assert describe_choice(DEFAULT, DEFAULT, None, 20) == (
+        f"Of 20 others none is better by more than luck explains ({WHERE})."
+    )
+    assert describe_choice(better, DEFAULT, 0.0192, 20) == (
+        f"It was better than the default by 0.0200 ± 0.0040 on the same rows ({WHERE}); 0.0192 of "
+        "it is expected to stay: the best of 20 is also lucky."
     )
 
 
