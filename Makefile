@@ -131,8 +131,8 @@ bench-drift: env ## drift found in time, false alarms, and what a warm request p
 	nice -n 10 $(BIN)/python -m benchmarks.drift "$(DATA)" --work build/drift
 
 .PHONY: bench-tune
-bench-tune: env ## `minnow tune` beside the default recipe and fastText's autotune for the same minutes: DATA=folder SETS=trec,agnews:500 MINUTES=10
-	nice -n 10 $(BIN)/python -m benchmarks.tune "$(DATA)" --sets "$(SETS)" $(if $(MINUTES),--minutes $(MINUTES))
+bench-tune: env ## `minnow tune` beside the default recipe and fastText's autotune for the same minutes: DATA=folder SETS=trec,agnews:500 MINUTES=10 ONLY=default,tune
+	nice -n 10 $(BIN)/python -m benchmarks.tune "$(DATA)" --sets "$(SETS)" $(if $(MINUTES),--minutes $(MINUTES)) $(if $(ONLY),--only "$(ONLY)")
 
 .PHONY: bench-latency
 bench-latency: env ## one text at a time, Keras against ONNX: RUN=, BUNDLE=, DATA=

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.few.__main__ import split_list
 from benchmarks.few.models import (
     CommandError,
     Setup,
@@ -57,7 +58,7 @@ def main() -> int:
         except DataError as error:
             print(error, file=sys.stderr)
             return 1
-        for model in MODELS:
+        for model in options.only:
             cells = read_cells(options.results)
             key = [name, size or "all", options.minutes, model]
             if any([cell[part] for part in KEY] == key for cell in cells):
@@ -81,6 +82,7 @@ def read_options() -> argparse.Namespace:
         "--sets", type=read_sets, required=True, help="trec,agnews:500,banking77:5x"
     )
     parser.add_argument("--minutes", type=float, default=10.0, help="of each search")
+    parser.add_argument("--only", type=split_list, default=MODELS, help="default,tune,fasttext")
     parser.add_argument("--max-trials", type=int, help="of `minnow tune`")
     parser.add_argument("--work", type=Path, default=Path("benchmarks/runs/tune"))
     parser.add_argument("--results", type=Path, default=Path("benchmarks/results/tune.json"))
