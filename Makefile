@@ -76,14 +76,16 @@ JOBS ?= $(shell $(PYTHON) -c 'import os; print(min(4, os.cpu_count() or 1))')
 # Schemathesis makes tests of one name, of which pytest-xdist would run one.
 alone = tests/handler/http/test_openapi.py
 parallel = -n $(JOBS) --dist loadfile --ignore $(alone)
+# All of what answers, slow tests too, on the handler's own packages alone: no second time on others.
+answering = tests/handler/http tests/handler/hosts
 
 .PHONY: test
 test: env .venv-handler/.installed ## every test, but for those of the built function; JOBS=1: one file after the other
 	.venv-handler/bin/python -m pytest -q $(parallel) -m "not slow and not unicode" tests/handler
-	.venv-handler/bin/python -m pytest -q $(parallel) -m slow tests/handler/http tests/handler/hosts
+	.venv-handler/bin/python -m pytest -q $(parallel) -m slow $(answering)
 	.venv-handler/bin/python -m pytest -q $(alone)
 	@command -v chromedriver >/dev/null || echo "No browser: the tests of the pages are skipped (Debian: apt install chromium chromium-driver)."
-	$(BIN)/pytest -q $(parallel)
+	$(BIN)/pytest -q $(parallel) $(addprefix --ignore ,$(answering))
 
 # Only what the handler needs, and the test tools: no TensorFlow to lean on.
 .venv-handler/.installed: requirements/handler-test.txt
