@@ -19,6 +19,7 @@ from training.settings import ENCODERS, Settings, count_epochs, override
 from training.tokenizer import make_tokenizer
 
 DEFAULT: Choices = {}
+NO_ENCODER: Choices = {"encoder": "none"}
 FILES = ("word_vectors", "unlabelled")  # False: those that the user gave are left out
 AIMS = ("class_weight", "decide")  # what is learned, and no setting of the recipe
 LOOKED_AT = 2_000  # texts whose lengths are counted
@@ -99,6 +100,8 @@ def list_levers(look: Look, kind: str, metric: str, is_over: bool) -> list[Choic
         ways = {"class_weight": "balanced"}
         ways |= {"decide": "macro-f1"} if metric == "macro_f1" else {}
         levers += [{name: way} for name, way in ways.items() if name not in look.aims]
+    if look.rows >= DEEP_ROWS:  # quick, and tells how long the encoder of all others takes
+        levers.append(NO_ENCODER)
     larger = {"table_bytes": 4 * base.table_bytes}
     if look.num_labels >= MANY_LABELS or look.long > 200:
         levers.append(larger)
@@ -123,7 +126,6 @@ def _list_deep(look: Look, base: Settings) -> list[Choices]:
     if look.is_spaced and look.typical > 30:  # order far apart counts
         others.sort(key=lambda name: name in ("cnn", "rnn"))
     levers: list[Choices] = [
-        {"encoder": "none"},
         {"embedding_dim": 2 * base.embedding_dim, "units": [2 * base.units[0]]},
         {"token_dropout_rate": 0.15},
         {"encoder": others[0]},
@@ -145,7 +147,7 @@ def _list_deep(look: Look, base: Settings) -> list[Choices]:
 def _list_smaller(look: Look, base: Settings) -> Iterator[Choices]:
     """Yield changes that make a bundle smaller and quicker."""
     if look.rows >= DEEP_ROWS:
-        yield {"encoder": "none"}
+        yield NO_ENCODER
         yield {"embedding_dim": base.embedding_dim // 2, "units": [base.units[0] // 2]}
     for share in (2, 4, 8, 16):
         yield {"table_bytes": base.table_bytes // share}
@@ -222,6 +224,14 @@ def is_felt(look: Look, choices: Choices, rows: int) -> bool:
         if is_changed and read(settings) == read(make_settings(without, seed=0)):
             return False
     return True
+
+
+def holds_more(choices: Choices) -> bool:
+    """Say whether a candidate differs in nothing but in holding more words or phrases than the
+    default: what that gains of some rows, more rows do not take away."""
+    base = read_settings()[0]
+    sizes = {"table_bytes": base.table_bytes, "vocab_size": base.vocab_size}
+    return all(name in sizes and value > sizes[name] for name, value in choices.items())
 
 
 def make_settings(choices: Choices, seed: int) -> Settings:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from minnow.tune.candidates import DEFAULT, make_settings
+from minnow.tune.candidates import DEFAULT, NO_ENCODER, make_settings
 from minnow.tune.journal import Choices, Trial, name_choices
 from training.recipe_settings import read_settings
 from training.settings import count_epochs
@@ -15,11 +15,14 @@ PRUNED_MODELS = 2  # that a search for a bundle within the budget fits, about
 LOAD_TRIALS = 6  # the last so many tell what share of a processor a job gets here
 LEAST_SHARE = 0.3  # of a trial's time that grows with its work, however it was timed
 # What a fit does beside its epochs (phrases, tables, the bundle) takes about as long as so many
-# epochs of the default: without an encoder it takes half of the time.
-OTHER_EPOCHS = 8.0
+# epochs of the default, until one without an encoder was timed: TREC 3, airline tweets 10; more of
+# many labels.
+OTHER_EPOCHS = 15.0
+LEAST_OTHER, MOST_OTHER = 1.0, 100.0
 WITHOUT_ENCODER = 0.5  # of the default's time, until it was timed
 GIVEN_UP = 2.0  # times as long as a fit that gives its encoder up is one that keeps it
-ENCODER_COSTS: Mapping[str, float] = {"cnn": 0.8, "rnn": 0.8, "transformer": 2.0}  # of an epoch
+# Of an epoch, beside the LSTM (TREC, `make bench-encoders`).
+ENCODER_COSTS: Mapping[str, float] = {"cnn": 0.4, "rnn": 0.6, "gru": 1.2, "transformer": 1.2}
 # An epoch of another recipe, which reads all tokens in turn, beside one of the default.
 STACKED_COST, STACKED_TOKENS = 4.0, 64
 
@@ -27,18 +30,19 @@ STACKED_COST, STACKED_TOKENS = 4.0, 64
 def estimate_trial(trials: Collection[Trial], choices: Choices, rows: int) -> float | None:
     """Return about how many seconds a trial of so many rows takes; None: nothing was timed."""
     own, default = _find_times(trials, choices), _find_times(trials, DEFAULT)
-    share = _find_share(default)
+    other = _find_other(trials)
+    share = _find_share(default, other)
 
     def scale(times: Mapping[int, float], like: Choices) -> float:
         known = max(times)
-        more_work = count_work(like, rows) / count_work(like, known)
+        more_work = count_work(like, rows, other) / count_work(like, known, other)
         if rows > known and _is_without_encoder(trials, like, known):
             more_work *= GIVEN_UP
         return times[known] * (1 + share * (more_work - 1))
 
     if own:
         return scale(own, choices)
-    return scale(default, DEFAULT) * guess_cost(choices, rows) if default else None
+    return scale(default, DEFAULT) * guess_cost(choices, rows, other) if default else None
 
 
 def estimate_fit(
@@ -57,12 +61,16 @@ def estimate_fit(
     return MARGIN * (seconds + measuring) + FINAL_S * _find_load(trials)
 
 
-def count_work(choices: Choices, rows: int) -> float:
+def count_work(choices: Choices, rows: int, other: float = OTHER_EPOCHS) -> float:
     """Return what a fit has to do, in rows of an epoch of the default: of few rows there are more
-    epochs, so that it grows more slowly there than beyond."""
+    epochs, so that it grows more slowly there than beyond.
+
+    Args:
+        other: Epochs of the default that all beside the epochs takes as long as.
+    """
     settings, base = make_settings(choices, seed=0), read_settings()[0]
     if settings.encoder == "none":
-        return rows * OTHER_EPOCHS
+        return rows * other
     epochs = count_epochs(settings, -(-rows // settings.batch_size))
     width = (settings.units[0] / base.units[0]) ** 0.7
     width *= (settings.embedding_dim / base.embedding_dim) ** 0.3
@@ -70,12 +78,12 @@ def count_work(choices: Choices, rows: int) -> float:
     work = epochs * width * batches * ENCODER_COSTS.get(settings.encoder, 1.0)
     if settings.recipe != base.recipe:
         return float(rows * work * STACKED_COST * settings.max_length / STACKED_TOKENS)
-    return float(rows * (OTHER_EPOCHS + work))
+    return float(rows * (other + work))
 
 
-def guess_cost(choices: Choices, rows: int) -> float:
+def guess_cost(choices: Choices, rows: int, other: float = OTHER_EPOCHS) -> float:
     """Return about how many times as long as the default a candidate takes."""
-    cost = count_work(choices, rows) / count_work(DEFAULT, rows)
+    cost = count_work(choices, rows, other) / count_work(DEFAULT, rows, other)
     return max(cost, WITHOUT_ENCODER)
 
 
@@ -88,6 +96,19 @@ def _find_times(trials: Collection[Trial], choices: Choices) -> dict[int, float]
     return times
 
 
+def _find_other(trials: Collection[Trial]) -> float:
+    """Return the epochs of the default that all beside its epochs takes as long as: told by a trial
+    without an encoder and the default's of as many rows, if that kept its own."""
+    alone, whole = _find_times(trials, NO_ENCODER), _find_times(trials, DEFAULT)
+    both = [rows for rows in alone if rows in whole]
+    rows = max(both, default=0)
+    if not rows or _is_without_encoder(trials, DEFAULT, rows):
+        return OTHER_EPOCHS
+    epochs = count_work(DEFAULT, rows, other=0) / rows
+    reading = max(1e-9, whole[rows] - alone[rows])
+    return min(MOST_OTHER, max(LEAST_OTHER, epochs * alone[rows] / reading))
+
+
 def _is_without_encoder(trials: Collection[Trial], choices: Choices, rows: int) -> bool:
     """Say whether a candidate that has an encoder gave it up when it was fitted to so many rows."""
     name = name_choices(choices)
@@ -97,13 +118,13 @@ def _is_without_encoder(trials: Collection[Trial], choices: Choices, rows: int) 
     return any(not trial.error and not trial.has_encoder for trial in own)
 
 
-def _find_share(times: Mapping[int, float]) -> float:
+def _find_share(times: Mapping[int, float], other: float) -> float:
     """Return the share of the default's longest time that grows with its work, told by the two
     largest sizes; the rest is the same for any number of rows."""
     if len(times) < 2:
         return 1.0
     few, many = sorted(times)[-2:]
-    less_work = 1 - count_work(DEFAULT, few) / count_work(DEFAULT, many)
+    less_work = 1 - count_work(DEFAULT, few, other) / count_work(DEFAULT, many, other)
     if less_work <= 0:
         return 1.0
     return min(1.0, max(LEAST_SHARE, (1 - times[few] / times[many]) / less_work))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from minnow.tune.candidates import DEFAULT, needs_encoder, propose
+from minnow.tune.candidates import DEFAULT, holds_more, needs_encoder, propose
 from minnow.tune.costs import PRUNED_MODELS, estimate_fit, estimate_trial
 from minnow.tune.folds import Folds, Step
 from minnow.tune.journal import Choices, Trial, name_choices
@@ -23,7 +23,7 @@ SHARE = 3  # one candidate in so many goes on to the next step
 # the rows (IMDB 0.593 MB of 500 rows, 0.84 of 25,000: 0.09; TREC from 500 to 2,000 rows: 0.13).
 SIZE_GROWTH = 0.12
 # A candidate that is better with fewer than this share of all rows may be worse with all of them:
-# without an LSTM more often than not.
+# without an LSTM more often than not. What holds more words or phrases may not.
 SURE_SHARE = 0.3
 
 NO_LOSS = 1e-9
@@ -275,7 +275,7 @@ class Schedule:
             for one in self.stand()
             if one.gain is not None
             and not (one.problem or one.is_default)
-            and self.folds.steps[one.step].rows >= SURE_SHARE * self.all_rows
+            and (one.rows >= SURE_SHARE * self.all_rows or holds_more(one.choices))
         ]
         expected = expect_gains([gain for _, gain in sure])
         pairs = zip(sure, expected, strict=True)

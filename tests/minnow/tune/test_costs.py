@@ -2,7 +2,14 @@ from dataclasses import replace
 
 import pytest
 
-from minnow.tune.costs import MARGIN, count_work, estimate_fit, estimate_trial, guess_cost
+from minnow.tune.costs import (
+    MARGIN,
+    OTHER_EPOCHS,
+    count_work,
+    estimate_fit,
+    estimate_trial,
+    guess_cost,
+)
 from tests.helpers.searches import make_trial
 
 STACKED = {"recipe": "stacked", "units": [64], "dropout_rate": 0.3}
@@ -27,7 +34,18 @@ def test_epochs_count_where_they_are_made():
     longer = {"epochs": 16, "min_steps": 3000}
 
     assert guess_cost(longer, 1500) == 1.0  # 30 epochs, the most of both
-    assert guess_cost(longer, 20_000) == 1.5
+    assert guess_cost(longer, 20_000) == (OTHER_EPOCHS + 16) / (OTHER_EPOCHS + 8)
+
+
+@pytest.mark.parametrize("alone_s", [7, 50])
+def test_a_trial_without_encoder_tells_what_grows_with_the_rows_alone(alone_s):
+    # Of 15,000 rows there are 10 times as many, but in 8 epochs, not 30.
+    whole = replace(make_trial({}, 1500, 0, 0.8), seconds=alone_s + 30)
+    alone = replace(make_trial({"encoder": "none"}, 1500, 0, 0.8), seconds=alone_s)
+
+    told = estimate_trial([whole, alone], {}, 15_000)
+
+    assert told == pytest.approx(10 * alone_s + 30 * 10 * 8 / 30)
 
 
 def test_a_candidate_without_encoder_grows_with_its_rows():

@@ -135,6 +135,14 @@ def test_few_of_many_rows_choose_nothing_but_the_default():
     assert plan(*trials).choose(1e9).is_default
 
 
+def test_few_of_many_rows_choose_what_holds_more():
+    larger = {"table_bytes": 2_000_000}
+    trials = [make_trial(choices, 1500, 0, value)
+              for choices, value in (({}, 0.5), (CNN, 0.9), (larger, 0.6))]  # fmt: skip
+
+    assert plan(*trials).choose(1e9).choices == larger
+
+
 def test_what_cannot_be_fitted_in_the_time_is_not_chosen():
     trials = [make_trial({}, 1500, 0, 0.5), make_trial({"encoder": "none"}, 1500, 0, 0.4)]
     schedule = plan(*trials, all_rows=300_000)
