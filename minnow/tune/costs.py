@@ -41,7 +41,12 @@ def estimate_trial(trials: Collection[Trial], choices: Choices, rows: int) -> fl
         return times[known] * (1 + share * (more_work - 1))
 
     if own:
-        return scale(own, choices)
+        known = max(own)
+        if known not in default or known == max(default):
+            return scale(own, choices)
+        # The default was timed with more rows: by how much that took longer than was told here.
+        late = scale(default, DEFAULT) / scale({known: default[known]}, DEFAULT)
+        return scale(own, choices) * late
     return scale(default, DEFAULT) * guess_cost(choices, rows, other) if default else None
 
 

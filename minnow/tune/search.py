@@ -211,6 +211,8 @@ class Search:
         seconds, final = schedule.estimate(choices, rows), schedule.estimate_final(choices)
         if seconds is None or final is None:  # nothing was timed yet
             return self.clock.left_s > 0
+        if choices == DEFAULT and self._has_default():
+            seconds *= 2  # it tells nothing alone: another is compared with it
         return seconds + max(reserve, final) <= self.clock.left_s
 
     def _start(

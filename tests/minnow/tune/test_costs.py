@@ -66,6 +66,14 @@ def test_an_encoder_that_few_rows_gave_up_takes_its_time_with_more():
     assert estimate_trial(given_up, {}, 1500) == kept[0].seconds
 
 
+def test_the_default_tells_how_the_time_of_others_grows():
+    default = [replace(make_trial({}, rows, 0, 0.8), seconds=rows / 50) for rows in (1500, 6000)]
+    slower = {"learning_rate": 0.001}
+    own = replace(make_trial(slower, 1500, 0, 0.8), seconds=15)
+
+    assert estimate_trial([*default, own], slower, 6000) == pytest.approx(60)
+
+
 def test_a_recipe_that_reads_all_tokens_takes_longer_for_long_texts():
     short, long = ({**STACKED, "max_length": length} for length in (64, 256))
 
