@@ -284,11 +284,13 @@ $(SUPPLY_VENV)/.installed: requirements/supply.txt
 	$(call make_venv,$(SUPPLY_VENV),$<)
 	touch $@
 
+base_runtime = $(shell sed -n 's|^ARG BASE=.*python:\(3\.[0-9]*\).*|python\1|p' Dockerfile)
 .PHONY: sbom
 sbom: $(SUPPLY_VENV)/.installed ## make dist/sbom-function.cdx.json and dist/sbom-container.cdx.json
-	@for host in function container; do \
-		PYTHONHASHSEED=0 "$(runtime_python)" -B handler/package.py --host $$host --out build/$$host \
-			--architecture $(ARCHITECTURE) --bundle "$(BUNDLE)"; \
+	@for host in function:$(RUNTIME) container:$(base_runtime); do \
+		runtime=$${host#*:}; host=$${host%:*}; \
+		PYTHONHASHSEED=0 $(PYTHON) -B handler/package.py --host $$host --out build/$$host \
+			--runtime $$runtime --architecture $(ARCHITECTURE) --bundle "$(BUNDLE)"; \
 		$(SUPPLY_VENV)/bin/python -m requirements.sbom build/$$host --host $$host \
 			--out dist/sbom-$$host.cdx.json; \
 	done
@@ -327,10 +329,11 @@ LAMBDA_VENV := .venv-lambda
 CHECKOV_VENV := .venv-checkov
 SAM := $(SAM_VENV)/bin/sam
 ARCHITECTURE ?= x86_64
+RUNTIME ?= python3.13
 RELEASE ?=
 SIGNING ?=
 export SAM_CLI_TELEMETRY := 0
-runtime_python = $$($(MAKE) -s --no-print-directory -C handler runtime-python)
+runtime_python = $$($(MAKE) -s --no-print-directory -C handler runtime-python RUNTIME=$(RUNTIME))
 
 .PHONY: sam-env
 sam-env: $(SAM_VENV)/.installed $(LAMBDA_VENV)/.installed $(CHECKOV_VENV)/.installed ## make the environments of SAM, Lambda and checkov
@@ -346,8 +349,8 @@ $(LAMBDA_VENV)/.installed: requirements/lambda.txt
 
 .PHONY: build
 build: sam-env ## build the function by SAM; BUNDLE=folder serves another bundle, SIGNING=1: it checks signatures
-	BUNDLE="$(abspath $(BUNDLE))" ARCHITECTURE=$(ARCHITECTURE) RELEASE="$(RELEASE)" SIGNING="$(SIGNING)" $(SAM) build \
-		--parameter-overrides Architecture=$(ARCHITECTURE)
+	BUNDLE="$(abspath $(BUNDLE))" ARCHITECTURE=$(ARCHITECTURE) RUNTIME=$(RUNTIME) RELEASE="$(RELEASE)" \
+		SIGNING="$(SIGNING)" $(SAM) build --parameter-overrides Architecture=$(ARCHITECTURE) Runtime=$(RUNTIME)
 
 .PHONY: package
 package: build ## make dist/minnow-function.zip and print where the megabytes are
@@ -360,6 +363,24 @@ local: build ## serve the built function by `sam local start-api`; needs a Docke
 .PHONY: test-function
 test-function: env sam-env ## test the built function in the Lambda Runtime Interface Emulator
 	$(BIN)/pytest -m sam tests/sam
+
+# A Python that this machine lacks is Debian's, in a folder: nothing is installed.
+debian_python = $(PYTHON) -m requirements.debian_python $(RUNTIME) --out build/pythons
+of_every_kind = tests/sam/test_function.py tests/sam/test_events.py
+
+.PHONY: test-runtime
+test-runtime: env sam-env ## the function on another of Lambda's Pythons: RUNTIME=python3.14
+	@python=$(runtime_python) || python=$$($(debian_python)); \
+	$(call make_venv,$(LAMBDA_VENV)-$(RUNTIME),requirements/lambda.txt,$$python) && \
+	LAMBDA_PYTHON=$(LAMBDA_VENV)-$(RUNTIME)/bin/python RUNTIME=$(RUNTIME) RUNTIME_PYTHON="$$python" \
+		$(BIN)/pytest -q -m sam $(of_every_kind)
+
+.PHONY: test-arm64
+test-arm64: env sam-env ## the function that is built for arm64, in QEMU
+	@python=$$($(debian_python) --architecture arm64); \
+	$(call make_venv,$(LAMBDA_VENV)-arm64,requirements/lambda.txt,$$python) && \
+	LAMBDA_PYTHON=$(LAMBDA_VENV)-arm64/bin/python ARCHITECTURE=arm64 RUNTIME=$(RUNTIME) \
+		$(BIN)/pytest -q -m sam $(of_every_kind)
 
 .PHONY: test-emulation
 test-emulation: env sam-env ## the same, and in containers by `sam local`; needs a Docker engine

@@ -27,7 +27,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-RUNTIME = (3, 12)  # the template's python3.12; byte code of another minor version is not read
+HERE_VERSION = ".".join(map(str, sys.version_info[:2]))
+RUNTIMES = ("python3.12", "python3.13", "python3.14")  # of Lambda, those with glibc 2.34
+RUNTIME = "python3.13"  # the template's default
 NEWEST_GLIBC = 34  # Amazon Linux 2023 has glibc 2.34
 MACHINES = {"x86_64": "x86_64", "arm64": "aarch64"}
 PT_LOAD = 1
@@ -128,24 +130,26 @@ def main() -> int:
     parser.add_argument("--bundle", type=Path, default=HERE / "model")
     here = "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
     parser.add_argument("--architecture", choices=MACHINES, default=here)
+    parser.add_argument("--runtime", choices=RUNTIMES, help=f"of the function: {RUNTIME}")
     parser.add_argument("--signing", action="store_true", help="bring what checks signatures")
     parser.add_argument("--release", default="", help="written into the function if given")
     parser.add_argument("--zip", type=Path, help="only zip OUT into this file, and print its sizes")
     parser.add_argument("--print-python", action="store_true", help="print the runtime's Python")
     options = parser.parse_args()
+    version = find_version(options)
     try:
         if options.print_python:
-            print(find_python())
+            print(find_python(version))
         elif options.zip:
             zip_function(options.out, options.zip)
             print(describe_sizes(options.out, options.zip))
         elif options.out is None:
             parser.error("wanted --out")
-        elif sys.version_info[:2] == RUNTIME:
+        elif version == HERE_VERSION:
             build_folder(options)
         else:  # the byte code of another minor version is not read
             sys.stdout.flush()
-            return subprocess.call([find_python(), "-B", *sys.argv])
+            return subprocess.call([find_python(version), "-B", *sys.argv])
     except (BuildError, OSError, subprocess.CalledProcessError) as error:
         print(f"package: {error}", file=sys.stderr)
         return 1
@@ -156,12 +160,18 @@ class BuildError(Exception):
     """The function cannot be built; the message says what to do."""
 
 
-def find_python() -> str:
-    """Return the path of a Python of the runtime's minor version.
+def find_version(options: argparse.Namespace) -> str:
+    """Return the minor version of the Python that what is built is for: "3.13"."""
+    if options.runtime is None and options.host == "container":  # its base's Python builds it
+        return HERE_VERSION
+    return (options.runtime or RUNTIME).removeprefix("python")
+
+
+def find_python(wanted: str) -> str:
+    """Return the path of a Python of a minor version, as of "3.13".
 
     A version manager's shim that cannot run it is passed over.
     """
-    wanted = ".".join(map(str, RUNTIME))
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
     candidates = [os.environ.get("RUNTIME_PYTHON", ""), sys.executable, f"python{wanted}"]
     candidates.append(_ask("uv", "python", "find", wanted))
@@ -172,8 +182,9 @@ def find_python() -> str:
         if version == wanted.split("."):
             return path
     raise BuildError(
-        f"no Python {wanted} found, which the function's runtime is: uv python install {wanted}, "
-        f"or pyenv install {wanted}, or RUNTIME_PYTHON=/path/to/python{wanted}"
+        f"no Python {wanted} found, to compile for the runtime: uv python install {wanted}, pyenv "
+        f"install {wanted}, or RUNTIME_PYTHON=/path/to/python{wanted}; or take another runtime, "
+        f"RUNTIME=X of the build and Runtime=X of the stack: {', '.join(RUNTIMES)}"
     )
 
 
@@ -207,11 +218,7 @@ def build_folder(options: argparse.Namespace) -> None:
 
 
 def install_packages(out: Path, host: Host, architecture: str, signing: bool = False) -> None:
-    """Empty `out` and fill it with the packages that the host imports, trimmed.
-
-    Args:
-        signing: What checks the signatures of bundles too.
-    """
+    """Empty `out`; fill it with what the host imports, and with what checks signatures if asked."""
     if not signing:
         host = replace(host, unused=host.unused | FOR_SIGNATURES)
     out.mkdir(parents=True, exist_ok=True)
@@ -235,14 +242,13 @@ def served_requirements(lock: str, host: Host) -> str:
 
 
 def install_wheels(requirements: str, out: Path, architecture: str) -> None:
-    """Unpack the wheels for the runtime into `out`: by uv where it is, else by pip."""
+    """Unpack the wheels for this Python into `out`: by uv where it is, else by pip."""
     machine = MACHINES[architecture]
-    version = ".".join(map(str, RUNTIME))
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as lock:
         lock.write(requirements)
         lock.flush()
         shared = ["--quiet", "--no-deps", "--require-hashes", "--only-binary", ":all:"]
-        shared += ["--python-version", version, "--target", str(out), "-r", lock.name]
+        shared += ["--python-version", HERE_VERSION, "--target", str(out), "-r", lock.name]
         if uv := shutil.which("uv"):
             target = f"{machine}-manylinux_2_{NEWEST_GLIBC}"
             # Copies: a hard link into uv's cache would let the trimming reach the cache.

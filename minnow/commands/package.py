@@ -22,6 +22,10 @@ Architecture = Annotated[
     Literal["x86_64", "arm64"],
     typer.Option("--architecture", help="Processor that the function runs on."),
 ]
+Runtime = Annotated[
+    Literal["python3.12", "python3.13", "python3.14"],
+    typer.Option("--runtime", help="Lambda's Python that the function runs on."),
+]
 Signing = Annotated[bool, flag("--signing", "Bring what checks the signatures of bundles.")]
 Release = Annotated[
     str, option("--release", "TEXT", "Name of the release, which makes it other code.", "none")
@@ -33,6 +37,7 @@ def package(
     out: Out,
     bundle: BundleArgument = None,
     architecture: Architecture = "x86_64",
+    runtime: Runtime = "python3.13",
     signing: Signing = False,
     release: Release = "",
     force: Force = False,
@@ -45,11 +50,11 @@ def package(
     """
     from minnow.project.function import SHIPPED_BUNDLE, Build, package_function
 
-    settings = Build(architecture, signing, release)
+    settings = Build(architecture, runtime, signing, release)
     table = package_function(bundle or SHIPPED_BUNDLE, out, settings, force)
     if json_output:
-        size = out.stat().st_size
-        print(json.dumps({"file": str(out), "bytes": size, "architecture": architecture}))
+        report = {"file": str(out), "bytes": out.stat().st_size, "architecture": architecture}
+        print(json.dumps(report | {"runtime": runtime}))
     else:
         print(table)
     print("next: the function's entry point is handler.function.handler", file=sys.stderr)

@@ -27,11 +27,13 @@ class Build:
 
     Args:
         architecture: The processor, x86_64 or arm64.
+        runtime: Lambda's Python, for example python3.13.
         signing: Bring what checks the signatures of bundles.
         release: Written into the function unless it is empty.
     """
 
     architecture: str
+    runtime: str
     signing: bool = False
     release: str = ""
 
@@ -69,7 +71,8 @@ def package_function(bundle: Path, out: Path, build: Build, force: bool = False)
         folder, function = Path(work) / "handler", Path(work) / "function"
         write_sources(folder, bundle)
         command = [sys.executable, "-B", str(folder / "package.py"), "--out", str(function)]
-        command += ["--architecture", build.architecture, f"--release={build.release}"]
+        command += ["--architecture", build.architecture, "--runtime", build.runtime]
+        command += [f"--release={build.release}"]
         command += ["--signing"] if build.signing else []
         # What the user's modules are called, or where they are, does not reach the build.
         kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}

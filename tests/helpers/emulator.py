@@ -9,15 +9,18 @@ import os
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from handler.package import RUNTIME
+
 ROOT = Path(__file__).parents[2]
 SAM = ROOT / ".venv-sam" / "bin" / "sam"
-LAMBDA_PYTHON = ROOT / ".venv-lambda" / "bin" / "python"
-BASE_IMAGE = "public.ecr.aws/lambda/python:3.12"
+# That of another runtime or processor, where `make` runs the tests for it.
+LAMBDA_PYTHON = ROOT / os.environ.get("LAMBDA_PYTHON", ".venv-lambda/bin/python")
+BASE_IMAGE = f"public.ecr.aws/lambda/python:{RUNTIME.removeprefix('python')}"
 HANDLER = "handler.function.handler"
 INVOKE_PATH = "/2015-03-31/functions/function/invocations"
 START_TIMEOUT_S = 90  # the emulator listens within 0.1 s; `sam local` first builds an image
@@ -52,11 +55,19 @@ class Emulator:
 
 @contextlib.contextmanager
 def run_emulator(
-    function: Path, log: Path, environment: dict[str, str] | None = None
+    function: Path,
+    log: Path,
+    environment: dict[str, str] | None = None,
+    within: Sequence[str] = (),
 ) -> Iterator[Emulator]:
-    """Serve the function's folder on a free port; its logs go to the file `log`."""
+    """Serve the function's folder on a free port; its logs go to the file `log`.
+
+    Args:
+        within: The command that runs the emulator, if any.
+    """
     port, runtime_port = free_ports(2)
     command = [
+        *within,
         find_emulator(),
         "--log-level",
         "info",

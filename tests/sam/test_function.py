@@ -6,6 +6,8 @@ import pytest
 
 from tests.helpers.emulator import run_emulator
 from tests.helpers.http_events import make_event
+from tests.helpers.paths import ROOT
+from tests.helpers.tools import hide_processors
 
 pytestmark = [pytest.mark.sam, pytest.mark.slow]
 
@@ -39,3 +41,17 @@ def test_unknown_event_names_the_known_ones(emulator):
     reply = emulator.invoke({"surprise": 1})
 
     assert "unknown event; this function answers: " in reply["errorMessage"]
+
+
+def test_the_model_that_ships_answers_where_linux_says_nothing_of_the_processors(
+    built_function, tmp_path
+):
+    """As Lambda once did on arm64, where ONNX Runtime's library for that aborted."""
+    variables = {"MINNOW_BUNDLE": str(ROOT / "handler" / "model")}
+
+    with run_emulator(
+        built_function, tmp_path / "log", variables, within=hide_processors()
+    ) as emulator:
+        reply = emulator.invoke({"texts": ["a wonderful film", "awful , and dull"]})
+
+    assert [prediction["label"] for prediction in reply["predictions"]] == ["pos", "neg"]
