@@ -347,10 +347,16 @@ $(LAMBDA_VENV)/.installed: requirements/lambda.txt
 	$(call make_venv,$(LAMBDA_VENV),$<,$(runtime_python))
 	touch $@
 
+# For Lambda Managed Instances.
+instances.yaml: template.yaml
+	sed -e '/# not on instances$$/d' -e 's/# on instances: //' template.yaml > $@
+
+INSTANCES ?=
 .PHONY: build
-build: sam-env ## build the function by SAM; BUNDLE=folder serves another bundle, SIGNING=1: it checks signatures
+build: sam-env $(if $(INSTANCES),instances.yaml) ## build the function by SAM; BUNDLE=folder serves another bundle, SIGNING=1: it checks signatures, RUNTIME=python3.14, INSTANCES=1: for Managed Instances
 	BUNDLE="$(abspath $(BUNDLE))" ARCHITECTURE=$(ARCHITECTURE) RUNTIME=$(RUNTIME) RELEASE="$(RELEASE)" \
-		SIGNING="$(SIGNING)" $(SAM) build --parameter-overrides Architecture=$(ARCHITECTURE) Runtime=$(RUNTIME)
+		SIGNING="$(SIGNING)" $(SAM) build $(if $(INSTANCES),--template instances.yaml) \
+		--parameter-overrides Architecture=$(ARCHITECTURE) Runtime=$(RUNTIME)
 
 .PHONY: package
 package: build ## make dist/minnow-function.zip and print where the megabytes are

@@ -8,9 +8,18 @@ from typing import Any
 import pytest
 
 from handler.inference.monitor import NAMESPACE
+from handler.package import RUNTIME, RUNTIMES
+from tests.helpers.paths import ROOT
 from tests.helpers.policies import read_statements
 from tests.helpers.service_needs import SERVICES
-from tests.helpers.template import ACCOUNT, Stack, list_combinations, read_template
+from tests.helpers.template import (
+    ACCOUNT,
+    INSTANCES,
+    Stack,
+    list_combinations,
+    read_template,
+    write_instances,
+)
 
 TEMPLATE = read_template()
 SERVERLESS = ("AWS::Serverless::Function", "AWS::Serverless::StateMachine")
@@ -144,3 +153,59 @@ def test_the_dashboard_is_json_and_shows_what_alarms_ring_for() -> None:
     assert {widget["type"] for widget in widgets} == {"metric"}
     shown = json.dumps(widgets)
     assert all(f'"{name}"' in shown for name in ("Errors", "Throttles", "drift", "drift_psi"))
+
+
+def find_function(stack: Stack) -> dict[str, Any]:
+    (function,) = stack.find_properties("AWS::Serverless::Function").values()
+    return function
+
+
+def test_the_runtime_is_a_choice_of_what_the_build_knows() -> None:
+    runtime = TEMPLATE["Parameters"]["Runtime"]
+
+    assert (runtime["Default"], tuple(runtime["AllowedValues"])) == (RUNTIME, RUNTIMES)
+    assert find_function(Stack(TEMPLATE, {"Runtime": "python3.14"}))["Runtime"] == "python3.14"
+    assert f"\nRUNTIME ?= {RUNTIME}\n" in (ROOT / "Makefile").read_text()
+
+
+def test_the_queue_has_pollers_of_its_own_or_a_limit_never_both() -> None:
+    (default,) = Stack(TEMPLATE, {}).find_properties("AWS::Lambda::EventSourceMapping").values()
+    parameters = {"QueueMinimumPollers": "3", "QueueMaximumPollers": "40"}
+    provisioned = Stack(TEMPLATE, parameters)
+    (mapping,) = provisioned.find_properties("AWS::Lambda::EventSourceMapping").values()
+
+    assert default["ScalingConfig"] == {"MaximumConcurrency": 5}
+    assert "ProvisionedPollerConfig" not in default
+    assert mapping["ScalingConfig"] == {}
+    assert mapping["ProvisionedPollerConfig"] == {"MinimumPollers": "3", "MaximumPollers": "40"}
+
+
+def test_on_managed_instances_the_rest_of_the_stack_is_the_same(tmp_path) -> None:
+    template = read_template(write_instances(tmp_path / "instances.yaml"))
+    arn = f"arn:aws:lambda:eu-west-1:{ACCOUNT}:capacity-provider:mine"
+    stack = Stack(template, {"CapacityProviderArn": arn})
+    function, usual = find_function(stack), find_function(Stack(TEMPLATE, {}))
+
+    assert function["CapacityProviderConfig"] == {
+        "Arn": arn,
+        "PerExecutionEnvironmentMaxConcurrency": 4,
+        "ExecutionEnvironmentMemoryGiBPerVCpu": 2,
+    }
+    # The bounds of what can be spent; snapshots and reserved concurrency are the usual function's.
+    assert function["FunctionScalingConfig"] == {
+        "MinExecutionEnvironments": 3,
+        "MaxExecutionEnvironments": 6,
+    }
+    assert set(usual) - set(function) == {"ReservedConcurrentExecutions", "SnapStart"}
+    assert {name for name in usual.keys() & function if usual[name] != function[name]} == {
+        "MemorySize"
+    }
+    assert "python3.12" not in template["Parameters"]["Runtime"]["AllowedValues"]
+    del template["Resources"]["MinnowFunction"]
+    others = {name: one for name, one in TEMPLATE["Resources"].items() if name != "MinnowFunction"}
+    assert template["Resources"] == others
+
+
+def test_one_command_makes_the_template_for_managed_instances_everywhere() -> None:
+    for name in ("Makefile", "docs/operations.md"):
+        assert INSTANCES in (ROOT / name).read_text().replace("$$", "$"), name

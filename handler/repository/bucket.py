@@ -167,10 +167,12 @@ class BucketStore:
     def _call(self, operation: str, **arguments: Any) -> Any:
         patience = self._patience
         is_file = "Key" in arguments and not arguments["Key"].endswith(ALIASES)
-        clock = _make_clock(patience.file_s if is_file else patience.call_s)
-        deadline = Deadline(clock, margin_ms=0)
         try:
-            method = getattr(TimedClient(self._connect(), deadline), operation)
+            # Before the clock starts: where many processes begin at once, a client takes seconds to
+            # make, and they are none of the service's.
+            client = self._connect()
+            clock = _make_clock(patience.file_s if is_file else patience.call_s)
+            method = getattr(TimedClient(client, Deadline(clock, margin_ms=0)), operation)
             return method(Bucket=self._bucket, **arguments)
         except DeliveryError as error:  # the time is up, or the answer broke off
             self.forget_connections()

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import itertools
 import re
+import shlex
+import subprocess
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +20,8 @@ import yaml
 from tests.helpers.paths import ROOT
 
 TEMPLATE = ROOT / "template.yaml"
+# What `make build INSTANCES=1` does to it, and docs/operations.md where there is no `make`.
+INSTANCES = "sed -e '/# not on instances$/d' -e 's/# on instances: //' template.yaml"
 REGION = "eu-west-1"
 ACCOUNT = "123456789012"  # moto's
 STACK = "minnow"
@@ -33,6 +37,7 @@ NAMED = {
 ALONE = {
     "ModelsBucket": ("models",),
     "Drift": ("off",),
+    "QueueMinimumPollers": ("2",),
     "FeedbackTo": ("bucket", "queue", "bus", "table"),
 }
 NOTHING = object()  # AWS::NoValue: what refers to it is left out
@@ -100,6 +105,13 @@ def read_template(path: Path = TEMPLATE) -> dict[str, Any]:
     """Return the template, its short forms written out."""
     document: dict[str, Any] = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506
     return document
+
+
+def write_instances(path: Path) -> Path:
+    """Write the template for Lambda Managed Instances; return its path."""
+    done = subprocess.run(shlex.split(INSTANCES), cwd=ROOT, capture_output=True, check=True)
+    path.write_bytes(done.stdout)
+    return path
 
 
 def list_combinations(template: dict[str, Any]) -> Iterator[dict[str, str]]:
@@ -249,7 +261,7 @@ class Stack:
             )
         arguments = self.resolve(argument)
         if function == "Fn::Equals":
-            return arguments[0] == arguments[1]
+            return str(arguments[0]) == str(arguments[1])
         if function == "Fn::Not":
             return not arguments[0]
         if function == "Fn::And":

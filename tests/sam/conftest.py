@@ -6,6 +6,9 @@ import pytest
 
 from tests.helpers.docker import docker
 from tests.helpers.emulator import BASE_IMAGE, LAMBDA_PYTHON, ROOT, SAM
+from tests.helpers.moto import aws, moto_url
+
+__all__ = ["aws", "moto_url"]
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 from tests.helpers.emulator import ROOT
+from tests.helpers.template import write_instances
 
 pytestmark = [pytest.mark.sam, pytest.mark.slow]
 
@@ -18,7 +19,7 @@ ENVIRONMENT = {**os.environ, "SAM_CLI_TELEMETRY": "0", "AWS_DEFAULT_REGION": "eu
 @pytest.fixture(scope="module")
 def transformed_file(sam, tmp_path_factory):
     file = tmp_path_factory.mktemp("template") / "transformed.json"
-    file.write_text(run(sam.parent / "python", ROOT / "tests/sam/transform.py", TEMPLATE))
+    file.write_text(transform(sam, TEMPLATE))
     return file
 
 
@@ -31,6 +32,11 @@ def run(*command):
     done = subprocess.run(command, env=ENVIRONMENT, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+def transform(sam, template):
+    """Return the text of what CloudFormation gets."""
+    return run(sam.parent / "python", ROOT / "tests/sam/transform.py", template)
 
 
 def of_type(resources, kind):
@@ -69,11 +75,43 @@ def test_checkov_finds_nothing_in_both_without_a_reason_beside_it(sam, transform
     assert json.loads(report)["summary"]["passed"] > 100
 
 
+def test_the_template_for_managed_instances_passes_the_linters_and_reaches_cloudformation(
+    sam, tmp_path
+):
+    written = write_instances(tmp_path / "instances.yaml")
+    run(sam, "validate", "--lint", "-t", written)
+    (tmp_path / "transformed.json").write_text(transform(sam, written))
+    cloudformation = json.loads((tmp_path / "transformed.json").read_text())
+    linter = (sam.parent / "cfn-lint", "--ignore-checks", "W2001", "W1030", "W1031", "--")
+    run(*linter, tmp_path / "transformed.json")
+
+    function = cloudformation["Resources"]["MinnowFunction"]["Properties"]
+    assert function["CapacityProviderConfig"]["LambdaManagedInstancesCapacityProviderConfig"] == {
+        "CapacityProviderArn": {"Ref": "CapacityProviderArn"},
+        "PerExecutionEnvironmentMaxConcurrency": {"Ref": "ProcessesPerEnvironment"},
+        "ExecutionEnvironmentMemoryGiBPerVCpu": 2,
+    }
+    assert not {"SnapStart", "ReservedConcurrentExecutions"} & set(function)
+
+
+def test_sam_still_takes_no_condition_around_the_capacity_provider(sam, tmp_path):
+    """Else it could be a parameter of the one template."""
+    text = write_instances(tmp_path / "instances.yaml").read_text()
+    text = text.replace(
+        "CapacityProviderConfig:\n", "CapacityProviderConfig:\n        Fn::If: []\n"
+    )
+    (tmp_path / "conditional.yaml").write_text(text)
+
+    with pytest.raises(AssertionError, match="Fn::If\\\\n  extra fields not permitted"):
+        transform(sam, tmp_path / "conditional.yaml")
+
+
 def test_queue_reports_batch_item_failures_and_leaves_room_for_others(resources):
     (mapping,) = of_type(resources, "AWS::Lambda::EventSourceMapping").values()
 
     assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
-    assert mapping["ScalingConfig"] == {"MaximumConcurrency": {"Ref": "QueueConcurrency"}}
+    limit = {"MaximumConcurrency": {"Ref": "QueueConcurrency"}}
+    assert mapping["ScalingConfig"] == {"Fn::If": ["WithPollers", {}, limit]}
 
 
 def test_queue_hides_a_message_for_six_timeouts_and_gives_up_after_five_tries(resources):

@@ -126,3 +126,17 @@ def test_threads_that_begin_at_once_make_one_client(shop):
 
     with ThreadPoolExecutor(8) as pool:
         assert len({id(client) for client in pool.map(connect, range(8))}) == 1
+
+
+def test_the_time_of_a_call_begins_when_there_is_a_client(aws, shop, monkeypatch):
+    """Where many processes begin at once on one processor, to make a client takes seconds."""
+    begun, make_client, make_clock = [], bucket.make_client, bucket._make_clock
+    monkeypatch.setattr(
+        bucket, "make_client", lambda *options: begun.append("client") or make_client(*options)
+    )
+    monkeypatch.setattr(
+        bucket, "_make_clock", lambda seconds: begun.append("clock") or make_clock(seconds)
+    )
+
+    assert open_store(PLACE).list_models() == ["films"]
+    assert begun[:2] == ["client", "clock"]
