@@ -7,7 +7,7 @@
 # To check its signature (MINNOW_TRUSTED_KEYS): --build-arg SIGNING=1
 #
 # By its digest (for amd64 and arm64) as the registry had it on 2026-10-06; `make pin-images` finds
-# a newer one. Another base, with Python 3.12 and pip: --build-arg BASE=...
+# a newer one. Another base, with Python 3.12 or newer and pip: --build-arg BASE=...
 ARG BASE=docker.io/library/python:3.12.15-slim-trixie@sha256:a6e34c598f2467ed0e9a8d349809fcd8b5c603269512df273a0bb1784edc11b1
 
 FROM ${BASE} AS build

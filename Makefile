@@ -325,15 +325,18 @@ pin-images: ## pin the base image's present digest: IMAGE=docker.io/library/pyth
 
 # --- the function on SAM -------------------------------------------------------------------------
 SAM_VENV := .venv-sam
-LAMBDA_VENV := .venv-lambda
 CHECKOV_VENV := .venv-checkov
 SAM := $(SAM_VENV)/bin/sam
 ARCHITECTURE ?= x86_64
 RUNTIME ?= python3.13
+LAMBDA_VENV = .venv-lambda-$(RUNTIME)
 RELEASE ?=
 SIGNING ?=
 export SAM_CLI_TELEMETRY := 0
-runtime_python = $$($(MAKE) -s --no-print-directory -C handler runtime-python RUNTIME=$(RUNTIME))
+# One that this machine lacks is Debian's, in a folder: nothing is installed.
+debian_python = $(PYTHON) -m requirements.debian_python $(RUNTIME) --out build/pythons
+runtime_python = $$($(MAKE) -s --no-print-directory -C handler runtime-python RUNTIME=$(RUNTIME) 2>/dev/null || \
+	$(debian_python))
 
 .PHONY: sam-env
 sam-env: $(SAM_VENV)/.installed $(LAMBDA_VENV)/.installed $(CHECKOV_VENV)/.installed ## make the environments of SAM, Lambda and checkov
@@ -368,29 +371,23 @@ local: build ## serve the built function by `sam local start-api`; needs a Docke
 
 .PHONY: test-function
 test-function: env sam-env ## test the built function in the Lambda Runtime Interface Emulator
-	$(BIN)/pytest -m sam tests/sam
-
-# A Python that this machine lacks is Debian's, in a folder: nothing is installed.
-debian_python = $(PYTHON) -m requirements.debian_python $(RUNTIME) --out build/pythons
-of_every_kind = tests/sam/test_function.py tests/sam/test_events.py
+	LAMBDA_VENV=$(LAMBDA_VENV) $(BIN)/pytest -m sam tests/sam
 
 .PHONY: test-runtime
 test-runtime: env sam-env ## the function on another of Lambda's Pythons: RUNTIME=python3.14
-	@python=$(runtime_python) || python=$$($(debian_python)); \
-	$(call make_venv,$(LAMBDA_VENV)-$(RUNTIME),requirements/lambda.txt,$$python) && \
-	LAMBDA_PYTHON=$(LAMBDA_VENV)-$(RUNTIME)/bin/python RUNTIME=$(RUNTIME) RUNTIME_PYTHON="$$python" \
-		$(BIN)/pytest -q -m sam $(of_every_kind)
+	RUNTIME=$(RUNTIME) LAMBDA_VENV=$(LAMBDA_VENV) RUNTIME_PYTHON="$(runtime_python)" \
+		$(BIN)/pytest -q -m sam tests/sam/test_function.py tests/sam/test_events.py
 
 .PHONY: test-arm64
 test-arm64: env sam-env ## the function that is built for arm64, in QEMU
 	@python=$$($(debian_python) --architecture arm64); \
-	$(call make_venv,$(LAMBDA_VENV)-arm64,requirements/lambda.txt,$$python) && \
-	LAMBDA_PYTHON=$(LAMBDA_VENV)-arm64/bin/python ARCHITECTURE=arm64 RUNTIME=$(RUNTIME) \
-		$(BIN)/pytest -q -m sam $(of_every_kind)
+	$(call make_venv,$(LAMBDA_VENV)-arm64,requirements/lambda.txt,$$python)
+	RUNTIME=$(RUNTIME) LAMBDA_VENV=$(LAMBDA_VENV)-arm64 ARCHITECTURE=arm64 \
+		$(BIN)/pytest -q -m sam tests/sam/test_function.py
 
 .PHONY: test-emulation
 test-emulation: env sam-env ## the same, and in containers by `sam local`; needs a Docker engine
-	$(BIN)/pytest -m "sam or docker" tests/sam
+	LAMBDA_VENV=$(LAMBDA_VENV) $(BIN)/pytest -m "sam or docker" tests/sam
 
 STARTS ?= 7
 .PHONY: bench-cold

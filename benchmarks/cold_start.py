@@ -35,10 +35,12 @@ from typing import Any
 from moto.server import ThreadedMotoServer
 
 from handler.inference.bundle import read_bundle
+from handler.package import RUNTIME
 from tests.helpers.http_events import make_event as make_http_event
 
 ROOT = Path(__file__).parents[1]
-IMAGE = "public.ecr.aws/lambda/python:3.12"
+VERSION = RUNTIME.removeprefix("python")
+IMAGE = f"public.ecr.aws/lambda/python:{VERSION}"
 MB_PER_VCPU = 1769
 WARM_INVOKES = 10
 TEXT = (
@@ -135,7 +137,7 @@ def build_contestants(out: Path, bundle: Path) -> dict[str, Path]:
     shutil.copytree(built, folders["floor"], ignore=shutil.ignore_patterns("handler"))
     shutil.rmtree(built)
     # The eager one is what pip unpacks: everything, and no byte code.
-    install = ["uv", "pip", "install", "-q", "--python-version", "3.12", "--python-platform"]
+    install = ["uv", "pip", "install", "-q", "--python-version", VERSION, "--python-platform"]
     install += ["x86_64-manylinux_2_28", "--only-binary", ":all:", "--link-mode", "copy"]
     install += ["--target", str(folders["eager"]), "-r", str(ROOT / "handler/requirements.txt")]
     subprocess.run(install, check=True)

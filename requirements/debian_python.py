@@ -32,20 +32,40 @@ STALE = '--aptopt=Acquire::Check-Valid-Until "false"'
 def main() -> int:
     """Run the command line; return 0 if the Python runs, 1 if not."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("runtime", choices=SUITES)
+    parser.add_argument("runtime", help="for example python3.14")
     here = next(name for name, machine in MACHINES.items() if machine == platform.machine())
     parser.add_argument("--architecture", choices=DEBIAN, default=here)
     parser.add_argument("--out", type=Path, required=True, help="folder of such Pythons")
     options = parser.parse_args()
-    if shutil.which("mmdebstrap") is None:
-        print("debian_python: wanted mmdebstrap (Debian: apt install mmdebstrap)", file=sys.stderr)
+    if problem := find_problem(options.runtime):
+        version = options.runtime.removeprefix("python")
+        print(
+            f"debian_python: {problem}. Or get a Python {version} by yourself: uv python install "
+            f"{version}, pyenv install {version}, or RUNTIME_PYTHON=/path/to/python{version}",
+            file=sys.stderr,
+        )
         return 1
     root = options.out.resolve() / f"{options.runtime}-{options.architecture}"
     python = root / "usr" / "bin" / options.runtime
-    if not (python.exists() and (root / BINARY).exists()):
-        fetch(root, options.runtime, options.architecture, here)
+    try:
+        if not (python.exists() and (root / BINARY).exists()):
+            fetch(root, options.runtime, options.architecture, here)
+    except subprocess.CalledProcessError as error:
+        print(
+            f"debian_python: {root}: nothing fetched, {error}; why, stands above", file=sys.stderr
+        )
+        return 1
     print(python)
     return 0
+
+
+def find_problem(runtime: str) -> str:
+    """Return why a Python cannot be had here; "" where it can."""
+    if runtime not in SUITES:
+        return f"{runtime} is none that Debian has now; wanted {' or '.join(SUITES)}"
+    if shutil.which("mmdebstrap") is None:
+        return "mmdebstrap is missing, which unpacks Debian's packages: apt install mmdebstrap"
+    return ""
 
 
 def fetch(root: Path, runtime: str, architecture: str, here: str) -> None:

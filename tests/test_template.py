@@ -166,6 +166,7 @@ def test_the_runtime_is_a_choice_of_what_the_build_knows() -> None:
     assert (runtime["Default"], tuple(runtime["AllowedValues"])) == (RUNTIME, RUNTIMES)
     assert find_function(Stack(TEMPLATE, {"Runtime": "python3.14"}))["Runtime"] == "python3.14"
     assert f"\nRUNTIME ?= {RUNTIME}\n" in (ROOT / "Makefile").read_text()
+    assert f"\nversion={RUNTIME.removeprefix('python')}\n" in (ROOT / ".ci/run").read_text()
 
 
 def test_the_queue_has_pollers_of_its_own_or_a_limit_never_both() -> None:

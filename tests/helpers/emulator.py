@@ -18,8 +18,8 @@ from handler.package import RUNTIME
 
 ROOT = Path(__file__).parents[2]
 SAM = ROOT / ".venv-sam" / "bin" / "sam"
-# That of another runtime or processor, where `make` runs the tests for it.
-LAMBDA_PYTHON = ROOT / os.environ.get("LAMBDA_PYTHON", ".venv-lambda/bin/python")
+# For another runtime or processor than the template's, `make` names another environment.
+LAMBDA_PYTHON = ROOT / os.environ.get("LAMBDA_VENV", f".venv-lambda-{RUNTIME}") / "bin" / "python"
 BASE_IMAGE = f"public.ecr.aws/lambda/python:{RUNTIME.removeprefix('python')}"
 HANDLER = "handler.function.handler"
 INVOKE_PATH = "/2015-03-31/functions/function/invocations"

@@ -2,13 +2,22 @@
 
 import hashlib
 import http.client
+import itertools
 import os
 import subprocess
 import zipfile
 
 import pytest
 
-from handler.package import describe_sizes, zip_function
+from handler.package import (
+    HOSTS,
+    MACHINES,
+    RUNTIME,
+    RUNTIMES,
+    describe_sizes,
+    served_requirements,
+    zip_function,
+)
 from requirements.sbom import describe_folder
 from tests.helpers.emulator import ROOT, free_ports, wait_for_port
 
@@ -78,18 +87,19 @@ def test_function_holds_what_serves_and_nothing_else(built_function):
 
 def test_every_source_is_compiled_and_never_compared_again(built_function):
     sources = list(built_function.rglob("*.py"))
+    minor = RUNTIME.removeprefix("python").replace(".", "")
 
     compiled = list(built_function.rglob("*.pyc"))
     assert {path.read_bytes()[4:8] for path in compiled} == {UNCHECKED_HASH}
     assert {path.relative_to(built_function).parts[0] for path in sources} == {"handler"}
     for path in sources:
-        assert (path.parent / "__pycache__" / f"{path.stem}.cpython-312.pyc").is_file()
+        assert (path.parent / "__pycache__" / f"{path.stem}.cpython-{minor}.pyc").is_file()
 
 
 def test_arm64_wheels_are_for_arm64_and_a_release_is_other_code(
     sam, tiny_bundle, built_function, tmp_path
 ):
-    # A smoke test: nothing here can run them, as the other tests run the x86_64 function.
+    # `make test-arm64` runs them.
     build(tmp_path / "arm64", tiny_bundle, ARCHITECTURE="arm64", RELEASE="new keys")
 
     assert (tmp_path / "arm64" / "release.txt").read_text() == "new keys\n"
@@ -198,15 +208,32 @@ def test_another_build_by_another_installer_gives_identical_files(
     assert fingerprints(tmp_path / "pip") == fingerprints(built_function)
 
 
-def test_another_python_is_refused_with_the_way_to_get_one(tmp_path):
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_missing_python_is_an_error_that_says_how_to_get_it(tmp_path, runtime):
+    command = ["make", "-C", ROOT / "handler", "build-MinnowFunction", f"RUNTIME={runtime}"]
     done = subprocess.run(
-        ["make", "-C", ROOT / "handler", "build-MinnowFunction", f"ARTIFACTS_DIR={tmp_path}"],
+        [*command, f"ARTIFACTS_DIR={tmp_path}"],
         env={"PATH": "/usr/bin:/bin", "PYENV_ROOT": str(tmp_path), "HOME": str(tmp_path)},
         capture_output=True,
         text=True,
         check=False,
     )
 
+    version = runtime.removeprefix("python")
     assert done.returncode != 0
-    assert "no Python 3.12 found" in done.stderr
-    assert "uv python install 3.12" in done.stderr
+    assert f"no Python {version} found" in done.stderr
+    assert f"uv python install {version}" in done.stderr
+
+
+def test_what_is_locked_has_wheels_for_every_runtime_and_processor(tmp_path):
+    """By the registry's lists; their hashes are checked where a function is built of them."""
+    lock = tmp_path / "served.txt"
+    all_locked = (ROOT / "handler" / "requirements.txt").read_text()
+    lock.write_text(served_requirements(all_locked, HOSTS["function"]))
+    for runtime, machine in itertools.product(RUNTIMES, MACHINES.values()):
+        command = ["uv", "pip", "install", "--dry-run", "-q", "--no-deps"]
+        command += ["--only-binary", ":all:", "--target", tmp_path / "nothing", "-r", lock]
+        command += ["--python-version", runtime.removeprefix("python")]
+        command += ["--python-platform", f"{machine}-manylinux_2_34"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, (runtime, machine, done.stderr)
