@@ -183,8 +183,8 @@ def find_python(wanted: str) -> str:
             return path
     raise BuildError(
         f"no Python {wanted} found, to compile for the runtime: uv python install {wanted}, pyenv "
-        f"install {wanted}, or RUNTIME_PYTHON=/path/to/python{wanted}; or take another runtime, "
-        f"RUNTIME=X of the build and Runtime=X of the stack: {', '.join(RUNTIMES)}"
+        f"install {wanted}, or RUNTIME_PYTHON=/path/to/python{wanted}. Or another runtime, by "
+        f"RUNTIME=X or --runtime X, and Runtime=X of the stack: {', '.join(RUNTIMES)}"
     )
 
 

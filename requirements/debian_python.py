@@ -11,6 +11,7 @@ script's path is printed, and stands for a Python everywhere: for `uv venv`, for
 from __future__ import annotations
 
 import argparse
+import os
 import platform
 import shutil
 import subprocess
@@ -65,6 +66,8 @@ def find_problem(runtime: str) -> str:
         return f"{runtime} is none that Debian has now; wanted {' or '.join(SUITES)}"
     if shutil.which("mmdebstrap") is None:
         return "mmdebstrap is missing, which unpacks Debian's packages: apt install mmdebstrap"
+    if os.geteuid() != 0:
+        return "mmdebstrap unpacks for root alone"
     return ""
 
 

@@ -33,6 +33,16 @@ def make_template(**resources: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def is_refused(rule: dict[str, Any], stack: Stack) -> bool:
+    (assertion,) = rule["Assertions"]
+    return bool(stack.resolve(rule["RuleCondition"]) and not stack.resolve(assertion["Assert"]))
+
+
+def find_function(stack: Stack) -> dict[str, Any]:
+    (function,) = stack.find_properties("AWS::Serverless::Function").values()
+    return function
+
+
 @pytest.mark.slow
 def test_no_combination_refers_to_a_resource_that_it_leaves_out() -> None:
     for combination in list_combinations(TEMPLATE):
@@ -121,12 +131,10 @@ def test_results_and_reviews_of_queue_and_bus_are_sent_once(
 
 def test_a_signature_is_not_required_without_a_key() -> None:
     rule = TEMPLATE["Rules"]["RequiredSignatureNeedsKeys"]
-    (assertion,) = rule["Assertions"]
 
-    for required, keys, is_refused in (("true", "", True), ("true", "K", False), ("false", "", 0)):
+    for required, keys, is_bad in (("true", "", True), ("true", "K", False), ("false", "", False)):
         stack = Stack(TEMPLATE, {"RequireSignature": required, "TrustedKeys": keys})
-        is_asked = stack.resolve(rule["RuleCondition"])
-        assert (is_asked and not stack.resolve(assertion["Assert"])) == bool(is_refused)
+        assert is_refused(rule, stack) == is_bad
 
 
 @pytest.mark.parametrize("is_on", [True, False])
@@ -155,11 +163,6 @@ def test_the_dashboard_is_json_and_shows_what_alarms_ring_for() -> None:
     assert all(f'"{name}"' in shown for name in ("Errors", "Throttles", "drift", "drift_psi"))
 
 
-def find_function(stack: Stack) -> dict[str, Any]:
-    (function,) = stack.find_properties("AWS::Serverless::Function").values()
-    return function
-
-
 def test_the_runtime_is_a_choice_of_what_the_build_knows() -> None:
     runtime = TEMPLATE["Parameters"]["Runtime"]
 
@@ -179,6 +182,9 @@ def test_the_queue_has_pollers_of_its_own_or_a_limit_never_both() -> None:
     assert "ProvisionedPollerConfig" not in default
     assert mapping["ScalingConfig"] == {}
     assert mapping["ProvisionedPollerConfig"] == {"MinimumPollers": "3", "MaximumPollers": "40"}
+    rule = TEMPLATE["Rules"]["PollersAreTwoOrMore"]
+    refused = [n for n in "0123" if is_refused(rule, Stack(TEMPLATE, {"QueueMinimumPollers": n}))]
+    assert refused == ["1"]
 
 
 def test_on_managed_instances_the_rest_of_the_stack_is_the_same(tmp_path) -> None:
