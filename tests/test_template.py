@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import json
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from handler.inference.monitor import NAMESPACE
 from handler.package import RUNTIME, RUNTIMES
+from minnow.commands import package
 from tests.helpers.paths import ROOT
 from tests.helpers.policies import read_statements
 from tests.helpers.service_needs import SERVICES
@@ -167,6 +169,8 @@ def test_the_runtime_is_a_choice_of_what_the_build_knows() -> None:
     runtime = TEMPLATE["Parameters"]["Runtime"]
 
     assert (runtime["Default"], tuple(runtime["AllowedValues"])) == (RUNTIME, RUNTIMES)
+    default = inspect.signature(package.package).parameters["runtime"].default
+    assert (default, get_args(get_args(package.Runtime)[0])) == (RUNTIME, RUNTIMES)
     assert find_function(Stack(TEMPLATE, {"Runtime": "python3.14"}))["Runtime"] == "python3.14"
     assert f"\nRUNTIME ?= {RUNTIME}\n" in (ROOT / "Makefile").read_text()
     assert f"\nversion={RUNTIME.removeprefix('python')}\n" in (ROOT / ".ci/run").read_text()
