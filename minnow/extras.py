@@ -29,6 +29,7 @@ EXTRAS = {
     "zstandard": "events",
     "python_calamine": "xlsx",
     "cryptography": "signing",
+    "ray": "ray",
 }
 # Command -> every extra that it can need, so that one installation is enough.
 COMMANDS = {

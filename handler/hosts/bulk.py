@@ -23,20 +23,11 @@ from pathlib import Path
 from typing import TextIO, TypeVar, cast
 
 from handler.errors import DeliveryError, InvalidInput
-from handler.hosts.file_job import FileJob, Predictor, Summary
-from handler.hosts.inputs import expand_inputs
-from handler.hosts.score_state import Work, check_outputs, remove_finished
-from handler.hosts.shards import (
-    Shard,
-    ShardRecord,
-    check_shard_options,
-    describe_job,
-    name_part,
-)
+from handler.hosts.file_job import Predictor, Summary
+from handler.hosts.score_plan import make_plan
+from handler.hosts.shards import Shard, check_shard_options
 from handler.inference.classifier import Classifier, Prediction, load_classifier
-from handler.rows.formats import detect_format
-from handler.rows.options import ReadOptions, check_options
-from handler.rows.parts import WHOLE
+from handler.rows.options import ReadOptions
 from handler.rows.score import Block, predict_each
 from handler.settings import Limits, read_trust
 
@@ -80,89 +71,25 @@ def score_files(
     Raises:
         InvalidInput: An input cannot be read, or an output would replace a file.
     """
-    names = expand_inputs(inputs)
-    outputs = name_outputs(names, out)
-    all_names, parts = names, [WHOLE] * len(names)
     if shard is not None:
         check_shard_options(out, review)
-        own = shard.share_out(len(names))
-        names, parts = [names[index] for index, _ in own], [part for _, part in own]
-        outputs = [name_part(outputs[index], part) for index, part in own]
-    reviews = name_reviews(names, outputs, review)
-    works = [Work(*pair) for pair in zip(outputs, reviews, strict=True)]
-    limits = limits or Limits()
-    options = check_options(options or ReadOptions())
+    plan = make_plan(inputs, out, column, options, limits, force, review)
     classifier = load_classifier(bundle, trust=read_trust())
     if review is not None and "abstained" not in classifier.task.columns:
         raise InvalidInput(
             f"--review {review}: this model answers every text. One that does not is made by "
             "minnow export RUN --abstain-accuracy SHARE"
         )
-    column = column or classifier.manifest.columns.get("text", "text")
-    record = None
-    if shard is not None:
-        record = ShardRecord(
-            out, shard, describe_job(classifier, column, limits, options, all_names)
-        )
-        if force:
-            record.remove()
-        elif done := record.read_done():
-            remove_finished(outputs)
-            return done
-    check_outputs(works, force)
-    summaries = []
+    share = plan.share(classifier, shard)
     with open_predictor(classifier, bundle, workers) as predictor:
-        for name, output, own_review, part in zip(names, outputs, reviews, parts, strict=True):
-            how = (column, options, limits, classifier, predictor, progress, force, own_review)
-            summaries.append(FileJob(name, output, *how, part).run())
-    if record is not None:
-        record.write(names, parts, summaries)
-    remove_finished(outputs)
-    return summaries
-
-
-def name_outputs(names: Sequence[str], out: str) -> list[str]:
-    """Return the output of each input: `out` itself for one, or their names below the folder."""
-    is_folder = out.endswith("/") or ("://" not in out and Path(out).is_dir())
-    if not is_folder and len(names) > 1:
-        raise InvalidInput(f"{len(names)} inputs and one output: end --out with / for a folder")
-    outputs = [
-        f"{out.rstrip('/')}/{name.rsplit('/', 1)[-1]}" if is_folder else out for name in names
-    ]
-    for name, output in zip(names, outputs, strict=True):
-        if name == output or ("://" not in name + output and _same_file(name, output)):
-            raise InvalidInput(f"{name}: the output would overwrite the input")
-        if detect_format(name) != detect_format(output):
-            raise InvalidInput(
-                f"{output}: its name says another format than the input {name} has; the output "
-                "has the same format"
-            )
-    if len(set(outputs)) < len(outputs):
-        raise InvalidInput("two inputs have the same name: score them into two folders")
-    return outputs
-
-
-def name_reviews(
-    names: Sequence[str], outputs: Sequence[str], review: str | None
-) -> list[Path] | list[None]:
-    """Return the file of each input's rows that are not answered; None of each where none is
-    wanted."""
-    if review is None:
-        return [None] * len(names)
-    if "://" in review:
-        raise InvalidInput(f"--review {review}: wanted a file or a folder of this machine")
-    reviews = name_outputs(names, review)
-    for place in reviews:
-        if any("://" not in output and _same_file(place, output) for output in outputs):
-            raise InvalidInput(f"{place}: --review and --out name the same file")
-    return [Path(place) for place in reviews]
+        return share.run(classifier, predictor, progress)
 
 
 @contextmanager
 def open_predictor(classifier: Classifier, bundle: Path, workers: int) -> Iterator[Predictor]:
     """Yield a function that predicts blocks in order, in this process or in `workers` others."""
     if workers == 1:
-        yield partial(_predict_in_threads, classifier)
+        yield predict_in_threads(classifier)
         return
     others = set(active_children())
     started: set[BaseProcess] = set()
@@ -176,7 +103,7 @@ def open_predictor(classifier: Classifier, bundle: Path, workers: int) -> Iterat
 
     def predict(blocks: Iterator[Block]) -> Iterator[tuple[Block, list[Prediction | None]]]:
         # One at work and one at hand for each.
-        return _in_order(blocks, submit, lambda future: _wait(future, started), 2 * workers)
+        return in_order(blocks, submit, lambda future: _wait(future, started), 2 * workers)
 
     try:
         yield predict
@@ -198,13 +125,18 @@ def open_predictor(classifier: Classifier, bundle: Path, workers: int) -> Iterat
     pool.shutdown()
 
 
+def predict_in_threads(classifier: Classifier) -> Predictor:
+    """Return what predicts blocks in order in this process."""
+    return partial(_predict_in_threads, classifier)
+
+
 def _predict_in_threads(
     classifier: Classifier, blocks: Iterator[Block]
 ) -> Iterator[tuple[Block, list[Prediction | None]]]:
     """Predict a block while others are read and written: only the model's runs are at a time."""
     pool = ThreadPoolExecutor(THREADS, "minnow-score")
     try:
-        yield from _in_order(
+        yield from in_order(
             blocks,
             lambda texts: pool.submit(predict_each, classifier, texts),
             lambda future: future.result(),
@@ -214,14 +146,18 @@ def _predict_in_threads(
         pool.shutdown(cancel_futures=True)
 
 
-def _in_order(
+def in_order(
     blocks: Iterator[Block],
-    submit: Callable[[list[str]], Predicting],
-    wait: Callable[[Predicting], list[Prediction | None]],
+    submit: Callable[[list[str]], T],
+    wait: Callable[[T], list[Prediction | None]],
     num_ahead: int,
 ) -> Iterator[tuple[Block, list[Prediction | None]]]:
-    """Yield each block with its predictions, while so many that follow are predicted."""
-    waiting: deque[tuple[Block, Predicting]] = deque()
+    """Yield each block with its predictions, while so many that follow are predicted.
+
+    Args:
+        submit: Takes texts, and returns what `wait` waits for: their predictions.
+    """
+    waiting: deque[tuple[Block, T]] = deque()
     for block in blocks:
         waiting.append((block, submit(block.texts)))
         if len(waiting) > num_ahead:
@@ -270,7 +206,3 @@ def _end_with_parent() -> None:
 
 def _predict_in_worker(texts: list[str]) -> list[Prediction | None]:
     return predict_each(cast(Classifier, _worker_classifier), texts)
-
-
-def _same_file(left: str, right: str) -> bool:
-    return Path(left).resolve() == Path(right).resolve()

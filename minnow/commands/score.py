@@ -6,7 +6,7 @@ import dataclasses
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -30,6 +30,7 @@ EXAMPLES = (
     "minnow score bundles/reviews reviews.csv --out scored.csv",
     'minnow score bundles/reviews "parts/*.jsonl.gz" --out scored/ --workers 2',
     'minnow score bundles/reviews "parts/*.csv" --out scored/ --shard 0/16',
+    "minnow score bundles/reviews s3://b/in/ --out s3://b/out/ --engine ray",
 )
 
 SHOWN_REASONS = 10
@@ -53,7 +54,29 @@ Inputs = Annotated[
 Out = Annotated[
     str, option("--out", "FILE", "File, folder (ending in /) or s3://BUCKET/KEY to write.")
 ]
-Workers = Annotated[int, option("--workers", "N", "Processes that classify.", min=1)]
+Workers = Annotated[
+    int | None,
+    option(
+        "--workers",
+        "N",
+        "Processes that classify.",
+        "1; with --engine as many as there are processors",
+        min=1,
+    ),
+]
+EngineOption = Annotated[
+    Literal["ray"] | None,
+    option("--engine", "NAME", "Share the work out on a cluster: ray.", "this machine alone"),
+]
+Address = Annotated[
+    str | None,
+    option(
+        "--address",
+        "ADDRESS",
+        "The cluster's, as Ray takes it: auto, HOST:PORT, ray://HOST:PORT.",
+        "RAY_ADDRESS, or a cluster that is started here and ends with the command",
+    ),
+]
 MaxCharacters = Annotated[
     int,
     option("--max-characters", "N", "Longest text that is scored; others are rejected.", min=1),
@@ -86,7 +109,9 @@ def score(
     inputs: Inputs,
     out: Out,
     review: Review = None,
-    workers: Workers = 1,
+    workers: Workers = None,
+    engine: EngineOption = None,
+    address: Address = None,
     shard: ShardOption = None,
     text_column: RememberedTextColumn = None,
     delimiter: Delimiter = None,
@@ -103,22 +128,40 @@ def score(
     The output has the rows and columns of the input, and the predictions beside them. Scoring that
     was stopped goes on when the same command runs again.
     """
-    from handler.hosts.bulk import score_files
     from handler.rows.options import ReadOptions
     from handler.settings import Limits
 
-    summaries = score_files(
-        *(bundle, inputs, out),
-        workers=workers,
-        column=text_column,
-        options=ReadOptions(delimiter, encoding, quoting, join_surplus),
-        limits=Limits(max_characters=max_characters),
-        progress=None if quiet else sys.stderr,
-        force=force,
-        review=review,
-        shard=shard,
-    )
+    settings: dict[str, Any] = {
+        "column": text_column,
+        "options": ReadOptions(delimiter, encoding, quoting, join_surplus),
+        "limits": Limits(max_characters=max_characters),
+        "progress": None if quiet else sys.stderr,
+        "force": force,
+    }
+    if engine is None:
+        if address is not None:
+            raise typer.BadParameter("--address: only with --engine ray")
+        from handler.hosts.bulk import score_files
+
+        settings |= {"workers": workers or 1, "review": review, "shard": shard}
+        summaries = score_files(bundle, inputs, out, **settings)
+    else:
+        check_engine_options(review, shard)
+        from minnow.ray_score import score_on_ray
+
+        settings |= {"workers": workers, "address": address}
+        summaries = score_on_ray(bundle, inputs, out, **settings)
     print_summaries(summaries, json_output)
+
+
+def check_engine_options(review: str | None, shard: object) -> None:
+    """Raise BadParameter for what an engine cannot do."""
+    if shard is not None:
+        raise typer.BadParameter("--shard: not with --engine, which shares out by itself")
+    if review is not None:
+        raise typer.BadParameter(
+            "--review: not with --engine. The outputs have the column abstained"
+        )
 
 
 def print_summaries(summaries: list[Summary], json_output: bool) -> None:
