@@ -9,15 +9,16 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
     from handler.hosts.score_plan import Share
     from handler.inference.classifier import Classifier
 
-# A process that was killed holds its work until the system has taken it down.
-HELD_S = 10.0
+# What was killed holds its work until it is gone: actors end some seconds after their command.
+HELD_S = 15.0
 LOOK_S = 0.2
+T = TypeVar("T")
 
 
 class Outcome(NamedTuple):
@@ -74,19 +75,25 @@ class Actor:
     def _score(self, share: Share) -> Any:
         from handler.hosts.bulk import predict_in_threads
 
-        until = time.monotonic() + HELD_S
-        while True:
-            try:
-                return share.run(self._given(), predict_in_threads(self._given()), None)
-            except OSError as error:
-                if error.errno != errno.EBUSY or time.monotonic() > until:
-                    raise
-            time.sleep(LOOK_S)
+        classifier = self._given()
+        return when_free(lambda: share.run(classifier, predict_in_threads(classifier), None))
 
     def _given(self) -> Classifier:
         if self._classifier is None:
             raise RuntimeError("the actor has not opened its model")
         return self._classifier
+
+
+def when_free(work: Callable[[], T]) -> T:
+    """Return what `work` does, once no process that ends soon holds its outputs."""
+    until = time.monotonic() + HELD_S
+    while True:
+        try:
+            return work()
+        except OSError as error:
+            if error.errno != errno.EBUSY or time.monotonic() > until:
+                raise
+        time.sleep(LOOK_S)
 
 
 def read_version() -> str:
@@ -105,7 +112,10 @@ def _catch(work: Callable[[], Any]) -> Outcome:
 
     try:
         return Outcome(work())
-    except (HandlerError, OSError) as error:
-        return Outcome(error=error.with_traceback(None))
+    except OSError as error:
+        return Outcome(error=OSError(error.errno, error.strerror or str(error), error.filename))
+    except HandlerError as error:  # some kinds of it cannot be made again of what is pickled
+        kinds = [kind for kind in type(error).__mro__ if HandlerError in kind.__bases__]
+        return Outcome(error=kinds[0](str(error)) if kinds else HandlerError(str(error)))
     except Exception as error:
         return Outcome(error=InternalError(f"an actor failed ({name_failure(error)})"))

@@ -6,11 +6,13 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
+import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
@@ -18,6 +20,8 @@ from handler.errors import DeliveryError
 from minnow.extras import require
 from minnow.ray_actor import Actor, Outcome
 
+CLIENT = "ray://"  # begins the address of a cluster that this machine is no part of
+REACH_S = 10.0
 LOOK_S = 1.0  # between two looks, while all actors are at work
 PATIENCE_S = 30.0  # until it is said that the cluster has no room
 # An actor can end through no fault of its work: a machine that is taken away, another's memory.
@@ -49,10 +53,12 @@ def connected(address: str | None, workers: int) -> Iterator[bool]:
     for name, value in OWN_SETTINGS.items():
         os.environ.setdefault(name, value)
     import ray
+    import ray.exceptions
 
     own = {"num_cpus": workers, "object_store_memory": STORE_BYTES, "include_dashboard": False}
     with _own_signals():
         try:
+            _reach(address)
             ray.init(
                 address,
                 log_to_driver=False,
@@ -62,14 +68,22 @@ def connected(address: str | None, workers: int) -> Iterator[bool]:
         except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
             reason = str(error).split("\n")[0]
             raise DeliveryError(
-                f"--address {address}: no cluster of Ray can be joined there ({reason}). Look at "
+                f"--address {address}: no cluster of Ray can be joined there ({reason}). Ask "
                 "ray status there; Ray and Python are to be of the same versions on both sides"
             ) from error
     try:
         alive = [node for node in ray.nodes() if node["Alive"]]
-        yield len(alive) == 1 and not address.startswith("ray://")
+        with redirect_stdout(sys.stderr):  # where Ray says what becomes of its processes
+            yield len(alive) == 1 and not address.startswith(CLIENT)
     finally:
         ray.shutdown()
+
+
+def _reach(address: str) -> None:
+    """Raise OSError where nothing listens at HOST:PORT, which Ray tries for many minutes."""
+    host, _, port = address.removeprefix(CLIENT).rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), REACH_S).close()
 
 
 @contextmanager

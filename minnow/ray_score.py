@@ -64,6 +64,7 @@ def score_on_ray(
     from handler.hosts.cores import count_cores
     from handler.hosts.score_plan import make_plan
     from minnow.extras import require
+    from minnow.ray_actor import when_free
     from minnow.ray_cluster import Pool, connected, count_cpus
 
     require("ray")
@@ -73,7 +74,7 @@ def score_on_ray(
     is_local = [any("://" not in place for place in share.places) for share in shares]
     for share, is_here in zip(shares, is_local, strict=True):
         if is_here:
-            share.check()
+            when_free(share.check)
     with connected(address, workers or count_cores()) as is_one_machine:
         number = workers or count_cpus()
         if _count_left(plan, shares) >= number and (is_one_machine or not any(is_local)):
