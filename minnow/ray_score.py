@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -88,16 +88,16 @@ def score_on_ray(
 def _collect(shares: Sequence[Share], outcomes: Iterator[tuple[int, Outcome]]) -> list[Summary]:
     """Return the summaries of all shares, in their order; a failed one stops no other."""
     done: dict[int, list[Summary]] = {}
-    failed: list[Exception] = []
+    failed: dict[str, Exception] = {}
     for index, outcome in outcomes:
         if outcome.error is None:
             done[index] = outcome.result
             continue
-        failed.append(outcome.error)
+        failed[shares[index].tasks[0].name] = outcome.error
         if len(failed) >= MAX_FAILED:
             break
     if len(shares) == 1 and failed:
-        raise failed[0]
+        raise next(iter(failed.values()))
     if failed:
         raise _describe_failed(failed, len(done), len(shares))
     return [summary for index in range(len(shares)) for summary in done[index]]
@@ -176,10 +176,11 @@ def _count_left(plan: Plan, shares: Sequence[Share]) -> int:
     return sum(record.shard.record not in recorded for record in records)
 
 
-def _describe_failed(failed: Sequence[Exception], num_done: int, number: int) -> CommandError:
+def _describe_failed(failed: Mapping[str, Exception], num_done: int, number: int) -> CommandError:
     from minnow.cli import describe_error
 
-    told = "; ".join(describe_error(error) for error in failed[:SHOWN_FAILED])
+    reasons = [(name, describe_error(error)) for name, error in failed.items()][:SHOWN_FAILED]
+    told = "; ".join(reason if name in reason else f"{name}: {reason}" for name, reason in reasons)
     more = f"; and {len(failed) - SHOWN_FAILED} more" if len(failed) > SHOWN_FAILED else ""
     left = number - num_done - len(failed)
     stopped = f", {left:,} were not begun or not finished" if left else ""

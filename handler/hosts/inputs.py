@@ -1,4 +1,4 @@
-"""Which inputs a command names: files, patterns, objects, and all objects below a prefix."""
+"""Which inputs a command names: files, patterns, folders, objects, all objects below a prefix."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def expand_inputs(inputs: Sequence[str]) -> list[str]:
     """Return the inputs with patterns and prefixes replaced by what they match, in order of name.
 
     Args:
-        inputs: Files, patterns, `s3://BUCKET/KEY`, and `s3://BUCKET/PREFIX/`.
+        inputs: Files, patterns, folders, `s3://BUCKET/KEY`, and `s3://BUCKET/PREFIX/`.
 
     Raises:
         InvalidInput: There is no such file, or nothing that a pattern or prefix matches.
@@ -27,6 +27,8 @@ def expand_inputs(inputs: Sequence[str]) -> list[str]:
     for name in inputs:
         if name.startswith("s3://") and name.endswith("/"):
             found = _list_objects(name)
+        elif "://" not in name and Path(name).is_dir():
+            found = _list_files(Path(name))
         elif "://" in name or Path(name).exists():
             found = [name]
         else:
@@ -35,6 +37,14 @@ def expand_inputs(inputs: Sequence[str]) -> list[str]:
             raise InvalidInput(f"{name}: no such file, and no file matches it as a pattern")
         names.extend(found)
     return names
+
+
+def _list_files(folder: Path) -> list[str]:
+    """Return the files of a folder, without those of its folders, but for hidden ones and what
+    scoring has rejected."""
+    names = sorted(path.name for path in folder.iterdir() if path.is_file())
+    shown = [name for name in names if not name.startswith(("_", "."))]
+    return [str(folder / name) for name in shown if not name.endswith(REJECTED)]
 
 
 def _list_objects(prefix: str) -> list[str]:

@@ -49,7 +49,7 @@ def parse_shard(text: str) -> object:
 Bundle = Annotated[Path, typer.Argument(metavar="BUNDLE", help=BUNDLE)]
 Inputs = Annotated[
     list[str],
-    typer.Argument(metavar="FILE...", help="Files, patterns, s3://BUCKET/KEY or PREFIX/."),
+    typer.Argument(metavar="FILE...", help="Files, folders, patterns, s3://BUCKET/KEY or PREFIX/."),
 ]
 Out = Annotated[
     str, option("--out", "FILE", "File, folder (ending in /) or s3://BUCKET/KEY to write.")
