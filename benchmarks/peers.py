@@ -29,10 +29,9 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 from benchmarks.other_models import measure_models
-from tests.helpers.served import read_sizes
+from benchmarks.process_tree import list_processes, read_memory
 from training.rows.readers import read_dataset
 
 NUM_WORDS = 230
@@ -189,32 +188,6 @@ def print_servers(
             f"{failed:8.0f}",
             flush=True,
         )
-
-
-def read_memory(root: int) -> tuple[int, int, int]:
-    """Return how many processes a tree has, and the bytes that are resident in them: as each
-    counts them, and with a share of what several have."""
-    found = list_processes(root)
-    resident, shared = (
-        sum(read_sizes(process, field) for process in found) for field in ("Rss:", "Pss:")
-    )
-    return len(found), resident, shared
-
-
-def list_processes(root: int) -> list[int]:
-    """Return a process and all that descend from it."""
-    children: dict[int, list[int]] = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields: Any = path.read_text().rsplit(")", 1)[1].split()
-        except OSError:  # it has ended meanwhile
-            continue
-        children.setdefault(int(fields[1]), []).append(int(path.parent.name))
-    waiting, found = [root], []
-    while waiting:
-        found.append(waiting.pop())
-        waiting += children.get(found[-1], [])
-    return found
 
 
 if __name__ == "__main__":

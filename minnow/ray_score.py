@@ -61,6 +61,7 @@ def score_on_ray(
         DeliveryError: There is no cluster, or its actors end again and again.
         CommandError: Some of several inputs could not be scored; the others are done.
     """
+    from handler.hosts.bulk import predict_in_threads
     from handler.hosts.cores import count_cores
     from handler.hosts.score_plan import make_plan
     from minnow.extras import require
@@ -75,9 +76,12 @@ def score_on_ray(
     for share, is_here in zip(shares, is_local, strict=True):
         if is_here:
             when_free(share.check)
+    if (left := _count_left(plan, shares)) == 0:
+        here = predict_in_threads(classifier)  # in vain: all summaries were written down
+        return [summary for share in shares for summary in share.run(classifier, here, None)]
     with connected(address, workers or count_cores()) as is_one_machine:
         number = workers or count_cpus()
-        if _count_left(plan, shares) >= number and (is_one_machine or not any(is_local)):
+        if left >= number and (is_one_machine or not any(is_local)):
             run, depth, is_here = _run_files, 1, any(is_local)
         else:
             run, depth, is_here = _run_blocks, BLOCKS_IN_HAND, False

@@ -15,6 +15,7 @@ CASES = [
     ("export run --out bundle", "tf2onnx", "cpu,training,export"),
     ("predict good", "onnxruntime", "cpu"),
     ("score handler/model rows.csv --out out.csv", "onnxruntime", "cpu"),
+    ("score handler/model rows.csv --out out.csv --engine ray", "ray", "cpu,ray"),
     ("serve", "uvicorn", "cpu,handler"),
     ("serve", "onnxruntime", "cpu,handler"),
     ("inspect", "onnx", "cpu,export"),
