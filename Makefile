@@ -210,14 +210,18 @@ bench-peers: env $(PEERS_VENV)/.installed ## `minnow serve` beside FastAPI, LitS
 
 ENGINES_VENV := .venv-engines
 $(ENGINES_VENV)/.installed: requirements/engines.txt
-	@echo "Installing $$(grep -c == $<) packages into $(ENGINES_VENV): a download of about 0.8 GB (most of it Spark), 1.2 GB on the disk."
+	@echo "Installing $$(grep -c == $<) packages into $(ENGINES_VENV): a download of about 0.9 GB (most of it Spark), 1.4 GB on the disk."
 	$(call make_venv,$(ENGINES_VENV),$<)
 	touch $@
 
 .PHONY: test-engines
-test-engines: $(ENGINES_VENV)/.installed ## run the examples on Ray, Spark, Beam and Dask, from the installed wheel; needs Java 17
+test-engines: $(ENGINES_VENV)/.installed ## run `minnow score --engine ray`, and the examples on Ray, Spark, Beam and Dask, from the installed wheel; needs Java 17
 	@command -v java >/dev/null || { echo "test-engines needs Java, which Spark runs on (Debian: apt install default-jre-headless)" >&2; exit 1; }
 	$(ENGINES_VENV)/bin/python -m pytest -q -m engines tests/engines
+
+.PHONY: bench-engines
+bench-engines: $(ENGINES_VENV)/.installed ## `minnow score --engine ray` and Ray Data beside --workers: DATA=, ROWS=
+	$(ENGINES_VENV)/bin/python -m benchmarks.engines "$(DATA)" --bundle "$(BUNDLE)" $(if $(ROWS),--rows $(ROWS))
 
 .PHONY: wheel
 wheel: env ## build the wheel in dist/, in which only `minnow` is importable

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from handler.files import holding
+from tests.helpers.benchmarks import run_benchmark
 from tests.helpers.engines import RAY_SETTINGS
 from tests.helpers.wheel import run_installed
 
@@ -57,20 +58,34 @@ def score(python, bundle, source, out, *options, **environment):
     )
 
 
-def start(python, bundle, source, out, **environment):
-    """Start scoring, and return its process once some of it is sure."""
-    process = subprocess.Popen(
-        [python, *SCORE, bundle, source, "--out", out, "--quiet", *RAY],
-        cwd=source.parent,
-        env={**os.environ, **environment, "PYTHONPATH": ""},
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    folder = Path(out) if out.endswith("/") else Path(out).parent
-    while not [*folder.glob("*.partial/state.json")]:
+@pytest.fixture
+def start():
+    """What starts scoring, and returns its process; those that are left are killed in the end."""
+    started = []
+
+    def start(python, bundle, source, out, **environment):
+        process = subprocess.Popen(
+            [python, *SCORE, bundle, source, "--out", out, "--quiet", *RAY],
+            cwd=source.parent,
+            env={**os.environ, **environment, "PYTHONPATH": ""},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def wait_for(look, process):
+    """Return what `look` finds as soon as it is something, while the process is at work."""
+    while not (found := look()):
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.05)
-    return process
+    return found
 
 
 def read_files(folder):
@@ -147,7 +162,7 @@ def test_a_prefix_of_a_bucket(tiny_bundle, source, wheel_python, ray_cluster, aw
 
 
 def test_a_killed_driver_goes_on_and_a_killed_actor_loses_nothing(
-    tiny_bundle, large, wheel_python, ray_cluster
+    tiny_bundle, large, wheel_python, ray_cluster, start
 ):
     settings, keeper = ray_cluster
     plain, out = f"{large.parent}/plain/", f"{large.parent}/out/"
@@ -155,10 +170,12 @@ def test_a_killed_driver_goes_on_and_a_killed_actor_loses_nothing(
     command = (wheel_python, tiny_bundle, large, out)
 
     driver = start(*command, **settings)
+    wait_for(lambda: [*Path(out).glob("*.partial/state.json")], driver)
     driver.kill()
-    driver.communicate()
+    driver.wait()
     again = start(*command, **settings)
-    os.kill(find_actors(keeper)[0], signal.SIGKILL)
+    wait_for(lambda: not find_actors(keeper), again)  # those of the first
+    os.kill(wait_for(lambda: find_actors(keeper), again)[0], signal.SIGKILL)
     _, errors = again.communicate(timeout=300)
 
     assert again.returncode == 0, errors
@@ -166,16 +183,14 @@ def test_a_killed_driver_goes_on_and_a_killed_actor_loses_nothing(
 
 
 def test_a_killed_actor_of_one_file_loses_and_doubles_nothing(
-    tiny_bundle, large, wheel_python, ray_cluster
+    tiny_bundle, large, wheel_python, ray_cluster, start
 ):
     settings, keeper = ray_cluster
     source, out = large / "1.csv", f"{large.parent}/out.csv"
     score(wheel_python, tiny_bundle, source, f"{large.parent}/plain.csv")
 
     driver = start(wheel_python, tiny_bundle, source, out, **settings)
-    while not (actors := find_actors(keeper)):
-        assert driver.poll() is None
-    os.kill(actors[0], signal.SIGKILL)
+    os.kill(wait_for(lambda: find_actors(keeper), driver)[0], signal.SIGKILL)
     _, errors = driver.communicate(timeout=300)
 
     assert driver.returncode == 0, errors
@@ -208,3 +223,12 @@ def test_what_cannot_be_scored_is_named_and_stops_no_other(
     (source / "1.csv").write_text("text\ngood\n")
     score(*command, **settings)
     assert (out / "1.csv").read_text().startswith("text,")
+
+
+def test_the_benchmark_prints_its_table(tiny_bundle, tiny_data):
+    options = ("--rows=400", "--workers=2", "--skip-start")
+
+    output = run_benchmark("engines", tiny_data, "--bundle", tiny_bundle, *options)
+
+    for way in ("score --workers, files", "score --engine ray, one.csv", "Ray Data, files"):
+        assert f"\n{way} " in output
