@@ -39,8 +39,8 @@ LOOK_S = 0.5
 # Ray counts what reads, writes and scores as processors: on two of them one of each is too many.
 EXAMPLE = """
 import runpy, sys, ray
-ray.init(num_cpus=int(sys.argv[1]), include_dashboard=False, object_store_memory=256 << 20,
-         log_to_driver=False)
+ray.init("local", num_cpus=int(sys.argv[1]), include_dashboard=False,
+         object_store_memory=256 << 20, log_to_driver=False)
 sys.argv = sys.argv[2:]
 runpy.run_path(sys.argv[0])
 """

@@ -215,7 +215,7 @@ class Pool:
 
         self._last_change = time.monotonic()
         try:
-            outcome = Outcome(*ray.get(ref))
+            outcome: Outcome = ray.get(ref)
         except ray.exceptions.RayError as error:
             self._replace(member, error)
             return None

@@ -15,7 +15,7 @@ __all__ = ["aws", "moto_url"]
 CLUSTER = """
 import sys
 import ray
-ray.init(num_cpus=2, include_dashboard=False, object_store_memory=100 << 20)
+ray.init("local", num_cpus=2, include_dashboard=False, object_store_memory=100 << 20)
 print("address", ray.get_runtime_context().gcs_address, flush=True)
 sys.stdin.read()
 """

@@ -198,6 +198,19 @@ def test_a_wrong_use_is_one_line(
     assert message in capsys.readouterr().err
 
 
+def test_a_folder_is_all_files_in_it(tmp_path: Path, tiny_bundle: Path) -> None:
+    source = tmp_path / "in"
+    (source / "more").mkdir(parents=True)
+    for name in ("b.csv", "a.csv", "_c.csv", ".d.csv", "more/e.csv"):
+        write_csv(source / name, 3)
+    (source / "a.csv.rejected").write_text("")
+
+    summaries = score_files(tiny_bundle, [str(source)], f"{tmp_path}/out/")
+
+    outputs = [f"{tmp_path}/out/{name}" for name in ("a.csv", "b.csv")]
+    assert [summary.output for summary in summaries] == outputs
+
+
 def test_an_output_is_not_shared_by_two_inputs(tmp_path: Path, tiny_bundle: Path) -> None:
     for folder in ("x", "y"):
         (tmp_path / folder).mkdir()
