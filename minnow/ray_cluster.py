@@ -53,6 +53,18 @@ def connected(address: str | None, workers: int) -> Iterator[bool]:
     for name, value in OWN_SETTINGS.items():
         os.environ.setdefault(name, value)
     import ray
+
+    _init(address, workers)
+    try:
+        alive = [node for node in ray.nodes() if node["Alive"]]
+        with redirect_stdout(sys.stderr):  # where Ray says what becomes of its processes
+            yield len(alive) == 1 and not address.startswith(CLIENT)
+    finally:
+        ray.shutdown()
+
+
+def _init(address: str, workers: int) -> None:
+    import ray
     import ray.exceptions
 
     own = {"num_cpus": workers, "object_store_memory": STORE_BYTES, "include_dashboard": False}
@@ -71,12 +83,6 @@ def connected(address: str | None, workers: int) -> Iterator[bool]:
                 f"--address {address}: no cluster of Ray can be joined there ({reason}). Ask "
                 "ray status there; Ray and Python are to be of the same versions on both sides"
             ) from error
-    try:
-        alive = [node for node in ray.nodes() if node["Alive"]]
-        with redirect_stdout(sys.stderr):  # where Ray says what becomes of its processes
-            yield len(alive) == 1 and not address.startswith(CLIENT)
-    finally:
-        ray.shutdown()
 
 
 def _reach(address: str) -> None:

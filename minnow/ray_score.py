@@ -18,16 +18,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from minnow.errors import CommandError
+from minnow.extras import require
+from minnow.ray_actor import Outcome, read_version, when_free
+from minnow.ray_cluster import Pool, connected, count_cpus
 
 if TYPE_CHECKING:
     from handler.hosts.file_job import Predictor, Summary
     from handler.hosts.score_plan import Plan, Share
     from handler.inference.classifier import Classifier, Prediction
-    from handler.rows.options import ReadOptions
     from handler.rows.score import Block
-    from handler.settings import Limits
-    from minnow.ray_actor import Outcome
-    from minnow.ray_cluster import Pool
 
 BLOCKS_IN_HAND = 2  # one at work and one at hand, as `minnow score --workers` has
 # So many files fail through faults of their own; more are a fault of all, as a column's name.
@@ -40,53 +39,63 @@ def score_on_ray(
     bundle: Path,
     inputs: Sequence[str],
     out: str,
-    *,
     address: str | None = None,
     workers: int | None = None,
-    column: str | None = None,
-    options: ReadOptions | None = None,
-    limits: Limits | None = None,
     progress: TextIO | None = None,
-    force: bool = False,
+    **how: Any,
 ) -> list[Summary]:
     """Score every input and return a summary of each.
 
     Args:
         address: Of the cluster; None: that of `RAY_ADDRESS`, or one that is started here.
         workers: Actors, each of one processor; None: as many as there are processors.
-        bundle, inputs, out, column, options, limits, progress, force: As of `score_files`.
+        bundle, inputs, out, progress: As of `score_files`.
+        how: Of `make_plan`, how the inputs are read.
 
     Raises:
-        InvalidInput: An input cannot be read, or an output would replace a file.
-        DeliveryError: There is no cluster, or its actors end again and again.
+        HandlerError: There is no such input or no cluster, or an output would replace a file.
         CommandError: Some of several inputs could not be scored; the others are done.
     """
     from handler.hosts.bulk import predict_in_threads
-    from handler.hosts.cores import count_cores
     from handler.hosts.score_plan import make_plan
-    from minnow.extras import require
-    from minnow.ray_actor import when_free
-    from minnow.ray_cluster import Pool, connected, count_cpus
 
     require("ray")
-    plan = make_plan(inputs, out, column, options, limits, force)
+    plan = make_plan(inputs, out, **how)
     classifier, opened = _open_bundle(bundle)
     shares = _share_out(plan, classifier)
-    is_local = [any("://" not in place for place in share.places) for share in shares]
-    for share, is_here in zip(shares, is_local, strict=True):
-        if is_here:
-            when_free(share.check)
-    if (left := _count_left(plan, shares)) == 0:
-        here = predict_in_threads(classifier)  # in vain: all summaries were written down
-        return [summary for share in shares for summary in share.run(classifier, here, None)]
+    for share in filter(_has_files, shares):
+        when_free(share.check)
+    if left := _count_left(plan, shares):
+        return _score_shares(shares, left, classifier, opened, address, workers, progress)
+    here = predict_in_threads(classifier)  # in vain: all summaries were written down
+    return [summary for share in shares for summary in share.run(classifier, here, None)]
+
+
+def _score_shares(
+    shares: Sequence[Share],
+    left: int,
+    classifier: Classifier,
+    opened: tuple[Any, ...],
+    address: str | None,
+    workers: int | None,
+    progress: TextIO | None,
+) -> list[Summary]:
+    """Score them on a cluster, in the way that suits how many are left."""
+    from handler.hosts.cores import count_cores
+
     with connected(address, workers or count_cores()) as is_one_machine:
         number = workers or count_cpus()
-        if left >= number and (is_one_machine or not any(is_local)):
-            run, depth, is_here = _run_files, 1, any(is_local)
-        else:
-            run, depth, is_here = _run_blocks, BLOCKS_IN_HAND, False
-        with closing(Pool(number, opened, depth, is_here, progress)) as pool:
+        is_local = any(map(_has_files, shares))
+        by_files = left >= number and (is_one_machine or not is_local)
+        depth = 1 if by_files else BLOCKS_IN_HAND
+        run = _run_files if by_files else _run_blocks
+        with closing(Pool(number, opened, depth, by_files and is_local, progress)) as pool:
             return _collect(shares, run(pool, shares, classifier, progress))
+
+
+def _has_files(share: Share) -> bool:
+    """Say whether a share reads or writes files of a machine, not only objects of a bucket."""
+    return any("://" not in place for place in share.places)
 
 
 def _collect(shares: Sequence[Share], outcomes: Iterator[tuple[int, Outcome]]) -> list[Summary]:
@@ -126,7 +135,6 @@ def _run_blocks(
 ) -> Iterator[tuple[int, Outcome]]:
     """Read and write one file after another here, whose texts all actors share."""
     from handler.errors import HandlerError
-    from minnow.ray_actor import Outcome
 
     for index, share in enumerate(shares):
         try:
@@ -152,7 +160,6 @@ def _open_bundle(bundle: Path) -> tuple[Classifier, tuple[Any, ...]]:
     from handler.inference.classifier import open_classifier
     from handler.settings import read_trust
     from minnow.bundle_files import open_place, recording
-    from minnow.ray_actor import read_version
 
     files: dict[str, bytes] = {}
     checked = check_bundle(bundle, recording(open_place(str(bundle)), files), read_trust())

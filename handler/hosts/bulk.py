@@ -20,7 +20,7 @@ from multiprocessing import active_children, get_context, parent_process
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import TextIO, TypeVar, cast
+from typing import Any, TextIO, TypeVar, cast
 
 from handler.errors import DeliveryError, InvalidInput
 from handler.hosts.file_job import Predictor, Summary
@@ -73,7 +73,8 @@ def score_files(
     """
     if shard is not None:
         check_shard_options(out, review)
-    plan = make_plan(inputs, out, column, options, limits, force, review)
+    how: dict[str, Any] = {"column": column, "options": options, "limits": limits}
+    plan = make_plan(inputs, out, force=force, review=review, **how)
     classifier = load_classifier(bundle, trust=read_trust())
     if review is not None and "abstained" not in classifier.task.columns:
         raise InvalidInput(

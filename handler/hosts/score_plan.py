@@ -140,10 +140,11 @@ class Plan:
 def make_plan(
     inputs: Sequence[str],
     out: str,
-    column: str | None,
-    options: ReadOptions | None,
-    limits: Limits | None,
-    force: bool,
+    *,
+    column: str | None = None,
+    options: ReadOptions | None = None,
+    limits: Limits | None = None,
+    force: bool = False,
     review: str | None = None,
 ) -> Plan:
     """Return what a command scores.

@@ -131,34 +131,36 @@ def score(
     from handler.rows.options import ReadOptions
     from handler.settings import Limits
 
-    settings: dict[str, Any] = {
+    check_engine(engine, address, review, shard)
+    progress = None if quiet else sys.stderr
+    how: dict[str, Any] = {
         "column": text_column,
         "options": ReadOptions(delimiter, encoding, quoting, join_surplus),
         "limits": Limits(max_characters=max_characters),
-        "progress": None if quiet else sys.stderr,
         "force": force,
+        "review": review,
     }
     if engine is None:
-        if address is not None:
-            raise typer.BadParameter("--address: only with --engine ray")
         from handler.hosts.bulk import score_files
 
-        settings |= {"workers": workers or 1, "review": review, "shard": shard}
-        summaries = score_files(bundle, inputs, out, **settings)
+        own = {"workers": workers or 1, "progress": progress, "shard": shard}
+        summaries = score_files(bundle, inputs, out, **own, **how)
     else:
-        check_engine_options(review, shard)
         from minnow.ray_score import score_on_ray
 
-        settings |= {"workers": workers, "address": address}
-        summaries = score_on_ray(bundle, inputs, out, **settings)
+        summaries = score_on_ray(bundle, inputs, out, address, workers, progress, **how)
     print_summaries(summaries, json_output)
 
 
-def check_engine_options(review: str | None, shard: object) -> None:
-    """Raise BadParameter for what an engine cannot do."""
-    if shard is not None:
+def check_engine(
+    engine: str | None, address: str | None, review: str | None, shard: object
+) -> None:
+    """Raise BadParameter for options that do not go together."""
+    if engine is None and address is not None:
+        raise typer.BadParameter("--address: only with --engine ray")
+    if engine is not None and shard is not None:
         raise typer.BadParameter("--shard: not with --engine, which shares out by itself")
-    if review is not None:
+    if engine is not None and review is not None:
         raise typer.BadParameter(
             "--review: not with --engine. The outputs have the column abstained"
         )

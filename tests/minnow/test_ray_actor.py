@@ -33,8 +33,8 @@ def actor(tiny_bundle, tmp_path, monkeypatch):
     return actor
 
 
-def share_of(classifier, name, out, force=False):
-    plan = make_plan([name], out, None, None, None, force)
+def share_of(classifier, name, out):
+    plan = make_plan([name], out)
     return pickle.loads(pickle.dumps(plan.share(classifier, Shard(0, 1))))
 
 
