@@ -4,8 +4,9 @@
     one file   CSV: --workers N, --engine ray
 
 Each is a process of its own, with all that it starts, in turns. The seconds of its start, those of
-a few rows, are told beside and not counted in the second column of rows/s. The memory is the most
-that process and children had at once, what they share counted once.
+a few rows, are told beside and not counted in the second column of rows/s. CPU time is that of the
+process and all that it starts, and the one to compare on a busy machine; memory is the most that
+they had at once, what they share counted once.
 
 Run: python -m benchmarks.engines DATA [--bundle BUNDLE] [--rows 1000000] [--rounds 1]
 """
@@ -29,7 +30,7 @@ from typing import NamedTuple
 import pyarrow
 from pyarrow import parquet
 
-from benchmarks.process_tree import read_memory
+from benchmarks.process_tree import read_cpu, read_memory
 from training.rows.readers import read_dataset
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -48,9 +49,10 @@ QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0", "PYTHONPATH
 
 
 class Measured(NamedTuple):
-    """What a run took: seconds, and the most bytes at once."""
+    """What a run took: seconds, those of all its processors, and the most bytes at once."""
 
     wall_s: float
+    cpu_s: float
     memory_bytes: int
 
 
@@ -69,7 +71,10 @@ def main() -> int:
         write_inputs(folder / "rows", texts)
         write_inputs(folder / "start", texts[:START_ROWS])
         print(f"{len(texts):,} rows, {options.workers} workers, {os.cpu_count()} cores\n")
-        print(f"{'':34}{'s':>8}{'start s':>9}{'rows/s':>10}{'less start':>12}{'MB':>8}", flush=True)
+        print(
+            f"{'':34}{'s':>8}{'start s':>9}{'rows/s':>10}{'less start':>12}{'CPU s':>8}{'MB':>8}",
+            flush=True,
+        )
         for source in ("files", "one.csv"):
             base = 0.0
             for way, command in make_ways(options.bundle, options.workers, source).items():
@@ -107,6 +112,7 @@ def run(command: Sequence[str], folder: Path, source: str) -> Measured:
     target = f"{out}/" if source == "files" else f"{out}/one.csv"
     places = {"IN": str(folder / source), "OUT": target}
     begun, memory = time.monotonic(), 0
+    cpu_s: dict[int, float] = {}  # of each process, as it was seen last
     with tempfile.TemporaryFile() as said:
         process = subprocess.Popen(
             [places.get(word, word) for word in command],
@@ -116,6 +122,7 @@ def run(command: Sequence[str], folder: Path, source: str) -> Measured:
         )
         while process.poll() is None:
             memory = max(memory, read_memory(process.pid)[2])
+            cpu_s |= read_cpu(process.pid)
             time.sleep(LOOK_S)
         wall_s = time.monotonic() - begun
         if process.returncode:
@@ -123,7 +130,7 @@ def run(command: Sequence[str], folder: Path, source: str) -> Measured:
             print(said.read().decode(errors="replace")[-2000:], file=sys.stderr)
             raise subprocess.CalledProcessError(process.returncode, command)
     shutil.rmtree(out)
-    return Measured(wall_s, memory)
+    return Measured(wall_s, sum(cpu_s.values()), memory)
 
 
 def report(
@@ -133,10 +140,11 @@ def report(
     wall_s = statistics.median(one.wall_s for one in runs)
     start_s = starts[0].wall_s if starts else 0.0
     memory = max(one.memory_bytes for one in runs) / 1e6
+    cpu_s = statistics.median(one.cpu_s for one in runs)
     speed, net = num_rows / wall_s, num_rows / max(wall_s - start_s, 1e-9)
     ratio = f"  {net / base:.2f} of --workers" if base else ""
     print(
-        f"{name:34}{wall_s:8.1f}{start_s:9.1f}{speed:10,.0f}{net:12,.0f}{memory:8,.0f}{ratio}",
+        f"{name:34}{wall_s:8.1f}{start_s:9.1f}{speed:10,.0f}{net:12,.0f}{cpu_s:8.1f}{memory:8,.0f}{ratio}",
         flush=True,
     )
     return base or net

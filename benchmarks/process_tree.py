@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from tests.helpers.served import read_sizes
+
+TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def read_memory(root: int) -> tuple[int, int, int]:
@@ -17,6 +20,16 @@ def read_memory(root: int) -> tuple[int, int, int]:
         with suppress(OSError):  # it has ended meanwhile
             sizes.append([read_sizes(process, field) for field in ("Rss:", "Pss:")])
     return len(sizes), sum(resident for resident, _ in sizes), sum(shared for _, shared in sizes)
+
+
+def read_cpu(root: int) -> dict[int, float]:
+    """Return process -> the seconds of processors that it has taken so far, of a tree."""
+    seconds = {}
+    for process in list_processes(root):
+        with suppress(OSError):
+            fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+            seconds[process] = (int(fields[11]) + int(fields[12])) / TICKS
+    return seconds
 
 
 def list_processes(root: int) -> list[int]:
