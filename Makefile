@@ -267,9 +267,9 @@ lock_tools = printf '%s\n' $(2) | $(compile) $(1) - -o $(3)
 lock: ## pin every dependency and tool again, with hashes; UPGRADE=--upgrade: the newest
 	$(compile) 3.11 --no-emit-package minnow-maas --extra dev pyproject.toml -o requirements/dev.txt
 	$(compile) 3.11 $(COMMAND_LINE:%=--no-emit-package %) --extra cpu --extra handler --extra events \
-		--extra signing pyproject.toml -o handler/requirements.txt
-	$(compile) 3.11 --extra cpu --extra handler --extra events --extra signing --extra otlp \
-		--extra test \
+		--extra durable --extra signing pyproject.toml -o handler/requirements.txt
+	$(compile) 3.11 --extra cpu --extra handler --extra events --extra durable --extra signing \
+		--extra otlp --extra test \
 		-c handler/requirements.txt pyproject.toml -o requirements/handler-test.txt
 	$(compile) 3.12 $(COMMAND_LINE:%=--no-emit-package %) --extra gpu --extra handler --extra signing \
 		-c handler/requirements.txt pyproject.toml -o requirements/gpu.txt

@@ -103,7 +103,8 @@ def _dispatch(event: object, invocation: Invocation) -> Any:
 
 def _answer_ping(operation: str, invocation: Invocation) -> dict[str, Any]:
     invocation.exchange.operation = operation
-    return {"status": "ready", "model": invocation.model.description}
+    model = invocation.model
+    return {"status": "ready", "model": model.description, "task": model.describe_task()}
 
 
 def _answer_pipe(items: list[Any], invocation: Invocation) -> Any:

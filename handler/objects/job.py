@@ -91,9 +91,9 @@ def score_object(
         invocation: Model, settings and clients, and the deadline before which it is handed on.
 
     Returns:
-        `{"status": "done" | "continued" | "superseded", "result": "s3://...", "rows": ...}`, or
-        `{"status": "passed over", "reason": ...}` for an object that holds no texts
-        or is gone.
+        `{"status": "done", "result": "s3://..."}`, `{"status": "superseded"}`, `{"status":
+        "continued", "rows", "result", "job"}`, whose metadata will have job as `minnow-job`, or
+        `{"status": "passed over", "reason"}` for an object that holds no texts or is gone.
 
     Raises:
         InvalidInput: The object can never be scored, or is one of our own results.
@@ -219,7 +219,8 @@ def _hand_on(
     except Exception as error:
         raise DeliveryError(f"the continuation was not sent: {error_code(error)}") from error
     logger.info("job %s: handed on after row %d", job.job_id, position.row)
-    return {"status": "continued", "rows": position.row}
+    told = {"result": f"s3://{job.output.name}/{job.result_key}", "job": job.job_id}
+    return {"status": "continued", "rows": position.row, **told}
 
 
 def _join_cells(job: Job, invocation: Invocation) -> None:

@@ -18,10 +18,12 @@ from handler.aws import error_code
 from handler.errors import DeliveryError, InvalidInput
 
 PART_BYTES = 8 << 20  # S3's least is 5 MiB
+GONE = ("NoSuchUpload", "InvalidPart", "InvalidPartOrder", "PreconditionFailed", "NoSuchKey", "412")
 
 
 class UploadGone(Exception):
-    """The upload was completed or ended by another process, or its parts are another's."""
+    """The upload was completed or ended by another process, its parts are another's, or what it
+    replaces is no longer there."""
 
 
 class Upload:
@@ -34,6 +36,8 @@ class Upload:
         metadata: Its user metadata.
         tails: Prefix below which a tail is put aside.
         content_encoding: Its header of that name; empty: none.
+        replaces: Etag of the object that stands there, and that alone is replaced; empty: any, or
+            none.
     """
 
     def __init__(
@@ -44,6 +48,7 @@ class Upload:
         metadata: Mapping[str, str],
         tails: str,
         content_encoding: str = "",
+        replaces: str = "",
     ) -> None:
         self.client = client
         self.bucket = bucket
@@ -51,6 +56,7 @@ class Upload:
         self.headers: dict[str, Any] = {"Metadata": dict(metadata)}
         if content_encoding:
             self.headers["ContentEncoding"] = content_encoding
+        self.condition = {"IfMatch": f'"{replaces}"'} if replaces else {}
         self.tails = tails
         self.upload_id = ""
         self.etags: list[str] = []
@@ -117,6 +123,7 @@ class Upload:
                 Key=self.key,
                 Body=bytes(self.buffer),
                 **self.headers,
+                **self.condition,
             )
             return
         if self.buffer:
@@ -131,6 +138,7 @@ class Upload:
             Key=self.key,
             UploadId=self.upload_id,
             MultipartUpload={"Parts": parts},
+            **self.condition,
         )
 
     def abort(self) -> None:
@@ -180,7 +188,7 @@ class Upload:
             return getattr(self.client, operation)(**arguments)
         except Exception as error:
             code = error_code(error)
-            if code in ("NoSuchUpload", "InvalidPart", "InvalidPartOrder"):
+            if code in GONE:
                 raise UploadGone from error
             raise DeliveryError(f"{operation} failed: {code}") from error
 

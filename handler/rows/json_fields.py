@@ -75,7 +75,7 @@ def add_fields(
         text = _replace(text, name, new[name])
     added = ", ".join(f"{json.dumps(name)}: {new[name]}" for name in new if name not in fields)
     if not added:
-        return text
+        return text.rstrip()  # without the end of its line
     body = text.rstrip()[:-1].rstrip()
     return f"{body}{', ' if fields else ''}{added}}}"
 
