@@ -359,13 +359,15 @@ def test_an_object_handed_on_ends_with_the_bytes_of_one_go(
         s3.put_object(Bucket="texts", Key=f"{name}.{suffix}", Body=content)
     answer_event(make_event(f"whole.{suffix}"), None, resources)
 
-    first = answer_event(make_event(f"handed.{suffix}"), Clock(), resources)
+    (first,) = answer_event(make_event(f"handed.{suffix}"), Clock(), resources)["results"]
 
-    assert first == {"results": [{"status": "continued", "rows": 1024}]}
+    job, result = first.pop("job"), f"scored/texts/handed.{suffix}"
+    assert first == {"status": "continued", "rows": 1024, "result": f"s3://results/{result}"}
     assert drain(aws, queue_url, resources, Clock()) == 3  # 2048, 3000, and the end
     for ending in ("", ".rejected"):
         whole = get(s3, f"scored/texts/whole.{suffix}{ending}")
         assert get(s3, f"scored/texts/handed.{suffix}{ending}") == whole
+    assert s3.head_object(Bucket="results", Key=result)["Metadata"]["minnow-job"] == job
     assert len(list_keys(s3)) == 4  # no tail is left
     assert "Uploads" not in s3.list_multipart_uploads(Bucket="results")
 

@@ -52,6 +52,7 @@ def test_what_asks_for_nothing_is_answered_without_an_error(
     answer = answer_event(event, None, resources)
 
     assert (answer["status"], answer["model"]["name"]) == ("ready", "tiny")
+    assert answer["task"] == {"task": "single-label", "labels": ["pos", "neg"]}
     (line,) = lines
     assert (line["level"], line["operation"], line["failed_records"]) == ("info", operation, 0)
     assert "problem" not in line

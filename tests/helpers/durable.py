@@ -1,0 +1,98 @@
+"""The durable function on AWS's local runner, beside the function that scores."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from aws_durable_execution_sdk_python_testing.executor import Executor
+from aws_durable_execution_sdk_python_testing.runner import DurableFunctionTestRunner
+
+from handler.durable.function import handler
+from handler.events.dispatch import answer_event
+from handler.events.resources import Resources
+
+ENVIRONMENT = {
+    "MINNOW_FUNCTION": "minnow:live",
+    "MINNOW_OBJECT_SOURCE": "s3://texts/",
+    "MINNOW_REVIEW": "s3://results/asked/",
+}
+
+
+class LocalRunner:
+    """One execution at a time; `scored` counts how often each key was sent to be scored."""
+
+    def __init__(self, s3: Any, resources: Resources) -> None:
+        # A retried invocation waits five seconds of the clock, which are nothing but time.
+        Executor.RETRY_BACKOFF_SECONDS = 0
+        self.s3 = s3
+        self.resources = resources
+        self.scored: Counter[str] = Counter()
+        self.runner = DurableFunctionTestRunner(handler=handler, poll_interval=0.02)
+        self.runner.register_function("minnow", self._score)
+        self.arn = ""
+
+    def start(self, **event: Any) -> None:
+        self.arn = self.runner.run_async(input=json.dumps(event))
+
+    def wait_until_asked(self, round_number: int = 1) -> dict[str, Any]:
+        """Return what people are told."""
+        callback_id = self.runner.wait_for_callback(
+            self.arn, name=f"labels {round_number}", timeout=30
+        )
+        (key,) = (key for key in self.list_keys("asked/") if key.endswith("ask.json"))
+        note: dict[str, Any] = json.loads(self.read(key))
+        assert note["then"].split()[-1] == callback_id
+        return note
+
+    def label(self, note: dict[str, Any], choose: Callable[[dict[str, Any]], str]) -> None:
+        """Put labels where the note says, and call back."""
+        rows = [json.loads(line) for line in self.read(strip_url(note["review"])).splitlines()]
+        labelled = [{"id": row["id"], "label": choose(row)} for row in rows]
+        content = "".join(f"{json.dumps(row)}\n" for row in labelled)
+        self.s3.put_object(Bucket="results", Key=strip_url(note["labels"]), Body=content.encode())
+        self.call_back(note)
+
+    def call_back(self, note: dict[str, Any]) -> None:
+        self.runner.send_callback_success(note["then"].split()[-1])
+
+    def finish(self) -> dict[str, Any]:
+        """Return the execution's answer, and its report as `report`."""
+        done = self.runner.wait_for_result(self.arn, timeout=60)
+        assert done.error is None, done.error
+        answer: dict[str, Any] = json.loads(str(done.result))
+        answer["report"] = json.loads(self.read(strip_url(answer["report"])))["results"]
+        return answer
+
+    def fail(self) -> str:
+        """Return why the execution failed."""
+        done = self.runner.wait_for_result(self.arn, timeout=60)
+        return str(done.error and done.error.message)
+
+    def read_history(self) -> str:
+        """Return all that the execution wrote down, as JSON."""
+        history = self.runner.get_execution_history(self.arn, include_execution_data=True)
+        return json.dumps(history.to_dict(), default=str)
+
+    def list_keys(self, prefix: str) -> list[str]:
+        reply = self.s3.list_objects_v2(Bucket="results", Prefix=prefix)
+        return [entry["Key"] for entry in reply.get("Contents", [])]
+
+    def read(self, key: str) -> str:
+        content: bytes = self.s3.get_object(Bucket="results", Key=key)["Body"].read()
+        return content.decode()
+
+    def close(self) -> None:
+        self.runner.close()
+
+    def _score(self, event: Any, context: Any) -> Any:
+        for record in event.get("Records", []):
+            self.scored[record["s3"]["object"]["key"]] += 1
+        return answer_event(event, context, self.resources)
+
+
+def strip_url(url: str) -> str:
+    """Return the key of an object in the bucket of results."""
+    return url.removeprefix("s3://results/")
