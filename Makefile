@@ -365,6 +365,11 @@ build: sam-env $(if $(INSTANCES),instances.yaml) ## build the function by SAM; B
 		SIGNING="$(SIGNING)" $(SAM) build $(if $(INSTANCES),--template instances.yaml) \
 		--parameter-overrides Architecture=$(ARCHITECTURE) Runtime=$(RUNTIME)
 
+.PHONY: durable
+durable: sam-env ## build the durable function of durable.yaml, which asks people
+	ARCHITECTURE=$(ARCHITECTURE) $(SAM) build -t durable.yaml --build-dir .aws-sam/durable \
+		--parameter-overrides Architecture=$(ARCHITECTURE)
+
 .PHONY: package
 package: build ## make dist/minnow-function.zip and print where the megabytes are
 	$(PYTHON) handler/package.py --out .aws-sam/build/MinnowFunction --zip dist/minnow-function.zip

@@ -1,6 +1,6 @@
-"""Builds what serves, the folder of the Lambda function or of the container.
+"""Builds what serves, the folder of the Lambda function, of the durable one or of the container.
 
-    OUT/handler/           this room, with the bundle in model/
+    OUT/handler/           this room, with the bundle in model/ (none in the durable function)
     OUT/<package>/         what serving imports, out of requirements.txt, hashes checked
 
 `sam build` runs it through the Makefile beside it, `docker build` by itself. The same inputs give
@@ -39,7 +39,8 @@ EARLIEST = 315_532_800  # 1980-01-01, the first day that a zip file can name
 # Imported by nothing that serves, as `tests/sam` shows, which calls every operation: onnxruntime's
 # conversion tools, and idna (anyio resolves no name here). Event sources read no Parquet: pyarrow
 # is over half of what Lambda unzips.
-NOT_SERVED = frozenset("flatbuffers idna packaging protobuf pyarrow".split())
+SDK = "aws-durable-execution-sdk-python"  # for the durable function alone
+NOT_SERVED = frozenset(f"{SDK} flatbuffers idna packaging protobuf pyarrow".split())
 NOT_IN_FUNCTION = frozenset(
     "h11 httptools uvicorn uvloop "  # Lambda is the server
     "boto3 jmespath urllib3".split()  # in Lambda's runtime
@@ -48,6 +49,8 @@ NOT_IN_FUNCTION = frozenset(
 FOR_SIGNATURES = frozenset(["cryptography"])
 # The HTTP service alone: no event, no bucket, no queue.
 NOT_IN_CONTAINER = frozenset("aws-lambda-powertools boto3 mangum zstandard".split())
+# It runs no model and answers no request; the runtime's own boto3 may be too old for the SDK.
+NO_MODEL = frozenset("aws-lambda-powertools fastapi mangum numpy onnxruntime pyarrow".split())
 BLOCK = re.compile(r"^[A-Za-z0-9].*\n(?: .*\n)*", re.MULTILINE)  # of a lock file: one package
 NEEDED_BY = re.compile(r"^ +#(?: via)? +(\S+)", re.MULTILINE)
 PROJECT = "minnow-maas"
@@ -69,6 +72,7 @@ class Host:
 HOSTS = {
     "function": Host("/var/task", NOT_SERVED | NOT_IN_FUNCTION),
     "container": Host("/app", NOT_SERVED | NOT_IN_CONTAINER),
+    "durable": Host("/var/task", NO_MODEL | {"cryptography", "httptools", "uvicorn"}),
 }
 NOT_HANDLER = {"__pycache__", "model", "Makefile", "package.py", "requirements.txt"}
 UNUSED_POWERTOOLS = (
@@ -210,7 +214,8 @@ def build_folder(options: argparse.Namespace) -> None:
     if options.only != "packages":
         copy_handler(out / "handler")
         sys.path.insert(0, str(out))  # the copied folder: SAM's copy of ours has another name
-        copy_bundle(options.bundle, out / "handler" / "model")
+        if options.host != "durable":
+            copy_bundle(options.bundle, out / "handler" / "model")
     compile_bytecode(out, host.root)
     if options.release:
         (out / "release.txt").write_text(options.release + "\n")
@@ -274,7 +279,7 @@ def trim_packages(out: Path) -> None:
     for pattern in TRIMMED_FILES:
         for file in set(out.glob(pattern)) - cuda:
             file.unlink()
-    for name in EMPTIED_FILES:
+    for name in EMPTIED_FILES if (out / "numpy").exists() else ():
         (out / name).write_bytes(b"")
     for file in set(out.rglob("*.so*")) - cuda:
         file.write_bytes(strip_library(file.read_bytes()))
