@@ -367,7 +367,7 @@ build: sam-env $(if $(INSTANCES),instances.yaml) ## build the function by SAM; B
 
 .PHONY: durable
 durable: sam-env ## build the durable function of durable.yaml, which asks people
-	ARCHITECTURE=$(ARCHITECTURE) $(SAM) build -t durable.yaml --build-dir .aws-sam/durable \
+	ARCHITECTURE=$(ARCHITECTURE) $(SAM) build --config-env people \
 		--parameter-overrides Architecture=$(ARCHITECTURE)
 
 .PHONY: package

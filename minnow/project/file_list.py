@@ -29,6 +29,7 @@ EVENTS = (
 # Path in the project -> path in the checkout.
 SHARED = {
     "template.yaml": "template.yaml",
+    "durable.yaml": "durable.yaml",
     "samconfig.toml": "samconfig.toml",
     "local.json": "local.json",
     **{f"events/{name}.json": f"tests/events/{name}.json" for name in EVENTS},

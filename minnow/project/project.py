@@ -115,7 +115,8 @@ def _write_files(folder: Path, stack: str, bundle: Path) -> None:
         target.parent.mkdir(exist_ok=True)
         content = source.read_text(encoding="utf-8")
         if name == "samconfig.toml":
-            content = content.replace(f'stack_name = "{STACK}-', f'stack_name = "{stack}-')
+            for before in ('stack_name = "', '"Stack='):
+                content = content.replace(f"{before}{STACK}-", f"{before}{stack}-")
         elif name.endswith(".py"):
             content = restore_imports(content)
         target.write_text(content, encoding="utf-8")

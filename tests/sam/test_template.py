@@ -12,6 +12,7 @@ from tests.helpers.template import write_instances
 pytestmark = [pytest.mark.sam, pytest.mark.slow]
 
 TEMPLATE = ROOT / "template.yaml"
+DURABLE = ROOT / "durable.yaml"
 CHECKOV = ROOT / ".venv-checkov" / "bin" / "checkov"
 ENVIRONMENT = {**os.environ, "SAM_CLI_TELEMETRY": "0", "AWS_DEFAULT_REGION": "eu-central-1"}
 
@@ -20,6 +21,13 @@ ENVIRONMENT = {**os.environ, "SAM_CLI_TELEMETRY": "0", "AWS_DEFAULT_REGION": "eu
 def transformed_file(sam, tmp_path_factory):
     file = tmp_path_factory.mktemp("template") / "transformed.json"
     file.write_text(transform(sam, TEMPLATE))
+    return file
+
+
+@pytest.fixture(scope="module")
+def transformed_durable(sam, tmp_path_factory):
+    file = tmp_path_factory.mktemp("durable") / "transformed.json"
+    file.write_text(run(sam.parent / "python", ROOT / "tests/sam/transform.py", DURABLE))
     return file
 
 
@@ -43,15 +51,19 @@ def of_type(resources, kind):
     return {name: r["Properties"] for name, r in resources.items() if r["Type"] == kind}
 
 
-def test_sam_validates_and_lints_the_template(sam):
-    run(sam, "validate", "--lint")
+@pytest.mark.parametrize("template", [TEMPLATE, DURABLE], ids=lambda path: path.stem)
+def test_sam_validates_and_lints_the_template(sam, template):
+    run(sam, "validate", "--lint", "--template", template)
 
 
 def test_cfn_lint_with_the_serverless_rules_finds_nothing(sam):
-    run(sam.parent / "cfn-lint", "--append-rules", "cfn_lint_serverless.rules", "--", TEMPLATE)
+    rules = ("--append-rules", "cfn_lint_serverless.rules")
+    run(sam.parent / "cfn-lint", *rules, "--", TEMPLATE, DURABLE)
 
 
-def test_cfn_lint_finds_nothing_in_what_cloudformation_gets(sam, transformed_file):
+def test_cfn_lint_finds_nothing_in_what_cloudformation_gets(
+    sam, transformed_file, transformed_durable
+):
     # W2001: the translator writes the value of DeploymentType in place of the reference.
     # W1030: as in the template, whose own list of exceptions the option replaces.
     run(
@@ -62,13 +74,17 @@ def test_cfn_lint_finds_nothing_in_what_cloudformation_gets(sam, transformed_fil
         "W1031",
         "--",
         transformed_file,
+        transformed_durable,
     )
 
 
-def test_checkov_finds_nothing_in_both_without_a_reason_beside_it(sam, transformed_file):
+def test_checkov_finds_nothing_in_any_without_a_reason_beside_it(
+    sam, transformed_file, transformed_durable
+):
     options = ("--compact", "--quiet", "--skip-download", "--framework", "cloudformation")
+    files = [TEMPLATE, transformed_file, DURABLE, transformed_durable]
 
-    report = run(CHECKOV, *options, "-f", TEMPLATE, "-f", transformed_file, "-o", "json")
+    report = run(CHECKOV, *options, *(x for file in files for x in ("-f", file)), "-o", "json")
 
     assert json.loads(report)["summary"]["failed"] == 0
     assert json.loads(report)["summary"]["parsing_errors"] == 0
@@ -227,3 +243,16 @@ def test_state_machine_reads_a_prefix_and_calls_the_alias_as_s3_would(resources)
     assert state["ItemReader"]["Arguments"]["Prefix"] == "{% $states.input.prefix %}"
     assert state["ItemSelector"]["eventSource"] == "aws:s3"
     assert task["Arguments"]["Payload"] == {"Records": ["{% $states.input %}"]}
+
+
+def test_the_durable_function_is_one_and_is_called_by_a_version(transformed_durable):
+    resources = json.loads(transformed_durable.read_text())["Resources"]
+    (function,) = of_type(resources, "AWS::Lambda::Function").values()
+    (alias,) = of_type(resources, "AWS::Lambda::Alias").values()
+
+    # Any other Python is refused where a function with a DurableConfig is made.
+    assert function["Runtime"] in ("python3.13", "python3.14")
+    assert function["DurableConfig"]["ExecutionTimeout"] == {"Ref": "ExecutionSeconds"}
+    assert alias["Name"] == "live"
+    assert not of_type(resources, "AWS::IAM::Policy")
+    assert list(of_type(resources, "AWS::IAM::Role")) == ["PeopleRole"]

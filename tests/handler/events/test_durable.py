@@ -21,8 +21,14 @@ from handler.events.resources import Resources
 from handler.inference.classifier import load_classifier
 from handler.inference.models import Model, Models
 from handler.settings import read_settings
-from tests.helpers.durable import ENVIRONMENT, LocalRunner
+from tests.helpers.durable import ENVIRONMENT, LocalRunner, Recorded
+from tests.helpers.paths import ROOT
+from tests.helpers.policies import Need, find_unused, is_allowed, read_roles
+from tests.helpers.template import ACCOUNT, REGION, STACK, Stack, read_template
 
+TEXTS, RESULTS = (f"{STACK}-{name}-{ACCOUNT}" for name in ("texts", "results"))
+FUNCTION = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{STACK}"
+LOGS = f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:/aws/lambda/{STACK}-people"
 CSV = "id,text\n1,good good\n2,good film\n3,bad\n"
 SCORED_CSV = [
     "id,text,predicted_label,predicted_score,abstained,best_label,model_version",
@@ -34,20 +40,30 @@ SCORED_CSV = [
 
 @pytest.fixture
 def start(
-    s3: Any, selective_bundle: Path, monkeypatch: pytest.MonkeyPatch
+    aws: Callable[[str], Any],
+    s3: Any,
+    selective_bundle: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Callable[..., LocalRunner]]:
     """Return a function that starts an execution, with the event's fields."""
-    for name, value in ENVIRONMENT.items():
-        monkeypatch.setenv(name, value)
-    durable._s3.cache_clear()
     runners = []
 
-    def start(bundle: Path = selective_bundle, **event: Any) -> LocalRunner:
-        settings = read_settings({"MINNOW_OBJECT_RESULTS": "s3://results/objects/"})
+    def start(
+        bundle: Path = selective_bundle,
+        environment: dict[str, str] = ENVIRONMENT,
+        **event: Any,
+    ) -> LocalRunner:
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        results = environment["MINNOW_REVIEW"].split("/")[2]
+        settings = read_settings({"MINNOW_OBJECT_RESULTS": f"s3://{results}/objects/"})
         model = Model(load_classifier(bundle), settings.limits)
-        runners.append(LocalRunner(s3, Resources(Models([model]), settings.events)))
-        runners[-1].start(**event)
-        return runners[-1]
+        runner = LocalRunner(s3, Resources(Models([model]), settings.events), results)
+        runner.recorded = Recorded(aws("s3"))
+        monkeypatch.setattr(durable, "_s3", lambda: runner.recorded)
+        runners.append(runner)
+        runner.start(**event)
+        return runner
 
     yield start
     for runner in runners:
@@ -55,7 +71,7 @@ def start(
 
 
 def put(s3: Any, **contents: str | bytes) -> None:
-    """Put objects below `in/`; the first underline of a name stands for its dot."""
+    """Put objects below `in/`; an underline of a name stands for a dot."""
     for name, content in contents.items():
         body = content.encode() if isinstance(content, str) else content
         s3.put_object(Bucket="texts", Key=f"in/{name.replace('_', '.')}", Body=body)
@@ -66,7 +82,8 @@ def test_people_label_what_was_not_answered(
     s3: Any, start: Callable[..., LocalRunner], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    put(s3, a_csv=CSV, c_png="x", d_txt="good film\ngood good good\n", _SUCCESS="")
+    put(s3, a_csv=CSV, c_png="x", d_txt="good film\ngood good good\n")
+    s3.put_object(Bucket="texts", Key="in/_SUCCESS", Body=b"")
     put(s3, b_jsonl_gz=gzip.compress(b'{"text": "good film", "n": 1.50}\n{"text": "good good"}\n'))
 
     run = start(prefix="in/")
@@ -157,10 +174,10 @@ def test_labels_that_are_wrong_are_asked_for_again(
 
     run.call_back(note)  # and no labels
     note = run.wait_until_asked(2)
-    (problem,) = run.read(strip(note["told"])).splitlines()
+    (problem,) = run.read(run.name_key(note["told"])).splitlines()
     run.label(note, lambda row: "posh")
     note = run.wait_until_asked(3)
-    problems = [json.loads(line) for line in run.read(strip(note["told"])).splitlines()]
+    problems = [json.loads(line) for line in run.read(run.name_key(note["told"])).splitlines()]
     run.label(note, lambda row: "neg")
     done = run.finish()
 
@@ -276,5 +293,43 @@ def test_it_needs_no_model_and_nothing_that_runs_one() -> None:
     assert done.stdout.decode().strip() == "set()"
 
 
-def strip(url: str) -> str:
-    return url.removeprefix("s3://results/")
+SERVICES = (  # what Lambda and the SDK do in the role's name: no call of ours shows it
+    ("logs:CreateLogStream", f"{LOGS}:log-stream:1"),
+    ("logs:PutLogEvents", f"{LOGS}:log-stream:1"),
+    ("xray:PutTraceSegments", "*"),
+    ("xray:PutTelemetryRecords", "*"),
+    ("lambda:CheckpointDurableExecution", f"{FUNCTION}-people:7/durable-execution/name/id"),
+    ("lambda:GetDurableExecutionState", f"{FUNCTION}-people:7/durable-execution/name/id"),
+    ("lambda:InvokeFunction", f"{FUNCTION}:live"),
+    # Of an upload in parts, which takes a result of 8 MiB.
+    ("s3:AbortMultipartUpload", f"arn:aws:s3:::{RESULTS}/objects/{TEXTS}/in/a.csv"),
+    ("s3:AbortMultipartUpload", f"arn:aws:s3:::{RESULTS}/asked/run/review.jsonl"),
+)
+
+
+@pytest.mark.slow
+def test_the_role_allows_what_is_called_and_nothing_else(
+    s3: Any, start: Callable[..., LocalRunner]
+) -> None:
+    key = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/0123"
+    stack = Stack(read_template(ROOT / "durable.yaml"), {"Stack": STACK, "KmsKeyArn": key})
+    (statements,) = read_roles(stack).values()
+    keys = {f"arn:aws:s3:::{name}": key for name in (TEXTS, RESULTS)}
+    for bucket in (TEXTS, RESULTS):
+        s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+    s3.put_object(Bucket=TEXTS, Key="in/a.csv", Body=CSV.encode())
+
+    run = start(environment=stack.environment, prefix="in/")
+    run.label(run.wait_until_asked(), lambda row: "neg")
+    done = run.finish()
+
+    assert done["answered"] == 2
+    needs = [
+        Need("PeopleRole", action, resource, call.operation)
+        for call in run.recorded.calls
+        for action, resource in call.needs(keys)
+    ]
+    needs += [Need("PeopleRole", *service, "Lambda") for service in SERVICES]
+    refused = [need for need in needs if not is_allowed(statements, need.action, need.resource)]
+    assert refused == []
+    assert find_unused(statements, needs) == set()
