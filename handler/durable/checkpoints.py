@@ -38,8 +38,8 @@ from aws_durable_execution_sdk_python.waits import (
 from handler.errors import DeliveryError, HandlerError, InternalError, name_failure
 from handler.objects.source import ObjectChanged
 
-CONCURRENCY = 10  # branches at a time, as of the template's Distributed Map
-INVOKE_ATTEMPTS = 2
+CONCURRENCY = 5  # branches at a time: the dev stack reserves so many environments
+INVOKE_ATTEMPTS = 3
 STEP_ATTEMPTS = 4
 FIRST_DELAY_S = 10  # then twice as long each time
 # Of an object that outlasts an invocation, until its result stands: a day.
@@ -121,8 +121,15 @@ def poll(context: DurableContext, name: str, check: Callable[[], bool]) -> None:
             jitter_strategy=JitterStrategy.NONE,
         )
     )
+
+    def ask(*_: object) -> bool:
+        try:
+            return check()
+        except DeliveryError:  # which may pass until it is asked again
+            return False
+
     config = WaitForConditionConfig(wait_strategy=strategy, initial_state=False)
-    context.wait_for_condition(lambda _, __: check(), config, name)
+    context.wait_for_condition(ask, config, name)
 
 
 def create_callback(context: DurableContext, name: str, days: float) -> Any:

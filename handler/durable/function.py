@@ -37,10 +37,10 @@ from handler.durable.request import Request, Settings, read_request, read_settin
 from handler.durable.withheld import collect_rows, fill_in
 from handler.events.work import ObjectRef
 
-# An execution has 3,000 operations at most. An object takes seven where all goes wrong that may
-# pass: two invocations with a wait between, a wait for its continuation and one more invocation,
+# An execution has 3,000 operations at most. An object takes nine where all goes wrong that may
+# pass: three invocations with waits between, a wait for its continuation and one more invocation,
 # and the steps that collect its rows and fill them in.
-MAX_OBJECTS = 400
+MAX_OBJECTS = 300
 MAX_ROUNDS = 5  # of labels that are not as they should be
 COMMAND = "aws lambda send-durable-execution-callback-success --callback-id"
 Outcome = dict[str, Any]  # of an object: key, status, and what else is known of it
@@ -52,8 +52,8 @@ def answer(event: object, context: DurableContext) -> dict[str, Any]:
     Raises:
         HandlerError, StepError, InvokeError: It cannot begin, or what all else rests on failed.
     """
-    request, settings = read_request(event), read_settings(os.environ)
-    return _Run(context, settings, request).run()
+    settings = read_settings(os.environ)
+    return _Run(context, settings, read_request(event, settings.days)).run()
 
 
 handler = durable_execution(answer)
@@ -155,10 +155,11 @@ class _Run:
         return found
 
     def _ask(self, numbers: list[int], num_rows: int, task: dict[str, Any]) -> dict[str, Any]:
-        """Ask people, up to MAX_ROUNDS times while their labels are not as they should be; return
+        """Ask people, again while their labels are not as they should be and there is time; return
         what `check_labels` does of those that stand in the end."""
         problems = 0
-        for round_number in range(1, MAX_ROUNDS + 1):
+        num_rounds = min(MAX_ROUNDS, int(self.settings.days / self.request.days))
+        for round_number in range(1, num_rounds + 1):
             callback = create_callback(self.context, f"labels {round_number}", self.request.days)
             note = self._describe_round(callback.callback_id, round_number, num_rows, problems)
             place = self.places.at("ask.json")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -9,7 +10,11 @@ from handler.errors import InvalidInput, SettingsError
 from handler.event_settings import Target, read_event_settings
 
 DEFAULT_DAYS = 7.0
-MAX_DAYS = 365.0  # an execution ends after a year
+DAY_S = 86_400
+# An execution is stopped where it stands when its time is over: a day is left for the scoring
+# before people are asked, and for their labels to be filled in.
+MAX_EXECUTION_S = 31_622_400
+SPARE_DAYS = 1.0
 FIELDS = ("prefix", "after", "days")
 
 
@@ -22,12 +27,14 @@ class Settings:
         source: Where objects come from.
         review: Where people are asked, and answer.
         text_column: Column or field that holds the text.
+        days: That people may have in all before the execution's time is over.
     """
 
     function: str
     source: Target
     review: Target
     text_column: str
+    days: float
 
 
 @dataclass(frozen=True)
@@ -61,11 +68,18 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         raise SettingsError(
             "MINNOW_REVIEW names no bucket, where people are asked: wanted s3://BUCKET/PREFIX/"
         )
-    return Settings(function, found.object_source, found.review, found.text_column)
+    execution_s = environment.get("MINNOW_EXECUTION_S") or str(MAX_EXECUTION_S)
+    days = int(execution_s) / DAY_S - SPARE_DAYS if re.fullmatch("[0-9]{1,8}", execution_s) else 0
+    if days <= 0:
+        raise SettingsError(
+            f"MINNOW_EXECUTION_S is {execution_s!r}, wanted seconds, more than {DAY_S:g}: the "
+            "ExecutionTimeout of the function's DurableConfig"
+        )
+    return Settings(function, found.object_source, found.review, found.text_column, days)
 
 
-def read_request(event: object) -> Request:
-    """Return what an event asks for.
+def read_request(event: object, most_days: float) -> Request:
+    """Return what an event asks for; `most_days` is how long people may have.
 
     Raises:
         InvalidInput: A field is missing, wrong, or none that is known.
@@ -84,10 +98,10 @@ def read_request(event: object) -> Request:
         raise InvalidInput("after: wanted a key, as an earlier execution's `next`", field="after")
     days = fields.get("days", DEFAULT_DAYS)
     is_number = isinstance(days, int | float) and not isinstance(days, bool)
-    if not is_number or not 1 / 86_400 <= days <= MAX_DAYS:
+    if not is_number or not 1 / DAY_S <= days <= most_days:
         raise InvalidInput(
-            f"days: wanted how long people have to answer, a number up to {MAX_DAYS:g} and a "
-            "second at least",
+            f"days: wanted how long people have to answer, up to {most_days:g} and a second at "
+            "least: ExecutionSeconds of durable.yaml, less a day",
             field="days",
         )
     return Request(prefix, after, float(days))

@@ -216,6 +216,8 @@ def test_an_object_that_outlasts_an_invocation_is_waited_for(
 
     def stands_in_the_end(*arguments: Any) -> bool:
         polls.append(arguments[1:])
+        if len(polls) == 2:
+            raise DeliveryError("head_object failed: 503")
         return len(polls) == 3
 
     monkeypatch.setattr(durable, "stands", stands_in_the_end)
@@ -265,6 +267,9 @@ def test_a_large_prefix_is_taken_in_pages_and_in_several_executions(
         ({"prefix": "", "after": 7}, {}, "after: wanted a key"),
         ({"prefix": "", "days": 0}, {}, "days: wanted how long"),
         ({"prefix": "", "days": True}, {}, "days: wanted how long"),
+        ({"prefix": "", "days": 3}, {"MINNOW_EXECUTION_S": "259200"}, "up to 2 and a second"),
+        ({"prefix": ""}, {"MINNOW_EXECUTION_S": "86400"}, "wanted seconds, more than 86400"),
+        ({"prefix": ""}, {"MINNOW_EXECUTION_S": "a week"}, "wanted seconds, more than 86400"),
         ({"prefix": "", "day": 1}, {}, "1 unknown fields, wanted prefix, after, days"),
         ({"prefix": ""}, {"MINNOW_FUNCTION": ""}, "MINNOW_FUNCTION is not set"),
         ({"prefix": ""}, {"MINNOW_OBJECT_SOURCE": ""}, "MINNOW_OBJECT_SOURCE is not set"),
@@ -276,8 +281,8 @@ def test_what_cannot_begin_says_why(
     event: dict[str, Any], changed: dict[str, str], reason: str
 ) -> None:
     def begin() -> None:
-        durable.read_request(event)
-        durable.read_settings({**ENVIRONMENT, **changed})
+        settings = durable.read_settings({**ENVIRONMENT, **changed})
+        durable.read_request(event, settings.days)
 
     with pytest.raises(HandlerError, match=reason):
         begin()
