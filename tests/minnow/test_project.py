@@ -51,6 +51,9 @@ def test_its_stacks_have_its_name(project):
     wanted = tomllib.loads((ROOT / "samconfig.toml").read_text())
     wanted["default"]["global"]["parameters"]["stack_name"] = "my-reviews-dev"
     wanted["prod"]["global"]["parameters"]["stack_name"] = "my-reviews-prod"
+    wanted["people"]["global"]["parameters"]["stack_name"] = "my-reviews-dev-people"
+    overrides = wanted["people"]["deploy"]["parameters"]["parameter_overrides"]
+    overrides[overrides.index("Stack=minnow-dev")] = "Stack=my-reviews-dev"
 
     assert tomllib.loads((project / "samconfig.toml").read_text()) == wanted
 

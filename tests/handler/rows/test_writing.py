@@ -92,6 +92,15 @@ def test_json_lines_that_another_model_scored_keep_none_of_its_fields() -> None:
     assert rows.found.details == (OTHER,)
 
 
+def test_json_lines_that_are_scored_once_more_are_a_line_for_each_row() -> None:
+    first = open_content(b'{"text": "good"}\n{"text": "bad"}\n', "a.jsonl", ["text"], added=COLUMNS)
+    once = first.encode(list(first), CELLS, "v1")
+
+    again = open_content(once, "a.jsonl", ["text"], added=COLUMNS)
+
+    assert again.encode(list(again), CELLS, "v1") == once
+
+
 def test_parquet_that_another_model_scored_keeps_none_of_its_columns() -> None:
     table = pyarrow.table(
         {
