@@ -290,8 +290,8 @@ $(SUPPLY_VENV)/.installed: requirements/supply.txt
 
 base_runtime = $(shell sed -n 's|^ARG BASE=.*python:\(3\.[0-9]*\).*|python\1|p' Dockerfile)
 .PHONY: sbom
-sbom: $(SUPPLY_VENV)/.installed ## make dist/sbom-function.cdx.json and dist/sbom-container.cdx.json
-	@for host in function:$(RUNTIME) container:$(base_runtime); do \
+sbom: $(SUPPLY_VENV)/.installed ## make dist/sbom-function.cdx.json, and of container and durable function
+	@for host in function:$(RUNTIME) container:$(base_runtime) durable:python3.13; do \
 		runtime=$${host#*:}; host=$${host%:*}; \
 		PYTHONHASHSEED=0 $(PYTHON) -B handler/package.py --host $$host --out build/$$host \
 			--runtime $$runtime --architecture $(ARCHITECTURE) --bundle "$(BUNDLE)"; \

@@ -36,20 +36,17 @@ PT_LOAD = 1
 EARLIEST = 315_532_800  # 1980-01-01, the first day that a zip file can name
 
 # What a host does without; each goes with whatever only it needs, as the lock file says.
-# Imported by nothing that serves, as `tests/sam` shows, which calls every operation: onnxruntime's
-# conversion tools, and idna (anyio resolves no name here). Event sources read no Parquet: pyarrow
-# is over half of what Lambda unzips.
+# Imported by nothing that serves, as `tests/sam` shows: onnxruntime's conversion tools, and idna
+# (anyio resolves no name here). Event sources read no Parquet: pyarrow is over half of the zip.
 SDK = "aws-durable-execution-sdk-python"  # for the durable function alone
 NOT_SERVED = frozenset(f"{SDK} flatbuffers idna packaging protobuf pyarrow".split())
 NOT_IN_FUNCTION = frozenset(
     "h11 httptools uvicorn uvloop "  # Lambda is the server
     "boto3 jmespath urllib3".split()  # in Lambda's runtime
 )
-# Only where bundles are signed: 4.7 of the 35.6 MB that Lambda would load then.
-FOR_SIGNATURES = frozenset(["cryptography"])
+FOR_SIGNATURES = frozenset(["cryptography"])  # only where bundles are signed: 4.7 of 35.6 MB
 # The HTTP service alone: no event, no bucket, no queue.
 NOT_IN_CONTAINER = frozenset("aws-lambda-powertools boto3 mangum zstandard".split())
-# It runs no model and answers no request; the runtime's own boto3 may be too old for the SDK.
 NO_MODEL = frozenset("aws-lambda-powertools fastapi mangum numpy onnxruntime pyarrow".split())
 BLOCK = re.compile(r"^[A-Za-z0-9].*\n(?: .*\n)*", re.MULTILINE)  # of a lock file: one package
 NEEDED_BY = re.compile(r"^ +#(?: via)? +(\S+)", re.MULTILINE)

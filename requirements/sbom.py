@@ -57,7 +57,9 @@ def describe_folder(folder: Path, host: str) -> dict[str, Any]:
     """Return the whole document."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     packages = list(describe_packages(folder))
-    others = [*describe_vendored(), describe_model(folder / "handler" / "model")]
+    others = [*describe_vendored()]
+    if host != "durable":
+        others.append(describe_model(folder / "handler" / "model"))
     if host == "container":
         others.append(describe_image((ROOT / "Dockerfile").read_text()))
     main: Component = {"type": "application", "bom-ref": MAIN, "name": f"{project['name']}-{host}"}

@@ -97,6 +97,15 @@ def test_the_container_gets_the_functions_packages_and_a_server():
     assert function - container == {"aws-lambda-powertools", "mangum", "zstandard"}
 
 
+def test_the_durable_function_gets_its_sdk_and_no_model():
+    lock = (ROOT / "handler/requirements.txt").read_text()
+
+    assert names(served_requirements(lock, HOSTS["durable"])) == {
+        *("aws-durable-execution-sdk-python", "boto3", "botocore", "jmespath", "python-dateutil"),
+        *("s3transfer", "six", "urllib3", "zstandard"),
+    }
+
+
 def test_vendored_files_are_as_published():
     done = subprocess.run(
         [sys.executable, ROOT / "requirements/vendored.py"], capture_output=True, text=True

@@ -61,6 +61,7 @@ class LocalRunner:
         self.runner.register_function("minnow", self._score)
         self.recorded = Recorded(s3)
         self.arn = ""
+        self.num_operations = 0
 
     def start(self, **event: Any) -> None:
         self.arn = self.runner.run_async(input=json.dumps(event))
@@ -92,6 +93,7 @@ class LocalRunner:
         """Return the execution's answer, and its report as `report`."""
         done = self.runner.wait_for_result(self.arn, timeout=60)
         assert done.error is None, done.error
+        self.num_operations = len(done.get_all_operations())
         answer: dict[str, Any] = json.loads(str(done.result))
         answer["report"] = json.loads(self.read(self.name_key(answer["report"])))["results"]
         return answer

@@ -237,3 +237,23 @@ def test_what_is_locked_has_wheels_for_every_runtime_and_processor(tmp_path):
         command += ["--python-platform", f"{machine}-manylinux_2_34"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, (runtime, machine, done.stderr)
+
+    assert "no Python 3.12 found" in done.stderr
+    assert "uv python install 3.12" in done.stderr
+
+
+def test_the_durable_function_holds_no_model_and_nothing_that_runs_one(tmp_path):
+    subprocess.run(
+        ["make", "-s", "-C", ROOT / "handler", "build-PeopleFunction"],
+        env={**os.environ, "ARTIFACTS_DIR": str(tmp_path)},
+        check=True,
+    )
+
+    names = {path.name for path in tmp_path.iterdir()}
+    assert {"aws_durable_execution_sdk_python", "boto3", "handler"} <= names
+    assert not names & {"fastapi", "numpy", "onnxruntime", "pyarrow"}
+    assert not (tmp_path / "handler" / "model").exists()
+    assert (tmp_path / "handler" / "durable" / "function.py").is_file()
+    (backend,) = tmp_path.glob("zstandard/backend_c.*.so")
+    assert ".cpython-313-" in backend.name
+    assert sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file()) < 45 * MB

@@ -112,6 +112,7 @@ def test_people_label_what_was_not_answered(
     counts = ("objects", "scored", "failed", "asked", "answered", "problems", "next")
     assert [done[name] for name in counts] == [4, 3, 1, 4, 3, 0, None]
     assert {*run.scored.values()} == {1}
+    assert run.num_operations == 10 + 3 * 3 + 1  # three of each that people label, one of c.png
     for told in (run.read_history(), caplog.text):
         assert "good film" not in told
 
