@@ -69,7 +69,7 @@ class LocalRunner:
     def wait_until_asked(self, round_number: int = 1) -> dict[str, Any]:
         """Return what people are told."""
         callback_id = self.runner.wait_for_callback(
-            self.arn, name=f"labels {round_number}", timeout=30
+            self.arn, name=f"labels {round_number}", timeout=120
         )
         (key,) = (key for key in self.list_keys("asked/") if key.endswith("ask.json"))
         note: dict[str, Any] = json.loads(self.read(key))
@@ -91,7 +91,7 @@ class LocalRunner:
 
     def finish(self) -> dict[str, Any]:
         """Return the execution's answer, and its report as `report`."""
-        done = self.runner.wait_for_result(self.arn, timeout=60)
+        done = self.runner.wait_for_result(self.arn, timeout=120)
         assert done.error is None, done.error
         self.num_operations = len(done.get_all_operations())
         answer: dict[str, Any] = json.loads(str(done.result))
@@ -100,7 +100,7 @@ class LocalRunner:
 
     def fail(self) -> str:
         """Return why the execution failed."""
-        done = self.runner.wait_for_result(self.arn, timeout=60)
+        done = self.runner.wait_for_result(self.arn, timeout=120)
         return str(done.error and done.error.message)
 
     def read_history(self) -> str:

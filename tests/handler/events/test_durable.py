@@ -209,7 +209,7 @@ def test_a_result_that_is_a_newer_one_is_left_alone(
 
 
 @pytest.mark.slow
-def test_an_object_that_outlasts_an_invocation_is_waited_for(
+def test_what_may_pass_is_tried_again_and_what_outlasts_an_invocation_is_waited_for(
     s3: Any, start: Callable[..., LocalRunner], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(s3, a_csv=CSV)
@@ -222,12 +222,15 @@ def test_an_object_that_outlasts_an_invocation_is_waited_for(
         return len(polls) == 3
 
     monkeypatch.setattr(durable, "stands", stands_in_the_end)
-    answers = iter([{"status": "continued", "rows": 1, "result": "s3://results/k", "job": "j"}])
+    continued = {"status": "continued", "rows": 1, "result": "s3://results/k", "job": "j"}
+    answers = iter([DeliveryError("get_object failed: 503"), continued])
     score = LocalRunner._score
 
     def hand_on_once(self: LocalRunner, event: Any, context: Any) -> Any:
-        is_first = "Records" in event and (answer := next(answers, None))
-        return {"results": [answer]} if is_first else score(self, event, context)
+        answer = next(answers, None) if "Records" in event else None
+        if isinstance(answer, Exception):
+            raise answer
+        return {"results": [answer]} if answer else score(self, event, context)
 
     monkeypatch.setattr(LocalRunner, "_score", hand_on_once)
 
@@ -258,6 +261,13 @@ def test_a_large_prefix_is_taken_in_pages_and_in_several_executions(
     assert keys == [["in/a.txt", "in/b.txt"], ["in/c.txt"], []]
     assert (first["next"], second["next"], third["next"]) == ("in/b.txt", None, None)
     assert (first["asked"], third["objects"]) == (0, 0)  # a model that answers every text
+
+
+@pytest.mark.slow
+def test_an_execution_that_cannot_begin_fails_and_says_why(
+    start: Callable[..., LocalRunner],
+) -> None:
+    assert "prefix: wanted the beginning" in start().fail()
 
 
 @pytest.mark.parametrize(
