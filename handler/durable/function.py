@@ -35,6 +35,7 @@ from handler.durable.checkpoints import (
 from handler.durable.listing import list_objects, stands
 from handler.durable.request import Request, Settings, read_request, read_settings
 from handler.durable.withheld import collect_rows, fill_in
+from handler.errors import SettingsError
 from handler.events.work import ObjectRef
 
 # An execution has 3,000 operations at most. An object takes nine where all goes wrong that may
@@ -77,7 +78,11 @@ class _Run:
 
     def run(self) -> dict[str, Any]:
         ready = invoke(self.context, "model", self.settings.function, {"warmup": True})
-        task = ready["task"]
+        if not isinstance(ready, dict) or not isinstance(task := ready.get("task"), dict):
+            raise SettingsError(
+                f"MINNOW_FUNCTION {self.settings.function} does not say what its model's task is: "
+                "wanted the function of template.yaml, of this version or a later one"
+            )
         self.may_abstain = "abstain" in task or "scope" in task
         outcomes, after = self._score_all()
         asked = [number for number, one in enumerate(outcomes) if one.get("rows")]

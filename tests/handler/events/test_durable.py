@@ -265,9 +265,12 @@ def test_a_large_prefix_is_taken_in_pages_and_in_several_executions(
 
 @pytest.mark.slow
 def test_an_execution_that_cannot_begin_fails_and_says_why(
-    start: Callable[..., LocalRunner],
+    start: Callable[..., LocalRunner], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "prefix: wanted the beginning" in start().fail()
+
+    monkeypatch.setattr(LocalRunner, "_score", lambda *_: {"status": "ready", "model": {}})
+    assert "of this version or a later one" in start(prefix="in/").fail()
 
 
 @pytest.mark.parametrize(
