@@ -238,9 +238,6 @@ def test_what_is_locked_has_wheels_for_every_runtime_and_processor(tmp_path):
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, (runtime, machine, done.stderr)
 
-    assert "no Python 3.12 found" in done.stderr
-    assert "uv python install 3.12" in done.stderr
-
 
 def test_the_durable_function_holds_no_model_and_nothing_that_runs_one(tmp_path):
     subprocess.run(
