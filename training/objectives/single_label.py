@@ -29,8 +29,9 @@ from training.figures.metrics import (
     measure_classes,
 )
 from training.figures.precision_recall import average_precision, keep_curves
+from training.rows.cells import describe_empty_cell
 from training.rows.numbers import have_commas
-from training.rows.readers import Dataset, describe_empty_cell
+from training.rows.readers import Dataset
 from training.rows.soft_labels import SoftLabel, list_labels
 from training.rows.unknown_labels import check_known, check_same
 from training.tasks import EPSILON, SELECTIVE_AIMS, Floats, Objective, check_aims, check_fields

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from training.errors import ColumnsError, DataError
+from training.rows.cells import describe_empty_cell
 from training.rows.columns import Columns
-from training.rows.readers import Dataset, describe_empty_cell, read_dataset
+from training.rows.readers import Dataset, read_dataset
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.errors import DataError
-from training.rows.readers import Dataset, describe_empty_cell
+from training.rows.cells import describe_empty_cell
+from training.rows.readers import Dataset
 from training.rows.soft_labels import SoftLabel
 
 NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
