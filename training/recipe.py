@@ -10,12 +10,14 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from handler.inference.tokenizer import Tokenizer
 from training.errors import SettingsError
 from training.fitting.encoded import Encoded
 from training.recipe_settings import DEFAULT_RECIPE, FOLDER
@@ -153,6 +155,27 @@ class Recipe(Protocol):
 
     def make_teacher(self, model: keras.Model, objective: Objective) -> keras.Model:
         """Return the model whose outputs a smaller model learns from, (batch, num_outputs)."""
+
+
+class Beyond(Protocol):
+    """How a model is fitted on to more rows than memory holds."""
+
+    def describe(self) -> dict[str, Any]:
+        """Return what tells those rows and how they are read from others."""
+
+    def fit(
+        self,
+        model: keras.Model,
+        tokenizer: Tokenizer,
+        dev: Encoded,
+        settings: Settings,
+        objective: Objective,
+        stages: Stages,
+    ) -> dict[str, Any]:
+        """Fit the model in place, from where the stages stand; return what metadata keep of it."""
+
+    def write(self, folder: Path) -> None:
+        """Put the rows of `Data` into the folder of the run."""
 
 
 def settle(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from handler.errors import ArtefactError
@@ -45,6 +45,11 @@ def rank_words(texts: Iterable[str], max_length: int, min_count: int = 1) -> lis
     counts: Counter[str] = Counter()
     for text in texts:
         counts.update(splitter.split(text)[0])
+    return order_words(counts, min_count)
+
+
+def order_words(counts: Mapping[str, int], min_count: int = 1) -> list[str]:
+    """Return the words that were counted so often or more, the most frequent first."""
     words = [word for word, n in counts.items() if n >= min_count and len(word) <= MAX_WORD_LETTERS]
     return sorted(words, key=lambda word: (-counts[word], word))
 

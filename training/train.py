@@ -37,7 +37,7 @@ from training.fitting.fit import make_predictor
 from training.output_folders import NEW, put_in_place, restore
 from training.profile import profile_rows
 from training.progress import interruptible, say, step
-from training.recipe import Fitted, Recipe, load_recipe, settle
+from training.recipe import Beyond, Fitted, Recipe, load_recipe, settle
 from training.reference import reference_rows
 from training.resuming.stages import Stages
 from training.resuming.unfinished import claim
@@ -75,6 +75,7 @@ def train_run(
     data: Data | None = None,
     is_held: bool = False,
     is_trial: bool = False,
+    beyond: Beyond | None = None,
 ) -> Run:
     """Train on `sources` and return the run in `out`.
 
@@ -86,6 +87,7 @@ def train_run(
         data: What `read_sources` gives, if it is there already.
         is_held: The caller holds `name_partial(out)`, so that no other process trains for `out`.
         is_trial: The run is measured and thrown away: no report and no plots are drawn for it.
+        beyond: How the model is fitted on to more rows than those of `data`; None: there are none.
 
     Raises:
         DataError: The data cannot be trained on; said before any training.
@@ -97,7 +99,7 @@ def train_run(
     partial = name_partial(out)
     with nullcontext() if is_held else holding(partial, out), naming(out):
         restore(partial, out)
-        _make_run(sources, out, settings, force, command, data, started, is_trial)
+        _make_run(sources, out, settings, force, command, data, started, is_trial, beyond)
     return read_run(out)
 
 
@@ -110,6 +112,7 @@ def _make_run(
     data: Data | None,
     started: float,
     is_trial: bool,
+    beyond: Beyond | None,
 ) -> None:
     check_free(out, force, sources.paths)  # again: another process may just have ended
     check_room(out, estimate_bytes(settings))
@@ -124,9 +127,11 @@ def _make_run(
         "task": data.objective.task.describe(),
         "aims": leave_selective(data.objective.aims),
     }
+    if beyond is not None:
+        wanted["stream"] = beyond.describe()
     claim(partial, wanted, force)
     if not is_run(partial / NEW):  # it is one where all was killed at the very end
-        _train(partial, data, split, settings, command, started, is_trial)
+        _train(partial, data, split, settings, command, started, is_trial, beyond)
     if obstacle := put_in_place(partial, out, RUN, force):
         raise RunError(f"{obstacle} The finished run stands in {partial / NEW}.")
     empty_folder(partial, STARTED)
@@ -140,6 +145,7 @@ def _train(
     command: str,
     started: float,
     is_trial: bool,
+    beyond: Beyond | None,
 ) -> None:
     """Write the finished run into `partial/new`, from where the work in progress stands there."""
     new = partial / NEW
@@ -166,6 +172,10 @@ def _train(
     tokenizer.reads_letters = settings.run_places > 0
     model = recipe.build_model(settings, len(tokenizer.word_ids), objective)
     fitted = recipe.fit_model(model, train, dev, settings, objective, stages)
+    streamed = {}
+    if beyond is not None:
+        streamed["stream"] = beyond.fit(model, tokenizer, dev, settings, objective, stages)
+        beyond.write(new)
 
     dev_part, told_rows, told = _tell_held_out(model, fitted, split, train, dev)
     objective, told = settle(recipe, model, told_rows, told, objective)
@@ -190,6 +200,7 @@ def _train(
         "profile": profile_rows(task, tokenizer, dev_part.texts, told, told_rows, learned),
         "mistakes": [mistake.row for mistake in mistakes],
         "seconds": round(time.monotonic() - started, 1),
+        **streamed,
     }
     if not is_trial:
         findings = Findings(survey, {"train": train_part, **parts}, mistakes)

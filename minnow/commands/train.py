@@ -31,6 +31,7 @@ from minnow.options import (
 )
 from minnow.selective import AbstainAccuracy, LabelSets, ScopeCoverage
 from minnow.sources import gather_sources
+from minnow.streaming import Passes, SampleRows, Stream, StreamBatch, Worker, Workers
 from training.recipe_settings import DEFAULT_RECIPE, describe_default
 from training.settings import ENCODERS
 
@@ -42,6 +43,7 @@ EXAMPLES = (
     "minnow train reviews.csv --out runs/reviews",
     "minnow train reviews.csv --out runs/look --quick",
     "minnow train train.tsv --test test.tsv --label-column stars --out runs/stars",
+    "minnow train parquet/ --stream --out runs/all",
 )
 REQUIRED = ("tensorflow", "keras", "scipy", "sklearn", "matplotlib", "tqdm")
 SETTINGS = "In place of the recipe's own settings"
@@ -312,15 +314,28 @@ def train(
     min_steps: MinSteps = None,
     patience: Patience = None,
     early_exit: EarlyExit = None,
+    stream: Stream = False,
+    sample_rows: SampleRows = 100_000,
+    passes: Passes = 1,
+    stream_batch: StreamBatch = 1024,
+    workers: Workers = None,
+    worker: Worker = None,
 ) -> None:
     """Train a classifier on labelled texts.
 
     Training that was stopped goes on when the same command runs again.
     """
+    from minnow.extras import require
+    from minnow.streaming import check_not_streamed, fit_streamed
     from training.progress import quiet as hush
 
     sources = gather_sources(context, data, dev, test, word_vectors, unlabelled, add)
     with hush(quiet):
+        if stream:
+            require(*REQUIRED, "pyarrow")
+            fit_streamed(sources, out, read_given(context), context.obj, context.params)
+            return
+        check_not_streamed(context.params)
         fit_sources(sources, out, recipe, quick, force, read_given(context), context.obj)
 
 

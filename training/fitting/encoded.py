@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from handler.files import replacing
 from handler.inference.letters import join_row
-from handler.inference.tokenizer import Tokenizer
+from handler.inference.tokenizer import PAD, UNKNOWN, Tokenizer
 from training.answers.class_weights import weigh_rows
 from training.progress import interruptible, step
 from training.resuming.stages import Stages
@@ -22,7 +22,13 @@ from training.rows.data import Data, Part
 from training.rows.unlabelled import find_words
 from training.settings import Settings
 from training.tasks import Objective
-from training.tokenizer import UNKNOWN_ID, add_words, format_tokenizer, train_tokenizer
+from training.tokenizer import (
+    UNKNOWN_ID,
+    add_words,
+    format_tokenizer,
+    make_tokenizer,
+    train_tokenizer,
+)
 from training.vectors.known_vectors import count_extra, place_known, read_known
 from training.vectors.selection import WordVectors
 from training.vectors.word_vectors import DIMENSIONS, learn_word_vectors, weigh_vectors
@@ -232,7 +238,10 @@ def encode_split(
 
     The tokenizer spells unknown words; it is written to `path`.
     """
-    tokenizer = train_tokenizer(data.train.texts, settings.vocab_size, settings.max_length)
+    if data.words is None:
+        tokenizer = train_tokenizer(data.train.texts, settings.vocab_size, settings.max_length)
+    else:
+        tokenizer = make_tokenizer([PAD, UNKNOWN, *sorted(data.words)], settings.max_length)
     known = None
     if data.unlabelled is not None:
         room = settings.vocab_size - len(tokenizer.word_ids)

@@ -61,6 +61,8 @@ class Data:
     Args:
         train: With the rows that were added.
         added: What became of those; None: there were none.
+        words: The words of the tokenizer, where more rows were counted than are here; None: those
+            of `train`.
     """
 
     train: Dataset
@@ -71,6 +73,7 @@ class Data:
     word_vectors: Path | None = None
     unlabelled: Unlabelled | None = None
     added: Added | None = None
+    words: Sequence[str] | None = None
 
     def describe(self) -> dict[str, Any]:
         """Return path, rows and hash of each file by role, as `metadata.json` keeps them."""
