@@ -30,8 +30,14 @@ SampleRows = Annotated[
     ),
 ]
 Passes = Annotated[
-    int,
-    option("--passes", "N", "Passes over all rows behind those.", rich_help_panel=PANEL, min=1),
+    float,
+    option(
+        "--passes",
+        "N",
+        "Passes over all rows behind those; 0.5: half of them, drawn by chance.",
+        rich_help_panel=PANEL,
+        min=0,
+    ),
 ]
 StreamBatch = Annotated[
     int,

@@ -316,7 +316,7 @@ def train(
     early_exit: EarlyExit = None,
     stream: Stream = False,
     sample_rows: SampleRows = 100_000,
-    passes: Passes = 1,
+    passes: Passes = 1.0,
     stream_batch: StreamBatch = 1024,
     workers: Workers = None,
     worker: Worker = None,

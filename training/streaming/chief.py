@@ -45,12 +45,12 @@ class Reading:
 
     Args:
         sample_rows: Of the sample at most.
-        passes: Over all rows, behind what is learned from the sample.
+        passes: Over all rows, behind what is learned from the sample; 0.5: half of them, by chance.
         batch_size: Rows of a step, of all workers together.
     """
 
     sample_rows: int = 100_000
-    passes: int = 1
+    passes: float = 1
     batch_size: int = 1024
 
 
@@ -118,7 +118,7 @@ class Chief:
     ) -> dict[str, Any]:
         """Fit the model on, to all rows, in place; return what is told of it."""
         size = self._reading.batch_size
-        steps = max(1, self._num_rows * self._reading.passes // size)
+        steps = max(1, round(self._num_rows * self._reading.passes / size))
         plan = Plan(settings, tokenizer, objective, self._labels, steps, size)
         bias = wide_bias(*model.get_layer(MIXTURE).get_weights())
         self._is_told = True
