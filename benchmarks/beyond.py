@@ -1,4 +1,4 @@
-"""More rows than memory holds: peak memory of `minnow train --stream`, and what a second worker adds.
+"""More rows than memory holds: memory of `minnow train --stream`, and what a second worker adds.
 
 Texts are made of halves of two real rows of one label each, so that hardly two are equal. Memory is
 the most that all processes of a worker had at one time, read every half second. Rows a second are
@@ -56,8 +56,8 @@ def main() -> int:
         )
         size = sum(file.stat().st_size for file in rows.iterdir())
         print(
-            f"memory: {options.rows:,} rows, {size / 1e6:,.0f} MB of Parquet, {told['steps']} steps "
-            f"behind a sample of {options.sample_rows:,}: {peaks[0] / 1e9:.2f} GB at most, "
+            f"memory: {options.rows:,} rows, {size / 1e6:,.0f} MB of Parquet, {told['steps']} "
+            f"steps behind a sample of {options.sample_rows:,}: {peaks[0] / 1e9:.2f} GB at most, "
             f"{seconds:,.0f} s in all"
         )
     if options.only != MEMORY:
@@ -75,9 +75,9 @@ def measure_speed(options: argparse.Namespace, cores: Sequence[int]) -> None:
         speeds.append(told["rows_per_s"])
         per_row = 1e6 * told["chief_processor_s"] / told["timed_rows"]
         print(
-            f"speed: {len(used)} workers: {told['rows_per_s']:,.0f} rows/s, {per_row:.0f} ms of the "
-            f"processor for 1,000 rows, {max(peaks) / 1e9:.2f} GB, log loss {told['log_loss']:.4f}, "
-            f"accuracy {told['accuracy']:.4f}",
+            f"speed: {len(used)} workers: {told['rows_per_s']:,.0f} rows/s, {per_row:.0f} ms of "
+            f"the processor for 1,000 rows, {max(peaks) / 1e9:.2f} GB, log loss "
+            f"{told['log_loss']:.4f}, accuracy {told['accuracy']:.4f}",
             flush=True,
         )
     print(f"speed: {speeds[1] / speeds[0]:.2f} times the rows/s by two workers")
