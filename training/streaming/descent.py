@@ -84,20 +84,20 @@ class Learner:
         objective: Objective,
         stream: Stream,
     ) -> None:
-        self.model, self._objective, self._stream = model, objective, stream
-        self._wide_model = keras.Model(model.input, _find_wide(model))
+        self.model, self.objective, self._stream = model, objective, stream
+        self.model_of_wide = keras.Model(model.input, _find_wide(model))
         self._table = model.get_layer(wide.WEIGHTS).embeddings
         self._bias = keras.Variable(bias, name="wide_bias")
         self._wide = [self._table, self._bias]
         seen = SEEN_BEFORE / stream.batch_size**2
         self._wide_optimizer = keras.optimizers.Adagrad(WIDE_RATE, seen, epsilon=1e-12)
         self._wide_optimizer.build(self._wide)
-        self._teacher = make_teacher(model, objective) if has_deep(model) else None
+        self.teacher = make_teacher(model, objective) if has_deep(model) else None
         self._deep: list[Any] = []
-        if self._teacher is not None:
-            self._deep = self._teacher.trainable_variables
-            self._teacher.optimizer = make_optimizer(settings, stream.steps)
-            self._teacher.optimizer.build(self._deep)
+        if self.teacher is not None:
+            self._deep = self.teacher.trainable_variables
+            self.teacher.optimizer = make_optimizer(settings, stream.steps)
+            self.teacher.optimizer.build(self._deep)
 
     @property
     def fitted(self) -> list[Any]:
@@ -108,8 +108,8 @@ class Learner:
     def state(self) -> list[Any]:
         """All variables that change."""
         state = [*self._wide, *self._wide_optimizer.variables]
-        if self._teacher is not None:
-            state += [*self._teacher.variables, *self._teacher.optimizer.variables]
+        if self.teacher is not None:
+            state += [*self.teacher.variables, *self.teacher.optimizer.variables]
         return state
 
     @property
@@ -127,11 +127,11 @@ class Learner:
         """
         with tf.GradientTape() as tape:
             tape.watch(self._table.value)
-            logits = self._wide_model(batch, training=False) + self._bias
-            losses = self._objective.loss(targets, self._objective.add_learner(logits))
+            logits = self.model_of_wide(batch, training=False) + self._bias
+            losses = self.objective.loss(targets, self.objective.add_learner(logits))
             told = loss = tf.reduce_sum(losses * counts_as) / self._stream.batch_size
-            if self._teacher is not None:
-                losses = self._objective.loss(targets, self._teacher(batch, training=True))
+            if self.teacher is not None:
+                losses = self.objective.loss(targets, self.teacher(batch, training=True))
                 told = tf.reduce_sum(losses) / self._stream.batch_size
                 loss += told
         found = tape.gradient(loss, [variable.value for variable in self.fitted])
@@ -147,14 +147,14 @@ class Learner:
         parts = tf.split(flat, [*(int(np.prod(shape)) for shape in shapes), 1])
         gradients = [tf.reshape(part, s) for part, s in zip(parts[:-1], shapes, strict=True)]
         self._wide_optimizer.apply(gradients[: len(self._wide)], self._wide)
-        if self._teacher is not None:
-            self._teacher.optimizer.apply(gradients[len(self._wide) :], self._deep)
+        if self.teacher is not None:
+            self.teacher.optimizer.apply(gradients[len(self._wide) :], self._deep)
         return parts[-1][0]
 
     def finish(self) -> None:
         """Keep the average of the deep half's weights, and the table as an int8 graph holds it."""
-        if self._teacher is not None:
-            self._teacher.optimizer.finalize_variable_values(self._deep)
+        if self.teacher is not None:
+            self.teacher.optimizer.finalize_variable_values(self._deep)
         self._table.assign(wide.round_weights(np.asarray(self._table)))
 
 
