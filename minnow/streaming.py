@@ -83,11 +83,21 @@ def fit_streamed(
         typed: The command as it was typed, which the run keeps.
         params: Option -> value, of all options.
     """
+    from training.run_folder import check_free
     from training.settings import check_given, override
+    from training.streaming.limits import check_streamable
+    from training.streaming.row_groups import list_row_groups
     from training.streaming.team import Team, read_team
 
+    recipe = params["recipe"] or DEFAULT_RECIPE
     check_given(given)
-    team = read_team(params["workers"], params["worker"], os.environ)
+    addresses, number = read_team(params["workers"], params["worker"], os.environ)
+    check_streamable(sources, recipe, params["stream_batch"], max(1, len(addresses)))
+    if number == 0:
+        check_free(out, params["force"], sources.paths)
+    list_row_groups(sources.train)
+    if len(addresses) > 1:
+        say(f"worker {number} of {len(addresses)}: begins when the others are there")
 
     from minnow.quiet import import_tensorflow
 
@@ -96,12 +106,13 @@ def fit_streamed(
     from training.streaming.chief import Reading
     from training.streaming.stream import train_stream
 
-    module = load_recipe(params["recipe"] or DEFAULT_RECIPE)
+    module = load_recipe(recipe)
     settings = override(module.QUICK if params["quick"] else module.SETTINGS, given)
     reading = Reading(params["sample_rows"], params["passes"], params["stream_batch"])
-    run = train_stream(sources, out, settings, reading, Team(*team), params["force"], typed)
+    team = Team(addresses, number)
+    run = train_stream(sources, out, settings, reading, team, params["force"], typed)
     if run is None:
-        say(f"worker {team[1]}: done. Worker 0 writes the run.")
+        say(f"worker {number}: done. Worker 0 writes the run.")
     else:
         _tell(run, sources, given)
 

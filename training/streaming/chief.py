@@ -26,14 +26,9 @@ from training.rows.data import Data
 from training.rows.readers import Dataset, read_dataset
 from training.run_folder import DEV, SAMPLE
 from training.settings import Settings
-from training.streaming.counting import (
-    Counted,
-)
-from training.streaming.sampling import Row
-from training.streaming.shards import (
-    Shard,
-    only_one_label,
-)
+from training.streaming.counting import SAMPLE_CHARACTERS, Counted
+from training.streaming.row_groups import only_one_label
+from training.streaming.sampling import Row, Sample
 from training.streaming.worker import Plan, Worker, format_plan
 from training.tasks import Objective, find_task, make_objective
 from training.tokenizer import order_words
@@ -56,14 +51,18 @@ class Reading:
 
 class Chief:
     """The worker that trains on the sample, and tells the others what to do: `train_run`'s
-    `beyond`. Leaving its block frees those that were told nothing."""
+    `beyond`. Leaving its block frees those that were told nothing.
 
-    def __init__(
-        self, worker: Worker, counted: Counted, shards: Sequence[Shard], reading: Reading, out: Path
-    ) -> None:
-        self._worker, self._counted, self._shards = worker, counted, shards
-        self._reading, self._out = reading, out
+    Args:
+        parts: What each worker has counted.
+    """
+
+    def __init__(self, worker: Worker, parts: Sequence[bytes], reading: Reading, out: Path) -> None:
+        self._worker, self._reading, self._out = worker, reading, out
         self._is_told = False
+        self._counted = Counted(Sample(reading.sample_rows, SAMPLE_CHARACTERS))
+        for part in parts:
+            self._counted.merge(part)
 
     def __enter__(self) -> Chief:
         return self
@@ -92,9 +91,10 @@ class Chief:
         objective.check(train, *(part for part in (dev, test) if part is not None))
         words = order_words(counted.words.counts)[: settings.vocab_size - 2]
         self._num_rows, self._labels = counted.labels.total(), dict(sorted(counted.labels.items()))
+        del self._counted  # all words, and the sample a second time
         say(
-            f"{sum(shard.rows for shard in self._shards):,} rows in {len(self._shards):,} row "
-            f"groups, {self._num_rows:,} of them to train on; a sample of {len(train):,}"
+            f"{self._num_rows:,} rows to train on, a sample of {len(train):,} of them in memory; "
+            f"{len(dev):,} held out"
         )
         return Data(train, dev, test, train.columns, objective, sources.word_vectors, words=words)
 
@@ -102,7 +102,6 @@ class Chief:
         return {
             "path": str(self._worker.sources.train),
             "rows": self._num_rows,
-            "row_groups": len(self._shards),
             "labels": self._labels,
             **dataclasses.asdict(self._reading),
         }

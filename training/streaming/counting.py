@@ -113,16 +113,16 @@ class Counted:
 
 
 def count_rows(
-    rows: Iterable[tuple[str, str]], num_rows: int, sides: Sides, sample_rows: int, max_length: int
+    rows: Iterable[tuple[str, str]], sides: Sides, sample_rows: int, max_length: int
 ) -> Counted:
-    """Return what is counted of rows, texts and labels, of which there are `num_rows`.
+    """Return what is counted of rows, texts and labels.
 
     Args:
         max_length: Tokens that are read of a text.
     """
     counted = Counted(Sample(sample_rows, SAMPLE_CHARACTERS))
     split = make_tokenizer([PAD, UNKNOWN], max_length).split
-    for text, label in show_rows(rows, num_rows, "counting"):
+    for text, label in rows:
         row = (sides.find_key(text), text, label)
         if row[0] < sides.dev_limit:
             counted.held_out.add(row)

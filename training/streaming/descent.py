@@ -34,10 +34,10 @@ from training.streaming.team import Team, add_up
 from training.tasks import Objective
 
 POOL_BLOCKS = 32  # of 1,024 rows, from which batches are cut: half of it is in memory as lists
-WIDE_RATE = 0.05  # of AdaGrad (Duchi et al. 2011), for weights that stand about right already
+WIDE_RATE = 0.2  # of AdaGrad (Duchi et al. 2011), for weights that stand about right already
 # What AdaGrad starts with: as if each feature had been in some rows before. With nothing, the
 # first row that has it would move its weight by the whole rate.
-SEEN_BEFORE = 0.1
+SEEN_BEFORE = 0.01
 MOST_BALANCE = 10.0  # times that a row of a rare label counts in the wide half, at most
 BATCHES_AHEAD = 4
 WARM_STEPS = 3  # not timed

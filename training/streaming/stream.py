@@ -11,35 +11,23 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 
-from handler.inference.tasks import SingleLabel
-from training.errors import SettingsError
+from training.errors import RunError
 from training.progress import step
 from training.rows.data import Sources
 from training.run_folder import Run, check_free
 from training.settings import Settings
 from training.streaming.cache import cache_folder
 from training.streaming.chief import Chief, Reading
-from training.streaming.counting import (
-    SAMPLE_CHARACTERS,
-    Counted,
-    choose_sides,
-    count_rows,
-)
-from training.streaming.sampling import Sample
-from training.streaming.shards import (
-    list_shards,
-    only_one_label,
-    read_shards,
-    share_out,
-)
+from training.streaming.counting import Sides, choose_sides
+from training.streaming.limits import check_streamable
+from training.streaming.row_groups import list_row_groups, only_one_label, share_out
 from training.streaming.team import Team
 from training.streaming.worker import Worker
 from training.train import train_run
-
-RECIPE = "wide_deep"
 
 
 def train_stream(
@@ -62,58 +50,40 @@ def train_stream(
         RunError: `out` cannot be written, or another worker is gone.
         SettingsError: Something is asked for that cannot be streamed.
     """
-    _check(sources, settings, reading, team)
+    check_streamable(sources, settings.recipe, reading.batch_size, team.size)
     if team.is_chief:
         check_free(out, force, sources.paths)
-    shards = list_shards(sources.train)
-    columns = only_one_label(sources.columns)
+    sources = replace(sources, columns=only_one_label(sources.columns))
+    groups = list_row_groups(sources.train)
     dev_fraction = settings.dev_fraction if sources.dev is None else 0.0
-    sides = choose_sides(sum(shard.rows for shard in shards), dev_fraction, settings.seed)
-    own = share_out(shards, team.size)[team.number]
-    num_rows = sum(shard.rows for shard in own)
+    sides = choose_sides(sum(group.rows for group in groups), dev_fraction, settings.seed)
+    own = share_out(groups, team.size)[team.number]
+    _check_alike([(group.first, group.rows) for group in groups], sides, settings, reading, team)
     with cache_folder(out, team.number) as folder:
+        worker = Worker(own, sources, sides, team, folder)
         with step("counting words and labels"):
-            counted = count_rows(
-                read_shards(own, columns), num_rows, sides, reading.sample_rows, settings.max_length
-            )
+            counted = worker.count(reading.sample_rows, settings.max_length)
             parts = team.gather(counted.to_bytes())
-        worker = Worker(own, replace(sources, columns=columns), sides, team, folder)
         if not team.is_chief:
-            del parts, counted
+            del counted, parts
             worker.follow()
             return None
-        counted = Counted(Sample(reading.sample_rows, SAMPLE_CHARACTERS))
-        for part in parts:
-            counted.merge(part)
-        chief = Chief(worker, counted, shards, reading, out)
-        with chief:
+        with Chief(worker, parts, reading, out) as chief:
+            del counted, parts
             data = chief.make_data(settings)
             return train_run(sources, out, settings, force, command, data, beyond=chief)
-    raise AssertionError("not reached")
+    raise AssertionError("a block that passes on what is raised")
 
 
-def _check(sources: Sources, settings: Settings, reading: Reading, team: Team) -> None:
-    """Raise SettingsError for what cannot be streamed."""
-    columns = sources.columns
-    given = {
-        "--group-column": columns.group,
-        "--weight-column": columns.weight,
-        "--label-columns": columns.labels,
-        "--label-separator": columns.separator,
-        "--class-weight": sources.aims.get("class_weight"),
-        "--unlabelled": sources.unlabelled,
-        "--add": sources.added,
-    }
-    if named := [name for name, value in given.items() if value]:
-        raise SettingsError(
-            f"--stream does not know {', '.join(named)}: leave it out, or --stream."
-        )
-    kind = sources.task.get("kind", SingleLabel.kind)
-    if kind != SingleLabel.kind:
-        raise SettingsError(f"--stream learns one label a text, not --task {kind}.")
-    if settings.recipe != RECIPE:
-        raise SettingsError(f"--stream trains the recipe {RECIPE}, not {settings.recipe}.")
-    if reading.batch_size % team.size:
-        raise SettingsError(
-            f"--stream-batch is {reading.batch_size}, wanted a multiple of the {team.size} workers."
+def _check_alike(
+    groups: list[tuple[int, int]], sides: Sides, settings: Settings, reading: Reading, team: Team
+) -> None:
+    """Raise RunError where another worker reads other rows, or reads them otherwise."""
+    own = repr((groups, sides, settings.max_length, reading))
+    digests = team.gather(hashlib.sha256(own.encode()).digest())
+    if len({*digests}) > 1:
+        others = [str(n) for n, one in enumerate(digests) if one != digests[team.number]]
+        raise RunError(
+            f"worker {team.number}: worker {', '.join(others)} was started with other options, or "
+            "finds other files. Give all the same DATA and options, but for --worker and --out."
         )

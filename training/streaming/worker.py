@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,15 +22,9 @@ from training.recipe import load_recipe
 from training.rows.data import Sources
 from training.settings import Settings
 from training.streaming.cache import BLOCK_ROWS, Cache
-from training.streaming.counting import (
-    Sides,
-    show_rows,
-)
+from training.streaming.counting import Counted, Sides, count_rows, show_rows
 from training.streaming.descent import Learner, Stream, balance, fit_stream
-from training.streaming.shards import (
-    Shard,
-    read_shards,
-)
+from training.streaming.row_groups import RowGroup, read_row_groups
 from training.streaming.team import Team
 from training.tasks import Objective, make_objective
 from training.tokenizer import format_tokenizer, parse_tokenizer
@@ -56,15 +50,28 @@ class Worker:
     """One worker behind the first pass: it writes its rows to disk and fits the model to them.
 
     Args:
-        shards: Its own.
+        groups: Its own.
         folder: Where its rows are written.
     """
 
     def __init__(
-        self, shards: Sequence[Shard], sources: Sources, sides: Sides, team: Team, folder: Path
+        self, groups: Sequence[RowGroup], sources: Sources, sides: Sides, team: Team, folder: Path
     ) -> None:
-        self.shards, self.sources, self.sides = shards, sources, sides
+        self.groups, self.sources, self.sides = groups, sources, sides
         self.team, self.folder = team, folder
+        self.num_rows = sum(group.rows for group in groups)
+
+    def count(self, sample_rows: int, max_length: int) -> Counted:
+        """Return what the first pass finds in the worker's rows.
+
+        Args:
+            max_length: Tokens that are read of a text.
+        """
+        return count_rows(self._read("counting"), self.sides, sample_rows, max_length)
+
+    def _read(self, title: str) -> Iterator[tuple[str, str]]:
+        rows = read_row_groups(self.groups, self.sources.columns)
+        return show_rows(rows, self.num_rows, title)
 
     def follow(self) -> None:
         """Do what the chief says.
@@ -108,11 +115,9 @@ class Worker:
 
     def _write(self, cache: Cache, plan: Plan) -> None:
         numbers = {label: number for number, label in enumerate(plan.labels)}
-        num_rows = sum(shard.rows for shard in self.shards)
         rows: list[list[int]] = []
         labels: list[int] = []
-        read = read_shards(self.shards, self.sources.columns)
-        for text, label in show_rows(read, num_rows, "writing"):
+        for text, label in self._read("writing"):
             if self.sides.find_key(text) < self.sides.dev_limit:
                 continue
             if label not in numbers:

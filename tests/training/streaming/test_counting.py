@@ -11,7 +11,7 @@ ROWS = [*make_texts(300), *((f"rare thing{number}", "rare") for number in range(
 
 def count(rows, sample_rows=50):
     sides = choose_sides(len(ROWS), 0.2, seed=3)
-    return count_rows(iter(rows), len(rows), sides, sample_rows, 16)
+    return count_rows(rows, sides, sample_rows, 16)
 
 
 def test_two_workers_find_what_one_finds():

@@ -3,11 +3,11 @@ import pytest
 from tests.helpers.parquet_rows import make_texts, write_rows
 from training.errors import DataError
 from training.rows.columns import Columns
-from training.streaming.shards import (
-    Shard,
-    list_shards,
+from training.streaming.row_groups import (
+    RowGroup,
+    list_row_groups,
     only_one_label,
-    read_shards,
+    read_row_groups,
     share_out,
 )
 
@@ -21,36 +21,38 @@ def test_all_row_groups_of_a_folder_are_listed_and_read_in_order(tmp_path):
     write_rows(tmp_path / "_temporary" / "d.parquet", rows)
     (tmp_path / "_SUCCESS").touch()
 
-    shards = list_shards(tmp_path)
+    groups = list_row_groups(tmp_path)
 
-    assert [(shard.path.name, shard.first, shard.rows) for shard in shards] == [
+    assert [(group.path.name, group.first, group.rows) for group in groups] == [
         ("a.parquet", 0, 5),
         ("a.parquet", 5, 5),
         ("a.parquet", 10, 2),
         ("c.PARQUET", 0, 13),
     ]
-    assert list(read_shards(shards, COLUMNS)) == rows
-    assert list(read_shards(shards[1:2], COLUMNS)) == rows[5:10]
+    assert list(read_row_groups(groups, COLUMNS)) == rows
+    assert list(read_row_groups(groups[1:2], COLUMNS)) == rows[5:10]
 
 
 def test_one_file_is_a_data_set_too(tmp_path):
     path = write_rows(tmp_path / "a.parquet", make_texts(7))
 
-    assert list_shards(path) == [Shard(path, 0, 7)]
+    assert list_row_groups(path) == [RowGroup(path, 0, 7)]
 
 
-def test_workers_get_about_as_many_rows_each_and_every_shard_once(tmp_path):
-    shards = [Shard(tmp_path / "a", first, rows) for first, rows in enumerate([90, 10, 50, 40, 5])]
+def test_workers_get_about_as_many_rows_each_and_every_group_once(tmp_path):
+    groups = [
+        RowGroup(tmp_path / "a", first, rows) for first, rows in enumerate([90, 10, 50, 40, 5])
+    ]
 
-    shares = share_out(shards, 2)
+    shares = share_out(groups, 2)
 
-    assert [sum(shard.rows for shard in share) for share in shares] == [100, 95]
-    assert sorted(shares[0] + shares[1], key=lambda one: one.first) == shards
+    assert [sum(group.rows for group in share) for share in shares] == [100, 95]
+    assert sorted(shares[0] + shares[1], key=lambda one: one.first) == groups
 
 
 def test_fewer_row_groups_than_workers_are_refused(tmp_path):
     with pytest.raises(DataError, match=r"has 1 row groups of Parquet for 2 workers, wanted one"):
-        share_out([Shard(tmp_path / "a", 0, 9)], 2)
+        share_out([RowGroup(tmp_path / "a", 0, 9)], 2)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +67,7 @@ def test_a_row_that_cannot_be_learned_from_is_named(rows, message, tmp_path):
     path = write_rows(tmp_path / "a.parquet", rows, group_rows=2)
 
     with pytest.raises(DataError, match=message) as caught:
-        list(read_shards(list_shards(path), COLUMNS))
+        list(read_row_groups(list_row_groups(path), COLUMNS))
 
     assert str(caught.value).startswith(f"{path}: ")
 
@@ -73,7 +75,7 @@ def test_a_row_that_cannot_be_learned_from_is_named(rows, message, tmp_path):
 def test_a_bracket_is_no_list_of_labels(tmp_path):
     path = write_rows(tmp_path / "a.parquet", [("a", '["x", "y"]')])
 
-    assert list(read_shards(list_shards(path), COLUMNS)) == [("a", '["x", "y"]')]
+    assert list(read_row_groups(list_row_groups(path), COLUMNS)) == [("a", '["x", "y"]')]
 
 
 @pytest.mark.parametrize(
@@ -87,9 +89,9 @@ def test_what_is_no_parquet_is_refused(name, content, message, tmp_path):
     (tmp_path / name).write_bytes(content)
 
     with pytest.raises(DataError, match=message):
-        list_shards(tmp_path)
+        list_row_groups(tmp_path)
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path):
     with pytest.raises(DataError, match="missing: no such file or folder, wanted .parquet"):
-        list_shards(tmp_path / "missing")
+        list_row_groups(tmp_path / "missing")

@@ -20,7 +20,7 @@ ENDING = ".parquet"
 
 
 @dataclass(frozen=True)
-class Shard:
+class RowGroup:
     """A row group of a Parquet file.
 
     Args:
@@ -33,7 +33,7 @@ class Shard:
     rows: int
 
 
-def list_shards(folder: Path) -> list[Shard]:
+def list_row_groups(folder: Path) -> list[RowGroup]:
     """Return all row groups of a Parquet file, or of all in a folder and its subfolders, in order
     of name; names that begin with `_` or `.` are passed over.
 
@@ -42,7 +42,7 @@ def list_shards(folder: Path) -> list[Shard]:
     Raises:
         DataError: There is none, or one that cannot be read.
     """
-    shards = []
+    groups = []
     for path in _list_files(folder):
         try:
             with path.open("rb") as stream:
@@ -53,35 +53,35 @@ def list_shards(folder: Path) -> list[Shard]:
         for number in range(metadata.num_row_groups):
             rows = metadata.row_group(number).num_rows
             if rows:
-                shards.append(Shard(path, first, rows))
+                groups.append(RowGroup(path, first, rows))
             first += rows
-    if not shards:
+    if not groups:
         raise DataError(f"{folder}: its Parquet files hold no rows, wanted labelled texts")
-    return shards
+    return groups
 
 
-def share_out(shards: Sequence[Shard], num_workers: int) -> list[list[Shard]]:
-    """Return the shards of each worker, about as many rows for each: the largest first, each goes
+def share_out(groups: Sequence[RowGroup], num_workers: int) -> list[list[RowGroup]]:
+    """Return the groups of each worker, about as many rows for each: the largest first, each goes
     to the worker that has least.
 
     Raises:
-        DataError: There are fewer shards than workers.
+        DataError: There are fewer groups than workers.
     """
-    if len(shards) < num_workers:
+    if len(groups) < num_workers:
         raise DataError(
-            f"{shards[0].path.parent}: has {len(shards)} row groups of Parquet for {num_workers} "
+            f"{groups[0].path.parent}: has {len(groups)} row groups of Parquet for {num_workers} "
             "workers, wanted one or more for each. Write more files, or smaller row groups."
         )
-    shares: list[list[Shard]] = [[] for _ in range(num_workers)]
+    shares: list[list[RowGroup]] = [[] for _ in range(num_workers)]
     rows = [0] * num_workers
-    for shard in sorted(shards, key=lambda one: -one.rows):
+    for group in sorted(groups, key=lambda one: -one.rows):
         least = rows.index(min(rows))
-        shares[least].append(shard)
-        rows[least] += shard.rows
+        shares[least].append(group)
+        rows[least] += group.rows
     return [sorted(share, key=lambda one: (one.path, one.first)) for share in shares]
 
 
-def read_shards(shards: Sequence[Shard], columns: Columns) -> Iterator[tuple[str, str]]:
+def read_row_groups(groups: Sequence[RowGroup], columns: Columns) -> Iterator[tuple[str, str]]:
     """Yield text and label of each row, checked.
 
     Raises:
@@ -89,18 +89,18 @@ def read_shards(shards: Sequence[Shard], columns: Columns) -> Iterator[tuple[str
             with file and row.
     """
     readers: dict[Path, RowReader] = {}
-    for shard in shards:
-        reader = readers.setdefault(shard.path, RowReader(shard.path, columns))
-        rows = reader.read_file(columns.names, Position(shard.first))
-        for number, values in enumerate(islice(rows, shard.rows), shard.first + 1):
+    for group in groups:
+        reader = readers.setdefault(group.path, RowReader(group.path, columns))
+        rows = reader.read_file(columns.names, Position(group.first))
+        for number, values in enumerate(islice(rows, group.rows), group.first + 1):
             label = reader.read_label(values[1], number)
             if isinstance(label, SoftLabel | LabelSet):
                 raise DataError(
-                    f"{shard.path}: row {number}: {columns.label_place} holds several labels or "
+                    f"{group.path}: row {number}: {columns.label_place} holds several labels or "
                     "probabilities, wanted one label: --stream learns no others."
                 )
             if not label:
-                raise DataError(describe_empty_cell(shard.path, number, columns.label))
+                raise DataError(describe_empty_cell(group.path, number, columns.label))
             yield reader.read_text(values[0], number, columns.text), label
 
 
