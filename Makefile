@@ -136,6 +136,11 @@ bench-drift: env ## drift found in time, false alarms, and what a warm request p
 bench-tune: env ## `minnow tune` beside the default recipe and fastText's autotune for the same minutes: DATA=folder SETS=trec,agnews:500 MINUTES=10 ONLY=default,tune
 	nice -n 10 $(BIN)/python -m benchmarks.tune "$(DATA)" --sets "$(SETS)" $(if $(MINUTES),--minutes $(MINUTES)) $(if $(ONLY),--only "$(ONLY)")
 
+.PHONY: bench-beyond
+bench-beyond: env ## memory of `minnow train --stream` and what a second worker adds: DATA=rows.csv ROWS=10000000 ONLY=memory CORES=0,1
+	nice -n 10 $(BIN)/python -m benchmarks.beyond "$(DATA)" $(if $(ROWS),--rows $(ROWS)) $(if $(ONLY),--only $(ONLY)) \
+		$(if $(CORES),--cores $(CORES))
+
 .PHONY: bench-latency
 bench-latency: env ## one text at a time, Keras against ONNX: RUN=, BUNDLE=, DATA=
 	$(BIN)/python -m benchmarks.latency "$(RUN)" "$(BUNDLE)" "$(DATA)"

@@ -117,6 +117,11 @@ RUNS = {
         ["over_warm_ms_p50", "threads\n", "promotions\n"],
     ),
     "gpu": ("{tiny_run_bundle} {tiny_bundle} {tiny_data} --rounds=1", ["CPU, float32 "]),
+    "beyond": (
+        "{tiny_data} --only=memory --rows=3000 --steps=3 --sample-rows=1000 --cores=0"
+        " --work={tmp_path}/work -- --units=4 --embedding-dim=4 --table-bytes=2000",
+        ["memory: 3,000 rows, ", " GB at most, "],
+    ),
 }
 
 
