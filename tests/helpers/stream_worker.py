@@ -5,6 +5,7 @@ Run: python -m tests.helpers.stream_worker NUMBER HOST:PORT,HOST:PORT FILE
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 from pathlib import Path
@@ -13,8 +14,9 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from tests.helpers.parquet_rows import FILLERS, WORDS, make_texts
-from tests.helpers.wide_deep import SETTINGS
+from tests.helpers.wide_deep import SETTINGS as SMALL
 
+SETTINGS = dataclasses.replace(SMALL, learning_rate=0.02)
 NUM_ROWS, BATCH_SIZE, STEPS = 1500, 64, 120
 LABELS = ("bad", "good")
 

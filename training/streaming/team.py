@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -16,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.errors import RunError, SettingsError
+from training.progress import interruptible
 
 TF_CONFIG = "TF_CONFIG"  # the variable in which TensorFlow is told of the workers
 CHUNK = 1 << 22  # numbers that are summed at a time: a sum needs its memory several times
@@ -41,14 +44,20 @@ class Team:
             return
         cluster = {"cluster": {"worker": list(addresses)}}
         os.environ[TF_CONFIG] = json.dumps(cluster | {"task": {"type": "worker", "index": number}})
-        with self.watching():
-            self.strategy = tf.distribute.MultiWorkerMirroredStrategy()
-            devices = self.strategy.num_replicas_in_sync / self.size
-            if devices > 1:
-                raise SettingsError(
-                    f"worker {number}: sees {devices:g} GPUs, wanted one. Start a worker for each, "
-                    "with CUDA_VISIBLE_DEVICES=0, CUDA_VISIBLE_DEVICES=1, …"
-                )
+        try:
+            with _killable():
+                self.strategy = tf.distribute.MultiWorkerMirroredStrategy()
+        except tf.errors.OpError as error:
+            raise RunError(
+                f"worker {number}: cannot listen at {addresses[number]}: the port is taken, or is "
+                "not this machine's. Give all workers other --workers."
+            ) from error
+        devices = self.strategy.num_replicas_in_sync / self.size
+        if devices > 1:
+            raise SettingsError(
+                f"worker {number}: sees {devices:g} GPUs, wanted one. Start a worker for each, "
+                "with CUDA_VISIBLE_DEVICES=0, CUDA_VISIBLE_DEVICES=1, …"
+            )
         self._sum = tf.function(self._trace_sum, reduce_retracing=True)
 
     @property
@@ -82,10 +91,14 @@ class Team:
         import tensorflow as tf
 
         flat, total = numbers.ravel(), np.empty(numbers.size, numbers.dtype)
-        with self.watching():
+
+        def add_parts() -> None:
             for start in range(0, flat.size, CHUNK):
                 part = tf.constant(flat[start : start + CHUNK])
                 total[start : start + CHUNK] = self._sum(part).numpy()
+
+        with self.watching():
+            interruptible(add_parts)  # others may take hours until they add something
         return total.reshape(numbers.shape)
 
     def gather(self, content: bytes) -> list[bytes]:
@@ -113,6 +126,19 @@ class Team:
     def share(self, content: bytes = b"") -> bytes:
         """Return what the chief has; the others give nothing."""
         return self.gather(content if self.is_chief else b"")[0]
+
+
+@contextmanager
+def _killable() -> Iterator[None]:
+    """Let Ctrl-C end the process at once, where TensorFlow waits and does not look for it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def add_up(own: Any) -> Any:
