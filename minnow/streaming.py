@@ -83,21 +83,12 @@ def fit_streamed(
         typed: The command as it was typed, which the run keeps.
         params: Option -> value, of all options.
     """
-    from training.run_folder import check_free
     from training.settings import check_given, override
-    from training.streaming.limits import check_streamable
-    from training.streaming.row_groups import list_row_groups
-    from training.streaming.team import Team, read_team
+    from training.streaming.team import Team
 
-    recipe = params["recipe"] or DEFAULT_RECIPE
     check_given(given)
-    addresses, number = read_team(params["workers"], params["worker"], os.environ)
-    check_streamable(sources, recipe, params["stream_batch"], max(1, len(addresses)))
-    if number == 0:
-        check_free(out, params["force"], sources.paths)
-    list_row_groups(sources.train)
-    if len(addresses) > 1:
-        say(f"worker {number} of {len(addresses)}: begins when the others are there")
+    recipe = params["recipe"] or DEFAULT_RECIPE
+    addresses, number = _check(sources, out, recipe, params)
 
     from minnow.quiet import import_tensorflow
 
@@ -115,6 +106,25 @@ def fit_streamed(
         say(f"worker {number}: done. Worker 0 writes the run.")
     else:
         _tell(run, sources, given)
+
+
+def _check(
+    sources: Sources, out: Path, recipe: str, params: dict[str, Any]
+) -> tuple[list[str], int]:
+    """Return the workers and which of them this one is, where nothing speaks against the stream."""
+    from training.run_folder import check_free
+    from training.streaming.limits import check_streamable
+    from training.streaming.row_groups import list_row_groups
+    from training.streaming.team import read_team
+
+    addresses, number = read_team(params["workers"], params["worker"], os.environ)
+    check_streamable(sources, recipe, params["stream_batch"], max(1, len(addresses)))
+    if number == 0:
+        check_free(out, params["force"], sources.paths)
+    list_row_groups(sources.train)
+    if len(addresses) > 1:
+        say(f"worker {number} of {len(addresses)}: begins when the others are there")
+    return addresses, number
 
 
 def _tell(run: Run, sources: Sources, given: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ held_out.npz     of a run that has learned from its development rows: what model
                  without them said, and by how much its own logits are to be moved to say the same
 reference.npz    what the model reads of texts, and outputs float32 (rows, num_outputs) of Keras
 vectors.npz      float16 (vocabulary, dimensions) by which words are weighed, where a run has such
-sample.jsonl.gz, dev.jsonl.gz   of a streamed run: rows that it began with, rows held out
+sample.jsonl.gz, dev.jsonl.gz    of a streamed run: rows that it began with, and rows held out
 history.csv, report.md, learning_curves.png and other plots    for people, of a trained run only
 """
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 FORMAT_VERSION = 5
 METADATA, MODEL, TOKENIZER = "metadata.json", "model.keras", "tokenizer.json"
 REFERENCE, VECTORS, HELD_OUT = "reference.npz", "vectors.npz", "held_out.npz"
-STREAMED = SAMPLE, DEV = "sample.jsonl.gz", "dev.jsonl.gz"
+SAMPLE, DEV = "sample.jsonl.gz", "dev.jsonl.gz"
 STARTED = "started.json"  # beside what is made: settings, data and task of unfinished training
 FILES = (
     MODEL,
@@ -49,13 +49,12 @@ FILES = (
     REFERENCE,
     VECTORS,
     HELD_OUT,
-    "history.csv",
-    "report.md",
+    *("history.csv", "report.md"),
     "learning_curves.png",
     "confusion_matrix.png",
     "confusion_matrix.csv",
     "precision_recall.png",
-    *STREAMED,
+    *(SAMPLE, DEV),
 )
 MAKE_RUN = "A run folder is made by: minnow train DATA --out RUN"
 RUN = Kind("a run", FILES, METADATA, ("format_version", "command"))

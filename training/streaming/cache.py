@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 from handler.files import holding
 from training.errors import RunError
 from training.output_folders import Kind, find_problem
-from training.run_folder import STREAMED
+from training.run_folder import DEV, SAMPLE
 
 ROWS, LENGTHS, LABELS = "rows.bin", "lengths.bin", "labels.bin"
-CACHE = Kind("a cache of rows", (ROWS, LENGTHS, LABELS, *STREAMED))
+CACHE = Kind("a cache of rows", (ROWS, LENGTHS, LABELS, SAMPLE, DEV))
 BLOCK_ROWS = 1024
 
 Block = tuple[list[list[int]], NDArray[np.int32]]  # what the model reads of each row, labels

@@ -181,34 +181,51 @@ def fit_stream(
     done = _start_from(learner, team, checkpoint)
     batches = iter(_read_batches(learner.model, cache, stream, team, seed + done))
     sum_up, apply = _trace_step(learner, team)
-    started, used = time.monotonic(), time.process_time()
-    first, saved = done, started
+    clock = _Clock(done)
+    saved = time.monotonic()
     losses: deque[float] = deque(maxlen=RECENT)
     is_barless = is_quiet() or not sys.stderr.isatty() or not team.is_chief
     with tqdm(total=stream.steps, initial=done, unit="batch", disable=is_barless) as bar:
-        for step in range(done, stream.steps):
+        for step in range(done + 1, stream.steps + 1):
             batch = next(batches)
             with team.watching():
-                summed = sum_up(*batch)
-            losses.append(float(apply(summed)))
-            if step + 1 == done + WARM_STEPS < stream.steps:  # behind the compilation
-                first, started, used = step + 1, time.monotonic(), time.process_time()
+                losses.append(float(apply(sum_up(*batch))))
+            clock.count(step)
             bar.update()
             bar.set_postfix(loss=f"{np.mean(losses):.4f}", refresh=False)
-            if checkpoint is not None and time.monotonic() - saved > CHECKPOINT_INTERVAL_S:
-                _save(checkpoint, learner, step + 1)
+            is_due = step == stream.steps or time.monotonic() - saved > CHECKPOINT_INTERVAL_S
+            if checkpoint is not None and is_due:
+                _save(checkpoint, learner, step)
                 saved = time.monotonic()
-    if checkpoint is not None:
-        _save(checkpoint, learner, stream.steps)
     learner.finish()
-    seconds, used = time.monotonic() - started, time.process_time() - used
-    rows = (stream.steps - first) * stream.batch_size
-    return {
-        "loss": float(np.mean(losses)) if losses else 0.0,
-        "rows_per_s": round(rows / seconds, 1),
-        "chief_processor_s": round(used, 1),
-        "timed_rows": rows,
-    }
+    loss = float(np.mean(losses)) if losses else 0.0
+    return {"loss": loss} | clock.measure(stream.steps, stream.batch_size)
+
+
+class _Clock:
+    """The time of steps, without the first ones, which are compiled."""
+
+    def __init__(self, done: int) -> None:
+        self._warm = done + WARM_STEPS
+        self._start(done)
+
+    def _start(self, step: int) -> None:
+        self._first = step
+        self._started, self._used = time.monotonic(), time.process_time()
+
+    def count(self, step: int) -> None:
+        """Tell that so many steps are done."""
+        if step == self._warm:
+            self._start(step)
+
+    def measure(self, steps: int, batch_size: int) -> dict[str, float]:
+        seconds, used = time.monotonic() - self._started, time.process_time() - self._used
+        rows = (steps - self._first) * batch_size
+        return {
+            "rows_per_s": round(rows / seconds, 1),
+            "chief_processor_s": round(used, 1),
+            "timed_rows": rows,
+        }
 
 
 def _trace_step(learner: Learner, team: Team) -> tuple[Callable[..., Any], Callable[..., Any]]:

@@ -24,7 +24,7 @@ from training.streaming.cache import cache_folder
 from training.streaming.chief import Chief, Reading
 from training.streaming.counting import Sides, choose_sides
 from training.streaming.limits import check_streamable
-from training.streaming.row_groups import list_row_groups, only_one_label, share_out
+from training.streaming.row_groups import RowGroup, list_row_groups, only_one_label, share_out
 from training.streaming.team import Team
 from training.streaming.worker import Worker
 from training.train import train_run
@@ -43,7 +43,7 @@ def train_stream(
     the chief, another worker, writes it.
 
     Every worker calls this with the same arguments, but that each may have its own `out`, beside
-    which it keeps the token ids of its rows while it works. The rest is as in `train_run`.
+    which it keeps its token ids while it works. The rest is as in `train_run`.
 
     Raises:
         DataError: The data cannot be trained on.
@@ -54,11 +54,7 @@ def train_stream(
     if team.is_chief:
         check_free(out, force, sources.paths)
     sources = replace(sources, columns=only_one_label(sources.columns))
-    groups = list_row_groups(sources.train)
-    dev_fraction = settings.dev_fraction if sources.dev is None else 0.0
-    sides = choose_sides(sum(group.rows for group in groups), dev_fraction, settings.seed)
-    own = share_out(groups, team.size)[team.number]
-    _check_alike([(group.first, group.rows) for group in groups], sides, settings, reading, team)
+    own, sides = _share_rows(sources, settings, reading, team)
     with cache_folder(out, team.number) as folder:
         worker = Worker(own, sources, sides, team, folder)
         with step("counting words and labels"):
@@ -72,14 +68,21 @@ def train_stream(
             del counted, parts
             data = chief.make_data(settings)
             return train_run(sources, out, settings, force, command, data, beyond=chief)
-    raise AssertionError("a block that passes on what is raised")
 
 
-def _check_alike(
-    groups: list[tuple[int, int]], sides: Sides, settings: Settings, reading: Reading, team: Team
-) -> None:
-    """Raise RunError where another worker reads other rows, or reads them otherwise."""
-    own = repr((groups, sides, settings.max_length, reading))
+def _share_rows(
+    sources: Sources, settings: Settings, reading: Reading, team: Team
+) -> tuple[list[RowGroup], Sides]:
+    """Return the row groups of this worker, and which rows are held out.
+
+    Raises:
+        RunError: Another worker finds other rows, or would read them otherwise.
+    """
+    groups = list_row_groups(sources.train)
+    dev_fraction = settings.dev_fraction if sources.dev is None else 0.0
+    sides = choose_sides(sum(group.rows for group in groups), dev_fraction, settings.seed)
+    sizes = [(group.first, group.rows) for group in groups]
+    own = repr((sizes, sides, settings.max_length, reading))
     digests = team.gather(hashlib.sha256(own.encode()).digest())
     if len({*digests}) > 1:
         others = [str(n) for n, one in enumerate(digests) if one != digests[team.number]]
@@ -87,3 +90,4 @@ def _check_alike(
             f"worker {team.number}: worker {', '.join(others)} was started with other options, or "
             "finds other files. Give all the same DATA and options, but for --worker and --out."
         )
+    return share_out(groups, team.size)[team.number], sides
