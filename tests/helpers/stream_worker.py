@@ -17,7 +17,7 @@ from tests.helpers.parquet_rows import FILLERS, WORDS, make_texts
 from tests.helpers.wide_deep import SETTINGS as SMALL
 
 SETTINGS = dataclasses.replace(SMALL, learning_rate=0.02)
-NUM_ROWS, BATCH_SIZE, STEPS = 1500, 64, 120
+NUM_ROWS, BATCH_SIZE, STEPS = 1500, 64, 80
 LABELS = ("bad", "good")
 
 

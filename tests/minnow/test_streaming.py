@@ -6,7 +6,9 @@ import pytest
 
 from minnow.cli import main
 from tests.helpers.parquet_rows import make_texts, write_rows
+from training.rows.data import read_again
 from training.run_folder import read_run
+from training.tasks import make_objective
 
 SMALL = [
     *("--sample-rows", "1000", "--stream-batch", "50", "--passes", "2", "--epochs", "1"),
@@ -38,7 +40,9 @@ def test_a_folder_of_parquet_becomes_a_run_like_any_other(rows, tmp_path, capsys
     assert stream["steps"] == round(2 * rows_trained / 50)
     assert told["data"]["train"]["path"] == str(out / "sample.jsonl.gz")
     assert told["metrics"]["dev"]["accuracy"] > 0.8  # 0.9 are told by their words
-    assert main(["export", str(out), "--out", str(bundle), "--quiet"]) == 0
+    again = read_again(told, make_objective(read_run(out).task), out)  # as a smaller model needs it
+    assert (len(again.train), again.dev is None) == (told["data"]["train"]["rows"], False)
+    assert main(["export", str(out), "--out", str(bundle)]) == 0
     capsys.readouterr()
     assert main(["predict", str(bundle), "warm lovely kind thing1", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["label"] == "good"
