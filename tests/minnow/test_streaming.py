@@ -11,16 +11,16 @@ from training.run_folder import read_run
 from training.tasks import make_objective
 
 SMALL = [
-    *("--sample-rows", "1000", "--stream-batch", "50", "--passes", "2", "--epochs", "1"),
+    *("--sample-rows", "1000", "--stream-batch", "50", "--passes", "1", "--epochs", "1"),
     *("--units", "4", "--embedding-dim", "4", "--table-bytes", "2000", "--quiet"),
 ]
 
 
 @pytest.fixture
 def rows(tmp_path):
-    texts = make_texts(2400)
+    texts = make_texts(1800)
     for number in range(3):
-        write_rows(tmp_path / "rows" / f"{number}.parquet", texts[number::3], group_rows=300)
+        write_rows(tmp_path / "rows" / f"{number}.parquet", texts[number::3], group_rows=200)
     return tmp_path / "rows"
 
 
@@ -36,8 +36,8 @@ def test_a_folder_of_parquet_becomes_a_run_like_any_other(rows, tmp_path, capsys
     stream = told["stream"]
     rows_trained = sum(stream["labels"].values())
     assert (stream["rows"], stream["workers"]) == (rows_trained, 1)
-    assert rows_trained + told["data"]["dev"]["rows"] == 2400
-    assert stream["steps"] == round(2 * rows_trained / 50)
+    assert rows_trained + told["data"]["dev"]["rows"] == 1800
+    assert stream["steps"] == round(rows_trained / 50)
     assert told["data"]["train"]["path"] == str(out / "sample.jsonl.gz")
     assert told["metrics"]["dev"]["accuracy"] > 0.8  # 0.9 are told by their words
     again = read_again(told, make_objective(read_run(out).task), out)  # as a smaller model needs it
