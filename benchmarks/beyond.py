@@ -6,7 +6,7 @@ those of the steps behind the sample, without the first three, which are compile
 each has a processor of its own. Beside them stands the chief's time of the processor for 1,000 rows
 of all, which does not depend on what else the machine does.
 
-Run: python -m benchmarks.beyond FILE
+Run: python -m benchmarks.beyond [--only speed] FILE [-- --stream-batch 4096]
 """
 
 from __future__ import annotations
