@@ -203,7 +203,7 @@ def _fit_together(one: Choices, other: Choices) -> bool:
 
 
 def needs_encoder(choices: Choices) -> bool:
-    """Say whether a candidate is the default where the default's model has no encoder."""
+    """Say whether a candidate changes the encoder, of which a model may have none."""
     is_default_recipe = choices.get("recipe", DEFAULT_RECIPE) == DEFAULT_RECIPE
     return is_default_recipe and bool({"encoder", *OF_ENCODER} & set(choices))
 

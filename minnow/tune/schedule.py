@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from operator import attrgetter
 
-from minnow.tune.candidates import DEFAULT, holds_more, needs_encoder, propose
-from minnow.tune.costs import PRUNED_MODELS, estimate_fit, estimate_trial
+from minnow.tune.candidates import DEFAULT, NO_ENCODER, holds_more, needs_encoder, propose
+from minnow.tune.costs import PRUNED_MODELS, estimate_bytes, estimate_fit, estimate_trial
 from minnow.tune.folds import Folds, Step
 from minnow.tune.journal import Choices, Trial, name_choices
 from minnow.tune.scores import LOWER, better_by, expect_gains, mean_score
@@ -19,15 +20,11 @@ from minnow.tune.standing import Budget, Standing, is_default_out
 from minnow.tune.trial import is_over
 
 SHARE = 3  # one candidate in so many goes on to the next step
-# A bundle of all rows has more words than one of a part of them. Its bytes grow as this power of
-# the rows (IMDB 0.593 MB of 500 rows, 0.84 of 25,000: 0.09; TREC from 500 to 2,000 rows: 0.13).
-SIZE_GROWTH = 0.12
 # A candidate that is better with fewer than this share of all rows may be worse with all of them:
 # without an LSTM more often than not. What holds more words or phrases may not.
 SURE_SHARE = 0.3
-
 NO_LOSS = 1e-9
-
+MOST_GIVEN_UP = 2  # encoders at a step, after which no others are tried there
 Key = tuple[str, int, int]
 
 
@@ -86,9 +83,11 @@ class Schedule:
         found = [] if problem else self._at(name, step) if step >= 0 else own
         value, error = mean_score([trial.score for trial in found]) if found else (0.0, 0.0)
         gain, gain_error = self._compare(name, step) if found and step >= 0 else (None, 0.0)
-        largest = max((trial for trial in own if trial.size_bytes), key=_count_rows, default=None)
+        largest = max(
+            (trial for trial in own if trial.size_bytes), key=attrgetter("rows"), default=None
+        )
         size, latency = (largest.size_bytes, largest.latency_ms) if largest else (0, 0.0)
-        full = self._grow(largest) if largest else 0.0
+        full = estimate_bytes(largest, self.all_rows) if largest else 0.0
         return Standing(
             choices,
             step,
@@ -105,10 +104,6 @@ class Schedule:
             is_over(self.budget, full, latency),
             full,
         )
-
-    def _grow(self, trial: Trial) -> float:
-        """Return about how many bytes the bundle of all rows has; the winner's is measured."""
-        return float(trial.size_bytes * (self.all_rows / max(1, trial.rows)) ** SIZE_GROWTH)
 
     def _has(self, name: str, step: int) -> bool:
         rows, folds = self.folds.steps[step]
@@ -167,14 +162,24 @@ class Schedule:
         return next((number for number, step in numbered if self._is_told(choices, step)), None)
 
     def _is_told(self, choices: Choices, step: Step) -> bool:
-        """Say whether a candidate differs from others at a step: where the default's model has no
-        encoder, what changes the encoder changes nothing."""
+        """Say whether a candidate differs from others at a step: what changes an encoder that was
+        given up there changes nothing, and others are given up where two were."""
         if needs_encoder(choices):
-            keys = [(name_choices(DEFAULT), step.rows, fold) for fold in step.folds]
-            default = [self.trials[key] for key in keys if key in self.trials]
-            if any(not one.has_encoder for one in default):
+            given_up = self._list_given_up(step)
+            encoder = choices.get("encoder")
+            is_none = encoder == NO_ENCODER["encoder"] and None in given_up
+            if is_none or encoder in given_up or len(given_up) >= MOST_GIVEN_UP:
                 return False
         return self.is_felt(choices, step.rows)
+
+    def _list_given_up(self, step: Step) -> set[str | None]:
+        """Return the encoders that models of a step were better without; None: the default's."""
+        return {
+            one.choices.get("encoder")
+            for one in self.trials.values()
+            if one.rows == step.rows and one.fold in step.folds and one.choices != NO_ENCODER
+            if not (one.error or one.has_encoder or {*one.choices} - {"encoder"})
+        }
 
     def _missing(self, choices: Choices, step: int) -> Iterator[tuple[int, int]]:
         rows, folds = self.folds.steps[step]
@@ -293,7 +298,3 @@ class Schedule:
                 if one.choices != DEFAULT and not one.error and (rows, fold) in default
             }
         )
-
-
-def _count_rows(trial: Trial) -> int:
-    return trial.rows

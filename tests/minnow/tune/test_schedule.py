@@ -220,19 +220,23 @@ def test_one_figure_tells_what_is_over_the_budget_and_what_is_tried_then():
     assert asked == [True]
 
 
-def test_encoders_begin_where_the_default_has_one():
-    table = {"table_bytes": 1_048_576}
-    few = dataclasses.replace(make_trial({}, 1500, 0, 0.5), has_encoder=False)
-    more = make_trial({}, 6000, 0, 0.6)
+def test_where_the_encoder_is_given_up_another_is_tried_but_not_all():
+    none, gru = {"encoder": "none"}, {"encoder": "gru"}
+    few, few_cnn = (
+        dataclasses.replace(make_trial(choices, 1500, 0, 0.5), has_encoder=False)
+        for choices in ({}, CNN)
+    )
 
     def list_jobs(*trials):
         schedule = plan(*trials)
-        schedule.list_levers = lambda is_over: [CNN, table]
-        return first_jobs(schedule)
+        schedule.list_levers = lambda is_over: [none, CNN, DROP, gru]
+        return first_jobs(schedule, 9)
 
-    assert list_jobs(few) == [(table, 1500, 0), ({}, 6000, 0), (CNN, 6000, 0)]
-    assert list_jobs(few, more)[:2] == [(CNN, 6000, 0), (table, 1500, 0)]
-    assert (CNN, 6000, 0) not in list_jobs(few, dataclasses.replace(more, has_encoder=False))
+    later = [(none, 6000, 0), (DROP, 6000, 0)]
+    assert list_jobs(few) == [(CNN, 1500, 0), (gru, 1500, 0), ({}, 6000, 0), *later]
+    assert list_jobs(few, few_cnn) == [
+        ({}, 6000, 0), (none, 6000, 0), (CNN, 6000, 0), (DROP, 6000, 0), (gru, 6000, 0)
+    ]  # fmt: skip
 
 
 def test_what_changes_nothing_yet_begins_where_it_does():
