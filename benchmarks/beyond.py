@@ -44,8 +44,10 @@ def main() -> int:
     parser.add_argument(
         "--work", type=Path, default=Path("build/beyond"), help="folder of the work"
     )
-    parser.add_argument("more", nargs="*", help="further options of minnow train, behind --")
-    options = parser.parse_args()
+    parser.epilog = "Behind -- stand further options of minnow train."
+    words = sys.argv[1:]
+    cut = words.index("--") if "--" in words else len(words)
+    options = parser.parse_args(words[:cut], argparse.Namespace(more=words[cut + 1 :]))
     cores = [int(core) for core in options.cores.split(",")]
     options.work.mkdir(parents=True, exist_ok=True)
     if options.only != SPEED:
