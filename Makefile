@@ -75,7 +75,8 @@ endif
 JOBS ?= $(shell $(PYTHON) -c 'import os; print(min(4, os.cpu_count() or 1))')
 # Schemathesis makes tests of one name, of which pytest-xdist would run one.
 alone = tests/handler/http/test_openapi.py
-parallel = -n $(JOBS) --dist loadfile --ignore $(alone)
+# In order of name: the files with most tests first, as by default, leaves the slowest for the end.
+parallel = -n $(JOBS) --dist loadfile --no-loadscope-reorder --ignore $(alone)
 # All of what answers, slow tests too, on the handler's own packages alone: no second time on others.
 answering = tests/handler/http tests/handler/hosts
 
