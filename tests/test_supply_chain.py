@@ -37,6 +37,17 @@ def test_every_locked_package_has_a_version_and_hashes_and_no_address(path):
     assert "://" not in lock
 
 
+def test_no_document_or_setting_holds_the_address_of_a_registry():
+    rooms = ("docs", "requirements", "examples", "minnow/project", ".ci")
+    paths = [path for path in ROOT.glob("*") if path.is_file()]
+    paths += [path for room in rooms for path in (ROOT / room).rglob("*") if path.is_file()]
+    texts = {path: path.read_text("utf-8", errors="replace") for path in paths}
+    address = re.compile(r"://(?:[\w.-]+\.)?(?:pypi\.org|pythonhosted\.org)")
+
+    assert ROOT / "README.md" in texts
+    assert [path.name for path, text in texts.items() if address.search(text)] == []
+
+
 def test_nothing_is_installed_without_its_hash():
     scripts = [ROOT / name for name in ("Makefile", ".ci/run", "Dockerfile", "Dockerfile.gpu")]
     installs = re.compile(r"^.*\bpip (?:install|sync)\b.*$", re.MULTILINE)
