@@ -76,10 +76,10 @@ def main() -> int:
     learner, _ = fit_together(team, number)
     variables = {str(place): np.asarray(v) for place, v in enumerate(learner.fitted)}
     np.savez(sys.argv[3], **variables)
-    team.sum(np.zeros(1))
-    if number == 1:
-        os._exit(9)
     try:
+        team.sum(np.zeros(1))  # the other may be gone before all of it is here
+        if number == 1:
+            os._exit(9)
         team.sum(np.zeros(1))
     except RunError as error:
         print(error)
