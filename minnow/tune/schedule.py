@@ -254,9 +254,10 @@ class Schedule:
         It is the default, unless another is expected to gain, as `find_better` says. Of several
         that are, one that went further, then the one that is expected to gain most.
         """
+        standings = self.stand()
         fitted = [
             one
-            for one in self.stand()
+            for one in standings
             if not one.problem and (self.estimate_final(one.choices) or 0.0) <= left_s
         ]
         candidates = [one for one in fitted if one.step >= 0]
@@ -268,16 +269,15 @@ class Schedule:
         default = next((one for one in kept if one.is_default), None)
         if default is None:
             return max(kept, key=lambda one: (one.step, one.gain or 0.0))
-        expected = self.find_better()
+        expected = self.find_better(standings)
         better = [one for one in kept if one.name in expected]
         return max(better, key=lambda one: (one.step, expected[one.name]), default=default)
 
-    def find_better(self) -> dict[str, float]:
-        """Return name -> what a candidate is expected to gain, of those of which that is more than
-        it may be wrong by."""
+    def find_better(self, standings: Sequence[Standing]) -> dict[str, float]:
+        """Return name -> expected gain, of the candidates of which it is more than its error."""
         sure = [
             (one.name, (one.gain, one.gain_error))
-            for one in self.stand()
+            for one in standings
             if one.gain is not None
             and not (one.problem or one.is_default)
             and (one.rows >= SURE_SHARE * self.all_rows or holds_more(one.choices))

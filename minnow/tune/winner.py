@@ -32,7 +32,7 @@ def choose(search: Search) -> None:
         raise RunError(_describe_shortage(search, schedule))
     standings = schedule.stand()
     default = next((one for one in standings if one.is_default), None)
-    expected = schedule.find_better().get(chosen.name)
+    expected = schedule.find_better(standings).get(chosen.name)
     why = describe_choice(chosen, default, expected, schedule.count_compared())
     if chosen.is_over:
         _check_prunable(search, schedule, chosen)

@@ -1,6 +1,5 @@
 """`minnow score --engine ray`: what it writes is what `minnow score` writes, to the byte."""
 
-import csv
 import os
 import re
 import signal
@@ -13,6 +12,7 @@ import pytest
 from handler.files import holding
 from tests.helpers.benchmarks import run_benchmark
 from tests.helpers.engines import RAY_SETTINGS
+from tests.helpers.tables import write_rows
 from tests.helpers.wheel import run_installed
 
 pytestmark = pytest.mark.engines
@@ -20,16 +20,6 @@ pytestmark = pytest.mark.engines
 NUM_FILES = 4
 SCORE = ("-m", "minnow", "score")
 RAY = ("--engine", "ray")
-
-
-def write_rows(path, num_rows):
-    """Write rows of which some are rejected, and some hold a line's end."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["id", "text"])
-        for number in range(num_rows):
-            text = ["good", "bad\nfilm", "film, bad", "naïve good"][number % 4]
-            writer.writerow([number, text if number % 500 else "long " * 4001])
 
 
 @pytest.fixture

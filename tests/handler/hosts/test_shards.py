@@ -18,20 +18,9 @@ from handler.hosts.shards import Shard, name_part, read_shard
 from handler.rows.parts import Part
 from handler.rows.score import BLOCK_ROWS
 from tests.helpers.repositories import write_labelled
-from tests.helpers.tables import read_parquet
+from tests.helpers.tables import read_parquet, write_rows
 
 NUM_ROWS = 4 * BLOCK_ROWS + 100
-
-
-def write_rows(path, num_rows=NUM_ROWS):
-    """Write rows of which some are rejected, and some hold a line's end."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["id", "text"])
-        for number in range(num_rows):
-            text = ["good", "bad\nfilm", "film, bad", "naïve good"][number % 4]
-            writer.writerow([number, text if number % 500 else "long " * 4001])
-    return path
 
 
 def read_ids(path):
@@ -88,7 +77,7 @@ def test_what_is_no_shard_is_refused(text):
 
 
 def test_parts_together_are_the_whole_file(tiny_bundle, tmp_path):
-    source = write_rows(tmp_path / "a.csv")
+    source = write_rows(tmp_path / "a.csv", NUM_ROWS)
     score_files(tiny_bundle, [str(source)], f"{tmp_path}/whole/")
 
     summaries = run_all(tiny_bundle, [str(source)], tmp_path / "out", 3)
