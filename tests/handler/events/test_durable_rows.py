@@ -194,7 +194,7 @@ def as_lines(*rows: Any) -> bytes:
         ("labels.json", json.dumps(LABELLED).encode()),
         ("labels.csv", b"text,label,id\nx, neg ,3:1\ny,,3:3\n"),
         ("labels.csv", b"id;label\n3:1;neg\n3:1;neg\n"),
-        ("labels.tsv.gz", gzip.compress(b"id\tlabel\n 3:1\tneg\n")),
+        ("labels.tsv.gz", gzip.compress(b"id\tlabel\n 3:1\tneg\n", mtime=0)),
     ],
 )
 def test_labels_are_taken_from_any_table(s3: Any, name: str, content: bytes) -> None:
