@@ -13,10 +13,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -25,6 +23,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.process_tree import read_memory
+from tests.helpers.ports import free_ports
 from training.rows.readers import Dataset, read_dataset
 
 GROUP_ROWS = 50_000
@@ -131,7 +131,7 @@ def train(
     outs = [work / f"run-{number}" for number in range(len(cores))]
     command = [sys.executable, "-m", "minnow", "train", str(rows), "--stream", "--force", "--quiet"]
     command += ["--passes", str(steps * 1024 / num_rows), "--epochs", "1", *more]
-    addresses = ",".join(f"127.0.0.1:{port}" for port in find_ports(len(cores)))
+    addresses = ",".join(f"127.0.0.1:{port}" for port in free_ports(len(cores)))
     started = time.monotonic()
     processes = []
     for number, (core, out) in enumerate(zip(cores, outs, strict=True)):
@@ -142,32 +142,13 @@ def train(
         processes.append(subprocess.Popen(pinned, stdout=subprocess.DEVNULL))
     peaks = [0] * len(processes)
     while any(process.poll() is None for process in processes):
-        peaks = [max(p, count_bytes(one.pid)) for p, one in zip(peaks, processes, strict=True)]
+        peaks = [max(p, read_memory(one.pid)[1]) for p, one in zip(peaks, processes, strict=True)]
         time.sleep(INTERVAL_S)
     if any(process.returncode for process in processes):
         raise SystemExit(f"{' '.join(command)}: failed")
     metadata = json.loads((outs[0] / "metadata.json").read_text("utf-8"))
     figures = {name: metadata["metrics"]["dev"][name] for name in ("accuracy", "log_loss")}
     return metadata["stream"] | figures, peaks, time.monotonic() - started
-
-
-def find_ports(count: int) -> list[int]:
-    """Return free ports of loopback."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
-
-
-def count_bytes(pid: int) -> int:
-    """Return the resident bytes of a process and all its descendants."""
-    try:
-        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except (FileNotFoundError, ProcessLookupError):  # it has ended
-        return 0
-    return pages * os.sysconf("SC_PAGE_SIZE") + sum(count_bytes(int(child)) for child in children)
 
 
 if __name__ == "__main__":

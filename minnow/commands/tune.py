@@ -153,7 +153,7 @@ def tune(
     Recipes, encoders, sizes and regularisation are tried, each as a bundle that is measured on rows
     that it did not learn from; the best one is fitted to all rows, and measured on rows that no
     choice saw: those of --test, or a fifth of DATA. The default recipe is always the first, and
-    stays the choice unless another is better by more than the best of as many would be by luck.
+    stays the choice unless another is expected to gain, and not by luck alone.
 
     A search that was stopped goes on when the same command runs again, also with more --minutes.
     """
@@ -161,7 +161,8 @@ def tune(
     from minnow.extras import require
 
     require(*REQUIRED, "tf2onnx")
-    from minnow.tune.search import Wanted, count_cores
+    from handler.hosts.cores import count_cores
+    from minnow.tune.search import Wanted
     from minnow.tune.tune import tune_data
     from training.progress import quiet as hush
 

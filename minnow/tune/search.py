@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from handler.hosts.cores import count_cores
 from minnow.tune.candidates import DEFAULT, is_felt, list_levers, look_at, make_settings
 from minnow.tune.folds import Folds, take_rows
 from minnow.tune.journal import Choices, Journal, Trial, name_choices
@@ -275,8 +276,3 @@ def find_longest(told_s: float | None) -> float:
     """Return the seconds after which a trial is stopped that was told to take `told_s`; None: no
     time was told, and it is not stopped."""
     return math.inf if told_s is None else max(LEAST_LONGEST_S, LONGEST * told_s)
-
-
-def count_cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

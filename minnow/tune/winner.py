@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from handler.hosts.cores import count_cores
 from minnow.tune.costs import MARGIN, PRUNED_MODELS
 from minnow.tune.journal import name_choices
 from minnow.tune.report import describe_choice
 from minnow.tune.schedule import Schedule
-from minnow.tune.search import TICK_S, Search, count_cores
+from minnow.tune.search import TICK_S, Search
 from minnow.tune.standing import Budget, Standing
 from minnow.tune.trial import FinalJob, run_final
 from minnow.tune.workers import Workers

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import time
 import urllib.request
 from collections.abc import Callable
@@ -23,12 +22,6 @@ ENVIRONMENT = {
 
 def load_event(name: str) -> Any:
     return json.loads((TESTS / "events" / f"{name}.json").read_text(encoding="utf-8"))
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def wait_until_answering(url: str, timeout_s: float = 60) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from handler.package import RUNTIME
+from tests.helpers.ports import free_ports
 
 ROOT = Path(__file__).parents[2]
 SAM = ROOT / ".venv-sam" / "bin" / "sam"
@@ -104,15 +105,6 @@ def find_emulator() -> str:
         f"lib/*/site-packages/samcli/local/rapid/aws-lambda-rie-{machine}"
     )
     return str(found)
-
-
-def free_ports(count: int) -> list[int]:
-    """Return `count` different ports that nothing listens on."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for listener in sockets:
-            listener.bind(("127.0.0.1", 0))
-        return [listener.getsockname()[1] for listener in sockets]
 
 
 def wait_for_port(port: int, process: subprocess.Popen[bytes], log: Path) -> None:

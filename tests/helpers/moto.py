@@ -11,7 +11,8 @@ from typing import Any
 import boto3
 import pytest
 
-from tests.helpers.aws import ENVIRONMENT, free_port, wait_until_answering
+from tests.helpers.aws import ENVIRONMENT, wait_until_answering
+from tests.helpers.ports import free_port
 
 # moto asks the time twice for every message of a queue, 30 times over in a receive of ten, and
 # makes two datetimes of each answer: with 500 messages a receive takes a second. The same number,

@@ -8,8 +8,9 @@ import urllib.request
 
 import pytest
 
-from tests.helpers.emulator import LAMBDA_PYTHON, ROOT, free_ports, wait_for_port
+from tests.helpers.emulator import LAMBDA_PYTHON, ROOT, wait_for_port
 from tests.helpers.http_events import make_event
+from tests.helpers.ports import free_port
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
@@ -44,7 +45,7 @@ def started(command, port, log):
 
 @pytest.fixture(scope="module")
 def api(sam, options, tmp_path_factory):
-    (port,) = free_ports(1)
+    port = free_port()
     # Without the authorizer, which API Gateway would be; SAM emulates neither IAM nor JWT.
     command = [sam, "local", "start-api", *options, "--disable-authorizer", "--port", str(port)]
     command += ["--warm-containers", "EAGER"]
@@ -54,7 +55,7 @@ def api(sam, options, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def lambda_endpoint(sam, options, tmp_path_factory):
-    (port,) = free_ports(1)
+    port = free_port()
     command = [sam, "local", "start-lambda", *options, "--port", str(port)]
     command += ["--warm-containers", "EAGER"]
     with started(command, port, tmp_path_factory.mktemp("lambda") / "log") as running:

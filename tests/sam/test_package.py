@@ -19,7 +19,8 @@ from handler.package import (
     zip_function,
 )
 from requirements.sbom import describe_folder
-from tests.helpers.emulator import ROOT, free_ports, wait_for_port
+from tests.helpers.emulator import ROOT, wait_for_port
+from tests.helpers.ports import free_port
 
 pytestmark = [pytest.mark.sam, pytest.mark.slow]
 
@@ -144,7 +145,7 @@ def packages(files):
 def test_the_container_serves_and_its_health_check_says_so(
     built_container, runtime_python, tmp_path
 ):
-    (port,) = free_ports(1)
+    port = free_port()
     variables = {"PATH": "/usr/bin:/bin", "PORT": str(port)}
     server = [runtime_python, "-S", "-m", "handler.hosts.server", "serve"]
     check = [runtime_python, "-I", "-S", built_container / "handler/hosts/health.py"]

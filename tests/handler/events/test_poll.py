@@ -12,7 +12,7 @@ import pytest
 
 from handler.errors import DeliveryError, SettingsError
 from handler.hosts.poll import PollSettings, Totals, poll_queue
-from tests.helpers.aws import free_port
+from tests.helpers.ports import free_port
 
 Client = Callable[[str], Any]
 

@@ -1,4 +1,3 @@
-import socket
 import subprocess
 import sys
 
@@ -7,18 +6,11 @@ import pytest
 
 from tests.helpers.parquet_rows import make_texts
 from tests.helpers.paths import ROOT
+from tests.helpers.ports import free_ports
 from tests.helpers.stream_worker import LABELS, fit_together, make_learner
 
 pytestmark = pytest.mark.slow
 PATIENCE_S = 300  # of two processes that import TensorFlow, on a machine that does much else
-
-
-def find_addresses(count):
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    addresses = [f"127.0.0.1:{one.getsockname()[1]}" for one in sockets]
-    for one in sockets:
-        one.close()
-    return addresses
 
 
 def read_batch(tokenizer, rows):
@@ -70,7 +62,7 @@ def test_what_weighs_nothing_stays_so_and_an_int8_graph_holds_the_table():
 def test_two_workers_have_one_model_as_good_as_that_of_one_and_none_waits_for_a_dead_one(tmp_path):
     from training.streaming.team import Team
 
-    addresses = find_addresses(2)
+    addresses = [f"127.0.0.1:{port}" for port in free_ports(2)]
     files = [tmp_path / f"{number}.npz" for number in range(2)]
     program = [sys.executable, "-m", "tests.helpers.stream_worker"]
     workers = [
